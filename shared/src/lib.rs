@@ -1,1 +1,22 @@
-//! placeholder
+//! What two roles or more need, and nothing that only one does.
+//!
+//! Table of contents, in the order in which a row meets them:
+//! [`config`] (every setting, once) · [`ids`] · [`place`] (cities, names, coordinates) ·
+//! [`task`] (one city to fetch, and how it travels) · [`broker`] (the stream: Redis or embedded) ·
+//! [`upstream`] (quota → breaker → timeout → request) · [`store`] (PostgreSQL or SQLite) ·
+//! [`gazetteer`] (the built-in list) · [`sqlite`] (the one way to a SQLite file) ·
+//! [`telemetry`] (logs and counters).
+//!
+//! Roles import this crate and never each other (`api` may use `producer`: an upload is a
+//! producer run). ARCHITECTURE.md draws the picture and numbers the invariants I1–I8 cited here.
+
+pub mod broker;
+pub mod config;
+pub mod gazetteer;
+pub mod ids;
+pub mod place;
+pub mod sqlite;
+pub mod store;
+pub mod task;
+pub mod telemetry;
+pub mod upstream;

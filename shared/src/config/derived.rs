@@ -1,0 +1,241 @@
+//! Defaults that depend on other settings, and the checks that tie settings together.
+//!
+//! Each check's message holds both numbers, so that the reader need not look either of them up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Settings;
+use super::values::{BrokerChoice, DatabaseUrl, Provider};
+use crate::broker::QuotaLimits;
+
+/// The public Open-Meteo service: free, and limited as its terms say.
+pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
+const OPENWEATHER_HOST: &str = "api.openweathermap.org";
+const OPEN_METEO_FREE: QuotaLimits = QuotaLimits {
+    minute: Some(600),
+    hour: Some(5_000),
+    day: Some(10_000),
+};
+const OPENWEATHER_FREE: QuotaLimits = QuotaLimits {
+    minute: Some(60),
+    hour: None,
+    day: None,
+};
+const DEFAULT_HIGH_WATER: u64 = 100_000;
+/// Tries of one request inside a process (connect, reset, 408, 5xx), and the pause between them.
+pub const REQUEST_TRIES: u32 = 2;
+pub const REQUEST_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// More arguments than this make one script hold Redis up for others.
+const MAX_BATCH: usize = 5_000;
+
+impl Settings {
+    pub fn outbox_path(&self) -> PathBuf {
+        self.outbox
+            .as_ref()
+            .map_or_else(|| self.data_file("outbox.db"), |path| path.0.clone())
+    }
+
+    pub fn imports_path(&self) -> PathBuf {
+        self.data_file("imports.db")
+    }
+
+    pub fn database(&self) -> DatabaseUrl {
+        self.database_url
+            .clone()
+            .unwrap_or_else(|| DatabaseUrl::Sqlite(self.data_file("isobar.db")))
+    }
+
+    /// Whether the broker is the one in the data dir.
+    pub fn embedded_broker(&self) -> bool {
+        self.redis_url.is_none() || self.broker == Some(BrokerChoice::Embedded)
+    }
+
+    /// Base URL of the weather provider in use.
+    pub fn upstream_url(&self) -> &url::Url {
+        match self.weather_provider {
+            Provider::OpenMeteo => &self.open_meteo_url.0,
+            Provider::OpenWeather => &self.openweather_url.0,
+        }
+    }
+
+    pub fn quota_limits(&self) -> QuotaLimits {
+        if let Some(quota) = self.quota {
+            return quota.0;
+        }
+        match self.upstream_url().host_str() {
+            Some(FREE_TIER_HOST) => OPEN_METEO_FREE,
+            Some(OPENWEATHER_HOST) => OPENWEATHER_FREE,
+            _ => QuotaLimits::default(),
+        }
+    }
+
+    /// Open-Meteo's free tier runs one request at a time for an address, so the fleet shares one.
+    pub fn is_free_tier(&self) -> bool {
+        self.upstream_url().host_str() == Some(FREE_TIER_HOST)
+    }
+
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+            .unwrap_or(if self.is_free_tier() { 1 } else { 8 })
+    }
+
+    pub fn locations_per_request(&self) -> usize {
+        match self.weather_provider {
+            Provider::OpenMeteo => self.locations_per_request,
+            Provider::OpenWeather => 1,
+        }
+    }
+
+    pub fn high_water(&self) -> u64 {
+        self.stream_high_water.unwrap_or_else(|| {
+            self.quota_limits()
+                .hour
+                .map_or(DEFAULT_HIGH_WATER, |hour| hour.min(DEFAULT_HIGH_WATER))
+        })
+    }
+
+    /// The longest that one attempt at a request may take.
+    pub fn worst_attempt(&self) -> Duration {
+        self.request_timeout.0 * REQUEST_TRIES + REQUEST_RETRY_PAUSE
+    }
+
+    /// Leases are renewed four times in the silence that would lose them.
+    pub fn renew_every(&self) -> Duration {
+        self.claim_idle.0 / 4
+    }
+
+    /// No commit starts in the last part of a lease: 10 s of the default 60 s.
+    pub fn lease_margin(&self) -> Duration {
+        self.claim_idle.0 / 6
+    }
+
+    pub(super) fn misfits(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.claim_idle.0 <= self.worst_attempt() {
+            wrong.push(format!(
+                "ISOBAR_CLAIM_IDLE ({}) must exceed the worst attempt ({} s: {REQUEST_TRIES} × ISOBAR_REQUEST_TIMEOUT and a pause), or running tasks would be taken over",
+                self.claim_idle,
+                self.worst_attempt().as_secs_f32(),
+            ));
+        }
+        if self.batch_size == 0 || self.batch_size > MAX_BATCH {
+            wrong.push(format!(
+                "ISOBAR_BATCH_SIZE ({}) must be from 1 to {MAX_BATCH}",
+                self.batch_size
+            ));
+        }
+        if self.batch_size as u64 > self.high_water() {
+            wrong.push(format!(
+                "ISOBAR_BATCH_SIZE ({}) must not exceed ISOBAR_STREAM_HIGH_WATER ({}), or no batch ever fits",
+                self.batch_size,
+                self.high_water()
+            ));
+        }
+        if !(1..=1000).contains(&self.locations_per_request) {
+            wrong.push(format!(
+                "ISOBAR_LOCATIONS_PER_REQUEST ({}) must be from 1 to 1000",
+                self.locations_per_request
+            ));
+        }
+        for (name, value) in [
+            ("ISOBAR_PAGE_LIMIT", u64::from(self.page_limit)),
+            ("ISOBAR_SOURCE_ATTEMPTS", u64::from(self.source_attempts)),
+            ("ISOBAR_MAX_ATTEMPTS", u64::from(self.max_attempts)),
+            ("ISOBAR_MAX_DELIVERIES", u64::from(self.max_deliveries)),
+            ("ISOBAR_DB_CONNECTIONS", u64::from(self.db_connections)),
+            ("ISOBAR_CONCURRENCY", self.concurrency() as u64),
+        ] {
+            if value == 0 {
+                wrong.push(format!("{name} must be at least 1"));
+            }
+        }
+        if self.stream.is_empty() || self.stream.contains(['{', '}']) {
+            wrong.push(
+                "ISOBAR_STREAM must not hold braces: they are the hash tag of the keys beside it"
+                    .into(),
+            );
+        }
+        if self.broker == Some(BrokerChoice::Redis) && self.redis_url.is_none() {
+            wrong.push("ISOBAR_BROKER=redis needs REDIS_URL".into());
+        }
+        if matches!(self.database_url, Some(DatabaseUrl::Postgres(_)))
+            && self.redis_url.is_none()
+            && self.broker != Some(BrokerChoice::Embedded)
+        {
+            wrong.push(
+                "DATABASE_URL is PostgreSQL but REDIS_URL is unset: workers on other hosts would see no tasks. \
+                 Set REDIS_URL, or ISOBAR_BROKER=embedded if one host is meant"
+                    .into(),
+            );
+        }
+        if self.weather_provider == Provider::OpenWeather && self.openweather_api_key.is_none() {
+            wrong.push(
+                "ISOBAR_WEATHER_PROVIDER=openweather needs ISOBAR_OPENWEATHER_API_KEY".into(),
+            );
+        }
+        wrong
+    }
+
+    /// What only a listening role must have: a key, unless nobody else can reach it.
+    pub fn listen_misfit(&self) -> Option<String> {
+        (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
+            format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: anyone could post imports", self.listen)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ConfigError, Environment};
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let environment = pairs
+            .iter()
+            .fold(Environment::empty(), |env, (name, value)| {
+                env.with(name, *value)
+            });
+        Settings::load(&environment)
+    }
+
+    #[test]
+    fn the_free_tier_brings_its_own_limits() {
+        let free = Settings::defaults();
+        assert_eq!((free.concurrency(), free.high_water()), (1, 5_000));
+        let own = load(&[("ISOBAR_OPEN_METEO_URL", "http://127.0.0.1:8090")]).expect("fits");
+        assert_eq!((own.concurrency(), own.high_water()), (8, 100_000));
+        assert!(own.quota_limits().is_none());
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_say_both_numbers() {
+        let error = load(&[("ISOBAR_CLAIM_IDLE", "20s")])
+            .expect_err("too short")
+            .to_string();
+        assert!(error.contains("20s") && error.contains("20.5 s"), "{error}");
+        let error = load(&[("ISOBAR_STREAM_HIGH_WATER", "100")])
+            .expect_err("too low")
+            .to_string();
+        assert!(error.contains("500") && error.contains("100"), "{error}");
+    }
+
+    #[test]
+    fn postgresql_without_redis_must_be_meant() {
+        let url = ("DATABASE_URL", "postgresql+asyncpg://u:p@db/isobar");
+        assert!(
+            load(&[url])
+                .expect_err("refused")
+                .to_string()
+                .contains("REDIS_URL")
+        );
+        assert!(load(&[url, ("ISOBAR_BROKER", "embedded")]).is_ok());
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let error =
+            load(&[("ISOBAR_BATCH_SIZE", "many"), ("REDIS_URL", "http://x")]).expect_err("wrong");
+        assert_eq!(error.0.len(), 2, "{error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Where settings come from: the process environment over a `.env` file.
+//!
+//! An empty value counts as unset, so that `REDIS_URL=` in a compose file means what it looks
+//! like. A secret may come from a file named by `<NAME>_FILE`. Nothing is written back to the
+//! process environment; tests and `demo` bring an [`Environment`] of their own.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+
+/// Names and values, as found.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    values: HashMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Environment {
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The process environment, and beneath it the `.env` of the working folder if there is one.
+    pub fn of_process() -> Self {
+        let mut environment = Self::default();
+        environment.read_dotenv(Path::new(".env"));
+        environment.read_process();
+        environment
+    }
+
+    /// The process environment without `.env` and without `except`.
+    pub fn of_process_except(except: &[&str]) -> Self {
+        let mut environment = Self::default();
+        environment.read_process();
+        for name in except {
+            environment.values.remove(*name);
+        }
+        environment
+    }
+
+    /// Sets one value over everything else: what a flag does.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.values.insert(name.to_owned(), value.into());
+        self
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn problems(&self) -> Vec<String> {
+        self.problems.clone()
+    }
+
+    pub(super) fn parse<T>(
+        &self,
+        name: &str,
+        default: Option<&str>,
+        wrong: &mut Vec<String>,
+    ) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let from_file = self
+            .get(&format!("{name}_FILE"))
+            .map(std::fs::read_to_string);
+        let text = match (self.get(name), from_file) {
+            (Some(value), _) => value.to_owned(),
+            (None, Some(Ok(value))) => value.trim().to_owned(),
+            (None, Some(Err(error))) => {
+                wrong.push(format!("{name}_FILE cannot be read: {error}"));
+                return None;
+            }
+            (None, None) => default?.to_owned(),
+        };
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                wrong.push(format!("{name}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn read_process(&mut self) {
+        // Values that are no UTF-8 cannot be any of ours.
+        self.values
+            .extend(std::env::vars_os().filter_map(|(name, value)| {
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }));
+    }
+
+    fn read_dotenv(&mut self, path: &Path) {
+        let lines = match dotenvy::from_path_iter(path) {
+            Ok(lines) => lines,
+            Err(error) if error.not_found() => return,
+            Err(error) => {
+                self.problems.push(format!("{}: {error}", path.display()));
+                return;
+            }
+        };
+        for line in lines {
+            match line {
+                Ok((name, value)) => {
+                    self.values.insert(name, value);
+                }
+                // The error would quote the line, and the line may hold a secret.
+                Err(_) => self.problems.push(format!(
+                    "{} has a line that is no NAME=value",
+                    path.display()
+                )),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_unset_and_a_file_may_hold_a_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        std::fs::write(&path, "s3cret\n").expect("writes");
+        let environment = Environment::empty()
+            .with("A", "  ")
+            .with("B_FILE", path.to_string_lossy())
+            .with("C_FILE", "/nowhere");
+        let mut wrong = Vec::new();
+        assert_eq!(
+            environment.parse::<u32>("A", Some("7"), &mut wrong),
+            Some(7)
+        );
+        assert_eq!(
+            environment.parse::<String>("B", None, &mut wrong),
+            Some("s3cret".to_owned())
+        );
+        assert_eq!(environment.parse::<String>("C", None, &mut wrong), None);
+        assert_eq!(wrong.len(), 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! Identifiers, each a type of its own so that one cannot be passed for another.
+//!
+//! Job, task and reject ids are UUIDv5, computed from what they stand for: the same source in
+//! the same slot always is the same job, and the same city in it the same task. A repeat of any
+//! step therefore names the same rows, which is what makes repeats harmless (I5).
+//! [`CityId`] is the source's own number, or a negative hash where the source has none.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The namespace of every UUIDv5 that Isobar derives; changing it renames all jobs.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_7c1e_5b0a_4c55_9f14_69_73_6f_62_61_72);
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::try_parse(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// One producer run or one import.
+    JobId
+}
+
+uuid_id! {
+    /// One city to fetch for one job; also the id of a reject, which is a row that became no task.
+    TaskId
+}
+
+impl JobId {
+    /// `identity` says which source (pipeline, kind, URL or content hash, limit, force), `slot` which run of it.
+    pub fn derive(identity: &str, slot: &str) -> Self {
+        Self(Uuid::new_v5(
+            &NAMESPACE,
+            format!("job|{identity}|{slot}").as_bytes(),
+        ))
+    }
+
+    pub fn task(self, city_key: &str) -> TaskId {
+        TaskId(Uuid::new_v5(&self.0, format!("task|{city_key}").as_bytes()))
+    }
+
+    pub fn reject(self, row: u64) -> TaskId {
+        TaskId(Uuid::new_v5(&self.0, format!("reject|{row}").as_bytes()))
+    }
+}
+
+/// A city's number: the source's own, or a negative hash of what it is called.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CityId(pub i64);
+
+impl CityId {
+    /// The id of a city whose source numbers none: always negative, so it never meets a source's own.
+    pub fn from_key(city_key: &str) -> Self {
+        let digest = Sha256::digest(city_key.as_bytes());
+        let mut head = [0; 8];
+        head.copy_from_slice(&digest[..8]);
+        Self(-((i64::from_be_bytes(head) & i64::MAX).max(1)))
+    }
+}
+
+impl fmt::Display for CityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for CityId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_source_and_slot_are_the_same_job_and_the_same_city_in_it_the_same_task() {
+        let job = JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z");
+        assert_eq!(
+            job,
+            JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z")
+        );
+        assert_ne!(
+            job,
+            JobId::derive("weather|csv|abc", "2026-11-23T00:00:00Z")
+        );
+        assert_eq!(job.task("2988507"), job.task("2988507"));
+        assert_ne!(job.task("7"), job.reject(7));
+    }
+
+    #[test]
+    fn a_city_without_a_number_gets_a_stable_negative_one() {
+        let id = CityId::from_key("paris|FR");
+        assert!(id.0 < 0);
+        assert_eq!(id, CityId::from_key("paris|FR"));
+        assert_ne!(id, CityId::from_key("paris|US"));
+    }
+}

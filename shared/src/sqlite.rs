@@ -1,0 +1,329 @@
+//! The one way to a SQLite file: the outbox, the embedded broker and the embedded store use it.
+//!
+//! Guarantees: one writer connection on its own thread, every write one `BEGIN IMMEDIATE`
+//! transaction that commits before [`Db::write`] returns; readers apart, which never wait for the
+//! writer (WAL); other processes may have the same file open (`busy_timeout` settles who goes
+//! first). Migrations run under the write lock; a file of a newer version is refused.
+//!
+//! Keep transactions short (≤ 50 ms) and never hold one across network I/O: the closure is
+//! synchronous, so it cannot await. Deliberately absent: retries and SQL of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a write waits for another process before it gives up as [`SqliteError::Busy`].
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Writes that may wait for the writer thread before callers are held back.
+const WRITE_QUEUE: usize = 64;
+/// Idle readers kept; more may exist for a moment.
+const IDLE_READERS: usize = 4;
+const STATEMENT_CACHE: usize = 64;
+
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// How hard a commit is pressed onto the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives power loss: what says "safe" is safe.
+    Full,
+    /// Survives the process; power loss may undo the last commits, never corrupt.
+    Normal,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    #[error("cannot open {}", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("{} was written by a newer isobar (schema {found}, this one knows {known})", path.display())]
+    NewerSchema {
+        path: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    #[error("another process has kept {} locked for {BUSY_TIMEOUT:?}", path.display())]
+    Busy { path: PathBuf },
+    #[error("cannot use {}", path.display())]
+    Statement {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("the writer of {} has ended", path.display())]
+    Closed { path: PathBuf },
+}
+
+/// A SQLite file. Cheap to clone; the file closes with the last clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    writer: mpsc::Sender<Work>,
+    idle_readers: Mutex<Vec<Connection>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Db").field(&self.path).finish()
+    }
+}
+
+impl Db {
+    /// Opens or creates the file and brings it to the newest of `migrations` (applied in order,
+    /// counted in `PRAGMA user_version`). Blocks briefly; call it at start.
+    pub fn open(
+        path: &Path,
+        durability: Durability,
+        migrations: &[&str],
+    ) -> Result<Self, SqliteError> {
+        let opened = |source| SqliteError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = Connection::open(path).map_err(opened)?;
+        prepare(&connection).map_err(opened)?;
+        // WAL is a property of the file: set once, by the writer, before anyone reads.
+        let synchronous = if durability == Durability::Full {
+            "FULL"
+        } else {
+            "NORMAL"
+        };
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "synchronous", synchronous))
+            .map_err(opened)?;
+        migrate(&mut connection, path, migrations)?;
+
+        let (writer, mut queue) = mpsc::channel::<Work>(WRITE_QUEUE);
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                while let Some(work) = queue.blocking_recv() {
+                    work(&mut connection);
+                }
+            })
+            .expect("the operating system gives a thread");
+        Ok(Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                writer,
+                idle_readers: Mutex::default(),
+            }),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Runs `work` in one write transaction on the writer thread. When this returns `Ok` it is
+    /// committed; when `work` fails, nothing of it is. If the caller goes away it still runs whole.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, SqliteError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let run: Work = Box::new(move |connection| {
+            let result = connection
+                .transaction_with_behavior(TransactionBehavior::Immediate)
+                .and_then(|tx| {
+                    let value = work(&tx)?;
+                    tx.commit()?;
+                    Ok(value)
+                });
+            // A caller that went away wants no answer; its work is done all the same.
+            let _ = reply.send(result);
+        });
+        self.inner
+            .writer
+            .send(run)
+            .await
+            .map_err(|_| self.closed())?;
+        answer
+            .await
+            .map_err(|_| self.closed())?
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Runs `work` on a reader, on a snapshot of its own.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, SqliteError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let db = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let reader = db.reader()?;
+            let result = work(&reader).map_err(|error| db.failed(error));
+            let mut idle = db
+                .inner
+                .idle_readers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_READERS {
+                idle.push(reader);
+            }
+            result
+        })
+        .await
+        .unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    fn reader(&self) -> Result<Connection, SqliteError> {
+        let idle = self
+            .inner
+            .idle_readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        if let Some(reader) = idle {
+            return Ok(reader);
+        }
+        let opened = |source| SqliteError::Open {
+            path: self.inner.path.clone(),
+            source,
+        };
+        let reader =
+            Connection::open_with_flags(&self.inner.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .map_err(opened)?;
+        prepare(&reader).map_err(opened)?;
+        Ok(reader)
+    }
+
+    fn closed(&self) -> SqliteError {
+        SqliteError::Closed {
+            path: self.inner.path.clone(),
+        }
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> SqliteError {
+        let path = self.inner.path.clone();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                SqliteError::Busy { path }
+            }
+            _ => SqliteError::Statement { path, source },
+        }
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "cache_size", -16_000)
+}
+
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), SqliteError> {
+    let failed = |source| SqliteError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let known = migrations.len() as u32;
+    // The write lock is what keeps two processes that start at once from migrating twice.
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    let found: u32 = tx
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed)?;
+    if found > known {
+        return Err(SqliteError::NewerSchema {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    for migration in &migrations[found as usize..] {
+        tx.execute_batch(migration).map_err(failed)?;
+    }
+    if found < known {
+        tx.pragma_update(None, "user_version", known)
+            .map_err(failed)?;
+    }
+    tx.commit().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &[&str] = &["CREATE TABLE t (n INTEGER PRIMARY KEY) STRICT"];
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.db");
+        (folder, path)
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_leaves_nothing_behind_and_the_next_one_works() {
+        let (_folder, path) = file();
+        let db = Db::open(&path, Durability::Full, ONE).expect("opens");
+        let failed = db
+            .write(|tx| {
+                tx.execute("INSERT INTO t VALUES (1)", [])?;
+                tx.execute("INSERT INTO t VALUES (1)", [])
+            })
+            .await;
+        assert!(matches!(failed, Err(SqliteError::Statement { .. })));
+        db.write(|tx| tx.execute("INSERT INTO t VALUES (2)", []))
+            .await
+            .expect("writes");
+        let sum: i64 = db
+            .read(|c| c.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)))
+            .await
+            .expect("reads");
+        assert_eq!(sum, 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_newer_version_is_refused_and_an_older_one_is_brought_up() {
+        let (_folder, path) = file();
+        drop(Db::open(&path, Durability::Normal, ONE).expect("opens"));
+        let two: &[&str] = &[ONE[0], "ALTER TABLE t ADD COLUMN m INTEGER"];
+        drop(Db::open(&path, Durability::Normal, two).expect("migrates"));
+        let refused = Db::open(&path, Durability::Normal, ONE);
+        assert!(matches!(
+            refused,
+            Err(SqliteError::NewerSchema {
+                found: 2,
+                known: 1,
+                ..
+            })
+        ));
+    }
+
+    #[tokio::test]
+    async fn two_handles_on_one_file_take_turns() {
+        let (_folder, path) = file();
+        let one = Db::open(&path, Durability::Normal, ONE).expect("opens");
+        let two = Db::open(&path, Durability::Normal, ONE).expect("opens");
+        for n in 0..50_i64 {
+            let db = if n % 2 == 0 { &one } else { &two };
+            db.write(move |tx| tx.execute("INSERT INTO t VALUES (?1)", [n]))
+                .await
+                .expect("writes");
+        }
+        let count: i64 = two
+            .read(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))
+            .await
+            .expect("reads");
+        assert_eq!(count, 50);
+    }
+}

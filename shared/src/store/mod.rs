@@ -1,0 +1,217 @@
+//! Where results, accounts and searches are kept: PostgreSQL or a SQLite file.
+//!
+//! [`Store`] promises the same over both; one conformance suite (`tests/it/store.rs`) holds both
+//! to it. The heart is [`Store::commit`]: results, ledger rows and job counters change in one
+//! transaction (I3), a snapshot never goes back in observation time (I4), and counters move only
+//! with the ledger row that the primary key lets in (I5), so that a repeat changes nothing.
+//!
+//! Deliberately absent: retries (the committer knows how long it may wait) and anything of the
+//! stream. Tables and columns are those of the README, "Tables". SQL is written, not assembled:
+//! constants beside their row types, each prepared in a test on both databases.
+
+pub mod postgres;
+mod shapes;
+pub mod sqlite;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+pub use shapes::{
+    CityFailure, CityRow, Commit, CommitReport, DeadLetter, Freshness, Imbalance, JobRow,
+    JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot, StoreError,
+    Totals, WeatherRow,
+};
+
+use crate::config::Settings;
+use crate::config::values::DatabaseUrl;
+use crate::ids::{CityId, JobId, TaskId};
+use crate::place::Place;
+
+/// The one way to the database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Postgres(postgres::PostgresStore),
+    Sqlite(sqlite::SqliteStore),
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Runs one expression against whichever backend this is.
+macro_rules! either {
+    ($self:ident, $backend:ident => $call:expr) => {
+        match $self {
+            Store::Postgres($backend) => $call,
+            Store::Sqlite($backend) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Connects and brings the schema up, one process at a time; a newer schema is refused.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        match settings.database() {
+            DatabaseUrl::Postgres(url) => {
+                postgres::PostgresStore::open(&url, settings.db_connections)
+                    .await
+                    .map(Self::Postgres)
+            }
+            DatabaseUrl::Sqlite(path) => sqlite::SqliteStore::open(&path).map(Self::Sqlite),
+        }
+    }
+
+    /// `postgres` or `sqlite`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Where it is, without secrets.
+    pub fn location(&self) -> String {
+        either!(self, backend => backend.location())
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        either!(self, backend => backend.ping().await)
+    }
+}
+
+/// What workers need.
+impl Store {
+    /// How current the snapshots of `cities` are; cities without one are absent.
+    pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, Freshness>> {
+        either!(self, backend => backend.freshness(cities).await)
+    }
+
+    /// The states of `jobs`; unknown ones are absent.
+    pub async fn job_statuses(&self, jobs: &[JobId]) -> Result<HashMap<JobId, JobStatus>> {
+        either!(self, backend => backend.job_statuses(jobs).await)
+    }
+
+    /// Everything in one transaction (I3). The slices need no order: the backend sorts by key, so
+    /// that two workers never wait for each other in a circle, and touches job rows last.
+    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
+        either!(self, backend => backend.commit(commit).await)
+    }
+
+    /// Cities called so (folded name, and country if given), most populous first; answers of the
+    /// geocoder included, under the name that was asked for.
+    pub async fn cities_named(
+        &self,
+        folded_name: &str,
+        country_code: Option<&str>,
+    ) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_named(folded_name, country_code).await)
+    }
+
+    /// Keeps a geocoder's answer for ever: the city, and the folded name that found it.
+    pub async fn remember_city(
+        &self,
+        folded_name: &str,
+        country_code: Option<&str>,
+        place: &Place,
+    ) -> Result<()> {
+        either!(self, backend => backend.remember_city(folded_name, country_code, place).await)
+    }
+
+    /// Ends what is too old: ledger rows of jobs finished before, searches before. In small
+    /// transactions; returns (ledger rows, searches) removed.
+    pub async fn prune(
+        &self,
+        now: DateTime<Utc>,
+        jobs: Duration,
+        searches: Duration,
+    ) -> Result<(u64, u64)> {
+        either!(self, backend => backend.prune(now, jobs, searches).await)
+    }
+}
+
+/// What people ask for.
+impl Store {
+    pub async fn city(&self, id: CityId) -> Result<Option<CityRow>> {
+        either!(self, backend => backend.city(id).await)
+    }
+
+    pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
+        either!(self, backend => backend.weather(id).await)
+    }
+
+    /// Snapshots by ascending city id after `after`, without their raw payloads.
+    pub async fn weather_page(&self, after: Option<CityId>, limit: u32) -> Result<Vec<WeatherRow>> {
+        either!(self, backend => backend.weather_page(after, limit).await)
+    }
+
+    pub async fn record_searches(&self, searches: &[(String, DateTime<Utc>)]) -> Result<()> {
+        either!(self, backend => backend.record_searches(searches).await)
+    }
+
+    /// Newest first, below id `before` if given.
+    pub async fn searches(&self, before: Option<i64>, limit: u32) -> Result<Vec<Search>> {
+        either!(self, backend => backend.searches(before, limit).await)
+    }
+
+    pub async fn clear_searches(&self) -> Result<()> {
+        either!(self, backend => backend.clear_searches().await)
+    }
+
+    pub async fn totals(&self) -> Result<Totals> {
+        either!(self, backend => backend.totals().await)
+    }
+}
+
+/// Jobs and their accounts.
+impl Store {
+    /// Makes a `queued` job known before its first message comes through the stream; a job that
+    /// is known already is left as it is.
+    pub async fn create_job(&self, job: &NewJob) -> Result<()> {
+        either!(self, backend => backend.create_job(job).await)
+    }
+
+    /// Ends a job whose source failed before anything of it was published. Not for others.
+    pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
+        either!(self, backend => backend.fail_job(id, now).await)
+    }
+
+    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
+        either!(self, backend => backend.job(id).await)
+    }
+
+    /// Newest first, older than `before` if given.
+    pub async fn jobs(
+        &self,
+        before: Option<(DateTime<Utc>, JobId)>,
+        limit: u32,
+    ) -> Result<Vec<JobRow>> {
+        either!(self, backend => backend.jobs(before, limit).await)
+    }
+
+    /// Finished tasks in the order of their rows, after `after`; served by the ledger's index
+    /// whatever the page's depth.
+    pub async fn ledger(
+        &self,
+        job: JobId,
+        status: Option<RowStatus>,
+        after: Option<LedgerCursor>,
+        limit: u32,
+    ) -> Result<Vec<LedgerRow>> {
+        either!(self, backend => backend.ledger(job, status, after, limit).await)
+    }
+
+    /// Those of `tasks` that have no ledger row, for `verify`.
+    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        either!(self, backend => backend.missing_from_ledger(job, tasks).await)
+    }
+
+    /// Jobs whose counters differ from their ledger's count; empty is what should be.
+    pub async fn imbalances(&self) -> Result<Vec<Imbalance>> {
+        either!(self, backend => backend.imbalances().await)
+    }
+
+    /// Dead letters, newest first, below id `before` if given.
+    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
+        either!(self, backend => backend.dead_letters(before, limit).await)
+    }
+}

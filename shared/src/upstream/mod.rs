@@ -1,0 +1,143 @@
+//! The weather services, for worker and API alike.
+//!
+//! Order per attempt: quota → breaker → timeout → request. Every answer becomes one
+//! [`Answer`], the outcome table of ARCHITECTURE.md in code: what is transient, what waits and
+//! until when, what only a person can mend. Nothing here sleeps for a quota or an open breaker,
+//! and nothing retries beyond two tries of one request (connect, reset, 408, 5xx): the caller
+//! gives entries back instead. Redirects are off, bodies are limited, and neither secrets nor
+//! query strings reach a log or an error (OpenWeather's key is in its URL).
+
+use chrono::{DateTime, Utc};
+
+use crate::broker::{Broker, QuotaUse};
+use crate::config::Settings;
+use crate::place::{Coordinates, Place};
+
+/// A client of the configured provider. Cheap to clone; clones share breaker and connections.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    settings: std::sync::Arc<Settings>,
+    broker: Broker,
+}
+
+/// What one location's weather is, in the units of CONTRACT.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    pub temperature: Option<f64>,
+    pub windspeed: Option<f64>,
+    pub winddirection: Option<i32>,
+    pub weathercode: Option<i32>,
+    pub humidity: Option<i32>,
+    /// The provider's text, or its equivalent where it gives seconds: `2026-01-16T05:00`, UTC.
+    pub time: String,
+    pub observed_at: DateTime<Utc>,
+    /// Observation time + interval: before this there is nothing newer.
+    pub fresh_until: DateTime<Utc>,
+    /// This location's own JSON, without the constant units.
+    pub raw_payload: String,
+}
+
+/// What became of one request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<T> {
+    Ok(T),
+    /// It may pass: give back, counting an attempt.
+    Retry {
+        code: &'static str,
+        reason: String,
+    },
+    /// The request was too large: cut it in two.
+    Split {
+        reason: String,
+    },
+    /// A location is at fault. Of several, bisect until it stands alone; alone, it has failed.
+    Location {
+        code: &'static str,
+        reason: String,
+    },
+    /// Not now, and nobody's fault (I7): stop reading until then.
+    Wait {
+        until: DateTime<Utc>,
+        why: Waiting,
+    },
+    /// Only a person can mend it (key, plan, address): stop reading, be degraded, say why.
+    Config {
+        reason: String,
+    },
+}
+
+/// Why there is nothing to do but wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Quota,
+    Breaker,
+    /// All of the fleet's places at this host are taken, or the provider said so.
+    Concurrency,
+}
+
+impl Waiting {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quota => "quota",
+            Self::Breaker => "breaker",
+            Self::Concurrency => "concurrency",
+        }
+    }
+}
+
+/// Who asks: a tenth of each quota window is kept for interactive requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    Interactive,
+    Batch,
+}
+
+/// What health checks and dashboards show.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct UpstreamState {
+    pub host: String,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: &'static str,
+    pub breaker_until: Option<DateTime<Utc>>,
+    pub quota: QuotaUse,
+    /// The last configuration error, until a request succeeds.
+    pub config_error: Option<String>,
+}
+
+impl Upstream {
+    pub fn new(settings: std::sync::Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
+        Ok(Self { settings, broker })
+    }
+
+    /// The weather at each of `locations`, in their order. At most
+    /// [`Settings::locations_per_request`] of them.
+    pub async fn weather(
+        &self,
+        locations: &[Coordinates],
+        priority: Priority,
+    ) -> Answer<Vec<Observation>> {
+        let _ = (locations, priority, &self.settings);
+        unimplemented!()
+    }
+
+    /// Places called so, most populous first; empty when there is none.
+    pub async fn geocode(
+        &self,
+        name: &str,
+        country_code: Option<&str>,
+        priority: Priority,
+    ) -> Answer<Vec<Place>> {
+        let _ = (name, country_code, priority, &self.broker);
+        unimplemented!()
+    }
+
+    /// Until when it makes no sense to read tasks, if it does not now (open breaker, shut quota).
+    /// Never uses up the breaker's probe.
+    pub async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        unimplemented!()
+    }
+
+    pub async fn state(&self) -> UpstreamState {
+        unimplemented!()
+    }
+}
