@@ -1,0 +1,69 @@
+//! The commands and the options that all of them have.
+//!
+//! A command's `run` gets its own arguments and the [`App`]; it prints data to stdout and leaves
+//! stderr to logs and progress.
+
+use clap::{Parser, Subcommand};
+
+use crate::app::App;
+use crate::exit::Exit;
+
+/// A weather ingestion pipeline that can be trusted with a cron job.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isobar",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+#[command(before_help = "Example: isobar demo --exit\n")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Global {
+    /// Print one JSON document on stdout, for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More detail (-vv for all)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+macro_rules! commands {
+    ($($(#[$meta:meta])* $variant:ident => $module:ident),* $(,)?) => {
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($(#[$meta])* $variant(crate::$module::Args),)*
+        }
+
+        async fn dispatch(command: Command, app: App) -> anyhow::Result<Exit> {
+            match command {
+                $(Command::$variant(args) => crate::$module::run(args, &app).await,)*
+            }
+        }
+    };
+}
+
+commands! {
+    /// Bring the store's schema up, and nothing else
+    Migrate => migrate,
+    /// Print a completion script for a shell
+    Completions => completions,
+}
+
+/// Runs the command on a runtime of its own.
+pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let app = App::new(cli.global);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(dispatch(cli.command, app))
+}

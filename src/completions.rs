@@ -1,0 +1,26 @@
+//! `isobar completions SHELL`: a completion script on stdout.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::app::App;
+use crate::cli::Cli;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Example: isobar completions bash > ~/.local/share/bash-completion/completions/isobar"
+)]
+pub struct Args {
+    shell: Shell,
+}
+
+#[expect(clippy::unused_async, reason = "commands share one shape")]
+pub async fn run(args: Args, _: &App) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "isobar", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,103 @@
+//! The bar on the terminal, and logs that do not tear it.
+//!
+//! All bars hang on one [`MultiProgress`]; log lines are written with the bars lifted. When
+//! stderr is not a terminal nothing is animated, and long work says a plain line now and then.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a bar is redrawn, and how often a line is said without a terminal.
+const REDRAWS_PER_S: u8 = 10;
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+    MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_S))
+});
+
+/// A sentence for the person at the terminal, above the bars.
+pub fn say(sentence: &str) {
+    BARS.suspend(|| {
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(io::stderr(), "{sentence}");
+    });
+}
+
+/// Where logs go: stderr, with the bars lifted for the moment.
+#[derive(Debug, Default)]
+pub struct LogWriter {
+    line: Vec<u8>,
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let line = std::mem::take(&mut self.line);
+        BARS.suspend(|| io::stderr().write_all(&line))
+    }
+}
+
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        // A closed stderr must not end the process.
+        let _ = self.flush();
+    }
+}
+
+/// Work that counts up, to a known end or not.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    animated: bool,
+    label: &'static str,
+    said: Instant,
+}
+
+impl Bar {
+    /// `unit` is what is counted: `rows`, `cities`.
+    pub fn new(label: &'static str, unit: &'static str, quiet: bool) -> Self {
+        let animated = io::stderr().is_terminal() && !quiet;
+        let bar = if animated {
+            BARS.add(ProgressBar::no_length())
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = format!(
+            "{{prefix:>10}} {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
+        );
+        let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
+        bar.set_style(style.progress_chars("━╸ "));
+        bar.set_prefix(label);
+        Self {
+            bar,
+            animated,
+            label,
+            said: Instant::now(),
+        }
+    }
+
+    pub fn set(&mut self, done: u64, total: Option<u64>, message: String) {
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
+        self.bar.set_position(done);
+        if !self.animated && self.said.elapsed() >= SAY_EVERY {
+            self.said = Instant::now();
+            let of = total
+                .map(|total| format!(" of {total}"))
+                .unwrap_or_default();
+            tracing::info!(done, total, "{}: {done}{of} {message}", self.label);
+        }
+        self.bar.set_message(message);
+    }
+
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
