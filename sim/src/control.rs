@@ -1,7 +1,8 @@
 //! `/_sim/`: what tests and people ask of the simulator itself.
 //!
 //! - `GET /_sim/stats`, `DELETE /_sim/stats`: counters, and back to nothing
-//! - `GET|POST|DELETE /_sim/faults`: the fault plan; a POST adds one rule ([`Fault`])
+//! - `GET|POST|DELETE /_sim/faults`: the fault plan; a POST adds one rule ([`Fault`]), all
+//!   three answer with the plan as it then is
 //! - `GET /_sim/expected?city_id=` (or `latitude=&longitude=`): what is reported for that city now
 //!
 //! Nothing here is delayed, limited, counted or faulted.
@@ -26,16 +27,16 @@ pub fn answer(
     body: &[u8],
 ) -> Reply {
     match (method.as_str(), path.trim_end_matches('/')) {
-        ("GET", "/_sim/stats") => Reply::ok(simulator.counters.to_json().to_string()),
+        ("GET", "/_sim/stats") => stats(simulator),
         ("DELETE", "/_sim/stats") => {
             simulator.counters.clear();
-            no_content()
+            stats(simulator)
         }
-        ("GET", "/_sim/faults") => Reply::ok(simulator.faults.to_json().to_string()),
+        ("GET", "/_sim/faults") => plan(simulator),
         ("POST", "/_sim/faults") => add_fault(simulator, body),
         ("DELETE", "/_sim/faults") => {
             simulator.faults.clear();
-            no_content()
+            plan(simulator)
         }
         ("GET", "/_sim/expected") => expected(simulator, query),
         (_, "/_sim/stats" | "/_sim/faults" | "/_sim/expected") => problem(
@@ -49,12 +50,20 @@ pub fn answer(
     }
 }
 
+fn stats(simulator: &Simulator) -> Reply {
+    Reply::ok(simulator.counters.to_json().to_string())
+}
+
+fn plan(simulator: &Simulator) -> Reply {
+    Reply::ok(simulator.faults.to_json().to_string())
+}
+
 fn add_fault(simulator: &Simulator, body: &[u8]) -> Reply {
     let added = serde_json::from_slice::<Fault>(body)
         .map_err(|error| format!("not a fault: {error}"))
         .and_then(|fault| simulator.faults.add(fault));
     match added {
-        Ok(()) => Reply::json(StatusCode::CREATED, simulator.faults.to_json().to_string()),
+        Ok(()) => plan(simulator),
         Err(error) => problem(StatusCode::BAD_REQUEST, &error),
     }
 }
@@ -91,13 +100,6 @@ fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     json.extend_from_slice(utc_time(observed_at(now)).as_bytes());
     json.extend_from_slice(b"\"}");
     Reply::ok(json)
-}
-
-fn no_content() -> Reply {
-    Reply {
-        headers: Vec::new(),
-        ..Reply::json(StatusCode::NO_CONTENT, "")
-    }
 }
 
 fn problem(status: StatusCode, error: &str) -> Reply {

@@ -12,7 +12,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, Options, Quota, serve};
@@ -21,7 +21,7 @@ use crate::{Clock, Options, Quota, serve};
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,
-    served: JoinHandle<anyhow::Result<()>>,
+    served: JoinSet<anyhow::Result<()>>,
 }
 
 #[derive(Debug)]
@@ -42,7 +42,8 @@ impl Running {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, options, shutdown.clone()));
+        let mut served = JoinSet::new();
+        served.spawn(serve(listener, options, shutdown.clone()));
         Self {
             address,
             shutdown,
@@ -50,9 +51,9 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         self.shutdown.cancel();
-        self.served.await.unwrap().unwrap();
+        self.served.join_next().await.unwrap().unwrap().unwrap();
     }
 
     async fn send(&self, method: &str, target: &str, body: &str) -> std::io::Result<Answer> {
@@ -80,12 +81,18 @@ impl Running {
         self.send("GET", target, "").await.unwrap()
     }
 
+    async fn until_in_flight(&self, requests: u64) {
+        while self.get("/_sim/stats").await.json()["in_flight"] != requests {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn fault(&self, fault: Value) {
         let answer = self
             .send("POST", "/_sim/faults", &fault.to_string())
             .await
             .unwrap();
-        assert_eq!(answer.status, 201, "{}", answer.body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
     }
 }
 
@@ -253,7 +260,7 @@ async fn a_match_faults_only_requests_with_that_latitude() {
     assert_eq!(sim.get(&PARIS.replace("48.8", "47.8")).await.status, 200);
     assert_eq!(
         sim.send("DELETE", "/_sim/faults", "").await.unwrap().status,
-        204
+        200
     );
     assert_eq!(sim.get(PARIS).await.status, 200);
     sim.stop().await;
@@ -303,6 +310,15 @@ async fn a_reset_is_a_reset() {
 }
 
 #[tokio::test]
+async fn an_overlong_url_is_reset() {
+    let sim = Running::start(Options::default()).await;
+    let target = format!("{PARIS}&models={}", "x".repeat(64_500));
+    let error = sim.send("GET", &target, "").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    sim.stop().await;
+}
+
+#[tokio::test]
 async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
     let sim = Running::start(Options::default()).await;
     sim.fault(json!({"kind": "hang", "count": 1})).await;
@@ -311,11 +327,22 @@ async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
         .write_all(format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n").as_bytes())
         .await
         .unwrap();
-    while sim.get("/_sim/stats").await.json()["in_flight"] != 1 {
-        tokio::task::yield_now().await;
-    }
+    sim.until_in_flight(1).await;
     sim.stop().await;
     assert_eq!(hanging.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_no_longer_in_flight() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"kind": "hang", "count": 1})).await;
+    let mut hanging = TcpStream::connect(sim.address).await.unwrap();
+    let request = format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n");
+    hanging.write_all(request.as_bytes()).await.unwrap();
+    sim.until_in_flight(1).await;
+    drop(hanging);
+    sim.until_in_flight(0).await;
+    sim.stop().await;
 }
 
 #[tokio::test]

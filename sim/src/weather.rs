@@ -8,40 +8,15 @@
 //! It is plausible (cold near the poles, warm in the afternoon, snow only in frost), not physical.
 //! How a quantity is printed is each provider's business.
 
-/// Weather codes (WMO) by how often they occur; the second is used instead when it freezes.
-const CODES: [(u8, u8); 32] = [
-    (0, 0),
-    (0, 0),
-    (0, 0),
-    (0, 0),
-    (0, 0),
-    (0, 0),
-    (1, 1),
-    (1, 1),
-    (1, 1),
-    (1, 1),
-    (2, 2),
-    (2, 2),
-    (2, 2),
-    (2, 2),
-    (3, 3),
-    (3, 3),
-    (3, 3),
-    (3, 3),
-    (3, 3),
-    (3, 3),
-    (45, 45),
-    (51, 71),
-    (53, 71),
-    (55, 73),
-    (61, 71),
-    (61, 73),
-    (63, 73),
-    (65, 75),
-    (80, 85),
-    (81, 85),
-    (82, 86),
-    (95, 75),
+/// Weather codes (WMO) by how often they occur …
+const THAW_CODES: [u8; 32] = [
+    0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 45, 51, 53, 55, 61, 61, 63, 65, 80,
+    81, 82, 95,
+];
+/// … and what takes their place in frost.
+const FROST_CODES: [u8; 32] = [
+    0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 45, 71, 71, 73, 71, 73, 73, 75, 85,
+    85, 86, 75,
 ];
 
 /// How often Open-Meteo's current values are observed.
@@ -93,18 +68,20 @@ pub fn weather_at(place: Place, seed: u64, unix_seconds: i64) -> Weather {
     let second_of_day = solar_seconds.rem_euclid(86_400);
     let latitude_e4 = i64::from(place.latitude_e4);
 
-    let climate = 290 - latitude_e4.abs() * 55 / 100_000;
+    // The mean of a year falls with the square of the latitude: 29 °C, 11 °C in Paris, -32 °C.
+    let latitude_e1 = latitude_e4 / 1000;
+    let climate = 290 - latitude_e1 * latitude_e1 * 3 / 4000;
     // Days are warmest at 15:00 solar time, years (in the north) around 20 July.
     let day = 50 * triangle(solar_seconds - 15 * 3600, 86_400) / 1000;
     let year = triangle(hour / 24 - 200, 365) * latitude_e4 * 2 / 10_000_000;
     let temperature_decicelsius = climate + day + year + draw(chance, 0, 80) - 40;
 
-    let (thaw, frost) = CODES[draw(chance, 16, CODES.len() as u64) as usize];
-    let code = if temperature_decicelsius < 0 {
-        frost
+    let codes = if temperature_decicelsius < 0 {
+        FROST_CODES
     } else {
-        thaw
+        THAW_CODES
     };
+    let code = codes[draw(chance, 16, codes.len() as u64) as usize];
     let wet = code >= 51;
     // The product of two draws: mostly light winds, rarely 60 km/h.
     let wind_decikmh = draw(chance, 32, 26) * draw(chance, 40, 24) + draw(chance, 48, 10);

@@ -4,6 +4,7 @@
 //! into two pieces and copied; only coordinates, elevation, id and values are formatted. One buffer,
 //! sized before the first byte. The same request in the same quarter-hour gives the same bytes.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::request::Forecast;
@@ -34,28 +35,32 @@ pub fn write(
     let keys = keys(forecast);
     let values_bytes: usize = keys.iter().map(|key| key.len() + VALUE_BYTES).sum();
     let mut json = Vec::new();
+    // One zone for all is the rule; then it is looked up once and the pieces are written once.
+    let common_zone = match &forecast.timezones[..] {
+        [] => Some(Zone::GMT),
+        [name] if name != "auto" => Some(resolve(name, Place::new(0.0, 0.0), unix_seconds)?),
+        _ => None,
+    };
     let mut shared: Option<(Zone, Shared)> = None;
     for (position, &(latitude, longitude)) in places.iter().enumerate() {
         let place = Place::new(latitude, longitude);
-        let timezone = forecast
-            .timezones
-            .get(position)
-            .or(forecast.timezones.first());
-        let zone = match timezone {
-            None => Zone::GMT,
-            Some(name) => resolve(name, place, unix_seconds)?,
+        let zone = if let Some(zone) = &common_zone {
+            Cow::Borrowed(zone)
+        } else {
+            let name = forecast
+                .timezones
+                .get(position)
+                .unwrap_or(&forecast.timezones[0]);
+            Cow::Owned(resolve(name, place, unix_seconds)?)
         };
-        // One zone for all is the rule; then this is written once.
-        if shared.as_ref().is_none_or(|(written, _)| *written != zone) {
-            let pieces = Shared::write(forecast, &zone, unix_seconds);
-            json.reserve(
-                (places.len() - position)
-                    * (pieces.before.len() + pieces.after.len() + PLACE_BYTES + values_bytes),
-            );
-            shared = Some((zone, pieces));
-        }
-        let Some((_, pieces)) = &shared else {
-            unreachable!("written above")
+        let pieces = match &shared {
+            Some((written, pieces)) if *written == *zone => pieces,
+            _ => {
+                let pieces = Shared::write(forecast, &zone, unix_seconds);
+                let place_bytes = pieces.before.len() + pieces.after.len() + PLACE_BYTES;
+                json.reserve((places.len() - position) * (place_bytes + values_bytes));
+                &shared.insert((zone.into_owned(), pieces)).1
+            }
         };
 
         json.extend_from_slice(match (places.len(), position) {
