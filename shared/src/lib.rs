@@ -5,13 +5,14 @@
 //! [`task`] (one city to fetch, and how it travels) · [`broker`] (the stream: Redis or embedded) ·
 //! [`upstream`] (quota → breaker → timeout → request) · [`store`] (PostgreSQL or SQLite) ·
 //! [`gazetteer`] (the built-in list) · [`sqlite`] (the one way to a SQLite file) ·
-//! [`telemetry`] (logs and counters).
+//! [`telemetry`] (logs and counters) · [`crash`] (where tests kill the process).
 //!
 //! Roles import this crate and never each other (`api` may use `producer`: an upload is a
 //! producer run). ARCHITECTURE.md draws the picture and numbers the invariants I1–I8 cited here.
 
 pub mod broker;
 pub mod config;
+pub mod crash;
 pub mod gazetteer;
 pub mod ids;
 pub mod place;

@@ -1,0 +1,117 @@
+//! Named places at which a debug build can be told to die, so that tests can kill it between any
+//! two steps.
+//!
+//! A step that must survive `kill -9` has a [`point`] before and after what makes it durable.
+//! [`arm`] (called once by `main` with `ISOBAR_CRASH_AT=name` or `name:n`) aborts the process at
+//! the nth passage: no destructors, no flushes, as a power cut would. Every name stands in
+//! [`POINTS`], so a test can walk through all of them. Release builds hold none of this: there
+//! [`point`] is empty and [`arm`] refuses.
+
+/// The variable that `main` hands to [`arm`].
+pub const VARIABLE: &str = "ISOBAR_CRASH_AT";
+
+/// Every point, in the order in which a row meets them.
+pub const POINTS: &[&str] = &[
+    "spool.rename.before",
+    "spool.rename.after",
+    "producer.job.after",
+    "producer.extract.before",
+    "producer.extract.after",
+    "producer.seal.before",
+    "producer.seal.after",
+    "producer.heal.before",
+    "producer.heal.after",
+    "producer.append.before",
+    "producer.append.after",
+    "producer.mark.before",
+    "producer.mark.after",
+    "producer.confirm.before",
+    "producer.prune.after",
+    "producer.forget.after",
+];
+
+/// Aborts the process if this passage is the one that was asked for.
+#[inline]
+pub fn point(name: &'static str) {
+    #[cfg(debug_assertions)]
+    armed::pass(name);
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+}
+
+/// Asks for a crash: `name`, or `name:n` for the nth passage. Once per process.
+pub fn arm(spec: &str) -> Result<(), String> {
+    #[cfg(debug_assertions)]
+    return armed::arm(spec);
+    #[cfg(not(debug_assertions))]
+    Err(format!(
+        "{VARIABLE}={spec} works in debug builds only; unset it"
+    ))
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{POINTS, VARIABLE};
+
+    struct Armed {
+        name: &'static str,
+        /// Passages left until the crash.
+        left: AtomicU64,
+    }
+
+    static ARMED: OnceLock<Armed> = OnceLock::new();
+
+    pub(super) fn arm(spec: &str) -> Result<(), String> {
+        let (name, passage) = parse(spec)?;
+        let left = AtomicU64::new(passage);
+        // A second call in one process (a test) keeps the first.
+        let _ = ARMED.set(Armed { name, left });
+        Ok(())
+    }
+
+    pub(super) fn pass(name: &'static str) {
+        debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
+        let Some(armed) = ARMED.get().filter(|armed| armed.name == name) else {
+            return;
+        };
+        if armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            std::process::abort();
+        }
+    }
+
+    fn parse(spec: &str) -> Result<(&'static str, u64), String> {
+        let (name, passage) = spec.split_once(':').unwrap_or((spec, "1"));
+        let name = POINTS
+            .iter()
+            .find(|point| **point == name)
+            .ok_or_else(|| format!("{VARIABLE}: there is no point {name:?}"))?;
+        let passage = passage
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| format!("{VARIABLE}: {passage:?} is no passage from 1"))?;
+        Ok((name, passage))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_spec_names_a_point_and_a_passage() {
+            assert_eq!(
+                parse("producer.append.after"),
+                Ok(("producer.append.after", 1))
+            );
+            assert_eq!(
+                parse("producer.append.after:3"),
+                Ok(("producer.append.after", 3))
+            );
+            assert!(parse("nowhere").is_err());
+            assert!(parse("producer.append.after:0").is_err());
+        }
+    }
+}
