@@ -47,10 +47,7 @@ impl FromStr for EntryId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-        Ok(Self {
-            ms: ms.parse()?,
-            seq: seq.parse()?,
-        })
+        Ok(Self { ms: ms.parse()?, seq: seq.parse()? })
     }
 }
 
@@ -336,10 +333,7 @@ mod tests {
         let large: EntryId = "1000-2".parse().expect("parses");
         assert!(small < large);
         assert_eq!(large.to_string(), "1000-2");
-        assert_eq!(
-            serde_json::to_string(&large).expect("serialises"),
-            "\"1000-2\""
-        );
+        assert_eq!(serde_json::to_string(&large).expect("serialises"), "\"1000-2\"");
         assert!("x-1".parse::<EntryId>().is_err());
     }
 }

@@ -173,14 +173,8 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
-    pub const ALL: [Self; 6] = [
-        Self::Queued,
-        Self::Running,
-        Self::Done,
-        Self::Failed,
-        Self::Cancelling,
-        Self::Cancelled,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelling, Self::Cancelled];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -319,11 +313,7 @@ pub enum StoreError {
     #[error(
         "the store at {location} has schema {found}, this isobar knows {known}; use the newer isobar"
     )]
-    NewerSchema {
-        location: String,
-        found: u32,
-        known: u32,
-    },
+    NewerSchema { location: String, found: u32, known: u32 },
     /// Only a person can mend this (wrong password, no such database, no rights): exit 78.
     #[error("the store at {location} refuses us")]
     Refused {

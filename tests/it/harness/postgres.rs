@@ -41,11 +41,7 @@ impl Postgres {
     /// A fresh database in the cluster of this test process, which is started by the first caller.
     pub async fn database() -> Database {
         static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-        SHARED
-            .get_or_init(Self::private)
-            .await
-            .fresh_database()
-            .await
+        SHARED.get_or_init(Self::private).await.fresh_database().await
     }
 
     /// A cluster of one's own (1.5 s), for tests that kill or stop the server.
@@ -56,11 +52,7 @@ impl Postgres {
             let port = free_port();
             let mut server = launch(folder.path(), port);
             if is_ready(&mut server, folder.path(), port).await {
-                return Self {
-                    server,
-                    port,
-                    folder,
-                };
+                return Self { server, port, folder };
             }
         }
         panic!("PostgreSQL does not start\n{}", tail(&log(folder.path())));
@@ -74,9 +66,7 @@ impl Postgres {
             .execute(&mut connection)
             .await
             .expect("create a database");
-        Database {
-            url: url(self.port, &name),
-        }
+        Database { url: url(self.port, &name) }
     }
 
     pub async fn kill9(&mut self) {
@@ -102,9 +92,7 @@ impl Postgres {
 
 impl Database {
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url)
-            .await
-            .expect("connect to the test's database")
+        PgConnection::connect(&self.url).await.expect("connect to the test's database")
     }
 }
 
@@ -124,13 +112,8 @@ fn launch(folder: &Path, port: u16) -> Guarded {
 }
 
 async fn initdb(folder: &Path) {
-    let arguments = [
-        "--username=isobar",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-    ];
+    let arguments =
+        ["--username=isobar", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"];
     let mut initdb = guarded(folder, "initdb", arguments, "TERM");
     let code = initdb.wait(PATIENCE, "initdb has ended").await;
     assert_eq!(code, 0, "initdb failed\n{}", tail(&log(folder)));
@@ -203,12 +186,7 @@ fn cluster_folder() -> TempDir {
 fn as_server_user(program: OsString) -> Vec<OsString> {
     let mut command = Vec::new();
     if is_root() {
-        let switch = [
-            "setpriv",
-            "--reuid=postgres",
-            "--regid=postgres",
-            "--init-groups",
-        ];
+        let switch = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
         command.extend(switch.map(OsString::from));
     }
     command.push(program);
@@ -222,10 +200,7 @@ fn is_root() -> bool {
 /// Where initdb and postgres are: as pg_config says, else the newest that Debian has installed.
 fn bin_dir() -> PathBuf {
     let said = output(Command::new("pg_config").arg("--bindir")).map(PathBuf::from);
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut debian: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     debian.sort();
     said.into_iter()
@@ -235,10 +210,7 @@ fn bin_dir() -> PathBuf {
 }
 
 fn output(command: &mut Command) -> Option<String> {
-    let output = command
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
+    let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
