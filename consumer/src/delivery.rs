@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
-use crate::fetch::{Signal, fetch};
+use crate::fetch::{Answered, Signal, fetch};
 use crate::gate::Reason;
 use crate::pace::{entry_delay, loop_delay};
 use crate::pipeline::{Pipeline, Verdict};
@@ -154,11 +154,7 @@ async fn run_batch<P: Pipeline>(
 }
 
 /// Sends what ended to the committer and gives back what is worth another attempt.
-async fn settle<P: Pipeline>(
-    ctx: &Context<P>,
-    verdicts: Vec<(Held<P::Task>, Verdict<P::Record>)>,
-    settled: &Settled<P>,
-) {
+async fn settle<P: Pipeline>(ctx: &Context<P>, verdicts: Answered<P>, settled: &Settled<P>) {
     let epoch = ctx.epoch();
     let max_attempts = ctx.settings.max_attempts;
     let mut items = Vec::with_capacity(verdicts.len());
@@ -171,7 +167,7 @@ async fn settle<P: Pipeline>(
             Verdict::Record(record) => items.push(succeeded::<P>(&held, record)),
             Verdict::Failed { code, reason } => {
                 let why = GivenUp { code: code.to_owned(), reason };
-                items.push(failed(&ctx.pipeline, held, why, &epoch));
+                items.push(failed(&ctx.pipeline, &held, &why, &epoch));
             }
             Verdict::Retry { code, reason } if has_attempts_left(attempts_before, max_attempts) => {
                 if why_again.is_empty() {
@@ -184,7 +180,7 @@ async fn settle<P: Pipeline>(
                     code: code.to_owned(),
                     reason: format!("gave up after {max_attempts} attempts: {reason}"),
                 };
-                items.push(failed(&ctx.pipeline, held, why, &epoch));
+                items.push(failed(&ctx.pipeline, &held, &why, &epoch));
             }
         }
     }

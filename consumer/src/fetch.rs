@@ -15,9 +15,12 @@ use crate::settle::Held;
 /// Fewer may well be bad each for itself.
 const ALIKE_FROM: usize = 8;
 
+/// Tasks, each with its verdict.
+pub type Answered<P> = Vec<(Held<<P as Pipeline>::Task>, Verdict<<P as Pipeline>::Record>)>;
+
 /// What became of a batch.
 pub struct Fetched<P: Pipeline> {
-    pub settled: Vec<(Held<P::Task>, Verdict<P::Record>)>,
+    pub settled: Answered<P>,
     /// Not tried, or not to blame: to be given back without an attempt.
     pub returned: Vec<Held<P::Task>>,
     pub signal: Option<Signal>,
@@ -38,7 +41,8 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetc
     let mut bisected = false;
     let mut signal = None;
     // Halves still to be asked for, as ranges of the batch; the front one is last.
-    let mut open = vec![0..asked];
+    let mut open = Vec::new();
+    open.push(0..asked);
     while let Some(range) = open.pop() {
         let tasks: Vec<&P::Task> = batch[range.clone()].iter().map(|held| &held.task).collect();
         match pipeline.fetch(&tasks).await {
@@ -78,7 +82,7 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetc
     if bisected && let Some(reason) = failed_alike(&verdicts) {
         signal =
             Some(Signal::Config(format!("all {asked} locations were refused alike: {reason}")));
-        verdicts.iter_mut().for_each(|verdict| *verdict = None);
+        verdicts.fill_with(|| None);
     }
     let mut fetched = Fetched { settled: Vec::with_capacity(asked), returned: Vec::new(), signal };
     for (held, verdict) in batch.into_iter().zip(verdicts) {

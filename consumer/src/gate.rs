@@ -13,7 +13,7 @@ use isobar_shared::upstream::Waiting;
 
 /// Pause before a wrong configuration is tried again: doubles from the first to the last.
 const FIRST_PROBE: Duration = Duration::from_secs(5);
-const LAST_PROBE: Duration = Duration::from_secs(300);
+const LAST_PROBE: Duration = Duration::from_mins(5);
 
 /// One per worker. Cheap to clone.
 #[derive(Clone, Debug, Default)]

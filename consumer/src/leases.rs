@@ -119,7 +119,7 @@ mod tests {
 
         let renewal = start + Duration::from_secs(15);
         leases.renewed(Lane::Tasks, &[ID], &[], renewal);
-        assert!(leases.may_commit(Lane::Tasks, ID, start + Duration::from_secs(60)));
+        assert!(leases.may_commit(Lane::Tasks, ID, start + Duration::from_mins(1)));
 
         leases.renewed(Lane::Tasks, &[ID], &[ID], renewal);
         assert!(!leases.may_commit(Lane::Tasks, ID, renewal));

@@ -52,12 +52,12 @@ pub async fn prepare<P: Pipeline>(
     let mut tasks = Vec::with_capacity(entries.len());
     for entry in entries {
         match entry.lane {
-            Lane::Control => control(entry, epoch, &mut prepared),
+            Lane::Control => control(&entry, epoch, &mut prepared),
             Lane::Tasks => match pipeline.decode(&entry.fields) {
                 Ok(task) => tasks.push(Held { entry, task }),
                 Err(error) => {
                     let why = GivenUp { code: error.code.to_owned(), reason: error.reason };
-                    prepared.items.push(undecodable(entry, &why, epoch));
+                    prepared.items.push(undecodable(&entry, &why, epoch));
                 }
             },
         }
@@ -73,7 +73,7 @@ pub async fn prepare<P: Pipeline>(
     for (held, is_current) in tasks.into_iter().zip(current) {
         let state = P::head(&held.task).job_id.and_then(|job| states.get(&job).copied().flatten());
         if matches!(state, Some(JobStatus::Cancelling | JobStatus::Cancelled)) {
-            prepared.items.push(skipped::<P>(held, "cancelled", "the job was cancelled"));
+            prepared.items.push(skipped::<P>(&held, "cancelled", "the job was cancelled"));
         } else if settle::is_condemned(held.entry.deliveries, max_deliveries) {
             let why = GivenUp {
                 code: "crash_loop".to_owned(),
@@ -82,9 +82,9 @@ pub async fn prepare<P: Pipeline>(
                     held.entry.deliveries - 1
                 ),
             };
-            prepared.items.push(failed(pipeline, held, why, epoch));
+            prepared.items.push(failed(pipeline, &held, &why, epoch));
         } else if is_current {
-            prepared.items.push(skipped::<P>(held, "fresh", "the snapshot is still current"));
+            prepared.items.push(skipped::<P>(&held, "fresh", "the snapshot is still current"));
         } else {
             let limit = pipeline.batch_limit(&held.task).max(1);
             let batch = open.entry(limit).or_default();
@@ -101,8 +101,8 @@ pub async fn prepare<P: Pipeline>(
 /// A task given up: a ledger row if it has a job, the city's state, and always a dead letter.
 pub fn failed<P: Pipeline>(
     pipeline: &P,
-    held: Held<P::Task>,
-    why: GivenUp,
+    held: &Held<P::Task>,
+    why: &GivenUp,
     epoch: &str,
 ) -> Item<P::Record> {
     let now = Utc::now();
@@ -113,14 +113,14 @@ pub fn failed<P: Pipeline>(
         lane: held.entry.lane,
         id: held.entry.id,
         result: Outcome::Failed,
-        ledger: ledger_row(head, subject, &held.entry, RowStatus::Failed, Some(&why), now),
+        ledger: ledger_row(head, subject, &held.entry, RowStatus::Failed, Some(why), now),
         city: pipeline.failure(&held.task, &why.reason),
-        dead: Some(dead_letter(&held.entry, Some(head), city_id, &why, epoch, now)),
+        dead: Some(dead_letter(&held.entry, Some(head), city_id, why, epoch, now)),
     }
 }
 
 /// A task that needed no request.
-fn skipped<P: Pipeline>(held: Held<P::Task>, code: &str, reason: &str) -> Item<P::Record> {
+fn skipped<P: Pipeline>(held: &Held<P::Task>, code: &str, reason: &str) -> Item<P::Record> {
     let why = GivenUp { code: code.to_owned(), reason: reason.to_owned() };
     let (city_id, city) = P::subject(&held.task);
     let subject = Subject { city_id, city };
@@ -135,18 +135,18 @@ fn skipped<P: Pipeline>(held: Held<P::Task>, code: &str, reason: &str) -> Item<P
     }
 }
 
-fn undecodable<R>(entry: Entry, why: &GivenUp, epoch: &str) -> Item<R> {
+fn undecodable<R>(entry: &Entry, why: &GivenUp, epoch: &str) -> Item<R> {
     Item {
         lane: entry.lane,
         id: entry.id,
         result: Outcome::Failed,
         ledger: None,
         city: None,
-        dead: Some(dead_letter(&entry, None, None, why, epoch, Utc::now())),
+        dead: Some(dead_letter(entry, None, None, why, epoch, Utc::now())),
     }
 }
 
-fn control<P: Pipeline>(entry: Entry, epoch: &str, prepared: &mut Prepared<P>) {
+fn control<P: Pipeline>(entry: &Entry, epoch: &str, prepared: &mut Prepared<P>) {
     let result = match Control::from_fields(&entry.fields) {
         Ok(Some(Control::Open(open))) => Outcome::Opened(open),
         Ok(Some(Control::Seal(seal))) => Outcome::Sealed(seal),

@@ -132,7 +132,7 @@ async fn remove_silent_names<P: Pipeline>(ctx: &Context<P>) {
         if consumer.pending == 0 && silent && consumer.name != ctx.name {
             match ctx.broker.remove_consumer(topic, &consumer.name, silence).await {
                 Ok(Removal::Removed) => {
-                    tracing::debug!(worker = consumer.name, "removed a silent name")
+                    tracing::debug!(worker = consumer.name, "removed a silent name");
                 }
                 Ok(_) => {}
                 Err(error) => events::broker_trouble("sweep", &error),

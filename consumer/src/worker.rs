@@ -117,7 +117,7 @@ impl<P: Pipeline> Worker<P> {
             broker,
             store,
             name: format!("{name}-{}", Uuid::new_v4()),
-            leases: Leases::new(settings.claim_idle.0 - settings.lease_margin()),
+            leases: Leases::new(settings.usable_lease()),
             gate: Gate::default(),
             tally: Arc::default(),
             states: JobStates::default(),

@@ -217,10 +217,10 @@ impl Pipeline for WeatherPipeline {
                 Answer::Ok(Ok(place)) => places.push((at, place)),
                 Answer::Ok(Err(verdict)) => verdicts[at] = Some(verdict),
                 Answer::Retry { code, reason } => {
-                    verdicts[at] = Some(Verdict::Retry { code, reason })
+                    verdicts[at] = Some(Verdict::Retry { code, reason });
                 }
                 Answer::Location { code, reason } => {
-                    verdicts[at] = Some(Verdict::Failed { code, reason })
+                    verdicts[at] = Some(Verdict::Failed { code, reason });
                 }
                 Answer::Wait { until, why } => return Answer::Wait { until, why },
                 Answer::Config { reason } | Answer::Split { reason } => {

@@ -93,9 +93,9 @@ impl Settings {
         self.claim_idle.0 / 4
     }
 
-    /// No commit starts in the last part of a lease: 10 s of the default 60 s.
-    pub fn lease_margin(&self) -> Duration {
-        self.claim_idle.0 / 6
+    /// How long a lease may be committed under: not in its last part, 10 s of the default 60 s.
+    pub fn usable_lease(&self) -> Duration {
+        self.claim_idle.0 * 5 / 6
     }
 
     pub(super) fn misfits(&self) -> Vec<String> {
