@@ -6,6 +6,10 @@ type Result<T> = std::result::Result<T, BrokerError>;
 #[derive(Clone, Debug)]
 pub struct EmbeddedBroker;
 impl EmbeddedBroker {
+    pub fn open(path: &std::path::Path) -> Result<Self> {
+        let _ = path;
+        unimplemented!()
+    }
     pub fn location(&self) -> String {
         unimplemented!()
     }
