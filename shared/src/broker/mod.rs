@@ -19,8 +19,8 @@ use std::time::Duration;
 pub use keys::Topic;
 pub use shapes::{
     Append, Appended, BrokerError, ClaimLimits, ConsumerInfo, Depth, Entry, EntryId, GiveBack,
-    Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, Removal, Reservation,
-    Span, Watermarks, Window,
+    Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts, Removal,
+    Reservation, Span, Watermarks, Window,
 };
 
 use crate::config::Settings;
@@ -52,11 +52,7 @@ impl Broker {
     /// The broker that the settings name. Redis is dialled when it is needed, so that a role may
     /// start before it; an embedded file is opened at once, in the data dir, which is made.
     pub fn open(settings: &Settings) -> Result<Self> {
-        if let Some(url) = settings
-            .redis_url
-            .as_ref()
-            .filter(|_| !settings.embedded_broker())
-        {
+        if let Some(url) = settings.redis_url.as_ref().filter(|_| !settings.embedded_broker()) {
             return redis::RedisBroker::at(&url.0).map(Self::Redis);
         }
         embedded::EmbeddedBroker::open(&settings.data_file(EMBEDDED_FILE)).map(Self::Embedded)
@@ -221,6 +217,17 @@ impl Broker {
         count: usize,
     ) -> Result<Vec<Entry>> {
         either!(self, backend => backend.peek(topic, lane, after, count).await)
+    }
+}
+
+/// For `doctor`.
+impl Broker {
+    /// Facts about the Redis behind this; `None` for the embedded broker.
+    pub async fn inspect(&self, topic: &Topic) -> Result<Option<RedisFacts>> {
+        match self {
+            Self::Redis(redis) => redis.inspect(topic).await.map(Some),
+            Self::Embedded(_) => Ok(None),
+        }
     }
 }
 

@@ -270,6 +270,17 @@ pub struct QuotaUse {
     pub shut_until: Option<DateTime<Utc>>,
 }
 
+/// What `doctor` judges a Redis by; `None` where the server does not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisFacts {
+    pub version: String,
+    pub time_ms: u64,
+    /// Consumer groups on the task stream.
+    pub groups: Vec<String>,
+    pub append_only: Option<String>,
+    pub eviction: Option<String>,
+}
+
 /// What can go wrong, by what the caller does about it.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {

@@ -23,20 +23,13 @@ impl RedisBroker {
             topic.attempts(Lane::Tasks),
             topic.attempts(Lane::Control),
         ];
-        let call = Call::new(&HEAL, &keys)
-            .arg(&topic.group)
-            .arg(Uuid::new_v4().to_string());
+        let call = Call::new(&HEAL, &keys).arg(&topic.group).arg(Uuid::new_v4().to_string());
         let answer = self.call(&call, topic).await?;
         healed(answer).map_err(|error| self.odd(error))
     }
 
     pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
-        let keys = [
-            topic.stream.as_str(),
-            &topic.control,
-            &topic.watermarks,
-            &topic.epoch,
-        ];
+        let keys = [topic.stream.as_str(), &topic.control, &topic.watermarks, &topic.epoch];
         let call = Call::new(&APPEND, &keys)
             .arg(&topic.group)
             .arg(batch.job_id.to_string())
@@ -69,10 +62,7 @@ impl RedisBroker {
             let mut commands = Pipeline::new();
             let mut asked = Vec::new();
             for (index, receipt) in page.iter().enumerate() {
-                let lanes = [
-                    (Lane::Tasks, receipt.tasks),
-                    (Lane::Control, receipt.control),
-                ];
+                let lanes = [(Lane::Tasks, receipt.tasks), (Lane::Control, receipt.control)];
                 for (lane, span) in lanes {
                     let Some(span) = span else { continue };
                     commands
@@ -112,10 +102,7 @@ impl RedisBroker {
 
 fn healed(answer: Value) -> anyhow::Result<Healed> {
     let [epoch, recreated] = reply::array(answer)?;
-    Ok(Healed {
-        epoch: reply::text(epoch)?,
-        recreated: reply::number(&recreated)? == 1,
-    })
+    Ok(Healed { epoch: reply::text(epoch)?, recreated: reply::number(&recreated)? == 1 })
 }
 
 fn appended(answer: Value) -> anyhow::Result<Appended> {
@@ -129,19 +116,11 @@ fn appended(answer: Value) -> anyhow::Result<Appended> {
                 tasks: reply::span(next(), next())?,
                 control: reply::span(next(), next())?,
             };
-            if outcome == "SENT" {
-                Appended::Sent(receipt)
-            } else {
-                Appended::Duplicate(receipt)
-            }
+            if outcome == "SENT" { Appended::Sent(receipt) } else { Appended::Duplicate(receipt) }
         }
         "CONFLICT" => Appended::Conflict,
-        "GAP" => Appended::Gap {
-            expected: reply::count(&next())?,
-        },
-        "FULL" => Appended::Full {
-            unfinished: reply::count(&next())?,
-        },
+        "GAP" => Appended::Gap { expected: reply::count(&next())? },
+        "FULL" => Appended::Full { unfinished: reply::count(&next())? },
         other => bail!("an append ended in {other:?}"),
     })
 }

@@ -38,10 +38,7 @@ impl RedisBroker {
         let mut command = read_command(topic, consumer, (count / 2).max(1));
         // BLOCK 0 would be for ever.
         command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
-        command
-            .arg("STREAMS")
-            .arg(&topic.stream)
-            .arg(&topic.control);
+        command.arg("STREAMS").arg(&topic.stream).arg(&topic.control);
         command.arg(">").arg(">");
         let link = self.reader(topic, consumer);
         let answer = link.query_within(&command, wait + RESPONSE_LIMIT).await;
@@ -84,14 +81,8 @@ impl RedisBroker {
         entry: Option<Entry>,
     ) -> Result<()> {
         let Some(entry) = entry else { return Ok(()) };
-        let back = GiveBack {
-            id: entry.id,
-            delay: Duration::ZERO,
-            attempt: false,
-        };
-        self.give_back(topic, consumer, entry.lane, &[back], UNSEEN_IDLE)
-            .await
-            .map(drop)
+        let back = GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false };
+        self.give_back(topic, consumer, entry.lane, &[back], UNSEEN_IDLE).await.map(drop)
     }
 
     pub async fn owned(

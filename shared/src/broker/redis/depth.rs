@@ -57,11 +57,8 @@ fn consumers(answer: Value) -> anyhow::Result<Vec<ConsumerInfo>> {
         if name == RETURNED {
             continue;
         }
-        let known = by_name.entry(name.clone()).or_insert(ConsumerInfo {
-            name,
-            pending: 0,
-            idle_ms,
-        });
+        let known =
+            by_name.entry(name.clone()).or_insert(ConsumerInfo { name, pending: 0, idle_ms });
         known.pending += pending;
         known.idle_ms = known.idle_ms.min(idle_ms);
     }

@@ -29,10 +29,7 @@ pub(super) struct Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
-        Self {
-            meaning: meaning(&error),
-            error,
-        }
+        Self { meaning: meaning(&error), error }
     }
 }
 
@@ -52,16 +49,10 @@ impl Failure {
         let detail = self.error.to_string();
         let source = anyhow::Error::new(self.error);
         match self.meaning {
-            Meaning::Gone => BrokerError::Unavailable {
-                broker: "Redis",
-                location,
-                source,
-            },
+            Meaning::Gone => BrokerError::Unavailable { broker: "Redis", location, source },
             Meaning::NotReady => BrokerError::NotReady { location, source },
             Meaning::NoRoom => BrokerError::NoRoom { location, source },
-            Meaning::Missing => BrokerError::Missing {
-                stream: stream.to_owned(),
-            },
+            Meaning::Missing => BrokerError::Missing { stream: stream.to_owned() },
             Meaning::Refused => BrokerError::Refused { location, detail },
             Meaning::Unexpected => BrokerError::Unexpected { location, source },
         }
@@ -100,49 +91,22 @@ mod tests {
     #[test]
     fn an_error_means_what_its_code_says() {
         for (line, expected) in [
-            (
-                "READONLY You can't write against a read only replica.",
-                Meaning::Gone,
-            ),
+            ("READONLY You can't write against a read only replica.", Meaning::Gone),
             ("MASTERDOWN Link with MASTER is down", Meaning::Gone),
-            (
-                "LOADING Redis is loading the dataset in memory",
-                Meaning::NotReady,
-            ),
+            ("LOADING Redis is loading the dataset in memory", Meaning::NotReady),
             ("BUSY Redis is busy running a script", Meaning::NotReady),
-            (
-                "TRYAGAIN Multiple keys request during rehashing",
-                Meaning::NotReady,
-            ),
+            ("TRYAGAIN Multiple keys request during rehashing", Meaning::NotReady),
             ("CLUSTERDOWN The cluster is down", Meaning::NotReady),
-            (
-                "OOM command not allowed when used memory > 'maxmemory'.",
-                Meaning::NoRoom,
-            ),
-            (
-                "MISCONF Redis is configured to save RDB snapshots",
-                Meaning::NoRoom,
-            ),
-            (
-                "NOREPLICAS Not enough good replicas to write.",
-                Meaning::NoRoom,
-            ),
-            (
-                "NOGROUP No such key 's' or consumer group 'g'",
-                Meaning::Missing,
-            ),
-            (
-                "UNBLOCKED the stream key no longer exists",
-                Meaning::Missing,
-            ),
+            ("OOM command not allowed when used memory > 'maxmemory'.", Meaning::NoRoom),
+            ("MISCONF Redis is configured to save RDB snapshots", Meaning::NoRoom),
+            ("NOREPLICAS Not enough good replicas to write.", Meaning::NoRoom),
+            ("NOGROUP No such key 's' or consumer group 'g'", Meaning::Missing),
+            ("UNBLOCKED the stream key no longer exists", Meaning::Missing),
             ("WRONGTYPE Operation against a key", Meaning::Refused),
             ("NOAUTH Authentication required.", Meaning::Refused),
             ("NOPERM this user has no permissions", Meaning::Refused),
             ("WRONGPASS invalid username-password pair", Meaning::Refused),
-            (
-                "DENIED Redis is running in protected mode",
-                Meaning::Refused,
-            ),
+            ("DENIED Redis is running in protected mode", Meaning::Refused),
             ("ERR value is not an integer", Meaning::Unexpected),
         ] {
             assert_eq!(meaning(&said(line)), expected, "{line}");
@@ -152,10 +116,7 @@ mod tests {
     #[test]
     fn what_breaks_before_the_connection_stands_may_pass() {
         let crowded = said("ERR max number of clients reached");
-        assert_eq!(
-            Failure::while_dialling(crowded.clone()).meaning,
-            Meaning::Gone
-        );
+        assert_eq!(Failure::while_dialling(crowded.clone()).meaning, Meaning::Gone);
         assert_eq!(Failure::from(crowded).meaning, Meaning::Unexpected);
         let refused = said("WRONGPASS invalid username-password pair");
         assert_eq!(Failure::while_dialling(refused).meaning, Meaning::Refused);

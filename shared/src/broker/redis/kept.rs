@@ -41,16 +41,11 @@ impl RedisBroker {
         ttl: Duration,
     ) -> Result<()> {
         let state = state.to_string();
-        self.set(&keys::heartbeat(name), state.as_bytes(), ttl)
-            .await
+        self.set(&keys::heartbeat(name), state.as_bytes(), ttl).await
     }
 
     pub async fn heartbeats(&self) -> Result<Vec<(String, serde_json::Value)>> {
-        let found: Vec<String> = self
-            .scan(keys::HEARTBEAT_PREFIX)
-            .await?
-            .into_iter()
-            .collect();
+        let found: Vec<String> = self.scan(keys::HEARTBEAT_PREFIX).await?.into_iter().collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }

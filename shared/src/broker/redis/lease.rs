@@ -37,9 +37,7 @@ impl RedisBroker {
     ) -> Result<Vec<EntryId>> {
         let mut lost = Vec::new();
         for page in ids.chunks(IDS_PER_CALL) {
-            let mut call = Call::new(&RENEW, &[topic.lane(lane)])
-                .arg(&topic.group)
-                .arg(consumer);
+            let mut call = Call::new(&RENEW, &[topic.lane(lane)]).arg(&topic.group).arg(consumer);
             push_ids(&mut call, page);
             let answer = self.inner.renewals.call(&call).await;
             let answer = answer.map_err(|failure| self.failed(failure, &topic.stream))?;
@@ -106,10 +104,7 @@ impl RedisBroker {
             .arg(consumer)
             .arg(idle.as_millis() as u64);
         let answer = self.call(&call, topic).await?;
-        match reply::text(answer)
-            .map_err(|error| self.odd(error))?
-            .as_str()
-        {
+        match reply::text(answer).map_err(|error| self.odd(error))?.as_str() {
             "REMOVED" => {
                 self.forget_reader(topic, consumer);
                 Ok(Removal::Removed)

@@ -50,9 +50,8 @@ impl Server {
             location: "REDIS_URL".to_owned(),
             detail: error.to_string(),
         };
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE_AFTER)
-            .with_interval(KEEPALIVE_EVERY);
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
         let given = url.into_connection_info().map_err(refused)?;
         let login = given.redis_settings().clone();
         let location = given.addr().to_string();
@@ -61,21 +60,15 @@ impl Server {
         let plain = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name();
-        let info = given.set_redis_settings(plain).set_tcp_settings(
-            TcpSettings::default()
-                .set_nodelay(true)
-                .set_keepalive(keepalive),
-        );
+        let info = given
+            .set_redis_settings(plain)
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(keepalive));
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that makes connections to Redis"
         )]
         let client = Client::open(info).map_err(refused)?;
-        Ok(Self {
-            client,
-            login,
-            location,
-        })
+        Ok(Self { client, login, location })
     }
 
     pub fn location(&self) -> &str {
@@ -136,19 +129,13 @@ struct State {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let connected = self.connection.is_some();
-        f.debug_struct("State")
-            .field("connected", &connected)
-            .finish_non_exhaustive()
+        f.debug_struct("State").field("connected", &connected).finish_non_exhaustive()
     }
 }
 
 impl Link {
     pub fn new(server: Server) -> Self {
-        Self {
-            server,
-            dials: AtomicU64::new(0),
-            state: Mutex::default(),
-        }
+        Self { server, dials: AtomicU64::new(0), state: Mutex::default() }
     }
 
     pub async fn query(&self, command: &Cmd) -> Result<Value, Failure> {

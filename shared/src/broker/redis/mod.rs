@@ -17,6 +17,7 @@ mod append;
 mod deliver;
 mod depth;
 mod fault;
+mod inspect;
 mod kept;
 mod lease;
 mod link;
@@ -96,15 +97,13 @@ impl RedisBroker {
     fn reader(&self, topic: &Topic, consumer: &str) -> Arc<Link> {
         let mut readers = self.readers();
         let key = (topic.stream.clone(), consumer.to_owned());
-        let link = readers
-            .entry(key)
-            .or_insert_with(|| Arc::new(Link::new(self.inner.server.clone())));
+        let link =
+            readers.entry(key).or_insert_with(|| Arc::new(Link::new(self.inner.server.clone())));
         Arc::clone(link)
     }
 
     fn forget_reader(&self, topic: &Topic, consumer: &str) {
-        self.readers()
-            .remove(&(topic.stream.clone(), consumer.to_owned()));
+        self.readers().remove(&(topic.stream.clone(), consumer.to_owned()));
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Link>>> {
@@ -118,9 +117,6 @@ impl RedisBroker {
 
     /// Redis answered something that these commands do not answer.
     fn odd(&self, source: anyhow::Error) -> BrokerError {
-        BrokerError::Unexpected {
-            location: self.location(),
-            source,
-        }
+        BrokerError::Unexpected { location: self.location(), source }
     }
 }

@@ -20,9 +20,8 @@ impl RedisBroker {
         weight: u64,
         keep_back: bool,
     ) -> Result<QuotaAnswer> {
-        let mut call = Call::new(&QUOTA_RESERVE, &[&keys::quota(host)])
-            .arg(weight)
-            .arg(u8::from(keep_back));
+        let mut call =
+            Call::new(&QUOTA_RESERVE, &[&keys::quota(host)]).arg(weight).arg(u8::from(keep_back));
         push_windows(&mut call, limits);
         let answer = self.call_apart(&call).await?;
         reserved(answer, weight).map_err(|error| self.odd(error))
@@ -91,21 +90,14 @@ fn push_windows(call: &mut Call, limits: &QuotaLimits) {
     for window in Window::ALL {
         call.push(name(window));
         call.push(window.length_ms());
-        call.push(
-            limits
-                .of(window)
-                .map_or(String::new(), |limit| limit.to_string()),
-        );
+        call.push(limits.of(window).map_or(String::new(), |limit| limit.to_string()));
     }
 }
 
 fn reserved(answer: Value, weight: u64) -> anyhow::Result<QuotaAnswer> {
     let [granted, at] = reply::array(answer)?;
     if reply::number(&granted)? == 1 {
-        return Ok(QuotaAnswer::Granted(Reservation {
-            weight,
-            at_ms: reply::count(&at)?,
-        }));
+        return Ok(QuotaAnswer::Granted(Reservation { weight, at_ms: reply::count(&at)? }));
     }
     let until = time(&at)?.unwrap_or_else(Utc::now);
     Ok(QuotaAnswer::Shut { until })
@@ -123,7 +115,5 @@ fn used(answer: Value) -> anyhow::Result<QuotaUse> {
 
 fn time(ms: &Value) -> anyhow::Result<Option<DateTime<Utc>>> {
     let ms = reply::number(ms)?;
-    Ok((ms > 0)
-        .then(|| DateTime::from_timestamp_millis(ms))
-        .flatten())
+    Ok((ms > 0).then(|| DateTime::from_timestamp_millis(ms)).flatten())
 }

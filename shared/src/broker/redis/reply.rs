@@ -25,9 +25,7 @@ pub(super) fn array<const N: usize>(value: Value) -> Result<[Value; N]> {
     let items = list(value)?;
     let length = items.len();
     let exact: std::result::Result<[Value; N], _> = items.try_into();
-    exact
-        .ok()
-        .with_context(|| format!("expected {N} items, got {length}"))
+    exact.ok().with_context(|| format!("expected {N} items, got {length}"))
 }
 
 pub(super) fn bytes(value: Value) -> Result<Vec<u8>> {
@@ -56,8 +54,7 @@ pub(super) fn count(value: &Value) -> Result<u64> {
 
 pub(super) fn id(value: Value) -> Result<EntryId> {
     let text = text(value)?;
-    text.parse()
-        .with_context(|| format!("{text:?} is no entry id"))
+    text.parse().with_context(|| format!("{text:?} is no entry id"))
 }
 
 pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
@@ -70,10 +67,7 @@ pub(super) fn span(first: Value, last: Value) -> Result<Option<Span>> {
     if last.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Span {
-        first: first.parse()?,
-        last: last.parse()?,
-    }))
+    Ok(Some(Span { first: first.parse()?, last: last.parse()? }))
 }
 
 /// `{id, deliveries, attempts, fields}` for each, as our scripts answer.
@@ -112,11 +106,8 @@ pub(super) fn delivered(value: Value, topic: &Topic) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for stream in list(value)? {
         let [name, of_stream] = array(stream)?;
-        let lane = if bytes(name)? == topic.control.as_bytes() {
-            Lane::Control
-        } else {
-            Lane::Tasks
-        };
+        let lane =
+            if bytes(name)? == topic.control.as_bytes() { Lane::Control } else { Lane::Tasks };
         entries.extend(plain_entries(of_stream, lane, 1)?);
     }
     Ok(entries)
