@@ -144,26 +144,11 @@ impl Account {
                 wrong.push(format!("{name} is {account}, {what} {ledger}"));
             }
         };
-        compare(
-            "succeeded",
-            self.succeeded,
-            counted.succeeded,
-            "the ledger has",
-        );
+        compare("succeeded", self.succeeded, counted.succeeded, "the ledger has");
         compare("failed", self.failed, counted.failed, "the ledger has");
         let skipped = counted.skipped + self.duplicates;
-        compare(
-            "skipped",
-            self.skipped,
-            skipped,
-            "ledger and duplicates make",
-        );
-        compare(
-            "rejected",
-            self.rejected,
-            counted.rejected,
-            "the ledger has",
-        );
+        compare("skipped", self.skipped, skipped, "ledger and duplicates make");
+        compare("rejected", self.rejected, counted.rejected, "the ledger has");
         compare("processed", processed, self.processed(), "its parts make");
         if let Some(total) = self.total
             && (self.status.is_final() || processed > total)
@@ -235,10 +220,7 @@ impl Tally {
             let first = &mut changes.entry(row.job_id).or_default().first_finished;
             *first = Some(first.map_or(row.finished_at, |at| at.min(row.finished_at)));
         }
-        Self {
-            changes,
-            report: CommitReport::default(),
-        }
+        Self { changes, report: CommitReport::default() }
     }
 
     /// `rows` rows were new to the ledger.
@@ -290,13 +272,9 @@ pub(super) fn outcome_name(outcome: SealOutcome) -> &'static str {
 }
 
 pub(super) fn outcome_named(name: &str) -> Option<SealOutcome> {
-    [
-        SealOutcome::Complete,
-        SealOutcome::Failed,
-        SealOutcome::Cancelled,
-    ]
-    .into_iter()
-    .find(|outcome| outcome_name(*outcome) == name)
+    [SealOutcome::Complete, SealOutcome::Failed, SealOutcome::Cancelled]
+        .into_iter()
+        .find(|outcome| outcome_name(*outcome) == name)
 }
 
 pub(super) fn kind_named(name: &str) -> Option<JobKind> {
@@ -319,12 +297,7 @@ mod tests {
 
     fn rows(succeeded: i64, failed: i64, skipped: i64) -> Change {
         Change {
-            moves: Moves {
-                succeeded,
-                failed,
-                skipped,
-                rejected: 0,
-            },
+            moves: Moves { succeeded, failed, skipped, rejected: 0 },
             first_finished: Some(at(5)),
             ..Change::default()
         }
@@ -332,13 +305,7 @@ mod tests {
 
     fn seal(rows: u64, duplicates: u64, outcome: SealOutcome) -> Change {
         Change {
-            seal: Some(JobSeal {
-                job_id: job(),
-                rows,
-                rejected: 0,
-                duplicates,
-                outcome,
-            }),
+            seal: Some(JobSeal { job_id: job(), rows, rejected: 0, duplicates, outcome }),
             ..Change::default()
         }
     }
@@ -374,12 +341,7 @@ mod tests {
 
     #[test]
     fn a_job_ends_the_same_in_whatever_order_its_messages_come() {
-        let changes = [
-            open(),
-            rows(2, 1, 0),
-            rows(1, 0, 3),
-            seal(10, 3, SealOutcome::Complete),
-        ];
+        let changes = [open(), rows(2, 1, 0), rows(1, 0, 3), seal(10, 3, SealOutcome::Complete)];
         for end in in_every_order(&changes) {
             assert_eq!(end.status, JobStatus::Done);
             assert_eq!((end.succeeded, end.failed, end.skipped), (3, 1, 6));
@@ -420,20 +382,13 @@ mod tests {
         let running = Account::unknown(job(), at(1)).after(&rows(1, 0, 0), at(2));
         for (outcome, open, end) in [
             (SealOutcome::Failed, JobStatus::Running, JobStatus::Failed),
-            (
-                SealOutcome::Cancelled,
-                JobStatus::Running,
-                JobStatus::Cancelled,
-            ),
+            (SealOutcome::Cancelled, JobStatus::Running, JobStatus::Cancelled),
         ] {
             let sealed = running.after(&seal(2, 0, outcome), at(3));
             assert_eq!(sealed.status, open, "tasks are still out");
             assert_eq!(sealed.after(&rows(0, 1, 0), at(4)).status, end);
         }
-        let cancelling = Account {
-            status: JobStatus::Cancelling,
-            ..running
-        };
+        let cancelling = Account { status: JobStatus::Cancelling, ..running };
         let end = cancelling.after(&seal(1, 0, SealOutcome::Complete), at(3));
         assert_eq!(end.status, JobStatus::Cancelled);
     }
@@ -445,10 +400,7 @@ mod tests {
             .after(&seal(2, 0, SealOutcome::Complete), at(3));
         let retried = done.after(&rows(1, -1, 0), at(9));
         assert_eq!((retried.succeeded, retried.failed), (2, 0));
-        assert_eq!(
-            (retried.status, retried.finished_at),
-            (JobStatus::Done, Some(at(3)))
-        );
+        assert_eq!((retried.status, retried.finished_at), (JobStatus::Done, Some(at(3))));
     }
 
     #[test]
@@ -460,18 +412,12 @@ mod tests {
         };
         assert_eq!(given_up.after(&open(), at(3)).status, JobStatus::Failed);
         let resumed = given_up.after(&rows(1, 0, 0), at(3));
-        assert_eq!(
-            (resumed.status, resumed.finished_at),
-            (JobStatus::Running, None)
-        );
+        assert_eq!((resumed.status, resumed.finished_at), (JobStatus::Running, None));
     }
 
     #[test]
     fn a_contradiction_names_both_numbers() {
-        let account = Account {
-            succeeded: 3,
-            ..Account::unknown(job(), at(1))
-        };
+        let account = Account { succeeded: 3, ..Account::unknown(job(), at(1)) };
         let mut counted = Moves::default();
         counted.add(RowStatus::Success, false, 3);
         assert_eq!(account.contradiction(3, counted), None);

@@ -9,11 +9,7 @@ use std::borrow::Cow;
 use super::shapes::{Commit, Records, StoreError};
 
 pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', ""))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
 }
 
 /// For the backend whose database would take a NUL.
@@ -32,25 +28,15 @@ pub(super) fn refuse_nul(commit: &Commit) -> Result<(), StoreError> {
         .failed_cities
         .iter()
         .flat_map(|row| [row.name.as_deref(), row.country_code.as_deref()]);
-    let ledger = commit.ledger.iter().flat_map(|row| {
-        [
-            row.city.as_deref(),
-            row.error_code.as_deref(),
-            row.input.as_deref(),
-        ]
-    });
+    let ledger = commit
+        .ledger
+        .iter()
+        .flat_map(|row| [row.city.as_deref(), row.error_code.as_deref(), row.input.as_deref()]);
     let dead = commit.dead.iter().map(|row| Some(row.source.as_str()));
     let opens = commit.opens.iter().map(|open| Some(open.source.as_str()));
     let texts = snapshots.chain(failures).chain(ledger);
-    if texts
-        .chain(dead)
-        .chain(opens)
-        .flatten()
-        .any(|text| text.as_bytes().contains(&0))
-    {
-        return Err(StoreError::Data {
-            source: anyhow::anyhow!("a text holds a NUL character"),
-        });
+    if texts.chain(dead).chain(opens).flatten().any(|text| text.as_bytes().contains(&0)) {
+        return Err(StoreError::Data { source: anyhow::anyhow!("a text holds a NUL character") });
     }
     Ok(())
 }

@@ -49,9 +49,8 @@ impl EmbeddedBroker {
             tasks: owned(batch.tasks),
             control: owned(batch.control),
         };
-        let appended = self
-            .write_topic(topic, move |tx, topic_id| append(tx, topic_id, &batch))
-            .await?;
+        let appended =
+            self.write_topic(topic, move |tx, topic_id| append(tx, topic_id, &batch)).await?;
         if matches!(appended, Appended::Sent(_)) {
             self.appended.notify_waiters();
         }
@@ -60,16 +59,11 @@ impl EmbeddedBroker {
 
     /// Checked before anything is written, as in Redis: a batch is appended whole or not at all.
     fn check_payload(&self, payload: &str) -> Result<()> {
-        let wrong = |source| BrokerError::Unexpected {
-            location: self.location(),
-            source,
-        };
+        let wrong = |source| BrokerError::Unexpected { location: self.location(), source };
         let items: Vec<std::borrow::Cow<'_, str>> =
             serde_json::from_str(payload).map_err(|error| wrong(error.into()))?;
         if items.is_empty() || items.len() % 2 == 1 {
-            return Err(wrong(anyhow::anyhow!(
-                "a payload is no array of names and values"
-            )));
+            return Err(wrong(anyhow::anyhow!("a payload is no array of names and values")));
         }
         Ok(())
     }
@@ -88,17 +82,11 @@ impl EmbeddedBroker {
             let mut last_seq = HashMap::with_capacity(jobs.len());
             for job in jobs {
                 let key = params![topic_id, job.to_string()];
-                if let Some(seq) = select
-                    .query_row(key, |row| row.get::<_, i64>(0))
-                    .optional()?
-                {
+                if let Some(seq) = select.query_row(key, |row| row.get::<_, i64>(0)).optional()? {
                     last_seq.insert(job, seq as u64);
                 }
             }
-            Ok(Watermarks {
-                epoch: Some(epoch),
-                last_seq,
-            })
+            Ok(Watermarks { epoch: Some(epoch), last_seq })
         })
         .await
     }
@@ -179,9 +167,7 @@ fn decide(mark: Option<(u64, &str)>, batch: &Batch) -> Decision {
         return if batch.seq == batch.floor {
             Decision::Append
         } else {
-            Decision::Gap {
-                expected: batch.floor,
-            }
+            Decision::Gap { expected: batch.floor }
         };
     };
     if batch.seq < last {
@@ -189,11 +175,7 @@ fn decide(mark: Option<(u64, &str)>, batch: &Batch) -> Decision {
     } else if batch.seq > last + 1 {
         Decision::Gap { expected: last + 1 }
     } else if batch.seq == last {
-        if batch.hash == hash {
-            Decision::SentLast
-        } else {
-            Decision::Conflict
-        }
+        if batch.hash == hash { Decision::SentLast } else { Decision::Conflict }
     } else if batch.previous_hash == hash {
         Decision::Append
     } else {
@@ -203,20 +185,16 @@ fn decide(mark: Option<(u64, &str)>, batch: &Batch) -> Decision {
 
 fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Result<Appended> {
     let sql = "SELECT epoch, next_id, tasks, control FROM topics WHERE topic_id = ?1";
-    let (epoch, next_id, tasks, control): (String, i64, i64, i64) =
-        tx.prepare_cached(sql)?.query_row([topic_id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
+    let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
+        .prepare_cached(sql)?
+        .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let mark = mark(tx, topic_id, &batch.job_id)?;
     let receipt = |tasks, control| Receipt {
         epoch: epoch.clone(),
         tasks: span(tasks),
         control: span(control),
     };
-    let decision = decide(
-        mark.as_ref().map(|mark| (mark.seq, mark.hash.as_str())),
-        batch,
-    );
+    let decision = decide(mark.as_ref().map(|mark| (mark.seq, mark.hash.as_str())), batch);
     match (decision, &mark) {
         (Decision::Append, _) => {}
         (Decision::SentLast, Some(mark)) => {
@@ -310,10 +288,7 @@ fn mark(tx: &Transaction<'_>, topic_id: i64, job_id: &str) -> rusqlite::Result<O
 }
 
 fn span(rows: Rows) -> Option<Span> {
-    rows.map(|(first, last)| Span {
-        first: entry_id(first),
-        last: entry_id(last),
-    })
+    rows.map(|(first, last)| Span { first: entry_id(first), last: entry_id(last) })
 }
 
 #[cfg(test)]

@@ -94,13 +94,7 @@ impl EmbeddedBroker {
                      ORDER BY id LIMIT ?5",
                 )?
                 .query_map(
-                    params![
-                        topic_id,
-                        lane_number(lane),
-                        row_id(after),
-                        consumer,
-                        count as i64
-                    ],
+                    params![topic_id, lane_number(lane), row_id(after), consumer, count as i64],
                     |row| Raw::from_row(row, lane),
                 )?
                 .collect::<rusqlite::Result<Vec<Raw>>>()
@@ -169,17 +163,14 @@ impl EmbeddedBroker {
 }
 
 fn missing(topic: &Topic) -> BrokerError {
-    BrokerError::Missing {
-        stream: topic.stream.clone(),
-    }
+    BrokerError::Missing { stream: topic.stream.clone() }
 }
 
 fn is_anything_undelivered(db: &Connection, topic_id: i64) -> rusqlite::Result<bool> {
     // No order and no limit of its own: the partial index answers with its first row.
     let sql = "SELECT EXISTS (SELECT 1 FROM entries INDEXED BY undelivered \
                WHERE topic_id = ?1 AND owner IS NULL)";
-    db.prepare_cached(sql)?
-        .query_row([topic_id], |row| row.get(0))
+    db.prepare_cached(sql)?.query_row([topic_id], |row| row.get(0))
 }
 
 fn take(
@@ -197,16 +188,9 @@ fn take(
                  WHERE topic_id = ?1 AND lane = ?2 AND owner IS NULL ORDER BY id LIMIT ?5) \
              RETURNING id, fields, deliveries, attempts",
         )?
-        .query_map(
-            params![
-                topic_id,
-                lane_number(lane),
-                consumer,
-                now_ms(),
-                count as i64
-            ],
-            |row| Raw::from_row(row, lane),
-        )?
+        .query_map(params![topic_id, lane_number(lane), consumer, now_ms(), count as i64], |row| {
+            Raw::from_row(row, lane)
+        })?
         .collect::<rusqlite::Result<Vec<Raw>>>()?;
     // RETURNING promises no order.
     rows.sort_unstable_by_key(|row| row.id);

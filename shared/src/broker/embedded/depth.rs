@@ -10,9 +10,8 @@ use crate::broker::{ConsumerInfo, Depth, Topic};
 
 impl EmbeddedBroker {
     pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
-        let depth = self
-            .read_topic(topic, move |db, topic_id| depth(db, topic_id, claim_idle))
-            .await?;
+        let depth =
+            self.read_topic(topic, move |db, topic_id| depth(db, topic_id, claim_idle)).await?;
         Ok(depth.unwrap_or_default())
     }
 
@@ -43,9 +42,8 @@ impl EmbeddedBroker {
 
 fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Result<Depth> {
     let sql = "SELECT tasks, control FROM topics WHERE topic_id = ?1";
-    let (tasks, control): (i64, i64) = db
-        .prepare_cached(sql)?
-        .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (tasks, control): (i64, i64) =
+        db.prepare_cached(sql)?.query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (tasks, control) = (tasks as u64, control as u64);
     let (mut pending, mut since_ms, mut appended_ms) = (0, None::<i64>, None::<i64>);
     let mut count = db.prepare_cached(

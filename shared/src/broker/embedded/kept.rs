@@ -62,8 +62,7 @@ impl EmbeddedBroker {
         let (name, state) = (name.to_owned(), state.to_string());
         self.write_db(move |tx| {
             let now = now_ms();
-            tx.prepare_cached("DELETE FROM heartbeats WHERE expires_ms <= ?1")?
-                .execute([now])?;
+            tx.prepare_cached("DELETE FROM heartbeats WHERE expires_ms <= ?1")?.execute([now])?;
             tx.prepare_cached("INSERT OR REPLACE INTO heartbeats VALUES (?1, ?2, ?3)")?
                 .execute(params![name, state, now + ms(ttl)])
                 .map(drop)

@@ -132,9 +132,7 @@ impl EmbeddedBroker {
     ) -> Result<Removal> {
         let consumer = consumer.to_owned();
         let removed = self
-            .write_topic(topic, move |tx, topic_id| {
-                remove(tx, topic_id, &consumer, idle)
-            })
+            .write_topic(topic, move |tx, topic_id| remove(tx, topic_id, &consumer, idle))
             .await;
         match removed {
             Err(crate::broker::BrokerError::Missing { .. }) => Ok(Removal::Unknown),

@@ -53,10 +53,7 @@ impl EmbeddedBroker {
         // A commit that power loss takes back is sent again (the relay sees an older watermark),
         // so that an fsync for each batch would buy nothing.
         let db = Db::open(path, Durability::Normal, MIGRATIONS).map_err(|e| explain(path, e))?;
-        Ok(Self {
-            db,
-            appended: Arc::new(Notify::new()),
-        })
+        Ok(Self { db, appended: Arc::new(Notify::new()) })
     }
 
     pub fn location(&self) -> String {
@@ -64,8 +61,7 @@ impl EmbeddedBroker {
     }
 
     pub async fn ping(&self) -> Result<()> {
-        self.read_db(|db| db.query_row("SELECT 1", [], |_| Ok(())))
-            .await
+        self.read_db(|db| db.query_row("SELECT 1", [], |_| Ok(()))).await
     }
 
     async fn write_db<T: Send + 'static>(
@@ -97,9 +93,7 @@ impl EmbeddedBroker {
                 None => Ok(None),
             })
             .await?;
-        answer.ok_or_else(|| BrokerError::Missing {
-            stream: topic.stream.clone(),
-        })
+        answer.ok_or_else(|| BrokerError::Missing { stream: topic.stream.clone() })
     }
 
     /// A look at a topic; `None` when it is not there.
@@ -131,10 +125,7 @@ fn lane_number(lane: Lane) -> i64 {
 }
 
 fn entry_id(id: i64) -> EntryId {
-    EntryId {
-        ms: id as u64,
-        seq: 0,
-    }
+    EntryId { ms: id as u64, seq: 0 }
 }
 
 /// Ids of another broker's life may be larger than ours ever get; they name nothing here.
@@ -177,10 +168,7 @@ fn explain(path: &Path, error: SqliteError) -> BrokerError {
                 | ErrorCode::CannotOpen,
             ),
         ) => refused(error),
-        (_, Some(ErrorCode::DiskFull)) => BrokerError::NoRoom {
-            location,
-            source: error.into(),
-        },
+        (_, Some(ErrorCode::DiskFull)) => BrokerError::NoRoom { location, source: error.into() },
         (SqliteError::Busy { .. } | SqliteError::Closed { .. }, _)
         | (
             _,
@@ -195,10 +183,7 @@ fn explain(path: &Path, error: SqliteError) -> BrokerError {
             location,
             source: error.into(),
         },
-        _ => BrokerError::Unexpected {
-            location,
-            source: error.into(),
-        },
+        _ => BrokerError::Unexpected { location, source: error.into() },
     }
 }
 
@@ -214,14 +199,8 @@ mod tests {
         broker.ping().await.expect("answers");
 
         let other = folder.path().join("notes.txt");
-        std::fs::write(
-            &other,
-            "not a database, but longer than a header of one is".repeat(9),
-        )
-        .expect("written");
-        assert!(matches!(
-            EmbeddedBroker::open(&other),
-            Err(BrokerError::Refused { .. })
-        ));
+        std::fs::write(&other, "not a database, but longer than a header of one is".repeat(9))
+            .expect("written");
+        assert!(matches!(EmbeddedBroker::open(&other), Err(BrokerError::Refused { .. })));
     }
 }

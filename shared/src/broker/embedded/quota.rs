@@ -21,10 +21,7 @@ impl EmbeddedBroker {
         self.change_windows(host, move |windows| {
             let now = now_ms();
             match windows.reserve(&limits, weight, keep_back, now) {
-                Ok(()) => QuotaAnswer::Granted(Reservation {
-                    weight,
-                    at_ms: now as u64,
-                }),
+                Ok(()) => QuotaAnswer::Granted(Reservation { weight, at_ms: now as u64 }),
                 Err(until) => QuotaAnswer::Shut { until: time(until) },
             }
         })
@@ -38,10 +35,7 @@ impl EmbeddedBroker {
         used: u64,
     ) -> Result<()> {
         let Reservation { weight, at_ms } = *reservation;
-        self.change_windows(host, move |windows| {
-            windows.settle(weight, used, at_ms as i64)
-        })
-        .await
+        self.change_windows(host, move |windows| windows.settle(weight, used, at_ms as i64)).await
     }
 
     pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
@@ -55,12 +49,7 @@ impl EmbeddedBroker {
         let (host, limits) = (host.to_owned(), *limits);
         let windows = self.read_db(move |db| windows(db, &host)).await?;
         let ([minute, hour, day], shut_until) = windows.used(&limits, now_ms());
-        Ok(QuotaUse {
-            minute,
-            hour,
-            day,
-            shut_until: shut_until.map(time),
-        })
+        Ok(QuotaUse { minute, hour, day, shut_until: shut_until.map(time) })
     }
 
     pub async fn slot_acquire(
@@ -125,10 +114,7 @@ fn windows(db: &Connection, host: &str) -> rusqlite::Result<Windows> {
         )?
         .query_row([host], |row| {
             let counted = |at| -> rusqlite::Result<Counted> {
-                Ok(Counted {
-                    index: row.get(at)?,
-                    used: row.get::<_, i64>(at + 1)? as u64,
-                })
+                Ok(Counted { index: row.get(at)?, used: row.get::<_, i64>(at + 1)? as u64 })
             };
             Ok(Windows {
                 counted: [counted(0)?, counted(2)?, counted(4)?],

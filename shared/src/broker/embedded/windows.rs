@@ -46,25 +46,19 @@ impl Windows {
         if self.shut_until_ms > now_ms {
             return Err(self.shut_until_ms);
         }
-        let full = Window::ALL
-            .into_iter()
-            .zip(self.counted)
-            .filter(|(window, counted)| {
-                let used = counted.at(index(*window, now_ms));
-                limits.of(*window).is_some_and(|limit| {
-                    let allowed = if keep_back { limit - limit / 10 } else { limit };
-                    used > 0 && used + weight > allowed
-                })
-            });
+        let full = Window::ALL.into_iter().zip(self.counted).filter(|(window, counted)| {
+            let used = counted.at(index(*window, now_ms));
+            limits.of(*window).is_some_and(|limit| {
+                let allowed = if keep_back { limit - limit / 10 } else { limit };
+                used > 0 && used + weight > allowed
+            })
+        });
         if let Some(until) = full.map(|(window, _)| end_ms(window, now_ms)).max() {
             return Err(until);
         }
         for (window, counted) in Window::ALL.into_iter().zip(&mut self.counted) {
             let current = index(window, now_ms);
-            *counted = Counted {
-                index: current,
-                used: counted.at(current) + weight,
-            };
+            *counted = Counted { index: current, used: counted.at(current) + weight };
         }
         Ok(())
     }
@@ -96,11 +90,7 @@ impl Windows {
 mod tests {
     use super::*;
 
-    const LIMITS: QuotaLimits = QuotaLimits {
-        minute: Some(100),
-        hour: Some(150),
-        day: None,
-    };
+    const LIMITS: QuotaLimits = QuotaLimits { minute: Some(100), hour: Some(150), day: None };
     /// Ten seconds into a minute, in the first minute of an hour.
     const NOW: i64 = 1_800_000_000_000 + 10_000;
 
@@ -111,10 +101,7 @@ mod tests {
         assert_eq!(windows.reserve(&LIMITS, 1, false, NOW), Err(NOW + 50_000));
         let later = NOW + 60_000;
         assert_eq!(windows.reserve(&LIMITS, 50, false, later), Ok(()));
-        assert_eq!(
-            windows.reserve(&LIMITS, 51, false, later),
-            Err(1_800_000_000_000 + 3_600_000)
-        );
+        assert_eq!(windows.reserve(&LIMITS, 51, false, later), Err(1_800_000_000_000 + 3_600_000));
         assert_eq!(windows.used(&LIMITS, later).0, [50, 150, 150]);
     }
 

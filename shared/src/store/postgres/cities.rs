@@ -78,11 +78,7 @@ impl PostgresStore {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
-            .and_then(|rows| {
-                rows.iter()
-                    .filter_map(|row| weather(row).transpose())
-                    .collect()
-            })
+            .and_then(|rows| rows.iter().filter_map(|row| weather(row).transpose()).collect())
             .map_err(|error| self.failed(error))
     }
 
@@ -124,9 +120,7 @@ impl PostgresStore {
         country_code: Option<&str>,
         place: &Place,
     ) -> Result<()> {
-        self.remember(folded_name, country_code, place)
-            .await
-            .map_err(|error| self.failed(error))
+        self.remember(folded_name, country_code, place).await.map_err(|error| self.failed(error))
     }
 
     async fn remember(

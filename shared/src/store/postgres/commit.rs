@@ -13,9 +13,7 @@ use crate::store::{Commit, CommitReport, Records, Result};
 
 impl PostgresStore {
     pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        self.transact(commit)
-            .await
-            .map_err(|error| self.failed(error))
+        self.transact(commit).await.map_err(|error| self.failed(error))
     }
 
     async fn transact(&self, commit: &Commit) -> sqlx::Result<CommitReport> {

@@ -9,9 +9,9 @@ use crate::store::StoreError;
 
 pub(super) fn classify(error: Error, location: &str) -> StoreError {
     let meaning = match &error {
-        Error::Database(refusal) => refusal
-            .code()
-            .map_or(Meaning::Unexpected, |code| meaning(&code)),
+        Error::Database(refusal) => {
+            refusal.code().map_or(Meaning::Unexpected, |code| meaning(&code))
+        }
         Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => {
             Meaning::Unavailable
         }

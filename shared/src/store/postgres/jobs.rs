@@ -73,17 +73,11 @@ pub(super) async fn settle(
     let ids: Vec<Uuid> = changes.iter().map(|(id, _)| id.0).collect();
     let mut accounts = lock(tx, &ids).await?;
     if accounts.len() < ids.len() {
-        sqlx::query(ADD)
-            .bind(&ids)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(ADD).bind(&ids).bind(now).execute(&mut *tx).await?;
         accounts = lock(tx, &ids).await?;
     }
     for (id, change) in changes {
-        let before = accounts
-            .get(&id)
-            .ok_or_else(|| unreadable(format!("job {id} is gone")))?;
+        let before = accounts.get(&id).ok_or_else(|| unreadable(format!("job {id} is gone")))?;
         let after = before.after(&change, now);
         if after != *before {
             update(tx, &after).await?;
@@ -95,9 +89,7 @@ pub(super) async fn settle(
 
 async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<HashMap<JobId, Account>> {
     let rows = sqlx::query(LOCK).bind(ids).fetch_all(tx).await?;
-    rows.iter()
-        .map(|row| account(row).map(|account| (account.id, account)))
-        .collect()
+    rows.iter().map(|row| account(row).map(|account| (account.id, account))).collect()
 }
 
 async fn update(tx: &mut PgConnection, account: &Account) -> sqlx::Result<()> {
@@ -162,9 +154,7 @@ impl PostgresStore {
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| {
-                rows.iter()
-                    .map(|row| Ok((JobId(row.try_get("job_id")?), status(row)?)))
-                    .collect()
+                rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), status(row)?))).collect()
             })
             .map_err(|error| self.failed(error))
     }
@@ -190,11 +180,7 @@ impl PostgresStore {
         sqlx::query(COUNTS)
             .fetch_all(&self.pool)
             .await
-            .and_then(|rows| {
-                rows.iter()
-                    .filter_map(|row| imbalance(row).transpose())
-                    .collect()
-            })
+            .and_then(|rows| rows.iter().filter_map(|row| imbalance(row).transpose()).collect())
             .map_err(|error| self.failed(error))
     }
 }
@@ -208,10 +194,7 @@ fn imbalance(row: &PgRow) -> sqlx::Result<Option<Imbalance>> {
         rejected: row.try_get("ledger_rejected")?,
     };
     let detail = account.contradiction(row.try_get("processed")?, counted);
-    Ok(detail.map(|detail| Imbalance {
-        job_id: account.id,
-        detail,
-    }))
+    Ok(detail.map(|detail| Imbalance { job_id: account.id, detail }))
 }
 
 fn job(row: &PgRow) -> sqlx::Result<JobRow> {

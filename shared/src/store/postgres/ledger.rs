@@ -189,9 +189,7 @@ impl PostgresStore {
     ) -> Result<Vec<LedgerRow>> {
         let (rank, task) = LedgerCursor::position(after);
         let query = match status {
-            Some(status) => sqlx::query(PAGE_OF_STATUS)
-                .bind(job.0)
-                .bind(status.as_str()),
+            Some(status) => sqlx::query(PAGE_OF_STATUS).bind(job.0).bind(status.as_str()),
             None => sqlx::query(PAGE).bind(job.0),
         };
         query

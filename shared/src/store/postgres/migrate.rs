@@ -34,19 +34,13 @@ pub(super) async fn migrate(
     }
     let found = version(connection).await.map_err(&classify)?;
     if found > known {
-        return Err(StoreError::NewerSchema {
-            location: location.to_owned(),
-            found,
-            known,
-        });
+        return Err(StoreError::NewerSchema { location: location.to_owned(), found, known });
     }
     Ok(())
 }
 
 async fn version(connection: &mut PgConnection) -> sqlx::Result<u32> {
-    let exists: bool = sqlx::query_scalar(VERSION_TABLE)
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists: bool = sqlx::query_scalar(VERSION_TABLE).fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(0);
     }
@@ -63,10 +57,7 @@ async fn bring_up(connection: &mut PgConnection) -> sqlx::Result<()> {
     let found = version(&mut tx).await?;
     for (before, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         sqlx::raw_sql(*migration).execute(&mut *tx).await?;
-        sqlx::query(SET_VERSION)
-            .bind(before as i32 + 1)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(SET_VERSION).bind(before as i32 + 1).execute(&mut *tx).await?;
     }
     tx.commit().await
 }

@@ -58,19 +58,15 @@ impl PostgresStore {
             .application_name("isobar")
             .options([
                 ("statement_timeout", STATEMENT_LIMIT_MS),
-                (
-                    "idle_in_transaction_session_timeout",
-                    IDLE_TRANSACTION_LIMIT_MS,
-                ),
+                ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT_MS),
                 ("timezone", "UTC"),
             ])
             .disable_statement_logging();
         let location: Arc<str> = location(&options).into();
         let classify = |error| error::classify(error, &location);
 
-        let mut first = limited(CONNECT_LIMIT, PgConnection::connect_with(&options))
-            .await
-            .map_err(classify)?;
+        let mut first =
+            limited(CONNECT_LIMIT, PgConnection::connect_with(&options)).await.map_err(classify)?;
         migrate::migrate(&mut first, &location, classify).await?;
         first.close().await.map_err(classify)?;
 
@@ -87,10 +83,7 @@ impl PostgresStore {
 
     pub async fn ping(&self) -> Result<()> {
         let asked = sqlx::query(PING).execute(&self.pool);
-        limited(PING_LIMIT, asked)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(error))
+        limited(PING_LIMIT, asked).await.map(drop).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {

@@ -63,11 +63,8 @@ impl PostgresStore {
             }
             for job in old {
                 loop {
-                    let done = sqlx::query(ROWS)
-                        .bind(job)
-                        .bind(CHUNK_ROWS)
-                        .execute(&self.pool)
-                        .await?;
+                    let done =
+                        sqlx::query(ROWS).bind(job).bind(CHUNK_ROWS).execute(&self.pool).await?;
                     removed += done.rows_affected();
                     if done.rows_affected() == 0 {
                         break;
@@ -81,11 +78,8 @@ impl PostgresStore {
     async fn prune_searches(&self, before: DateTime<Utc>) -> sqlx::Result<u64> {
         let mut removed = 0;
         loop {
-            let done = sqlx::query(SEARCHES)
-                .bind(before)
-                .bind(CHUNK_ROWS)
-                .execute(&self.pool)
-                .await?;
+            let done =
+                sqlx::query(SEARCHES).bind(before).bind(CHUNK_ROWS).execute(&self.pool).await?;
             removed += done.rows_affected();
             if done.rows_affected() == 0 {
                 return Ok(removed);

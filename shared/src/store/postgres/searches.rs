@@ -49,10 +49,6 @@ impl PostgresStore {
     }
 
     pub async fn clear_searches(&self) -> Result<()> {
-        sqlx::query(CLEAR)
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(error))
+        sqlx::query(CLEAR).execute(&self.pool).await.map(drop).map_err(|error| self.failed(error))
     }
 }

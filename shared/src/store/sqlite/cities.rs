@@ -57,8 +57,7 @@ ON CONFLICT DO NOTHING
 
 impl SqliteStore {
     pub async fn city(&self, id: CityId) -> Result<Option<CityRow>> {
-        self.read(move |db| db.prepare_cached(CITY)?.query_row([id.0], city).optional())
-            .await
+        self.read(move |db| db.prepare_cached(CITY)?.query_row([id.0], city).optional()).await
     }
 
     pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
@@ -132,8 +131,7 @@ impl SqliteStore {
                 place.coordinates.longitude(),
                 place.population,
             ])?;
-            tx.prepare_cached(REMEMBER_NAME)?
-                .execute(params![asked, country, place.id.0])?;
+            tx.prepare_cached(REMEMBER_NAME)?.execute(params![asked, country, place.id.0])?;
             Ok(())
         })
         .await
@@ -152,9 +150,7 @@ fn city(row: &Row<'_>) -> rusqlite::Result<CityRow> {
             .zip(longitude)
             .and_then(|(latitude, longitude)| Coordinates::new(latitude, longitude).ok()),
         population: row.get("population")?,
-        last_refreshed_at: row
-            .get::<_, Option<Time>>("last_refreshed_at")?
-            .map(|time| time.0),
+        last_refreshed_at: row.get::<_, Option<Time>>("last_refreshed_at")?.map(|time| time.0),
         last_status: row.get("last_status")?,
         last_error: row.get("last_error")?,
         weather: weather(row)?,

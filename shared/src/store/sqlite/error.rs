@@ -86,9 +86,6 @@ mod tests {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(meaning(&error), expected, "{code}");
         }
-        assert_eq!(
-            meaning(&rusqlite::Error::QueryReturnedNoRows),
-            Meaning::Unexpected
-        );
+        assert_eq!(meaning(&rusqlite::Error::QueryReturnedNoRows), Meaning::Unexpected);
     }
 }

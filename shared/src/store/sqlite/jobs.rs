@@ -64,10 +64,7 @@ pub(super) fn settle(
     now: DateTime<Utc>,
 ) -> rusqlite::Result<()> {
     for (id, change) in tally.take_changes() {
-        let found = tx
-            .prepare_cached(JOB)?
-            .query_row([Id(id.0)], account)
-            .optional()?;
+        let found = tx.prepare_cached(JOB)?.query_row([Id(id.0)], account).optional()?;
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Account::unknown(id, now));
         let after = before.after(&change, now);
@@ -118,20 +115,13 @@ impl SqliteStore {
 
     pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
         self.write(move |tx| {
-            tx.prepare_cached(FAIL)?
-                .execute(params![Id(id.0), Time(now)])
-                .map(drop)
+            tx.prepare_cached(FAIL)?.execute(params![Id(id.0), Time(now)]).map(drop)
         })
         .await
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
-        self.read(move |db| {
-            db.prepare_cached(JOB)?
-                .query_row([Id(id.0)], job)
-                .optional()
-        })
-        .await
+        self.read(move |db| db.prepare_cached(JOB)?.query_row([Id(id.0)], job).optional()).await
     }
 
     pub async fn job_statuses(&self, jobs: &[JobId]) -> Result<HashMap<JobId, JobStatus>> {
@@ -160,10 +150,7 @@ impl SqliteStore {
                 .prepare_cached(OLDER)?
                 .query_map(params![limit, Time(created_at), Id(id.0)], job)?
                 .collect(),
-            None => db
-                .prepare_cached(NEWEST)?
-                .query_map([limit], job)?
-                .collect(),
+            None => db.prepare_cached(NEWEST)?.query_map([limit], job)?.collect(),
         })
         .await
     }
@@ -188,10 +175,7 @@ fn imbalance(row: &Row<'_>) -> rusqlite::Result<Option<Imbalance>> {
         rejected: row.get("ledger_rejected")?,
     };
     let detail = account.contradiction(row.get("processed")?, counted);
-    Ok(detail.map(|detail| Imbalance {
-        job_id: account.id,
-        detail,
-    }))
+    Ok(detail.map(|detail| Imbalance { job_id: account.id, detail }))
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
@@ -199,10 +183,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
 }
 
 fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
-    let time = |name: &str| {
-        row.get::<_, Option<Time>>(name)
-            .map(|time| time.map(|time| time.0))
-    };
+    let time = |name: &str| row.get::<_, Option<Time>>(name).map(|time| time.map(|time| time.0));
     let sealed: Option<String> = row.get("sealed")?;
     Ok(Account {
         id: JobId(row.get::<_, Id>("job_id")?.0),

@@ -93,10 +93,9 @@ pub(super) fn enter(
 fn replace(tx: &Transaction<'_>, row: &LedgerRow, tally: &mut Tally) -> rusqlite::Result<()> {
     let lower = tx
         .prepare_cached(LOWER_TRY)?
-        .query_row(
-            params![Id(row.job_id.0), Id(row.task_id.0), row.try_number],
-            |old| Ok((word(old, "status", RowStatus::parse)?, old.get("rejected")?)),
-        )
+        .query_row(params![Id(row.job_id.0), Id(row.task_id.0), row.try_number], |old| {
+            Ok((word(old, "status", RowStatus::parse)?, old.get("rejected")?))
+        })
         .optional()?;
     let Some(old) = lower else {
         return Ok(());
@@ -177,8 +176,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
         input: row.get("input")?,
         finished_at: row.get::<_, Time>("finished_at")?.0,
         rejected: row.get("rejected")?,
-        last_refreshed_at: row
-            .get::<_, Option<Time>>("last_refreshed_at")?
-            .map(|time| time.0),
+        last_refreshed_at: row.get::<_, Option<Time>>("last_refreshed_at")?.map(|time| time.0),
     })
 }

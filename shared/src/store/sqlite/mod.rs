@@ -46,9 +46,7 @@ impl SqliteStore {
             // If this fails, so does opening the file, and says why.
             let _ = std::fs::create_dir_all(folder);
         }
-        Db::open(path, Durability::Full, MIGRATIONS)
-            .map(|db| Self { db })
-            .map_err(error::classify)
+        Db::open(path, Durability::Full, MIGRATIONS).map(|db| Self { db }).map_err(error::classify)
     }
 
     pub fn location(&self) -> String {
@@ -56,8 +54,7 @@ impl SqliteStore {
     }
 
     pub async fn ping(&self) -> Result<()> {
-        self.read(|db| db.prepare_cached(PING)?.query_row([], |_| Ok(())))
-            .await
+        self.read(|db| db.prepare_cached(PING)?.query_row([], |_| Ok(()))).await
     }
 
     async fn read<T, F>(&self, work: F) -> Result<T>

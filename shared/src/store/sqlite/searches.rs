@@ -43,7 +43,6 @@ impl SqliteStore {
     }
 
     pub async fn clear_searches(&self) -> Result<()> {
-        self.write(|tx| tx.prepare_cached(CLEAR)?.execute([]).map(drop))
-            .await
+        self.write(|tx| tx.prepare_cached(CLEAR)?.execute([]).map(drop)).await
     }
 }

@@ -24,12 +24,9 @@ pub(super) fn word<T>(
 ) -> rusqlite::Result<T> {
     let index = row.as_ref().column_index(column)?;
     let value = row.get_ref(index)?;
-    value
-        .as_str()
-        .and_then(|name| named(name).ok_or(FromSqlError::InvalidType))
-        .map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(index, value.data_type(), Box::new(error))
-        })
+    value.as_str().and_then(|name| named(name).ok_or(FromSqlError::InvalidType)).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, value.data_type(), Box::new(error))
+    })
 }
 
 impl ToSql for Time {
@@ -54,9 +51,7 @@ impl ToSql for Id {
 
 impl FromSql for Id {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Uuid::try_parse(value.as_str()?)
-            .map(Self)
-            .map_err(FromSqlError::other)
+        Uuid::try_parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
     }
 }
 
@@ -66,11 +61,7 @@ mod tests {
 
     #[test]
     fn times_are_of_one_length_and_sort_as_they_follow_each_other() {
-        let times = [
-            "2026-01-16T05:00:00Z",
-            "2026-01-16T05:00:00.5Z",
-            "2026-01-16T05:00:01Z",
-        ];
+        let times = ["2026-01-16T05:00:00Z", "2026-01-16T05:00:00.5Z", "2026-01-16T05:00:01Z"];
         let written: Vec<String> = times
             .iter()
             .map(|time| {
