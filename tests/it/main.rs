@@ -5,3 +5,4 @@
 //! and cites the invariant (I1 to I8 of ARCHITECTURE.md) that it defends.
 
 mod harness;
+mod store;
