@@ -51,27 +51,21 @@ impl Subject {
     pub async fn postgres() -> Self {
         let url = Postgres::database().await.url;
         let store = PostgresStore::open(&url, CONNECTIONS).await;
-        Self {
-            store: Store::Postgres(store.expect("opens")),
-            behind: Behind::Postgres { url },
-        }
+        Self { store: Store::Postgres(store.expect("opens")), behind: Behind::Postgres { url } }
     }
 
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let store = SqliteStore::open(&folder.path().join("isobar.db"));
-        Self {
-            store: Store::Sqlite(store.expect("opens")),
-            behind: Behind::Sqlite { folder },
-        }
+        Self { store: Store::Sqlite(store.expect("opens")), behind: Behind::Sqlite { folder } }
     }
 
     /// What another process would open.
     pub async fn open_again(&self) -> Result<Store, isobar_shared::store::StoreError> {
         match &self.behind {
-            Behind::Postgres { url } => PostgresStore::open(url, CONNECTIONS)
-                .await
-                .map(Store::Postgres),
+            Behind::Postgres { url } => {
+                PostgresStore::open(url, CONNECTIONS).await.map(Store::Postgres)
+            }
             Behind::Sqlite { folder } => {
                 SqliteStore::open(&folder.path().join("isobar.db")).map(Store::Sqlite)
             }

@@ -34,14 +34,8 @@ async fn commit(store: &Store, commit: &Commit) -> CommitReport {
 /// Total, processed, succeeded, failed, skipped, rejected, duplicates.
 async fn counters(store: &Store, slot: &str) -> (Option<u64>, [u64; 6]) {
     let row = store.job(job(slot)).await.expect("reads").expect("a job");
-    let counters = [
-        row.processed,
-        row.succeeded,
-        row.failed,
-        row.skipped,
-        row.rejected,
-        row.duplicates,
-    ];
+    let counters =
+        [row.processed, row.succeeded, row.failed, row.skipped, row.rejected, row.duplicates];
     (row.total, counters)
 }
 
@@ -73,13 +67,8 @@ async fn a_repeated_commit_changes_nothing(subject: Subject) {
         ..weather(vec![snapshot(2, at(0)), snapshot(1, at(0))])
     };
     let report = commit(store, &whole).await;
-    let expected = CommitReport {
-        succeeded: 1,
-        failed: 2,
-        skipped: 1,
-        dead: 1,
-        finished_jobs: vec![id],
-    };
+    let expected =
+        CommitReport { succeeded: 1, failed: 2, skipped: 1, dead: 1, finished_jobs: vec![id] };
     assert_eq!(report, expected);
     let before = (
         store.job(id).await.expect("reads"),
@@ -107,10 +96,7 @@ async fn an_older_observation_never_wins(subject: Subject) {
     commit(store, &weather(vec![newer.clone()])).await;
     // Still a success of its task: the city is at least as fresh as it asked for.
     let id = job("late");
-    let late = Commit {
-        ledger: vec![row(id, 7, RowStatus::Success)],
-        ..weather(vec![older])
-    };
+    let late = Commit { ledger: vec![row(id, 7, RowStatus::Success)], ..weather(vec![older]) };
     assert_eq!(commit(store, &late).await.succeeded, 1);
     let read = async || {
         let weather = store.weather(CityId(7)).await.expect("reads");
@@ -157,10 +143,7 @@ async fn what_a_task_does_not_know_of_its_city_replaces_nothing(subject: Subject
 async fn a_failed_city_keeps_its_snapshot(subject: Subject) {
     let store = &subject.store;
     commit(store, &weather(vec![snapshot(1, at(0))])).await;
-    let failed = Commit {
-        failed_cities: vec![failure(1), failure(2)],
-        ..Commit::default()
-    };
+    let failed = Commit { failed_cities: vec![failure(1), failure(2)], ..Commit::default() };
     commit(store, &failed).await;
     let one = store.city(CityId(1)).await.expect("reads").expect("there");
     assert_eq!(one.last_status.as_deref(), Some("failed"));
@@ -184,21 +167,10 @@ async fn a_job_comes_out_the_same_in_any_order(subject: Subject) {
     let store = &subject.store;
     let parts = |slot: &str| {
         let id = job(slot);
-        let opens = Commit {
-            opens: vec![open(id)],
-            ..Commit::default()
-        };
-        let tasks = vec![
-            row(id, 1, RowStatus::Success),
-            row(id, 2, RowStatus::Failed),
-        ];
+        let opens = Commit { opens: vec![open(id)], ..Commit::default() };
+        let tasks = vec![row(id, 1, RowStatus::Success), row(id, 2, RowStatus::Failed)];
         let rejects = vec![reject(id, 3)];
-        [
-            opens,
-            ledger(tasks),
-            ledger(rejects),
-            seals(seal(id, 6, 1, 3)),
-        ]
+        [opens, ledger(tasks), ledger(rejects), seals(seal(id, 6, 1, 3))]
     };
     let orders = [
         ("0123", [0, 1, 2, 3]),
@@ -215,10 +187,7 @@ async fn a_job_comes_out_the_same_in_any_order(subject: Subject) {
         assert_eq!(status(store, slot).await, JobStatus::Done);
         assert_eq!(counters(store, slot).await, (Some(6), [6, 1, 2, 3, 1, 3]));
         let row = store.job(job(slot)).await.expect("reads").expect("a job");
-        assert_eq!(
-            (row.kind, row.source.as_str()),
-            (JobKind::Import, "cities.csv")
-        );
+        assert_eq!((row.kind, row.source.as_str()), (JobKind::Import, "cities.csv"));
         assert_eq!(row.created_at, at(-5));
         assert!(row.started_at.is_some() && row.finished_at.is_some());
     }
@@ -228,20 +197,13 @@ async fn a_job_comes_out_the_same_in_any_order(subject: Subject) {
 async fn a_job_is_done_exactly_when_it_is_sealed_and_all_is_processed(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let opens = Commit {
-        opens: vec![open(id)],
-        ..Commit::default()
-    };
+    let opens = Commit { opens: vec![open(id)], ..Commit::default() };
     commit(store, &opens).await;
     assert_eq!(status(store, "a").await, JobStatus::Queued);
     let first = ledger(vec![row(id, 1, RowStatus::Success)]);
     assert_eq!(commit(store, &first).await.finished_jobs, vec![]);
     assert_eq!(status(store, "a").await, JobStatus::Running);
-    assert_eq!(
-        counters(store, "a").await.0,
-        None,
-        "no total before the seal"
-    );
+    assert_eq!(counters(store, "a").await.0, None, "no total before the seal");
     let sealed = commit(store, &seals(seal(id, 4, 0, 1))).await;
     assert_eq!(sealed, CommitReport::default());
     assert_eq!(counters(store, "a").await, (Some(4), [2, 1, 0, 1, 0, 1]));
@@ -282,25 +244,12 @@ async fn a_source_that_failed_fails_its_job_once_the_rest_is_processed(subject: 
 async fn a_retry_moves_the_counters_and_a_late_first_try_does_not(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let first = vec![
-        row(id, 1, RowStatus::Failed),
-        row(id, 2, RowStatus::Success),
-    ];
-    let done = Commit {
-        seals: vec![seal(id, 3, 0, 0)],
-        ..ledger(first.clone())
-    };
+    let first = vec![row(id, 1, RowStatus::Failed), row(id, 2, RowStatus::Success)];
+    let done = Commit { seals: vec![seal(id, 3, 0, 0)], ..ledger(first.clone()) };
     commit(store, &done).await;
-    let retried = LedgerRow {
-        try_number: 2,
-        attempts: 3,
-        ..row(id, 1, RowStatus::Success)
-    };
+    let retried = LedgerRow { try_number: 2, attempts: 3, ..row(id, 1, RowStatus::Success) };
     // A first that is seen in its second try, beside the replacement of one that is there.
-    let only_second = LedgerRow {
-        try_number: 2,
-        ..row(id, 3, RowStatus::Failed)
-    };
+    let only_second = LedgerRow { try_number: 2, ..row(id, 3, RowStatus::Failed) };
     let retry = ledger(vec![only_second, retried]);
     let report = commit(store, &retry).await;
     assert_eq!((report.succeeded, report.failed), (1, 1));
@@ -309,24 +258,15 @@ async fn a_retry_moves_the_counters_and_a_late_first_try_does_not(subject: Subje
     assert_eq!(commit(store, &retry).await, CommitReport::default());
     assert_eq!(commit(store, &ledger(first)).await, CommitReport::default());
     let late_first_try = ledger(vec![row(id, 3, RowStatus::Success)]);
-    assert_eq!(
-        commit(store, &late_first_try).await,
-        CommitReport::default()
-    );
-    let third = LedgerRow {
-        try_number: 3,
-        ..row(id, 3, RowStatus::Success)
-    };
+    assert_eq!(commit(store, &late_first_try).await, CommitReport::default());
+    let third = LedgerRow { try_number: 3, ..row(id, 3, RowStatus::Success) };
     assert_eq!(commit(store, &ledger(vec![third])).await.succeeded, 1);
     assert_eq!(counters(store, "a").await, (Some(3), [3, 3, 0, 0, 0, 0]));
     assert_eq!(status(store, "a").await, JobStatus::Done);
     let rows = store.ledger(id, None, None, 10).await.expect("reads");
     let tries: Vec<_> = rows.iter().map(|row| row.try_number).collect();
     assert_eq!(tries, [2, 1, 3]);
-    assert!(
-        rows.iter()
-            .all(|row| row.input.is_none() && row.last_error.is_none())
-    );
+    assert!(rows.iter().all(|row| row.input.is_none() && row.last_error.is_none()));
     assert_balanced(store).await;
 }
 
@@ -334,20 +274,14 @@ async fn a_dead_letter_is_buried_once_and_byte_for_byte(subject: Subject) {
     let store = &subject.store;
     let mut letter = dead("tasks/1-0 of 1");
     letter.reason = "a\0b".into();
-    let one = Commit {
-        dead: vec![letter.clone(), dead("tasks/2-0 of 1")],
-        ..Commit::default()
-    };
+    let one = Commit { dead: vec![letter.clone(), dead("tasks/2-0 of 1")], ..Commit::default() };
     assert_eq!(commit(store, &one).await.dead, 2);
     assert_eq!(commit(store, &one).await.dead, 0);
     let stored = store.dead_letters(None, 10).await.expect("reads");
     assert_eq!(stored.len(), 2);
     let newest = &stored[0];
     assert_eq!(newest.source, "tasks/2-0 of 1");
-    let next = store
-        .dead_letters(Some(newest.id), 10)
-        .await
-        .expect("reads");
+    let next = store.dead_letters(Some(newest.id), 10).await.expect("reads");
     letter.id = next[0].id;
     letter.reason = "ab".into();
     assert_eq!(next, vec![letter]);
@@ -382,11 +316,7 @@ async fn two_workers_on_the_same_rows_count_each_once(subject: Subject) {
     let id = job("a");
     let mut work = tokio::task::JoinSet::new();
     for worker in 0..6_u64 {
-        let store = if worker % 2 == 0 {
-            &subject.store
-        } else {
-            &other
-        };
+        let store = if worker % 2 == 0 { &subject.store } else { &other };
         let store = store.clone();
         // Overlapping halves, in opposite orders, so that the locks would meet in a circle.
         let mut numbers: Vec<u64> = (worker * 20 + 1..=worker * 20 + 60).collect();
@@ -395,20 +325,14 @@ async fn two_workers_on_the_same_rows_count_each_once(subject: Subject) {
         }
         let commit = Commit {
             failed_cities: numbers.iter().map(|n| failure(*n as i64 + 200)).collect(),
-            ledger: numbers
-                .iter()
-                .map(|n| row(id, *n, RowStatus::Success))
-                .collect(),
+            ledger: numbers.iter().map(|n| row(id, *n, RowStatus::Success)).collect(),
             ..weather(numbers.iter().map(|n| snapshot(*n as i64, at(0))).collect())
         };
         work.spawn(async move { store.commit(&commit).await.expect("commits").succeeded });
     }
     let counted: u64 = work.join_all().await.into_iter().sum();
     assert_eq!(counted, 160);
-    assert_eq!(
-        counters(&subject.store, "a").await,
-        (None, [160, 160, 0, 0, 0, 0])
-    );
+    assert_eq!(counters(&subject.store, "a").await, (None, [160, 160, 0, 0, 0, 0]));
     assert_balanced(&subject.store).await;
 }
 
@@ -427,10 +351,7 @@ async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
         ..ledger(vec![row(job("b"), 1, RowStatus::Success)])
     };
     commit(store, &opens).await;
-    let late = NewJob {
-        id: job("b"),
-        ..announced
-    };
+    let late = NewJob { id: job("b"), ..announced };
     store.create_job(&late).await.expect("names it");
     for slot in ["a", "b"] {
         let row = store.job(job(slot)).await.expect("reads").expect("a job");
@@ -454,11 +375,7 @@ async fn a_job_without_a_readable_source_ends(subject: Subject) {
     let row = store.job(new.id).await.expect("reads").expect("a job");
     assert_eq!(row.finished_at, Some(at(1)));
     // One of which something was published is not ended so.
-    commit(
-        store,
-        &ledger(vec![super::make::row(job("b"), 1, RowStatus::Success)]),
-    )
-    .await;
+    commit(store, &ledger(vec![super::make::row(job("b"), 1, RowStatus::Success)])).await;
     store.fail_job(job("b"), at(1)).await.expect("is ignored");
     assert_eq!(status(store, "b").await, JobStatus::Running);
 }

@@ -86,13 +86,7 @@ pub fn open(job: JobId) -> JobOpen {
 }
 
 pub fn seal(job: JobId, rows: u64, rejected: u64, duplicates: u64) -> JobSeal {
-    JobSeal {
-        job_id: job,
-        rows,
-        rejected,
-        duplicates,
-        outcome: SealOutcome::Complete,
-    }
+    JobSeal { job_id: job, rows, rejected, duplicates, outcome: SealOutcome::Complete }
 }
 
 pub fn dead(source: &str) -> DeadLetter {
@@ -135,22 +129,13 @@ pub fn place(id: i64, name: &str, country: &str, population: i64) -> Place {
 }
 
 pub fn weather(snapshots: Vec<Snapshot>) -> Commit {
-    Commit {
-        records: Records::Weather(snapshots),
-        ..Commit::default()
-    }
+    Commit { records: Records::Weather(snapshots), ..Commit::default() }
 }
 
 pub fn ledger(rows: Vec<LedgerRow>) -> Commit {
-    Commit {
-        ledger: rows,
-        ..Commit::default()
-    }
+    Commit { ledger: rows, ..Commit::default() }
 }
 
 pub fn seals(seal: JobSeal) -> Commit {
-    Commit {
-        seals: vec![seal],
-        ..Commit::default()
-    }
+    Commit { seals: vec![seal], ..Commit::default() }
 }

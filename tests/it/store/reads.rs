@@ -27,9 +27,8 @@ on_both!(
 async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let mut rows: Vec<_> = (1..=9)
-        .map(|number| row(id, number * 10, RowStatus::ALL[number as usize % 3]))
-        .collect();
+    let mut rows: Vec<_> =
+        (1..=9).map(|number| row(id, number * 10, RowStatus::ALL[number as usize % 3])).collect();
     // Two without a row number: last, by task.
     for number in [101, 102] {
         let mut unnumbered = row(id, number, RowStatus::Failed);
@@ -39,10 +38,7 @@ async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
     let others = ledger(vec![row(job("other"), 5, RowStatus::Success)]);
     store.commit(&others).await.expect("commits");
     let first = weather(vec![snapshot(10, at(0))]);
-    let first = Commit {
-        ledger: rows.clone(),
-        ..first
-    };
+    let first = Commit { ledger: rows.clone(), ..first };
     store.commit(&first).await.expect("commits");
 
     for status in [None, Some(RowStatus::Failed)] {
@@ -57,14 +53,8 @@ async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
         loop {
             let page = store.ledger(id, status, after, 2).await.expect("reads");
             let Some(last) = page.last() else { break };
-            after = Some(LedgerCursor {
-                row: last.row,
-                task_id: last.task_id,
-            });
-            seen.extend(
-                page.iter()
-                    .map(|row| (row.row.unwrap_or(u64::MAX), row.task_id)),
-            );
+            after = Some(LedgerCursor { row: last.row, task_id: last.task_id });
+            seen.extend(page.iter().map(|row| (row.row.unwrap_or(u64::MAX), row.task_id)));
             // What comes before the cursor meanwhile moves nothing.
             let number = seen.len() as u64;
             let mut early = row(id, number, RowStatus::Failed);
@@ -86,10 +76,7 @@ async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
 async fn tasks_that_are_missing_from_the_ledger_are_named(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let rows = vec![
-        row(id, 1, RowStatus::Success),
-        row(id, 3, RowStatus::Failed),
-    ];
+    let rows = vec![row(id, 1, RowStatus::Success), row(id, 3, RowStatus::Failed)];
     store.commit(&ledger(rows)).await.expect("commits");
     let asked = [3, 2, 1, 4].map(|number| task(id, number));
     let missing = store.missing_from_ledger(id, &asked).await.expect("reads");
@@ -100,21 +87,11 @@ async fn pages_of_weather_follow_the_ids(subject: Subject) {
     let store = &subject.store;
     let ids = [-5, 3, 40, 41];
     let snapshots = ids.map(|id| snapshot(id, at(0))).to_vec();
-    let whole = Commit {
-        failed_cities: vec![failure(7)],
-        ..weather(snapshots)
-    };
+    let whole = Commit { failed_cities: vec![failure(7)], ..weather(snapshots) };
     store.commit(&whole).await.expect("commits");
     let first = store.weather_page(None, 3).await.expect("reads");
-    let second = store
-        .weather_page(Some(CityId(40)), 3)
-        .await
-        .expect("reads");
-    let seen: Vec<_> = first
-        .iter()
-        .chain(&second)
-        .map(|row| row.city_id.0)
-        .collect();
+    let second = store.weather_page(Some(CityId(40)), 3).await.expect("reads");
+    let seen: Vec<_> = first.iter().chain(&second).map(|row| row.city_id.0).collect();
     assert_eq!(seen, ids, "a city without a snapshot is not among them");
     assert!(first.iter().all(|row| row.raw_payload.is_none()));
 }
@@ -138,11 +115,7 @@ async fn jobs_come_newest_first(subject: Subject) {
         before = Some((last.created_at, last.id));
         seen.extend(page.into_iter().map(|job| job.source));
     }
-    let twins = if job("b") > job("d") {
-        ["b", "d"]
-    } else {
-        ["d", "b"]
-    };
+    let twins = if job("b") > job("d") { ["b", "d"] } else { ["d", "b"] };
     assert_eq!(seen, [twins[0], twins[1], "c", "a"]);
 }
 
@@ -176,15 +149,9 @@ async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject:
     let pending = store.city(CityId(3)).await.expect("reads").expect("there");
     assert_eq!(pending.last_status.as_deref(), Some("pending"));
     assert_eq!(pending.coordinates.map(|at| at.latitude()), Some(48.85));
-    store
-        .commit(&weather(vec![snapshot(3, at(0))]))
-        .await
-        .expect("commits");
+    store.commit(&weather(vec![snapshot(3, at(0))])).await.expect("commits");
     let again = place(3, "Monaco di Baviera", "XX", 1);
-    store
-        .remember_city("monaco", None, &again)
-        .await
-        .expect("remembers");
+    store.remember_city("monaco", None, &again).await.expect("remembers");
     let known = store.city(CityId(3)).await.expect("reads").expect("there");
     assert_eq!(known.name, "Città 3", "what is known of a city stays");
     assert_eq!(known.country_code.as_deref(), Some("IT"));
@@ -196,20 +163,14 @@ async fn searches_come_newest_first_and_can_be_cleared(subject: Subject) {
     let searches = ["Paris", "Lyon", "Nice"].map(|city| (city.to_owned(), at(0)));
     store.record_searches(&searches).await.expect("records");
     let newest = store.searches(None, 2).await.expect("reads");
-    let names: Vec<_> = newest
-        .iter()
-        .map(|search| search.city_name.as_str())
-        .collect();
+    let names: Vec<_> = newest.iter().map(|search| search.city_name.as_str()).collect();
     assert_eq!(names, ["Nice", "Lyon"]);
     let next = store.searches(Some(newest[1].id), 2).await.expect("reads");
     assert_eq!((next.len(), next[0].city_name.as_str()), (1, "Paris"));
     assert_eq!(next[0].timestamp, at(0));
     store.clear_searches().await.expect("clears");
     assert_eq!(store.searches(None, 2).await.expect("reads"), vec![]);
-    store
-        .record_searches(&searches[..1])
-        .await
-        .expect("records");
+    store.record_searches(&searches[..1]).await.expect("records");
     let after = store.searches(None, 2).await.expect("reads");
     assert!(after[0].id > newest[0].id, "a number is never given twice");
 }
@@ -218,18 +179,12 @@ async fn what_is_old_goes_and_its_totals_stay(subject: Subject) {
     let store = &subject.store;
     let (old, open) = (job("old"), job("open"));
     let rows = (1..=1_200).map(|number| row(old, number, RowStatus::Success));
-    let done = Commit {
-        seals: vec![seal(old, 1_200, 0, 0)],
-        ..ledger(rows.collect())
-    };
+    let done = Commit { seals: vec![seal(old, 1_200, 0, 0)], ..ledger(rows.collect()) };
     store.commit(&done).await.expect("commits");
     let unfinished = ledger(vec![row(open, 1, RowStatus::Success)]);
     store.commit(&unfinished).await.expect("commits");
     let now = chrono::Utc::now();
-    let searches = [
-        ("Paris".to_owned(), now - DAY * 3),
-        ("Lyon".to_owned(), now),
-    ];
+    let searches = [("Paris".to_owned(), now - DAY * 3), ("Lyon".to_owned(), now)];
     store.record_searches(&searches).await.expect("records");
 
     let pruned = store.prune(now, DAY, DAY * 2).await.expect("prunes");
@@ -274,10 +229,7 @@ async fn totals_count_what_is_there(subject: Subject) {
     let whole = Commit {
         failed_cities: vec![failure(9)],
         dead: vec![dead("tasks/1-0 of 1")],
-        ledger: vec![
-            row(done, 1, RowStatus::Success),
-            row(running, 1, RowStatus::Success),
-        ],
+        ledger: vec![row(done, 1, RowStatus::Success), row(running, 1, RowStatus::Success)],
         seals: vec![seal(done, 1, 0, 0)],
         ..weather(vec![snapshot(1, at(0)), snapshot(2, at(0))])
     };
@@ -301,10 +253,7 @@ async fn others_can_query_the_tables_of_the_contract(subject: Subject) {
     let id = job("a");
     let mut unnumbered = row(id, 1, RowStatus::Failed);
     unnumbered.row = None;
-    let whole = Commit {
-        ledger: vec![unnumbered],
-        ..weather(vec![snapshot(1, at(0))])
-    };
+    let whole = Commit { ledger: vec![unnumbered], ..weather(vec![snapshot(1, at(0))]) };
     store.commit(&whole).await.expect("commits");
     for sql in [
         "SELECT CAST(count(*) AS TEXT) FROM (SELECT id, name, country_code, admin1_code, latitude, \
@@ -327,8 +276,6 @@ async fn others_can_query_the_tables_of_the_contract(subject: Subject) {
     }
     let time = subject.ask("SELECT \"time\" FROM weather").await;
     assert_eq!(time, Some(at(0).format("%Y-%m-%dT%H:%M").to_string()));
-    let id_text = subject
-        .ask("SELECT CAST(job_id AS TEXT) FROM job_tasks")
-        .await;
+    let id_text = subject.ask("SELECT CAST(job_id AS TEXT) FROM job_tasks").await;
     assert_eq!(id_text, Some(id.to_string()));
 }

@@ -19,17 +19,12 @@ on_both!(a_newer_schema_is_refused_and_left_alone);
 async fn a_newer_schema_is_refused_and_left_alone(subject: Subject) {
     match &subject.behind {
         Behind::Postgres { .. } => {
-            subject
-                .execute("INSERT INTO isobar_schema VALUES (900)")
-                .await;
+            subject.execute("INSERT INTO isobar_schema VALUES (900)").await;
         }
         Behind::Sqlite { .. } => subject.execute("PRAGMA user_version = 900").await,
     }
     let refused = subject.open_again().await.expect_err("refused");
-    assert!(
-        matches!(refused, StoreError::NewerSchema { found: 900, .. }),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, StoreError::NewerSchema { found: 900, .. }), "{refused:?}");
 }
 
 #[tokio::test]
@@ -67,9 +62,7 @@ async fn every_statement_is_understood_by_postgres() {
     };
     let mut connection = connect(url).await;
     for sql in postgres::statements() {
-        let prepared = (&mut connection)
-            .prepare(sqlx::SqlStr::from_static(sql))
-            .await;
+        let prepared = (&mut connection).prepare(sqlx::SqlStr::from_static(sql)).await;
         prepared.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
