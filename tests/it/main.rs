@@ -6,4 +6,7 @@
 
 mod deploy;
 mod harness;
+mod stage;
 mod store;
+mod tidy;
+mod worker;
