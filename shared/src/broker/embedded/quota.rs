@@ -39,7 +39,7 @@ impl EmbeddedBroker {
     ) -> Result<()> {
         let Reservation { weight, at_ms } = *reservation;
         self.change_windows(host, move |windows| {
-            windows.settle(weight, used, at_ms as i64)
+            windows.settle(weight, used, at_ms as i64);
         })
         .await
     }
