@@ -14,6 +14,7 @@ over_both! {
     tasks_do_not_starve_control_messages_nor_these_the_tasks,
     a_reader_that_waits_for_long_gets_what_arrives_late,
     a_reader_of_another_process_gets_what_arrives_late,
+    a_reader_of_one_gets_one_when_both_lanes_fill_at_once,
     a_read_in_vain_ends_in_time,
     what_a_lost_reply_had_delivered_is_found_again,
     only_silent_entries_are_claimed,
@@ -92,6 +93,27 @@ async fn a_reader_of_another_process_gets_what_arrives_late(world: World) {
     let read = read.expect("reads");
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].lane, Lane::Control);
+}
+
+async fn a_reader_of_one_gets_one_when_both_lanes_fill_at_once(world: World) {
+    let started = Instant::now();
+    let (read, _) = tokio::join!(world.broker.read(&world.topic, "w", 1, PATIENCE), async {
+        late(started).await;
+        world.send(&Batch::new(job(), 1, 1).with_control(1)).await
+    });
+    assert_eq!(read.expect("reads").len(), 1);
+    // The other one is new, or due at once.
+    let mut position = Position::default();
+    let mut other = world.read("w", 1).await;
+    for lane in Lane::BOTH {
+        let broker = &world.broker;
+        let claimed = broker
+            .claim(&world.topic, "w", lane, &mut position, ordinary(HOUR))
+            .await;
+        other.extend(claimed.expect("claims"));
+    }
+    assert_eq!(other.len(), 1);
+    assert_eq!(other[0].deliveries, 1);
 }
 
 async fn a_read_in_vain_ends_in_time(world: World) {

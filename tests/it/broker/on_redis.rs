@@ -219,7 +219,6 @@ async fn a_key_that_is_not_ours_is_refused_before_anything_is_written() {
             .send_by(&world.broker, &other)
             .await
             .map(drop),
-        world.broker.read(&other, "w", 1, NOW).await.map(drop),
     ] {
         assert!(
             matches!(refused, Err(BrokerError::Refused { .. })),

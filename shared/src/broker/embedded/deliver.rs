@@ -67,10 +67,15 @@ impl EmbeddedBroker {
         let rows = self
             .write_topic(topic, move |tx, topic_id| {
                 lease::seen(tx, topic_id, &consumer)?;
-                let control = (count / CONTROL_SHARE).max(1);
-                let mut rows = take(tx, topic_id, Lane::Control, &consumer, control)?;
-                let rest = count - rows.len();
-                rows.extend(take(tx, topic_id, Lane::Tasks, &consumer, rest)?);
+                let share = (count / CONTROL_SHARE).max(1);
+                let mut rows = take(tx, topic_id, Lane::Control, &consumer, share)?;
+                let more_control = rows.len() == share;
+                let room = count - rows.len();
+                rows.extend(take(tx, topic_id, Lane::Tasks, &consumer, room)?);
+                if more_control {
+                    let room = count - rows.len();
+                    rows.extend(take(tx, topic_id, Lane::Control, &consumer, room)?);
+                }
                 Ok(rows)
             })
             .await?;
