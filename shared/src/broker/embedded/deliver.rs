@@ -230,7 +230,7 @@ fn take_over(
     let mut select = tx.prepare_cached(
         "SELECT id FROM entries INDEXED BY pending \
          WHERE topic_id = ?1 AND lane = ?2 AND owner IS NOT NULL AND since_ms <= ?3 \
-         AND (deliveries + 1 >= ?4) = ?5 ORDER BY since_ms, id LIMIT ?6",
+         AND (deliveries + 1 >= ?4) = ?5 ORDER BY since_ms LIMIT ?6",
     )?;
     let mut ids = Vec::new();
     for (suspects, room) in [(false, limits.count), (true, limits.suspects)] {
