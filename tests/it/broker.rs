@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::harness::redis::Redis;
 
-pub const HOUR: Duration = Duration::from_secs(3_600);
+pub const HOUR: Duration = Duration::from_hours(1);
 pub const NOW: Duration = Duration::ZERO;
 pub const HIGH_WATER: u64 = 10_000;
 

@@ -89,7 +89,7 @@ async fn only_the_owner_renews(world: World) {
 async fn an_entry_given_back_falls_due_after_its_delay(world: World) {
     world.add_tasks(2).await;
     let read = world.read("w", 10).await;
-    let delay = Duration::from_secs(600);
+    let delay = Duration::from_mins(10);
     let gave = [back(read[0].id, delay, false), back(read[1].id, NOW, false)];
     assert_eq!(world.give_back("w", &gave).await, []);
     assert_eq!(world.due_in_ms().await, 0);

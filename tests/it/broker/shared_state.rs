@@ -50,9 +50,9 @@ impl World {
     }
 }
 
-fn shut_until(answer: QuotaAnswer) -> DateTime<Utc> {
+fn shut_until(answer: &QuotaAnswer) -> DateTime<Utc> {
     match answer {
-        QuotaAnswer::Shut { until } => until,
+        QuotaAnswer::Shut { until } => *until,
         QuotaAnswer::Granted(reservation) => panic!("granted: {reservation:?}"),
     }
 }
@@ -89,7 +89,7 @@ async fn a_cached_answer_lives_as_long_as_it_was_told(world: World) {
 async fn a_quota_is_shared_and_says_until_when_it_is_shut(world: World) {
     world.granted(60).await;
     world.granted(40).await;
-    let until = shut_until(world.reserve(1, false).await);
+    let until = shut_until(&world.reserve(1, false).await);
     let midnight = (Utc::now() + chrono::Duration::days(1)).date_naive();
     assert_eq!(until, midnight.and_time(chrono::NaiveTime::MIN).and_utc());
     let used = world
@@ -103,13 +103,13 @@ async fn a_quota_is_shared_and_says_until_when_it_is_shut(world: World) {
 
 async fn a_tenth_of_a_quota_is_kept_back(world: World) {
     world.granted(90).await;
-    shut_until(world.reserve(1, true).await);
+    shut_until(&world.reserve(1, true).await);
     world.granted(10).await;
 }
 
 async fn more_than_a_whole_window_is_granted_when_it_is_empty(world: World) {
     world.granted(1_000).await;
-    shut_until(world.reserve(1, false).await);
+    shut_until(&world.reserve(1, false).await);
 }
 
 async fn a_reservation_is_settled_to_what_was_counted(world: World) {
@@ -135,11 +135,11 @@ async fn a_reservation_is_settled_to_what_was_counted(world: World) {
 
 async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
     world.broker.quota_shut(HOST, HOUR).await.expect("shuts");
-    let until_hour = shut_until(world.reserve(1, false).await);
+    let until_hour = shut_until(&world.reserve(1, false).await);
     assert!(until_hour > Utc::now() + chrono::Duration::minutes(59));
     // A shorter wait does not open it sooner.
     world.broker.quota_shut(HOST, SHORT).await.expect("shuts");
-    assert_eq!(shut_until(world.reserve(1, false).await), until_hour);
+    assert_eq!(shut_until(&world.reserve(1, false).await), until_hour);
     let used = world
         .broker
         .quota_use(HOST, &DAILY)
