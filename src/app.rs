@@ -28,10 +28,7 @@ pub struct App {
 
 impl App {
     pub fn new(global: Global) -> Self {
-        Self {
-            global,
-            shutdown: CancellationToken::new(),
-        }
+        Self { global, shutdown: CancellationToken::new() }
     }
 
     /// Reads the settings of the process and starts logging.
@@ -48,12 +45,8 @@ impl App {
             (_, 1) => "debug".to_owned(),
             _ => "trace".to_owned(),
         };
-        telemetry::log_to(
-            &directives,
-            settings.log_format,
-            progress::LogWriter::default,
-        )
-        .map_err(Stop::config)?;
+        telemetry::log_to(&directives, settings.log_format, progress::LogWriter::default)
+            .map_err(Stop::config)?;
         Ok(Arc::new(settings))
     }
 
@@ -88,11 +81,7 @@ impl App {
         value: &impl serde::Serialize,
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
-        let mut line = if self.global.json {
-            serde_json::to_string(value)?
-        } else {
-            text()
-        };
+        let mut line = if self.global.json { serde_json::to_string(value)? } else { text() };
         if !line.ends_with('\n') {
             line.push('\n');
         }

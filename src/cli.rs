@@ -10,12 +10,7 @@ use crate::exit::Exit;
 
 /// A weather ingestion pipeline that can be trusted with a cron job.
 #[derive(Debug, Parser)]
-#[command(
-    name = "isobar",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "isobar", version, propagate_version = true, max_term_width = 100)]
 #[command(before_help = "Example: isobar demo --exit\n")]
 pub struct Cli {
     #[command(flatten)]

@@ -57,11 +57,7 @@ pub struct Stop {
 
 impl Stop {
     pub fn config(message: impl Into<String>) -> anyhow::Error {
-        Self {
-            exit: Exit::BadConfig,
-            message: message.into(),
-        }
-        .into()
+        Self { exit: Exit::BadConfig, message: message.into() }.into()
     }
 }
 

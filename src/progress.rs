@@ -63,23 +63,14 @@ impl Bar {
     /// `unit` is what is counted: `rows`, `cities`.
     pub fn new(label: &'static str, unit: &'static str, quiet: bool) -> Self {
         let animated = io::stderr().is_terminal() && !quiet;
-        let bar = if animated {
-            BARS.add(ProgressBar::no_length())
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = if animated { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
         let template = format!(
             "{{prefix:>10}} {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"
         );
         let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
         bar.set_style(style.progress_chars("━╸ "));
         bar.set_prefix(label);
-        Self {
-            bar,
-            animated,
-            label,
-            said: Instant::now(),
-        }
+        Self { bar, animated, label, said: Instant::now() }
     }
 
     pub fn set(&mut self, done: u64, total: Option<u64>, message: String) {
@@ -89,9 +80,7 @@ impl Bar {
         self.bar.set_position(done);
         if !self.animated && self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
-            let of = total
-                .map(|total| format!(" of {total}"))
-                .unwrap_or_default();
+            let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
             tracing::info!(done, total, "{}: {done}{of} {message}", self.label);
         }
         self.bar.set_message(message);

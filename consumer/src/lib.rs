@@ -1,1 +1,29 @@
-//! placeholder
+//! Workers: read tasks, fetch what they ask for, commit it, then acknowledge (I3).
+//!
+//! A row's way through this crate, and the order to read it in: [`worker`] puts the parts
+//! together and owns their tasks · [`intake`] reads and claims entries, never more than there is
+//! room for · [`leases`] knows which are still ours · [`pipeline`] is what is fetched, the one
+//! thing that differs between pipelines · [`delivery`] sees one delivery
+//! through · [`fetch`] runs requests and bisects them · [`settle`]
+//! decides what becomes of an entry · [`committer`] writes results in one transaction and
+//! acknowledges them · [`gate`] holds reading back while waiting is all there is to do (I7).
+//!
+//! It needs no outbox and imports no other role.
+
+mod committer;
+mod delivery;
+mod drain;
+mod events;
+mod fetch;
+mod gate;
+mod intake;
+mod leases;
+mod pace;
+pub mod pipeline;
+mod prepare;
+mod settle;
+mod upkeep;
+mod worker;
+
+pub use pipeline::weather::WeatherPipeline;
+pub use worker::{Ending, Until, Worker, WorkerError};

@@ -28,6 +28,19 @@ pub const POINTS: &[&str] = &[
     "producer.confirm.before",
     "producer.prune.after",
     "producer.forget.after",
+    "consumer.read.after",
+    "consumer.claim.before",
+    "consumer.claim.after",
+    "consumer.fetch.before",
+    "consumer.fetch.after",
+    "consumer.commit.before",
+    "consumer.commit.after",
+    "consumer.ack.before",
+    "consumer.ack.after",
+    "consumer.give_back.before",
+    "consumer.give_back.after",
+    "consumer.renew.before",
+    "consumer.renew.after",
 ];
 
 /// Aborts the process if this passage is the one that was asked for.
@@ -44,9 +57,7 @@ pub fn arm(spec: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
     return armed::arm(spec);
     #[cfg(not(debug_assertions))]
-    Err(format!(
-        "{VARIABLE}={spec} works in debug builds only; unset it"
-    ))
+    Err(format!("{VARIABLE}={spec} works in debug builds only; unset it"))
 }
 
 #[cfg(debug_assertions)]
@@ -102,14 +113,8 @@ mod armed {
 
         #[test]
         fn a_spec_names_a_point_and_a_passage() {
-            assert_eq!(
-                parse("producer.append.after"),
-                Ok(("producer.append.after", 1))
-            );
-            assert_eq!(
-                parse("producer.append.after:3"),
-                Ok(("producer.append.after", 3))
-            );
+            assert_eq!(parse("producer.append.after"), Ok(("producer.append.after", 1)));
+            assert_eq!(parse("producer.append.after:3"), Ok(("producer.append.after", 3)));
             assert!(parse("nowhere").is_err());
             assert!(parse("producer.append.after:0").is_err());
         }

@@ -42,16 +42,11 @@ impl Gazetteer {
     /// The most populous city of that name, in that country if one is given, and how many there are.
     pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&Place, usize)> {
         let named = self.by_name.get(fold_name(name).as_str())?;
-        let mut found = named
-            .iter()
-            .map(|&at| &self.cities[at as usize])
-            .filter(|city| {
-                country_code.is_none_or(|code| {
-                    city.country_code
-                        .as_deref()
-                        .is_some_and(|own| own.eq_ignore_ascii_case(code))
-                })
-            });
+        let mut found = named.iter().map(|&at| &self.cities[at as usize]).filter(|city| {
+            country_code.is_none_or(|code| {
+                city.country_code.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(code))
+            })
+        });
         let first = found.next()?;
         Some((first, 1 + found.count()))
     }
@@ -65,16 +60,9 @@ impl Gazetteer {
         let mut by_name: HashMap<Box<str>, Vec<u32>> = HashMap::with_capacity(cities.len());
         for (at, city) in cities.iter().enumerate() {
             by_id.insert(city.id, at as u32);
-            by_name
-                .entry(fold_name(&city.name).into())
-                .or_default()
-                .push(at as u32);
+            by_name.entry(fold_name(&city.name).into()).or_default().push(at as u32);
         }
-        Self {
-            cities,
-            by_id,
-            by_name,
-        }
+        Self { cities, by_id, by_name }
     }
 }
 
@@ -119,10 +107,7 @@ mod tests {
         assert!(candidates > 1);
         let (texan, _) = builtin().by_name("PARIS", Some("us")).expect("known");
         assert_eq!(texan.country_code.as_deref(), Some("US"));
-        assert_eq!(
-            builtin().by_name("sao paulo", None).expect("known").0.name,
-            "São Paulo"
-        );
+        assert_eq!(builtin().by_name("sao paulo", None).expect("known").0.name, "São Paulo");
         assert!(builtin().by_name("Nowhereville", None).is_none());
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The namespace of every UUIDv5 that Isobar derives; changing it renames all jobs.
-const NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_7c1e_5b0a_4c55_9f14_69_73_6f_62_61_72);
+const NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_7c1e_5b0a_4c55_9f14_6973_6f62_6172);
 
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -57,10 +57,7 @@ uuid_id! {
 impl JobId {
     /// `identity` says which source (pipeline, kind, URL or content hash, limit, force), `slot` which run of it.
     pub fn derive(identity: &str, slot: &str) -> Self {
-        Self(Uuid::new_v5(
-            &NAMESPACE,
-            format!("job|{identity}|{slot}").as_bytes(),
-        ))
+        Self(Uuid::new_v5(&NAMESPACE, format!("job|{identity}|{slot}").as_bytes()))
     }
 
     pub fn task(self, city_key: &str) -> TaskId {
@@ -106,14 +103,8 @@ mod tests {
     #[test]
     fn the_same_source_and_slot_are_the_same_job_and_the_same_city_in_it_the_same_task() {
         let job = JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z");
-        assert_eq!(
-            job,
-            JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z")
-        );
-        assert_ne!(
-            job,
-            JobId::derive("weather|csv|abc", "2026-11-23T00:00:00Z")
-        );
+        assert_eq!(job, JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z"));
+        assert_ne!(job, JobId::derive("weather|csv|abc", "2026-11-23T00:00:00Z"));
         assert_eq!(job.task("2988507"), job.task("2988507"));
         assert_ne!(job.task("7"), job.reject(7));
     }

@@ -34,10 +34,7 @@ impl Coordinates {
         if !(-180.0..=180.0).contains(&longitude) {
             return Err(OffTheGlobe::Longitude);
         }
-        Ok(Self {
-            latitude,
-            longitude,
-        })
+        Ok(Self { latitude, longitude })
     }
 
     pub fn latitude(self) -> f64 {
@@ -107,12 +104,7 @@ pub fn unnumbered_city_key(
 ) -> String {
     let country = country_code.unwrap_or_default().to_ascii_uppercase();
     match at {
-        Some(at) => format!(
-            "{}|{country}|{:.4},{:.4}",
-            fold_name(name),
-            at.latitude,
-            at.longitude
-        ),
+        Some(at) => format!("{}|{country}|{:.4},{:.4}", fold_name(name), at.latitude, at.longitude),
         None => format!("{}|{country}", fold_name(name)),
     }
 }
@@ -142,9 +134,6 @@ mod tests {
         assert!(Coordinates::new(90.0, -180.0).is_ok());
         assert_eq!(Coordinates::new(90.1, 0.0), Err(OffTheGlobe::Latitude));
         assert_eq!(Coordinates::new(f64::NAN, 0.0), Err(OffTheGlobe::Latitude));
-        assert_eq!(
-            Coordinates::new(0.0, f64::INFINITY),
-            Err(OffTheGlobe::Longitude)
-        );
+        assert_eq!(Coordinates::new(0.0, f64::INFINITY), Err(OffTheGlobe::Longitude));
     }
 }

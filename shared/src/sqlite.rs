@@ -43,11 +43,7 @@ pub enum SqliteError {
         source: rusqlite::Error,
     },
     #[error("{} was written by a newer isobar (schema {found}, this one knows {known})", path.display())]
-    NewerSchema {
-        path: PathBuf,
-        found: u32,
-        known: u32,
-    },
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
     #[error("another process has kept {} locked for {BUSY_TIMEOUT:?}", path.display())]
     Busy { path: PathBuf },
     #[error("cannot use {}", path.display())]
@@ -86,18 +82,11 @@ impl Db {
         durability: Durability,
         migrations: &[&str],
     ) -> Result<Self, SqliteError> {
-        let opened = |source| SqliteError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let opened = |source| SqliteError::Open { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(opened)?;
         prepare(&connection).map_err(opened)?;
         // WAL is a property of the file: set once, by the writer, before anyone reads.
-        let synchronous = if durability == Durability::Full {
-            "FULL"
-        } else {
-            "NORMAL"
-        };
+        let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", synchronous))
@@ -145,15 +134,8 @@ impl Db {
             // A caller that went away wants no answer; its work is done all the same.
             let _ = reply.send(result);
         });
-        self.inner
-            .writer
-            .send(run)
-            .await
-            .map_err(|_| self.closed())?;
-        answer
-            .await
-            .map_err(|_| self.closed())?
-            .map_err(|error| self.failed(error))
+        self.inner.writer.send(run).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?.map_err(|error| self.failed(error))
     }
 
     /// Runs `work` on a reader, on a snapshot of its own.
@@ -166,11 +148,7 @@ impl Db {
         tokio::task::spawn_blocking(move || {
             let reader = db.reader()?;
             let result = work(&reader).map_err(|error| db.failed(error));
-            let mut idle = db
-                .inner
-                .idle_readers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut idle = db.inner.idle_readers.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_READERS {
                 idle.push(reader);
             }
@@ -181,19 +159,11 @@ impl Db {
     }
 
     fn reader(&self) -> Result<Connection, SqliteError> {
-        let idle = self
-            .inner
-            .idle_readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.inner.idle_readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(reader) = idle {
             return Ok(reader);
         }
-        let opened = |source| SqliteError::Open {
-            path: self.inner.path.clone(),
-            source,
-        };
+        let opened = |source| SqliteError::Open { path: self.inner.path.clone(), source };
         let reader =
             Connection::open_with_flags(&self.inner.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .map_err(opened)?;
@@ -202,9 +172,7 @@ impl Db {
     }
 
     fn closed(&self) -> SqliteError {
-        SqliteError::Closed {
-            path: self.inner.path.clone(),
-        }
+        SqliteError::Closed { path: self.inner.path.clone() }
     }
 
     fn failed(&self, source: rusqlite::Error) -> SqliteError {
@@ -230,31 +198,21 @@ fn migrate(
     path: &Path,
     migrations: &[&str],
 ) -> Result<(), SqliteError> {
-    let failed = |source| SqliteError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| SqliteError::Open { path: path.to_owned(), source };
     let known = migrations.len() as u32;
     // The write lock is what keeps two processes that start at once from migrating twice.
-    let tx = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(failed)?;
-    let found: u32 = tx
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
+    let tx =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let found: u32 =
+        tx.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
     if found > known {
-        return Err(SqliteError::NewerSchema {
-            path: path.to_owned(),
-            found,
-            known,
-        });
+        return Err(SqliteError::NewerSchema { path: path.to_owned(), found, known });
     }
     for migration in &migrations[found as usize..] {
         tx.execute_batch(migration).map_err(failed)?;
     }
     if found < known {
-        tx.pragma_update(None, "user_version", known)
-            .map_err(failed)?;
+        tx.pragma_update(None, "user_version", known).map_err(failed)?;
     }
     tx.commit().map_err(failed)
 }
@@ -282,9 +240,7 @@ mod tests {
             })
             .await;
         assert!(matches!(failed, Err(SqliteError::Statement { .. })));
-        db.write(|tx| tx.execute("INSERT INTO t VALUES (2)", []))
-            .await
-            .expect("writes");
+        db.write(|tx| tx.execute("INSERT INTO t VALUES (2)", [])).await.expect("writes");
         let sum: i64 = db
             .read(|c| c.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)))
             .await
@@ -299,14 +255,7 @@ mod tests {
         let two: &[&str] = &[ONE[0], "ALTER TABLE t ADD COLUMN m INTEGER"];
         drop(Db::open(&path, Durability::Normal, two).expect("migrates"));
         let refused = Db::open(&path, Durability::Normal, ONE);
-        assert!(matches!(
-            refused,
-            Err(SqliteError::NewerSchema {
-                found: 2,
-                known: 1,
-                ..
-            })
-        ));
+        assert!(matches!(refused, Err(SqliteError::NewerSchema { found: 2, known: 1, .. })));
     }
 
     #[tokio::test]
@@ -316,9 +265,7 @@ mod tests {
         let two = Db::open(&path, Durability::Normal, ONE).expect("opens");
         for n in 0..50_i64 {
             let db = if n % 2 == 0 { &one } else { &two };
-            db.write(move |tx| tx.execute("INSERT INTO t VALUES (?1)", [n]))
-                .await
-                .expect("writes");
+            db.write(move |tx| tx.execute("INSERT INTO t VALUES (?1)", [n])).await.expect("writes");
         }
         let count: i64 = two
             .read(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0)))

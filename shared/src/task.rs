@@ -22,10 +22,7 @@ pub struct Fields(pub Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Fields {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name.as_bytes())
-            .map(|(_, value)| value.as_slice())
+        self.0.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value.as_slice())
     }
 
     /// The fields as text for a person or a JSON document; bytes that are no UTF-8 are replaced.
@@ -74,10 +71,7 @@ pub struct Undecodable {
 
 impl Undecodable {
     fn new(reason: impl Into<String>) -> Self {
-        Self {
-            code: "undecodable",
-            reason: reason.into(),
-        }
+        Self { code: "undecodable", reason: reason.into() }
     }
 }
 
@@ -88,10 +82,7 @@ impl TaskHead {
             .parse()
             .map_err(|_| Undecodable::new("task_id is no UUID"))?;
         let job_id = match text(fields, "job_id")? {
-            Some(id) => Some(
-                id.parse()
-                    .map_err(|_| Undecodable::new("job_id is no UUID"))?,
-            ),
+            Some(id) => Some(id.parse().map_err(|_| Undecodable::new("job_id is no UUID"))?),
             None => None,
         };
         Ok(Self {
@@ -112,12 +103,12 @@ impl WeatherTask {
         let latitude = number::<f64>(fields, "latitude_deg")?;
         let longitude = number::<f64>(fields, "longitude_deg")?;
         let coordinates = match (latitude, longitude) {
-            (Some(latitude), Some(longitude)) => Some(
-                Coordinates::new(latitude, longitude).map_err(|error| Undecodable {
+            (Some(latitude), Some(longitude)) => {
+                Some(Coordinates::new(latitude, longitude).map_err(|error| Undecodable {
                     code: "bad_coordinates",
                     reason: error.to_string(),
-                })?,
-            ),
+                })?)
+            }
             (None, None) => None,
             _ => {
                 return Err(Undecodable::new(
@@ -129,9 +120,7 @@ impl WeatherTask {
             return Err(Undecodable::new("neither coordinates nor a city are there"));
         }
         if coordinates.is_some() && city.is_none() && city_id.is_none() {
-            return Err(Undecodable::new(
-                "coordinates without a city_id or a city name no city",
-            ));
+            return Err(Undecodable::new("coordinates without a city_id or a city name no city"));
         }
         Ok(Self {
             head,
@@ -207,9 +196,7 @@ impl Control {
         if !Self::KINDS.contains(&kind) {
             return Ok(None);
         }
-        let body = fields
-            .get("body")
-            .ok_or_else(|| Undecodable::new("body is missing"))?;
+        let body = fields.get("body").ok_or_else(|| Undecodable::new("body is missing"))?;
         serde_json::from_slice(body)
             .map(Some)
             .map_err(|error| Undecodable::new(format!("a {kind} message does not parse: {error}")))
@@ -222,11 +209,7 @@ impl Control {
             Self::Seal(_) => "seal",
         };
         let body = serde_json::to_string(self).expect("control messages are plain data");
-        vec![
-            ("kind", kind.to_owned()),
-            ("job_id", self.job_id().to_string()),
-            ("body", body),
-        ]
+        vec![("kind", kind.to_owned()), ("job_id", self.job_id().to_string()), ("body", body)]
     }
 }
 
@@ -296,9 +279,7 @@ fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Undecodab
         return Ok(None);
     };
     if bytes.len() > MAX_FIELD_BYTES {
-        return Err(Undecodable::new(format!(
-            "{name} is longer than {MAX_FIELD_BYTES} bytes"
-        )));
+        return Err(Undecodable::new(format!("{name} is longer than {MAX_FIELD_BYTES} bytes")));
     }
     let text =
         str::from_utf8(bytes).map_err(|_| Undecodable::new(format!("{name} is no UTF-8")))?;
@@ -324,20 +305,11 @@ mod tests {
     use super::*;
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
-        Fields(
-            pairs
-                .iter()
-                .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
-                .collect(),
-        )
+        Fields(pairs.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect())
     }
 
     fn wire_of(wire: &[(&'static str, String)]) -> Fields {
-        Fields(
-            wire.iter()
-                .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec()))
-                .collect(),
-        )
+        Fields(wire.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect())
     }
 
     const ID: &str = "6fa1c1f0-52c4-4c39-9a55-000000000001";
@@ -353,10 +325,7 @@ mod tests {
         .expect("decodes");
         assert_eq!(task.city_id, Some(CityId(2_988_507)));
         assert_eq!(task.head.job_id, None);
-        assert_eq!(
-            WeatherTask::from_fields(&wire_of(&task.to_wire())),
-            Ok(task)
-        );
+        assert_eq!(WeatherTask::from_fields(&wire_of(&task.to_wire())), Ok(task));
     }
 
     #[test]
@@ -370,14 +339,8 @@ mod tests {
         for (entry, says) in [
             (fields(&[]), "task_id is missing"),
             (fields(&[("task_id", "x")]), "task_id is no UUID"),
-            (
-                fields(&[("task_id", ID)]),
-                "neither coordinates nor a city are there",
-            ),
-            (
-                fields(&[("task_id", ID), ("city", "a\0b")]),
-                "city holds a NUL byte",
-            ),
+            (fields(&[("task_id", ID)]), "neither coordinates nor a city are there"),
+            (fields(&[("task_id", ID), ("city", "a\0b")]), "city holds a NUL byte"),
             (
                 fields(&[("task_id", ID), ("city_id", "1"), ("latitude_deg", "4")]),
                 "only one of latitude_deg and longitude_deg is there",
@@ -391,17 +354,9 @@ mod tests {
                 ]),
                 "latitude must be a number from -90 to 90",
             ),
-            (
-                Fields(vec![(b"task_id".to_vec(), vec![0xff])]),
-                "task_id is no UTF-8",
-            ),
+            (Fields(vec![(b"task_id".to_vec(), vec![0xff])]), "task_id is no UTF-8"),
         ] {
-            assert_eq!(
-                WeatherTask::from_fields(&entry)
-                    .expect_err("refused")
-                    .to_string(),
-                says
-            );
+            assert_eq!(WeatherTask::from_fields(&entry).expect_err("refused").to_string(), says);
         }
     }
 
@@ -414,13 +369,7 @@ mod tests {
             duplicates: 2,
             outcome: SealOutcome::Complete,
         });
-        assert_eq!(
-            Control::from_fields(&wire_of(&seal.to_wire())),
-            Ok(Some(seal))
-        );
-        assert_eq!(
-            Control::from_fields(&fields(&[("kind", "from-the-future")])),
-            Ok(None)
-        );
+        assert_eq!(Control::from_fields(&wire_of(&seal.to_wire())), Ok(Some(seal)));
+        assert_eq!(Control::from_fields(&fields(&[("kind", "from-the-future")])), Ok(None));
     }
 }

@@ -20,9 +20,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::values::LogFormat;
 
 /// Buckets of every duration, in seconds: from a cache hit to the longest request.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Starts logging to `writer` (stderr, or a progress bar's stand-in for it). `directives` is
 /// `ISOBAR_LOG`; an error says what in it does not parse.
@@ -32,22 +31,12 @@ where
 {
     let filter = EnvFilter::try_new(directives).map_err(|error| format!("ISOBAR_LOG: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
-    let format = format.unwrap_or(if terminal {
-        LogFormat::Pretty
-    } else {
-        LogFormat::Json
-    });
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer);
+    let format = format.unwrap_or(if terminal { LogFormat::Pretty } else { LogFormat::Json });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // A second call (a test in the same process) keeps the first logger.
     let _ = match format {
         LogFormat::Json => builder.event_format(JsonLine).finish().try_init(),
-        LogFormat::Pretty => builder
-            .with_target(false)
-            .with_ansi(terminal)
-            .finish()
-            .try_init(),
+        LogFormat::Pretty => builder.with_target(false).with_ansi(terminal).finish().try_init(),
     };
     Ok(())
 }
@@ -78,12 +67,7 @@ where
         line.insert("ts".to_owned(), now.into());
         line.insert(
             "level".to_owned(),
-            event
-                .metadata()
-                .level()
-                .as_str()
-                .to_ascii_lowercase()
-                .into(),
+            event.metadata().level().as_str().to_ascii_lowercase().into(),
         );
         line.insert("target".to_owned(), event.metadata().target().into());
         event.record(&mut Fields(&mut line));
@@ -95,11 +79,7 @@ struct Fields<'a>(&'a mut serde_json::Map<String, serde_json::Value>);
 
 impl Fields<'_> {
     fn put(&mut self, field: &Field, value: serde_json::Value) {
-        let name = if field.name() == "message" {
-            "msg"
-        } else {
-            field.name()
-        };
+        let name = if field.name() == "message" { "msg" } else { field.name() };
         self.0.insert(name.to_owned(), value);
     }
 }

@@ -23,20 +23,12 @@ static EMBEDDED: &str = include_str!("../../data/cities.csv");
 static REAL: LazyLock<Vec<City>> =
     LazyLock::new(|| EMBEDDED.lines().skip(1).map(parse_row).collect());
 
-static BY_ID: LazyLock<HashMap<i64, usize>> = LazyLock::new(|| {
-    REAL.iter()
-        .enumerate()
-        .map(|(index, city)| (city.id, index))
-        .collect()
-});
+static BY_ID: LazyLock<HashMap<i64, usize>> =
+    LazyLock::new(|| REAL.iter().enumerate().map(|(index, city)| (city.id, index)).collect());
 
 static BY_PLACE: LazyLock<HashMap<Place, usize>> = LazyLock::new(|| {
     // In reverse, so that of two cities at one place the more populous is found.
-    REAL.iter()
-        .enumerate()
-        .rev()
-        .map(|(index, city)| (city.place(), index))
-        .collect()
+    REAL.iter().enumerate().rev().map(|(index, city)| (city.place(), index)).collect()
 });
 
 #[derive(Clone, Debug, PartialEq)]
@@ -103,11 +95,7 @@ fn synthetic(number: usize) -> City {
 
 fn parse_row(line: &'static str) -> City {
     let mut fields = split_row(line).into_iter();
-    let mut next = || {
-        fields
-            .next()
-            .unwrap_or_else(|| panic!("data/cities.csv: short row: {line}"))
-    };
+    let mut next = || fields.next().unwrap_or_else(|| panic!("data/cities.csv: short row: {line}"));
     let id = number(&next());
     let name = next();
     let (country_code, admin1_code) = (borrowed(next()), borrowed(next()));
@@ -173,9 +161,7 @@ fn borrowed(field: Cow<'static, str>) -> &'static str {
 }
 
 fn number<T: std::str::FromStr>(field: &str) -> T {
-    field
-        .parse()
-        .unwrap_or_else(|_| panic!("data/cities.csv: {field:?} is not a number"))
+    field.parse().unwrap_or_else(|_| panic!("data/cities.csv: {field:?} is not a number"))
 }
 
 #[cfg(test)]
@@ -186,26 +172,15 @@ mod tests {
     fn the_embedded_list_is_whole_and_ends_below_the_synthetic_ids() {
         assert_eq!(real().len(), 34_006);
         assert_eq!(real()[0].name, "Shanghai");
-        assert!(
-            real()
-                .iter()
-                .all(|city| city.id > 0 && city.id < FIRST_SYNTHETIC_ID)
-        );
+        assert!(real().iter().all(|city| city.id > 0 && city.id < FIRST_SYNTHETIC_ID));
         assert!(real().iter().all(|city| city.latitude.abs() <= 90.0));
-        assert!(
-            real()
-                .windows(2)
-                .all(|pair| pair[0].population >= pair[1].population)
-        );
+        assert!(real().windows(2).all(|pair| pair[0].population >= pair[1].population));
         assert!(real().iter().any(|city| city.name.contains(',')));
     }
 
     #[test]
     fn quotes_and_commas_are_understood() {
-        assert_eq!(
-            split_row("1,\"a, \"\"b\"\"\",,x"),
-            ["1", "a, \"b\"", "", "x"]
-        );
+        assert_eq!(split_row("1,\"a, \"\"b\"\"\",,x"), ["1", "a, \"b\"", "", "x"]);
         assert_eq!(split_row("a,"), ["a", ""]);
     }
 
@@ -213,10 +188,7 @@ mod tests {
     fn cities_are_found_by_id_and_place() {
         let paris = by_id(2_988_507).unwrap();
         assert_eq!((paris.name.as_ref(), paris.country_code), ("Paris", "FR"));
-        assert_eq!(
-            at_place(Place::new(48.853_41, 2.3488)).unwrap().id,
-            2_988_507
-        );
+        assert_eq!(at_place(Place::new(48.853_41, 2.3488)).unwrap().id, 2_988_507);
         assert!(by_id(1).is_none());
         assert!(by_id(-5).is_none());
     }

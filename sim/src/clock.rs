@@ -23,9 +23,7 @@ impl Clock {
 
     /// A clock that stands still at `at` until it is [`set`](Self::set) or [`advance`](Self::advance)d.
     pub fn fixed(at: DateTime<Utc>) -> Self {
-        Self {
-            held_ms: Some(Arc::new(AtomicI64::new(at.timestamp_millis()))),
-        }
+        Self { held_ms: Some(Arc::new(AtomicI64::new(at.timestamp_millis()))) }
     }
 
     /// Moves a fixed clock and all its clones. The system's time cannot be set: no effect there.

@@ -39,14 +39,10 @@ pub fn answer(
             plan(simulator)
         }
         ("GET", "/_sim/expected") => expected(simulator, query),
-        (_, "/_sim/stats" | "/_sim/faults" | "/_sim/expected") => problem(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this method is not served here",
-        ),
-        _ => problem(
-            StatusCode::NOT_FOUND,
-            "there are stats, faults and expected under /_sim/",
-        ),
+        (_, "/_sim/stats" | "/_sim/faults" | "/_sim/expected") => {
+            problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here")
+        }
+        _ => problem(StatusCode::NOT_FOUND, "there are stats, faults and expected under /_sim/"),
     }
 }
 
@@ -71,11 +67,7 @@ fn add_fault(simulator: &Simulator, body: &[u8]) -> Reply {
 fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     let coordinate = |name| query.get(name).and_then(|text| text.parse::<f64>().ok());
     let place = match query.get("city_id") {
-        Some(id) => id
-            .parse()
-            .ok()
-            .and_then(cities::by_id)
-            .map(|city| city.place()),
+        Some(id) => id.parse().ok().and_then(cities::by_id).map(|city| city.place()),
         None => coordinate("latitude")
             .zip(coordinate("longitude"))
             .map(|(latitude, longitude)| Place::new(latitude, longitude)),

@@ -42,9 +42,7 @@ impl Counters {
     }
 
     pub fn locations(&self, endpoint: Endpoint, locations: u64) {
-        self.of(endpoint)
-            .locations
-            .fetch_add(locations, Ordering::Relaxed);
+        self.of(endpoint).locations.fetch_add(locations, Ordering::Relaxed);
     }
 
     pub fn fault(&self, endpoint: Endpoint) {
@@ -58,8 +56,7 @@ impl Counters {
             counters.locations.store(0, Ordering::Relaxed);
             counters.faults.store(0, Ordering::Relaxed);
         }
-        self.max_in_flight
-            .store(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.max_in_flight.store(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Totals, and the same per endpoint path.

@@ -52,11 +52,7 @@ pub fn push_f32(out: &mut Vec<u8>, value: f32) {
 /// `dividend / divisor`, rounded half away from zero; unit conversions stay in integers with it.
 pub fn rounded_division(dividend: i64, divisor: i64) -> i64 {
     let half = divisor / 2;
-    if dividend < 0 {
-        (dividend - half) / divisor
-    } else {
-        (dividend + half) / divisor
-    }
+    if dividend < 0 { (dividend - half) / divisor } else { (dividend + half) / divisor }
 }
 
 #[cfg(test)]
@@ -85,10 +81,7 @@ mod tests {
         ] {
             assert_eq!(text(|out| push_fixed(out, scaled, decimals)), expected);
         }
-        assert_eq!(
-            text(|out| push_integer(out, i64::MIN)),
-            i64::MIN.to_string()
-        );
+        assert_eq!(text(|out| push_integer(out, i64::MIN)), i64::MIN.to_string());
     }
 
     #[test]

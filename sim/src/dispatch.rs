@@ -77,17 +77,13 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Cut> {
     let (head, body) = request.into_parts();
-    if head
-        .uri
-        .path_and_query()
-        .is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES)
-    {
+    if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
         return Err(Cut { with_reset: true });
     }
     let form = if head.method == Method::POST {
         let Ok(collected) = Limited::new(body, MAX_FORM_BYTES).collect().await else {
             return Ok(
-                Reply::reason(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large").into_response(),
+                Reply::reason(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large").into_response()
             );
         };
         collected.to_bytes()
@@ -99,9 +95,7 @@ pub async fn answer(
         let query = Query::parse(head.uri.query().unwrap_or_default(), b"");
         return Ok(control::answer(simulator, &head.method, path, &query, &form).into_response());
     }
-    let endpoint = Endpoint::ALL
-        .into_iter()
-        .find(|endpoint| endpoint.is_at(path));
+    let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.is_at(path));
     match endpoint.filter(|endpoint| endpoint.allows(&head.method)) {
         Some(endpoint) => {
             let query = Query::parse(head.uri.query().unwrap_or_default(), &form);
@@ -118,9 +112,7 @@ async fn upstream(
 ) -> Result<Response<Body>, Cut> {
     let _in_flight = simulator.counters.request(endpoint);
     let Some(fault) = simulator.faults.next(endpoint, query) else {
-        return Ok(serve(simulator, endpoint, query, Twist::default())
-            .await
-            .into_response());
+        return Ok(serve(simulator, endpoint, query, Twist::default()).await.into_response());
     };
     simulator.counters.fault(endpoint);
     let mut twist = Twist::default();
@@ -152,11 +144,7 @@ async fn upstream(
         Kind::StreamedError => {
             let mut body = reply.body[..reply.body.len() / 2].to_vec();
             body.extend_from_slice(b"Unexpected error while streaming data: timeoutReached");
-            Reply {
-                body: body.into(),
-                ..reply
-            }
-            .into_response()
+            Reply { body: body.into(), ..reply }.into_response()
         }
         _ => reply.into_response(),
     })
@@ -170,10 +158,7 @@ async fn serve(
     twist: Twist,
 ) -> Reply {
     let clock = &simulator.options.now;
-    let limiter = simulator
-        .limiter
-        .as_ref()
-        .filter(|_| endpoint == Endpoint::Forecast);
+    let limiter = simulator.limiter.as_ref().filter(|_| endpoint == Endpoint::Forecast);
     let turn = match limiter {
         None => None,
         Some(limiter) => match limiter.enter(clock.unix_seconds()).await {
@@ -202,11 +187,7 @@ async fn latency(simulator: &Simulator) {
 
 /// The answer of a `status` or `html` fault: what it says, else what the upstream would say.
 fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
-    let usual_status = if fault.kind == Kind::Html || fault.body.is_some() {
-        200
-    } else {
-        503
-    };
+    let usual_status = if fault.kind == Kind::Html || fault.body.is_some() { 200 } else { 503 };
     let status = StatusCode::from_u16(fault.status.unwrap_or(usual_status))
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers: Vec<_> = headers(&fault).collect();
@@ -217,10 +198,7 @@ fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
         (None, _) => endpoint.usual_error(status),
     };
     if fault.kind == Kind::Html {
-        reply.headers.push((
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/html; charset=utf-8"),
-        ));
+        reply.headers.push((CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")));
     }
     reply.headers.extend(headers);
     reply
@@ -229,9 +207,6 @@ fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
 /// The fault's headers; they were checked when it was posted.
 fn headers(fault: &Fault) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     fault.headers.iter().filter_map(|(name, value)| {
-        Some((
-            HeaderName::try_from(name).ok()?,
-            HeaderValue::try_from(value).ok()?,
-        ))
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
     })
 }

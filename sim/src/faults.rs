@@ -97,11 +97,7 @@ impl FaultPlan {
         if rules.len() >= MAX_RULES {
             return Err(format!("the plan holds at most {MAX_RULES} rules"));
         }
-        rules.push(Rule {
-            fault,
-            seen: 0,
-            fired: 0,
-        });
+        rules.push(Rule { fault, seen: 0, fired: 0 });
         self.armed.store(true, Ordering::Release);
         Ok(())
     }
@@ -128,9 +124,7 @@ impl FaultPlan {
         }
         let mut rules = self.rules();
         let text = query.text();
-        let at = rules
-            .iter_mut()
-            .position(|rule| rule.fires(endpoint, &text))?;
+        let at = rules.iter_mut().position(|rule| rule.fires(endpoint, &text))?;
         let rule = &mut rules[at];
         let fault = rule.fault.clone();
         if fault.count.is_some_and(|count| rule.fired >= count) {
@@ -148,14 +142,8 @@ impl FaultPlan {
 impl Rule {
     fn fires(&mut self, endpoint: Endpoint, text: &str) -> bool {
         let fault = &self.fault;
-        let concerned = fault
-            .endpoint
-            .as_deref()
-            .is_none_or(|path| endpoint.is_at(path))
-            && fault
-                .contains
-                .as_deref()
-                .is_none_or(|part| text.contains(part));
+        let concerned = fault.endpoint.as_deref().is_none_or(|path| endpoint.is_at(path))
+            && fault.contains.as_deref().is_none_or(|part| text.contains(part));
         if !concerned {
             return false;
         }
@@ -224,22 +212,14 @@ mod tests {
     #[test]
     fn a_match_finds_encoded_parameters_too() {
         let plan = plan(serde_json::json!({"match": "48.85", "endpoint": "/v1/forecast/"}));
-        assert!(fires(
-            &plan,
-            Endpoint::Forecast,
-            "latitude=1%2C48.85341&longitude=2,3"
-        ));
+        assert!(fires(&plan, Endpoint::Forecast, "latitude=1%2C48.85341&longitude=2,3"));
         assert!(!fires(&plan, Endpoint::Forecast, "latitude=1"));
     }
 
     #[test]
     fn a_rule_that_does_not_fire_leaves_the_request_to_the_next() {
         let plan = plan(serde_json::json!({"every": 2, "status": 500}));
-        plan.add(Fault {
-            status: Some(503),
-            ..Fault::default()
-        })
-        .unwrap();
+        plan.add(Fault { status: Some(503), ..Fault::default() }).unwrap();
         let query = Query::default();
         let statuses = [(); 4].map(|()| plan.next(Endpoint::Cities, &query).unwrap().status);
         assert_eq!(statuses, [Some(503), Some(500), Some(503), Some(500)]);

@@ -54,10 +54,7 @@ impl Limiter {
         self.windows().check(unix_seconds)?;
         let place = PlaceInSystem::take(&self.in_system).ok_or(CONCURRENT)?;
         let running = self.running.acquire().await.map_err(|_| CONCURRENT)?;
-        Ok(Turn {
-            _running: running,
-            _place: place,
-        })
+        Ok(Turn { _running: running, _place: place })
     }
 
     pub fn charge(&self, unix_seconds: i64, weight: f64) {
@@ -126,11 +123,9 @@ impl Windows {
     }
 
     fn roll(&mut self, unix_seconds: i64) {
-        for (window, seconds) in [
-            (&mut self.minute, 60),
-            (&mut self.hour, 3600),
-            (&mut self.day, 86_400),
-        ] {
+        for (window, seconds) in
+            [(&mut self.minute, 60), (&mut self.hour, 3600), (&mut self.day, 86_400)]
+        {
             let number = unix_seconds.div_euclid(seconds);
             if number != window.number {
                 *window = Window { number, used: 0.0 };

@@ -44,11 +44,7 @@ impl Running {
         let shutdown = CancellationToken::new();
         let mut served = JoinSet::new();
         served.spawn(serve(listener, options, shutdown.clone()));
-        Self {
-            address,
-            shutdown,
-            served,
-        }
+        Self { address, shutdown, served }
     }
 
     async fn stop(mut self) {
@@ -66,15 +62,9 @@ impl Running {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await?;
         let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .ok_or(ErrorKind::UnexpectedEof)?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Ok(Answer {
-            status,
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        })
+        Ok(Answer { status, head: head.to_lowercase(), body: body.to_owned() })
     }
 
     async fn get(&self, target: &str) -> Answer {
@@ -88,10 +78,7 @@ impl Running {
     }
 
     async fn fault(&self, fault: Value) {
-        let answer = self
-            .send("POST", "/_sim/faults", &fault.to_string())
-            .await
-            .unwrap();
+        let answer = self.send("POST", "/_sim/faults", &fault.to_string()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 }
@@ -106,19 +93,12 @@ const PARIS: &str = "/v1/forecast?latitude=48.85341&longitude=2.3488&current_wea
 #[tokio::test]
 async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
     let clock = fixed();
-    let options = Options {
-        now: clock.clone(),
-        seed: 3,
-        ..Options::default()
-    };
+    let options = Options { now: clock.clone(), seed: 3, ..Options::default() };
     let sim = Running::start(options).await;
     for index in [0, 7, 33_000, 40_000] {
         clock.advance(Duration::from_hours(1));
         let city = crate::cities::nth(index);
-        let expected = sim
-            .get(&format!("/_sim/expected?city_id={}", city.id))
-            .await
-            .json();
+        let expected = sim.get(&format!("/_sim/expected?city_id={}", city.id)).await.json();
         let told = sim
             .get(&format!(
                 "/v1/forecast?latitude={}&longitude={}&current_weather=true",
@@ -126,17 +106,8 @@ async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
             ))
             .await
             .json();
-        for key in [
-            "temperature",
-            "windspeed",
-            "winddirection",
-            "weathercode",
-            "time",
-        ] {
-            assert_eq!(
-                told["current_weather"][key], expected[key],
-                "{key} of {city:?}"
-            );
+        for key in ["temperature", "windspeed", "winddirection", "weathercode", "time"] {
+            assert_eq!(told["current_weather"][key], expected[key], "{key} of {city:?}");
         }
     }
     assert_eq!(sim.get("/_sim/expected?city_id=1").await.status, 404);
@@ -145,29 +116,14 @@ async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
 
 #[tokio::test]
 async fn get_and_post_give_the_same_answer_and_are_counted() {
-    let sim = Running::start(Options {
-        now: fixed(),
-        ..Options::default()
-    })
-    .await;
+    let sim = Running::start(Options { now: fixed(), ..Options::default() }).await;
     let form = "latitude=1,2,3&longitude=4,5,6&current=temperature_2m,weather_code";
     let got = sim.get(&format!("/v1/forecast?{form}")).await;
-    let posted = sim
-        .send("POST", "/v1/forecast/", &form.replace(',', "%2C"))
-        .await
-        .unwrap();
+    let posted = sim.send("POST", "/v1/forecast/", &form.replace(',', "%2C")).await.unwrap();
     assert_eq!(got.body, posted.body);
-    assert!(
-        got.head
-            .contains("content-type: application/json; charset=utf-8"),
-        "{}",
-        got.head
-    );
+    assert!(got.head.contains("content-type: application/json; charset=utf-8"), "{}", got.head);
     assert_eq!(got.json().as_array().unwrap().len(), 3);
-    assert_eq!(
-        sim.get("/cities/?page=0&limit=2").await.json()["cities"][1]["name"],
-        "Beijing"
-    );
+    assert_eq!(sim.get("/cities/?page=0&limit=2").await.json()["cities"][1]["name"], "Beijing");
     assert_eq!(sim.get("/v1/nothing").await.status, 404);
 
     let stats = sim.get("/_sim/stats").await.json();
@@ -176,19 +132,14 @@ async fn get_and_post_give_the_same_answer_and_are_counted() {
         json!({"requests": 2, "locations": 6, "faults": 0})
     );
     assert_eq!(stats["endpoints"]["/cities/"]["locations"], 2);
-    assert_eq!(
-        (&stats["requests"], &stats["max_in_flight"]),
-        (&3.into(), &1.into())
-    );
+    assert_eq!((&stats["requests"], &stats["max_in_flight"]), (&3.into(), &1.into()));
     sim.stop().await;
 }
 
 #[tokio::test]
 async fn errors_are_the_services_own() {
     let sim = Running::start(Options::default()).await;
-    let wrong = sim
-        .get("/v1/forecast?latitude=1,91&longitude=2,3&current_weather=true")
-        .await;
+    let wrong = sim.get("/v1/forecast?latitude=1,91&longitude=2,3&current_weather=true").await;
     assert_eq!(wrong.status, 400);
     assert_eq!(
         wrong.json(),
@@ -197,12 +148,7 @@ async fn errors_are_the_services_own() {
     let nothing = sim.get("/v1/forecast?current_weather=true").await;
     assert_eq!((nothing.status, nothing.body.as_str()), (200, ""));
     assert_eq!(sim.get("/data/2.5/weather?lat=1&lon=2").await.status, 401);
-    assert_eq!(
-        sim.get("/data/2.5/weather?lat=1&lon=2&appid=k")
-            .await
-            .json()["cod"],
-        200
-    );
+    assert_eq!(sim.get("/data/2.5/weather?lat=1&lon=2&appid=k").await.json()["cod"], 200);
     let large = "x".repeat(129 * 1024);
     // The answer may come before all of the form is sent; then the connection just ends.
     let refused = sim.send("POST", "/v1/forecast", &large).await;
@@ -213,15 +159,11 @@ async fn errors_are_the_services_own() {
 #[tokio::test]
 async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
     let sim = Running::start(Options::default()).await;
-    sim.fault(json!({"endpoint": "/v1/forecast", "status": 503, "count": 1}))
+    sim.fault(json!({"endpoint": "/v1/forecast", "status": 503, "count": 1})).await;
+    sim.fault(json!({"endpoint": "/v1/forecast", "status": 429, "count": 1,
+        "body": {"error": true, "reason": "own"}, "headers": {"Retry-After": "0"}}))
         .await;
-    sim.fault(
-        json!({"endpoint": "/v1/forecast", "status": 429, "count": 1,
-        "body": {"error": true, "reason": "own"}, "headers": {"Retry-After": "0"}}),
-    )
-    .await;
-    sim.fault(json!({"endpoint": "/v1/forecast", "kind": "html", "count": 1}))
-        .await;
+    sim.fault(json!({"endpoint": "/v1/forecast", "kind": "html", "count": 1})).await;
 
     let overloaded = sim.get(PARIS).await;
     assert_eq!(overloaded.status, 503);
@@ -230,10 +172,7 @@ async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
     assert_eq!((told.status, &told.json()["reason"]), (429, &"own".into()));
     assert!(told.head.contains("retry-after: 0"), "{}", told.head);
     let html = sim.get(PARIS).await;
-    assert!(
-        html.status == 200 && html.body.starts_with("<!DOCTYPE html>"),
-        "{html:?}"
-    );
+    assert!(html.status == 200 && html.body.starts_with("<!DOCTYPE html>"), "{html:?}");
     assert!(html.head.contains("text/html"), "{}", html.head);
 
     assert_eq!(sim.get(PARIS).await.status, 200);
@@ -242,13 +181,7 @@ async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
         stats["endpoints"]["/v1/forecast"],
         json!({"requests": 4, "locations": 1, "faults": 3})
     );
-    assert_eq!(
-        sim.send("POST", "/_sim/faults", "{\"endpoint\":3}")
-            .await
-            .unwrap()
-            .status,
-        400
-    );
+    assert_eq!(sim.send("POST", "/_sim/faults", "{\"endpoint\":3}").await.unwrap().status, 400);
     sim.stop().await;
 }
 
@@ -258,10 +191,7 @@ async fn a_match_faults_only_requests_with_that_latitude() {
     sim.fault(json!({"status": 400, "match": "48.85341"})).await;
     assert_eq!(sim.get(PARIS).await.status, 400);
     assert_eq!(sim.get(&PARIS.replace("48.8", "47.8")).await.status, 200);
-    assert_eq!(
-        sim.send("DELETE", "/_sim/faults", "").await.unwrap().status,
-        200
-    );
+    assert_eq!(sim.send("DELETE", "/_sim/faults", "").await.unwrap().status, 200);
     assert_eq!(sim.get(PARIS).await.status, 200);
     sim.stop().await;
 }
@@ -271,29 +201,14 @@ async fn broken_bodies_break_each_in_its_own_way() {
     let sim = Running::start(Options::default()).await;
     let whole = sim.get(PARIS).await.body;
     for kind in ["truncate", "streamed_error", "null", "slow"] {
-        sim.fault(json!({"kind": kind, "count": 1, "delay_ms": 1}))
-            .await;
+        sim.fault(json!({"kind": kind, "count": 1, "delay_ms": 1})).await;
     }
     let cut = sim.get(PARIS).await;
-    assert!(
-        cut.head
-            .contains(&format!("content-length: {}", whole.len())),
-        "{}",
-        cut.head
-    );
+    assert!(cut.head.contains(&format!("content-length: {}", whole.len())), "{}", cut.head);
     assert_eq!(cut.body.len(), whole[..whole.len() / 2].len());
     let streamed = sim.get(PARIS).await;
-    assert!(
-        streamed
-            .body
-            .contains("Unexpected error while streaming data"),
-        "{streamed:?}"
-    );
-    assert!(
-        streamed
-            .head
-            .contains(&format!("content-length: {}", streamed.body.len()))
-    );
+    assert!(streamed.body.contains("Unexpected error while streaming data"), "{streamed:?}");
+    assert!(streamed.head.contains(&format!("content-length: {}", streamed.body.len())));
     assert!(sim.get(PARIS).await.json()["current_weather"]["temperature"].is_null());
     assert_eq!(sim.get(PARIS).await.body.len(), whole.len());
     sim.stop().await;
@@ -348,18 +263,11 @@ async fn a_client_that_hangs_up_is_no_longer_in_flight() {
 #[tokio::test]
 async fn the_free_tier_refuses_by_window_and_opens_on_the_minute() {
     let clock = fixed();
-    let options = Options {
-        quota: Quota::OpenMeteo,
-        now: clock.clone(),
-        ..Options::default()
-    };
+    let options = Options { quota: Quota::OpenMeteo, now: clock.clone(), ..Options::default() };
     let sim = Running::start(options).await;
     let many = vec!["1"; 600].join(",");
     let big = format!("latitude={many}&longitude={many}&current_weather=true");
-    assert_eq!(
-        sim.send("POST", "/v1/forecast", &big).await.unwrap().status,
-        200
-    );
+    assert_eq!(sim.send("POST", "/v1/forecast", &big).await.unwrap().status, 200);
     let refused = sim.get(PARIS).await;
     assert_eq!(refused.status, 429);
     assert_eq!(
@@ -377,10 +285,7 @@ async fn a_connection_is_kept_for_the_next_request_and_closed_at_the_end() {
     let sim = Running::start(Options::default()).await;
     let mut stream = TcpStream::connect(sim.address).await.unwrap();
     let request = "GET /cities/?limit=1 HTTP/1.1\r\nhost: sim\r\n\r\n";
-    stream
-        .write_all(request.repeat(2).as_bytes())
-        .await
-        .unwrap();
+    stream.write_all(request.repeat(2).as_bytes()).await.unwrap();
     let mut read = String::new();
     while read.matches("total_count").count() < 2 {
         let mut buffer = [0; 4096];

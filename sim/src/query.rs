@@ -28,26 +28,18 @@ impl<'a> Query<'a> {
 
     /// All elements of a comma list, spaces around them dropped.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.values(name)
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
+        self.values(name).flat_map(|value| value.split(',')).map(str::trim)
     }
 
     /// The decoded parameters as one text, for faults that look for a part of it.
     pub fn text(&self) -> String {
-        let pairs: Vec<String> = self
-            .pairs
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let pairs: Vec<String> =
+            self.pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("&")
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.pairs
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_ref())
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -57,14 +49,8 @@ mod tests {
 
     #[test]
     fn lists_are_split_at_plain_and_encoded_commas_and_over_repeated_names() {
-        let query = Query::parse(
-            "latitude=1%2C2&latitude=3,%204&empty=",
-            b"name=S%C3%A3o+Paulo",
-        );
-        assert_eq!(
-            query.list("latitude").collect::<Vec<_>>(),
-            ["1", "2", "3", "4"]
-        );
+        let query = Query::parse("latitude=1%2C2&latitude=3,%204&empty=", b"name=S%C3%A3o+Paulo");
+        assert_eq!(query.list("latitude").collect::<Vec<_>>(), ["1", "2", "3", "4"]);
         assert_eq!(query.get("name"), Some("São Paulo"));
         assert_eq!(query.get("empty"), None);
         assert_eq!(query.text(), "latitude=1,2&latitude=3, 4&name=São Paulo");

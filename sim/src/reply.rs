@@ -44,10 +44,7 @@ impl Reply {
 
     /// The error body shared by everything of Open-Meteo.
     pub fn reason(status: StatusCode, reason: &str) -> Self {
-        Self::json(
-            status,
-            serde_json::json!({"error": true, "reason": reason}).to_string(),
-        )
+        Self::json(status, serde_json::json!({"error": true, "reason": reason}).to_string())
     }
 
     pub fn bad_request(reason: &str) -> Self {
@@ -56,10 +53,7 @@ impl Reply {
 
     #[must_use]
     pub fn with_locations(self, locations: usize) -> Self {
-        Self {
-            locations: locations as u64,
-            ..self
-        }
+        Self { locations: locations as u64, ..self }
     }
 
     pub fn into_response(self) -> Response<Body> {
@@ -71,11 +65,7 @@ impl Reply {
     pub fn into_broken_response(self) -> Response<Body> {
         let promised_bytes = self.body.len() as u64;
         let first = self.body.slice(..self.body.len() / 2);
-        let body = Body::Broken {
-            first: Some(first),
-            flushed: false,
-            promised_bytes,
-        };
+        let body = Body::Broken { first: Some(first), flushed: false, promised_bytes };
         respond(self.status, self.headers, body)
     }
 
@@ -108,16 +98,8 @@ fn respond(
 #[derive(Debug)]
 pub enum Body {
     Whole(Bytes),
-    Slow {
-        first: Option<Bytes>,
-        pause: Pin<Box<Sleep>>,
-        rest: Option<Bytes>,
-    },
-    Broken {
-        first: Option<Bytes>,
-        flushed: bool,
-        promised_bytes: u64,
-    },
+    Slow { first: Option<Bytes>, pause: Pin<Box<Sleep>>, rest: Option<Bytes> },
+    Broken { first: Option<Bytes>, flushed: bool, promised_bytes: u64 },
 }
 
 /// The error that makes the server cut a connection in the middle of an answer.

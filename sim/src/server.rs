@@ -76,10 +76,7 @@ async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
     // Refused only for a socket that is already gone; serving it then ends by itself.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let stream = ResettableStream {
-        stream,
-        reset: Arc::clone(&reset),
-    };
+    let stream = ResettableStream { stream, reset: Arc::clone(&reset) };
     let shutdown = simulator.shutdown.clone();
     let service = service_fn(|request| {
         let (simulator, reset) = (Arc::clone(&simulator), Arc::clone(&reset));
@@ -89,9 +86,7 @@ async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
         }
     });
     let mut serving = pin!(
-        http1::Builder::new()
-            .pipeline_flush(true)
-            .serve_connection(TokioIo::new(stream), service)
+        http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -76,11 +76,7 @@ pub fn weather_at(place: Place, seed: u64, unix_seconds: i64) -> Weather {
     let year = triangle(hour / 24 - 200, 365) * latitude_e4 * 2 / 10_000_000;
     let temperature_decicelsius = climate + day + year + draw(chance, 0, 80) - 40;
 
-    let codes = if temperature_decicelsius < 0 {
-        FROST_CODES
-    } else {
-        THAW_CODES
-    };
+    let codes = if temperature_decicelsius < 0 { FROST_CODES } else { THAW_CODES };
     let code = codes[draw(chance, 16, codes.len() as u64) as usize];
     let wet = code >= 51;
     // The product of two draws: mostly light winds, rarely 60 km/h.
@@ -93,11 +89,7 @@ pub fn weather_at(place: Place, seed: u64, unix_seconds: i64) -> Weather {
         // The old rule of thumb: one degree for five percent below saturation.
         dew_point_decicelsius: temperature_decicelsius - (100 - humidity_percent) * 2,
         humidity_percent,
-        precipitation_centimm: if wet {
-            10 * (1 + draw(more_chance, 8, 60))
-        } else {
-            0
-        },
+        precipitation_centimm: if wet { 10 * (1 + draw(more_chance, 8, 60)) } else { 0 },
         cloud_cover_percent: match code {
             0 => 0,
             1 => 10 + draw(more_chance, 16, 20),
@@ -152,10 +144,7 @@ fn triangle(at: i64, period: i64) -> i64 {
 mod tests {
     use super::*;
 
-    const PARIS: Place = Place {
-        latitude_e4: 488_534,
-        longitude_e4: 23_488,
-    };
+    const PARIS: Place = Place { latitude_e4: 488_534, longitude_e4: 23_488 };
     // 2026-03-10T12:34:56Z
     const NOON: i64 = 1_773_146_096;
 
@@ -171,17 +160,7 @@ mod tests {
         assert_eq!(weather, weather_at(PARIS, 0, NOON + 600));
         assert_ne!(weather, weather_at(PARIS, 0, NOON + 3600));
         assert_ne!(weather, weather_at(PARIS, 1, NOON));
-        assert_ne!(
-            weather,
-            weather_at(
-                Place {
-                    latitude_e4: 488_535,
-                    ..PARIS
-                },
-                0,
-                NOON
-            )
-        );
+        assert_ne!(weather, weather_at(Place { latitude_e4: 488_535, ..PARIS }, 0, NOON));
     }
 
     #[test]
@@ -200,31 +179,15 @@ mod tests {
             };
             let weather = weather_at(place, 7, NOON + step * 3600);
             codes.insert(weather.code);
-            assert!(
-                (-600..=550).contains(&weather.temperature_decicelsius),
-                "{weather:?}"
-            );
+            assert!((-600..=550).contains(&weather.temperature_decicelsius), "{weather:?}");
             assert!((0..=100).contains(&weather.humidity_percent), "{weather:?}");
-            assert!(
-                (0..=100).contains(&weather.cloud_cover_percent),
-                "{weather:?}"
-            );
-            assert!(
-                (0..360).contains(&weather.wind_direction_degrees),
-                "{weather:?}"
-            );
+            assert!((0..=100).contains(&weather.cloud_cover_percent), "{weather:?}");
+            assert!((0..360).contains(&weather.wind_direction_degrees), "{weather:?}");
             assert!((0..=650).contains(&weather.wind_decikmh), "{weather:?}");
-            assert!(
-                (9_500..=10_500).contains(&weather.pressure_decihpa),
-                "{weather:?}"
-            );
+            assert!((9_500..=10_500).contains(&weather.pressure_decihpa), "{weather:?}");
             let snow = matches!(weather.code, 71 | 73 | 75 | 85 | 86);
             assert!(!snow || weather.temperature_decicelsius < 0, "{weather:?}");
-            assert_eq!(
-                weather.code >= 51,
-                weather.precipitation_centimm > 0,
-                "{weather:?}"
-            );
+            assert_eq!(weather.code >= 51, weather.precipitation_centimm > 0, "{weather:?}");
         }
         assert!(codes.len() > 15, "{codes:?}");
     }
@@ -234,10 +197,7 @@ mod tests {
         let noon_utc = NOON - NOON.rem_euclid(86_400) + 12 * 3600;
         assert!(weather_at(PARIS, 0, noon_utc).is_day);
         assert!(!weather_at(PARIS, 0, noon_utc + 12 * 3600).is_day);
-        let fiji = Place {
-            latitude_e4: -180_000,
-            longitude_e4: 1_780_000,
-        };
+        let fiji = Place { latitude_e4: -180_000, longitude_e4: 1_780_000 };
         assert!(!weather_at(fiji, 0, noon_utc).is_day);
     }
 }

@@ -17,14 +17,8 @@ fn every_setting_of_a_deployment_file_is_explained() {
         ("docker-compose.yml", COMPOSE),
         ("Dockerfile", include_str!("../../Dockerfile")),
         ("deploy/crontab", include_str!("../../deploy/crontab")),
-        (
-            "deploy/isobar.service",
-            include_str!("../../deploy/isobar.service"),
-        ),
-        (
-            "deploy/docker/crontab",
-            include_str!("../../deploy/docker/crontab"),
-        ),
+        ("deploy/isobar.service", include_str!("../../deploy/isobar.service")),
+        ("deploy/docker/crontab", include_str!("../../deploy/docker/crontab")),
     ];
     for (file, text) in files {
         let unknown: Vec<_> = settings_of(text).difference(&explained).copied().collect();
@@ -38,15 +32,9 @@ fn every_setting_of_a_deployment_file_is_explained() {
 #[test]
 fn every_setting_has_its_line_of_explanation() {
     let lines: Vec<&str> = ENV_EXAMPLE.lines().collect();
-    for pair in lines
-        .windows(2)
-        .filter(|pair| pair[1].contains('=') && !pair[1].starts_with("# "))
+    for pair in lines.windows(2).filter(|pair| pair[1].contains('=') && !pair[1].starts_with("# "))
     {
-        assert!(
-            pair[0].starts_with("# "),
-            "{} stands there without a word",
-            pair[1]
-        );
+        assert!(pair[0].starts_with("# "), "{} stands there without a word", pair[1]);
     }
 }
 
@@ -54,24 +42,12 @@ fn every_setting_has_its_line_of_explanation() {
 fn workers_can_be_scaled_and_have_time_to_give_back() {
     let services = services_of(COMPOSE);
     let worker = &services["worker"];
-    assert!(
-        !worker.contains("container_name:"),
-        "a name can be had by one container only"
-    );
-    assert!(
-        !worker.contains("ports:"),
-        "a port of the host can be had by one container only"
-    );
+    assert!(!worker.contains("container_name:"), "a name can be had by one container only");
+    assert!(!worker.contains("ports:"), "a port of the host can be had by one container only");
     assert!(worker.contains("replicas: 2"));
-    let grace = COMPOSE
-        .split_once("\n  stop_grace_period: ")
-        .expect("a grace for every role")
-        .1;
+    let grace = COMPOSE.split_once("\n  stop_grace_period: ").expect("a grace for every role").1;
     let seconds = grace.split_once('s').expect("in seconds").0.parse::<u64>();
-    assert!(
-        seconds.expect("a number") > 60,
-        "not longer than a worker's lease"
-    );
+    assert!(seconds.expect("a number") > 60, "not longer than a worker's lease");
     assert!(services["redis"].contains("noeviction") && services["redis"].contains("--appendonly"));
     assert!(services["postgres"].contains("5433:5432"));
 }
@@ -79,9 +55,7 @@ fn workers_can_be_scaled_and_have_time_to_give_back() {
 fn settings_of(text: &str) -> BTreeSet<&str> {
     let is_setting = |word: &&str| {
         ["REDIS_URL", "DATABASE_URL"].contains(word)
-            || word
-                .strip_prefix("ISOBAR_")
-                .is_some_and(|rest| !rest.is_empty())
+            || word.strip_prefix("ISOBAR_").is_some_and(|rest| !rest.is_empty())
     };
     let between = |c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     text.split(between).filter(is_setting).collect()
@@ -91,17 +65,12 @@ fn settings_of(text: &str) -> BTreeSet<&str> {
 fn services_of(compose: &str) -> BTreeMap<&str, String> {
     let mut services: BTreeMap<&str, String> = BTreeMap::new();
     let mut name = None;
-    for line in compose
-        .lines()
-        .skip_while(|line| *line != "services:")
-        .skip(1)
-    {
+    for line in compose.lines().skip_while(|line| *line != "services:").skip(1) {
         if !line.starts_with(' ') && !line.is_empty() {
             break;
         }
-        if let Some(key) = line
-            .strip_prefix("  ")
-            .filter(|key| key.starts_with(char::is_alphabetic))
+        if let Some(key) =
+            line.strip_prefix("  ").filter(|key| key.starts_with(char::is_alphabetic))
         {
             name = key.strip_suffix(':');
         }

@@ -40,20 +40,15 @@ const FORBIDDEN: [(&str, &str, &[&str]); 8] = [
 ];
 
 const KEYS_FILE: &str = "shared/src/broker/keys.rs";
-const EMPTY_NAMES: [&str; 7] = [
-    "utils", "common", "helpers", "types", "manager", "service", "misc",
-];
+const EMPTY_NAMES: [&str; 7] =
+    ["utils", "common", "helpers", "types", "manager", "service", "misc"];
 
 #[test]
 fn the_tree_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
     collect(root, root, &mut paths);
-    assert!(
-        paths.len() > 5,
-        "the sources were not found under {}",
-        root.display()
-    );
+    assert!(paths.len() > 5, "the sources were not found under {}", root.display());
     let mut faults = Vec::new();
     let mut traits = Vec::new();
     for path in &paths {
@@ -80,11 +75,7 @@ fn the_tree_is_tidy() {
 fn collect(root: &Path, folder: &Path, into: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("list a folder") {
         let path = entry.expect("read a folder entry").path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') || ["target", "isobar-data"].contains(&name.as_str()) {
             continue;
         }
@@ -104,14 +95,9 @@ fn faults_of_source(path: &str, text: &str) -> Vec<String> {
         faults.push(format!("{path}: {lines} lines, {MAX_LINES} at most"));
     }
     if !text.starts_with("//!") {
-        faults.push(format!(
-            "{path}:1: does not say what it is for (a //! header)"
-        ));
+        faults.push(format!("{path}:1: does not say what it is for (a //! header)"));
     }
-    let stem = Path::new(path)
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy();
+    let stem = Path::new(path).file_stem().unwrap_or_default().to_string_lossy();
     if EMPTY_NAMES.contains(&&*stem) {
         faults.push(format!("{path}: a name that says nothing"));
     }
@@ -120,19 +106,14 @@ fn faults_of_source(path: &str, text: &str) -> Vec<String> {
         return faults;
     }
     let tests_from = first_test_line(path, text);
-    for (number, line) in (1..)
-        .zip(text.lines())
-        .filter(|(_, line)| !is_comment(line))
-    {
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !is_comment(line)) {
         for (words, why, exempt) in FORBIDDEN {
             if line.contains(words) && !exempt.iter().any(|place| path.starts_with(place)) {
                 faults.push(format!("{path}:{number}: `{words}`: {why}"));
             }
         }
         if number < tests_from && path != KEYS_FILE && has_redis_key(line) {
-            faults.push(format!(
-                "{path}:{number}: a Redis key is spelt outside {KEYS_FILE}"
-            ));
+            faults.push(format!("{path}:{number}: a Redis key is spelt outside {KEYS_FILE}"));
         }
     }
     faults
@@ -140,19 +121,13 @@ fn faults_of_source(path: &str, text: &str) -> Vec<String> {
 
 /// Where the tests of a file begin; a file of tests is tests from its first line.
 fn first_test_line(path: &str, text: &str) -> usize {
-    if path
-        .split('/')
-        .any(|part| part == "tests" || part == "tests.rs")
-    {
+    if path.split('/').any(|part| part == "tests" || part == "tests.rs") {
         return 0;
     }
     let lines: Vec<&str> = text.lines().collect();
     let starts =
         |pair: &[&str]| pair[0].trim() == "#[cfg(test)]" && pair[1].trim().starts_with("mod ");
-    lines
-        .windows(2)
-        .position(starts)
-        .map_or(usize::MAX, |index| index + 1)
+    lines.windows(2).position(starts).map_or(usize::MAX, |index| index + 1)
 }
 
 fn is_comment(line: &str) -> bool {
@@ -168,10 +143,7 @@ fn has_redis_key(line: &str) -> bool {
     let prefixed = literal.match_indices("isobar:").any(|(at, found)| {
         literal[at + found.len()..].starts_with(|next: char| !next.is_whitespace() && next != '"')
     });
-    prefixed
-        || ["{owm", "}}}:", ":control\""]
-            .iter()
-            .any(|mark| literal.contains(mark))
+    prefixed || ["{owm", "}}}:", ":control\""].iter().any(|mark| literal.contains(mark))
 }
 
 fn traits_of(text: &str) -> impl Iterator<Item = &str> {
@@ -203,9 +175,7 @@ fn faults_of_manifest(folder: &str, allowed: &[&str], manifest: &str) -> Vec<Str
         !(allowed.contains(other) || *in_tests && *other == "sim")
     };
     let edges = named.iter().filter(|edge| forbidden(edge));
-    edges
-        .map(|(other, _)| format!("{folder}/Cargo.toml: must not depend on {other}"))
-        .collect()
+    edges.map(|(other, _)| format!("{folder}/Cargo.toml: must not depend on {other}")).collect()
 }
 
 #[test]
@@ -232,10 +202,7 @@ fn each_rule_finds_what_it_forbids() {
     ] {
         assert_eq!(source(line), [""; 0], "{line}");
     }
-    assert_eq!(
-        faults_of_source("api/src/utils.rs", &"x\n".repeat(501)).len(),
-        3
-    );
+    assert_eq!(faults_of_source("api/src/utils.rs", &"x\n".repeat(501)).len(), 3);
     assert_eq!(
         traits_of("pub trait Broker: Send {\nfn trait_of() {}\ntrait Two {").collect::<Vec<_>>(),
         ["Broker", "Two"]
@@ -250,17 +217,8 @@ fn a_forbidden_edge_is_found_however_it_is_written() {
         faults("[dependencies]\nisobar-consumer.workspace = true\nisobar-shared.workspace = true"),
         1
     );
-    assert_eq!(
-        faults("[dependencies.isobar-consumer]\npath = \"../consumer\""),
-        1
-    );
-    assert_eq!(
-        faults("[dependencies]\nisobar-sim = { path = \"../sim\" }"),
-        1
-    );
+    assert_eq!(faults("[dependencies.isobar-consumer]\npath = \"../consumer\""), 1);
+    assert_eq!(faults("[dependencies]\nisobar-sim = { path = \"../sim\" }"), 1);
     assert_eq!(faults("[dev-dependencies]\nisobar-sim.workspace = true"), 0);
-    assert_eq!(
-        faults("[workspace.dependencies]\nisobar-consumer = { path = \"consumer\" }"),
-        0
-    );
+    assert_eq!(faults("[workspace.dependencies]\nisobar-consumer = { path = \"consumer\" }"), 0);
 }

@@ -19,10 +19,11 @@ use std::time::Duration;
 pub use keys::Topic;
 pub use shapes::{
     Append, Appended, BrokerError, ClaimLimits, ConsumerInfo, Depth, Entry, EntryId, GiveBack,
-    Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, Removal, Reservation,
-    Span, Watermarks, Window,
+    Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts, Removal,
+    Reservation, Span, Watermarks, Window,
 };
 
+use crate::config::Settings;
 use crate::ids::JobId;
 
 /// The one way to the stream, the cache, the quota windows and the heartbeats. Cheap to clone.
@@ -34,6 +35,9 @@ pub enum Broker {
 
 type Result<T> = std::result::Result<T, BrokerError>;
 
+/// The embedded broker's file in the data dir.
+const EMBEDDED_FILE: &str = "broker.db";
+
 /// Runs one expression against whichever backend this is.
 macro_rules! either {
     ($self:ident, $backend:ident => $call:expr) => {
@@ -42,6 +46,17 @@ macro_rules! either {
             Broker::Embedded($backend) => $call,
         }
     };
+}
+
+impl Broker {
+    /// The broker that the settings name. Redis is dialled when it is needed, so that a role may
+    /// start before it; an embedded file is opened at once, in the data dir, which is made.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        if let Some(url) = settings.redis_url.as_ref().filter(|_| !settings.embedded_broker()) {
+            return redis::RedisBroker::at(&url.0).map(Self::Redis);
+        }
+        embedded::EmbeddedBroker::open(&settings.data_file(EMBEDDED_FILE)).map(Self::Embedded)
+    }
 }
 
 /// The stream.
@@ -202,6 +217,17 @@ impl Broker {
         count: usize,
     ) -> Result<Vec<Entry>> {
         either!(self, backend => backend.peek(topic, lane, after, count).await)
+    }
+}
+
+/// For `doctor`.
+impl Broker {
+    /// Facts about the Redis behind this; `None` for the embedded broker.
+    pub async fn inspect(&self, topic: &Topic) -> Result<Option<RedisFacts>> {
+        match self {
+            Self::Redis(redis) => redis.inspect(topic).await.map(Some),
+            Self::Embedded(_) => Ok(None),
+        }
     }
 }
 

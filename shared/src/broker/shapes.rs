@@ -47,10 +47,7 @@ impl FromStr for EntryId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-        Ok(Self {
-            ms: ms.parse()?,
-            seq: seq.parse()?,
-        })
+        Ok(Self { ms: ms.parse()?, seq: seq.parse()? })
     }
 }
 
@@ -273,6 +270,17 @@ pub struct QuotaUse {
     pub shut_until: Option<DateTime<Utc>>,
 }
 
+/// What `doctor` judges a Redis by; `None` where the server does not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisFacts {
+    pub version: String,
+    pub time_ms: u64,
+    /// Consumer groups on the task stream.
+    pub groups: Vec<String>,
+    pub append_only: Option<String>,
+    pub eviction: Option<String>,
+}
+
 /// What can go wrong, by what the caller does about it.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
@@ -336,10 +344,7 @@ mod tests {
         let large: EntryId = "1000-2".parse().expect("parses");
         assert!(small < large);
         assert_eq!(large.to_string(), "1000-2");
-        assert_eq!(
-            serde_json::to_string(&large).expect("serialises"),
-            "\"1000-2\""
-        );
+        assert_eq!(serde_json::to_string(&large).expect("serialises"), "\"1000-2\"");
         assert!("x-1".parse::<EntryId>().is_err());
     }
 }

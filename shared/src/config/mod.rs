@@ -129,11 +129,7 @@ impl Settings {
         match settings {
             Some(settings) => {
                 let misfits = settings.misfits();
-                if misfits.is_empty() {
-                    Ok(settings)
-                } else {
-                    Err(ConfigError(misfits))
-                }
+                if misfits.is_empty() { Ok(settings) } else { Err(ConfigError(misfits)) }
             }
             None => Err(ConfigError(wrong)),
         }

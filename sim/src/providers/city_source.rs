@@ -14,10 +14,7 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 10_000;
 
 pub fn answer(query: &Query<'_>, listed: usize, shift_rows: usize) -> Reply {
-    let (page, limit) = match (
-        number(query, "page", 0),
-        number(query, "limit", DEFAULT_LIMIT),
-    ) {
+    let (page, limit) = match (number(query, "page", 0), number(query, "limit", DEFAULT_LIMIT)) {
         (Some(page), Some(limit)) if (1..=MAX_LIMIT).contains(&limit) => (page, limit),
         _ => return Reply::bad_request("page must be 0 or more and limit between 1 and 10000"),
     };
@@ -51,9 +48,7 @@ fn push_city(json: &mut Vec<u8>, city: &cities::City) {
 }
 
 fn number(query: &Query<'_>, name: &str, default: usize) -> Option<usize> {
-    query
-        .get(name)
-        .map_or(Some(default), |text| text.parse().ok())
+    query.get(name).map_or(Some(default), |text| text.parse().ok())
 }
 
 #[cfg(test)]
@@ -67,10 +62,7 @@ mod tests {
 
     fn ids(page: &serde_json::Value) -> Vec<i64> {
         let cities = page["cities"].as_array().unwrap();
-        cities
-            .iter()
-            .map(|city| city["city_id"].as_i64().unwrap())
-            .collect()
+        cities.iter().map(|city| city["city_id"].as_i64().unwrap()).collect()
     }
 
     #[test]
@@ -82,10 +74,7 @@ mod tests {
         assert_eq!(first["total_count"], 250);
         assert_eq!(ids(&page("page=2&limit=100", 250, 0)).len(), 50);
         assert_eq!(page("page=3", 250, 0)["cities"], serde_json::json!([]));
-        assert_eq!(
-            page("page=9999999999", 250, 0)["cities"],
-            serde_json::json!([])
-        );
+        assert_eq!(page("page=9999999999", 250, 0)["cities"], serde_json::json!([]));
     }
 
     #[test]
@@ -98,11 +87,7 @@ mod tests {
     #[test]
     fn nonsense_is_a_400() {
         for query in ["page=-1", "limit=0", "limit=x", "limit=10001"] {
-            assert_eq!(
-                answer(&Query::parse(query, b""), 1, 0).status,
-                400,
-                "{query}"
-            );
+            assert_eq!(answer(&Query::parse(query, b""), 1, 0).status, 400, "{query}");
         }
     }
 }

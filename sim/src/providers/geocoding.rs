@@ -23,11 +23,8 @@ const GENERATION_MS: f64 = 0.548_839_57;
 
 /// Folded names with their city's number, sorted by name and then population.
 static BY_NAME: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
-    let mut names: Vec<_> = cities::real()
-        .iter()
-        .enumerate()
-        .map(|(index, city)| (fold(&city.name), index))
-        .collect();
+    let mut names: Vec<_> =
+        cities::real().iter().enumerate().map(|(index, city)| (fold(&city.name), index)).collect();
     names.sort_unstable();
     names
 });
@@ -65,28 +62,16 @@ pub fn search(query: &Query<'_>, seed: u64) -> Reply {
     let country = query.get("countryCode").map(str::to_uppercase);
     let results: Vec<Found> = named(name)
         .into_iter()
-        .filter(|city| {
-            country
-                .as_deref()
-                .is_none_or(|code| city.country_code == code)
-        })
+        .filter(|city| country.as_deref().is_none_or(|code| city.country_code == code))
         .take(count)
         .map(|city| found(city, seed))
         .collect();
     let locations = results.len();
-    json(&Answer {
-        results,
-        generationtime_ms: GENERATION_MS,
-    })
-    .with_locations(locations)
+    json(&Answer { results, generationtime_ms: GENERATION_MS }).with_locations(locations)
 }
 
 pub fn get(query: &Query<'_>, seed: u64) -> Reply {
-    match query
-        .get("id")
-        .and_then(|id| id.parse().ok())
-        .and_then(cities::by_id)
-    {
+    match query.get("id").and_then(|id| id.parse().ok()).and_then(cities::by_id) {
         Some(city) => json(&found(&city, seed)).with_locations(1),
         None => Reply::bad_request("Location ID not found."),
     }
@@ -128,9 +113,7 @@ pub fn named(name: &str) -> Vec<&'static City> {
 
 fn exact(folded: &str) -> Vec<usize> {
     let start = BY_NAME.partition_point(|(known, _)| known.as_str() < folded);
-    let equal = BY_NAME[start..]
-        .iter()
-        .take_while(|(known, _)| known == folded);
+    let equal = BY_NAME[start..].iter().take_while(|(known, _)| known == folded);
     equal.map(|(_, index)| *index).collect()
 }
 
@@ -157,10 +140,7 @@ fn found(city: &City, seed: u64) -> Found {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes fields by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_zero(value: &i64) -> bool {
     *value == 0
 }
@@ -185,19 +165,13 @@ mod tests {
         assert!(results.iter().any(|city| city["country_code"] == "US"));
         let idaho = found_by("name=Moscow&countryCode=us");
         assert_eq!(idaho["results"][0]["country_code"], "US");
-        assert_eq!(
-            found_by("name=Moscow,%20ID")["results"][0]["country_code"],
-            "US"
-        );
+        assert_eq!(found_by("name=Moscow,%20ID")["results"][0]["country_code"], "US");
     }
 
     #[test]
     fn case_and_diacritics_do_not_matter() {
         let plain = found_by("name=sao paulo");
-        assert_eq!(
-            plain["results"],
-            found_by("name=S%C3%83O%20Paulo")["results"]
-        );
+        assert_eq!(plain["results"], found_by("name=S%C3%83O%20Paulo")["results"]);
         assert_eq!(plain["results"][0]["name"], "São Paulo");
     }
 
@@ -217,10 +191,7 @@ mod tests {
 
     #[test]
     fn a_comma_within_a_name_is_no_region() {
-        assert_eq!(
-            found_by("name=Misato,%20Saitama")["results"][0]["id"],
-            6_822_137
-        );
+        assert_eq!(found_by("name=Misato,%20Saitama")["results"][0]["id"], 6_822_137);
     }
 
     #[test]

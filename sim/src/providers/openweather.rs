@@ -52,10 +52,8 @@ pub fn usual_error(status: StatusCode) -> Reply {
         429 => Reply::json(status, BLOCKED),
         400 => wrong("Nothing to geocode"),
         500.. => {
-            let body = format!(
-                "{{\"cod\":{},\"message\":\"Internal server error\"}}",
-                status.as_u16()
-            );
+            let body =
+                format!("{{\"cod\":{},\"message\":\"Internal server error\"}}", status.as_u16());
             Reply::json(status, body)
         }
         _ => Reply::json(status, format!("{{\"cod\":{}}}", status.as_u16())),
@@ -78,19 +76,13 @@ struct Located {
 fn locate(query: &Query<'_>) -> Result<Located, Reply> {
     let city = if let Some(latitude) = query.get("lat") {
         let coordinate = |text: &str, limit: f64| {
-            text.parse::<f64>()
-                .ok()
-                .filter(|degrees| degrees.abs() <= limit)
+            text.parse::<f64>().ok().filter(|degrees| degrees.abs() <= limit)
         };
         let latitude = coordinate(latitude, 90.0).ok_or_else(|| wrong("wrong latitude"))?;
         let longitude = query.get("lon").and_then(|text| coordinate(text, 180.0));
         let longitude = longitude.ok_or_else(|| wrong("wrong longitude"))?;
         let city = cities::at_place(Place::new(latitude, longitude)).cloned();
-        return Ok(Located {
-            latitude,
-            longitude,
-            city,
-        });
+        return Ok(Located { latitude, longitude, city });
     } else if let Some(name) = query.get("q") {
         by_name(name).cloned()
     } else if let Some(id) = query.get("id") {
@@ -101,11 +93,7 @@ fn locate(query: &Query<'_>) -> Result<Located, Reply> {
         return Err(wrong("Nothing to geocode"));
     };
     let city = city.ok_or_else(|| Reply::json(StatusCode::NOT_FOUND, NOT_FOUND))?;
-    Ok(Located {
-        latitude: city.latitude,
-        longitude: city.longitude,
-        city: Some(city),
-    })
+    Ok(Located { latitude: city.latitude, longitude: city.longitude, city: Some(city) })
 }
 
 /// `city`, `city,country` or `city,state,country`; only whole names.
@@ -113,24 +101,18 @@ fn by_name(asked: &str) -> Option<&'static City> {
     let mut parts = asked.split(',').map(str::trim);
     let name = fold(parts.next()?);
     let rest: Vec<&str> = parts.collect();
-    named(&name)
-        .into_iter()
-        .filter(|city| fold(&city.name) == name)
-        .find(|city| match rest[..] {
-            [] => true,
-            [country] => country.eq_ignore_ascii_case(city.country_code),
-            [state, country, ..] => {
-                state.eq_ignore_ascii_case(city.admin1_code)
-                    && country.eq_ignore_ascii_case(city.country_code)
-            }
-        })
+    named(&name).into_iter().filter(|city| fold(&city.name) == name).find(|city| match rest[..] {
+        [] => true,
+        [country] => country.eq_ignore_ascii_case(city.country_code),
+        [state, country, ..] => {
+            state.eq_ignore_ascii_case(city.admin1_code)
+                && country.eq_ignore_ascii_case(city.country_code)
+        }
+    })
 }
 
 fn wrong(message: &str) -> Reply {
-    Reply::json(
-        StatusCode::BAD_REQUEST,
-        format!("{{\"cod\":\"400\",\"message\":\"{message}\"}}"),
-    )
+    Reply::json(StatusCode::BAD_REQUEST, format!("{{\"cod\":\"400\",\"message\":\"{message}\"}}"))
 }
 
 fn write(located: &Located, units: Units, options: &Options) -> Vec<u8> {
@@ -262,18 +244,12 @@ mod tests {
     // 2026-03-10T12:34:56Z
     fn options() -> Options {
         let now = chrono::DateTime::from_timestamp(1_773_146_096, 0).unwrap();
-        Options {
-            now: Clock::fixed(now),
-            ..Options::default()
-        }
+        Options { now: Clock::fixed(now), ..Options::default() }
     }
 
     fn asked(query: &str) -> (u16, Value) {
         let reply = answer(&Query::parse(query, b""), &options());
-        (
-            reply.status.as_u16(),
-            serde_json::from_slice(&reply.body).unwrap(),
-        )
+        (reply.status.as_u16(), serde_json::from_slice(&reply.body).unwrap())
     }
 
     #[test]
@@ -291,9 +267,7 @@ mod tests {
     fn the_weather_is_the_forecasts_weather_in_other_units() {
         let weather = weather_at(Place::new(48.853_41, 2.3488), 0, 1_773_146_096);
         let celsius = weather.temperature_decicelsius as f64 / 10.0;
-        let kelvin = asked("id=2988507&appid=k").1["main"]["temp"]
-            .as_f64()
-            .unwrap();
+        let kelvin = asked("id=2988507&appid=k").1["main"]["temp"].as_f64().unwrap();
         assert!((kelvin - 273.15 - celsius).abs() < 1e-9);
         let (_, metric) = asked("id=2988507&appid=k&units=metric");
         assert!((metric["main"]["temp"].as_f64().unwrap() - celsius).abs() < 1e-9);
@@ -317,9 +291,7 @@ mod tests {
 
     #[test]
     fn each_code_has_an_id_of_its_own() {
-        let codes = [
-            0, 1, 2, 3, 45, 51, 53, 55, 61, 63, 65, 71, 73, 75, 80, 81, 82, 85, 86, 95,
-        ];
+        let codes = [0, 1, 2, 3, 45, 51, 53, 55, 61, 63, 65, 71, 73, 75, 80, 81, 82, 85, 86, 95];
         let ids: std::collections::HashSet<u16> =
             codes.into_iter().map(|code| condition(code).0).collect();
         assert_eq!(ids.len(), codes.len());

@@ -64,11 +64,7 @@ impl Guarded {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut shell = command.spawn().expect("start /bin/sh");
         let signals = shell.stdin.take();
-        Self {
-            shell,
-            signals,
-            exit: None,
-        }
+        Self { shell, signals, exit: None }
     }
 
     /// Sends a signal by name. One that comes after the child's end is lost, as signals are.
@@ -172,22 +168,14 @@ mod tests {
         let mut guard = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "guard", "KILL"])
             .arg(&folder)
-            .args([
-                "/dev/null",
-                "/bin/sh",
-                "-c",
-                "echo $$ >\"$1\"; exec sleep 600",
-                "child",
-            ])
+            .args(["/dev/null", "/bin/sh", "-c", "echo $$ >\"$1\"; exec sleep 600", "child"])
             .arg(&pid_file)
             .stdin(File::open(&fifo).expect("open the pipe"))
             .spawn()
             .expect("start the guard");
         let child =
             super::super::wait::eventually(DEATH_LIMIT, "the child says who it is", async || {
-                std::fs::read_to_string(&pid_file)
-                    .ok()
-                    .filter(|pid| pid.ends_with('\n'))
+                std::fs::read_to_string(&pid_file).ok().filter(|pid| pid.ends_with('\n'))
             })
             .await;
         let child = child.trim();
@@ -224,10 +212,7 @@ mod tests {
     }
 
     fn is_alive(pid: &str) -> bool {
-        let probe = Command::new("/bin/kill")
-            .args(["-0", pid])
-            .stderr(Stdio::null())
-            .status();
+        let probe = Command::new("/bin/kill").args(["-0", pid]).stderr(Stdio::null()).status();
         probe.expect("kill -0").success()
     }
 }

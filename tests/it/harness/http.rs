@@ -28,26 +28,18 @@ pub struct Reply {
 impl Http {
     /// `base` without a final slash, as in `http://127.0.0.1:8000`.
     pub fn new(base: impl Into<String>) -> Self {
-        Self {
-            base: base.into(),
-            client: client(HeaderMap::new()),
-        }
+        Self { base: base.into(), client: client(HeaderMap::new()) }
     }
 
     /// The same with a header on every request, such as the API key.
     pub fn with_header(base: impl Into<String>, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header value");
         let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
-        Self {
-            base: base.into(),
-            client: client(headers),
-        }
+        Self { base: base.into(), client: client(headers) }
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        self.try_get(path)
-            .await
-            .unwrap_or_else(|error| panic!("GET {path}: {error:?}"))
+        self.try_get(path).await.unwrap_or_else(|error| panic!("GET {path}: {error:?}"))
     }
 
     pub async fn try_get(&self, path: &str) -> reqwest::Result<Reply> {
@@ -81,11 +73,7 @@ impl Reply {
 pub async fn send(request: RequestBuilder) -> reqwest::Result<Reply> {
     let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    Ok(Reply {
-        status,
-        headers,
-        body: response.text().await?,
-    })
+    Ok(Reply { status, headers, body: response.text().await? })
 }
 
 fn client(headers: HeaderMap) -> Client {
@@ -113,48 +101,29 @@ mod tests {
     #[tokio::test]
     async fn a_reply_comes_whole_whatever_its_status() {
         let echo = |headers: HeaderMap, body: String| async move {
-            let key = headers
-                .get("x-api-key")
-                .map(|key| key.to_str().unwrap_or("?").to_owned());
-            (
-                StatusCode::IM_A_TEAPOT,
-                [("x-seen", "yes")],
-                Json(json!({"key": key, "body": body})),
-            )
+            let key = headers.get("x-api-key").map(|key| key.to_str().unwrap_or("?").to_owned());
+            (StatusCode::IM_A_TEAPOT, [("x-seen", "yes")], Json(json!({"key": key, "body": body})))
         };
-        let router = axum::Router::new()
-            .route("/echo", any(echo))
-            .route("/text", get(|| async { "plain" }));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .expect("bind");
+        let router =
+            axum::Router::new().route("/echo", any(echo)).route("/text", get(|| async { "plain" }));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let base = format!("http://{}", listener.local_addr().expect("address"));
         let mut server = tokio::task::JoinSet::new();
         server.spawn(async { axum::serve(listener, router).await });
 
-        let reply = Http::with_header(&base, "x-api-key", "demo")
-            .post("/echo", &json!([1]))
-            .await;
+        let reply = Http::with_header(&base, "x-api-key", "demo").post("/echo", &json!([1])).await;
         assert_eq!(
             (reply.status, &reply.headers["x-seen"]),
             (StatusCode::IM_A_TEAPOT, &HeaderValue::from_static("yes"))
         );
         assert_eq!(reply.json(), json!({"key": "demo", "body": "[1]"}));
-        assert_eq!(
-            Http::new(&base).delete("/echo").await.json()["key"],
-            Value::Null
-        );
+        assert_eq!(Http::new(&base).delete("/echo").await.json()["key"], Value::Null);
         assert_eq!(Http::new(&base).get("/text").await.body, "plain");
     }
 
     #[tokio::test]
     async fn nobody_there_is_an_error_and_no_panic() {
         let nobody = Http::new(format!("http://127.0.0.1:{}", free_port()));
-        assert!(
-            nobody
-                .try_get("/")
-                .await
-                .is_err_and(|error| error.is_connect())
-        );
+        assert!(nobody.try_get("/").await.is_err_and(|error| error.is_connect()));
     }
 }

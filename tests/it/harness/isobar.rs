@@ -79,11 +79,7 @@ impl Isobar {
     pub async fn run(&self) -> Finished {
         let mut running = self.spawn();
         let code = running.wait(RUN_LIMIT).await;
-        Finished {
-            code,
-            stdout: read(&running.stdout),
-            stderr: read(&running.stderr),
-        }
+        Finished { code, stdout: read(&running.stdout), stderr: read(&running.stderr) }
     }
 
     pub fn spawn(&self) -> Running {
@@ -105,11 +101,7 @@ impl Isobar {
             last_signal: "KILL",
             remove: None,
         });
-        Running {
-            child,
-            stdout,
-            stderr,
-        }
+        Running { child, stdout, stderr }
     }
 }
 
@@ -123,11 +115,7 @@ impl Finished {
     /// Fails with everything that was said unless the exit code is the expected one.
     #[must_use]
     pub fn expect_code(self, code: i32) -> Self {
-        assert_eq!(
-            self.code, code,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }
@@ -165,13 +153,8 @@ impl Running {
         let what = format!("a line that fits in {}", self.stderr.display());
         eventually(limit, &what, async || {
             let said = self.stderr_so_far();
-            let whole = said
-                .split_inclusive('\n')
-                .filter(|line| line.ends_with('\n'));
-            whole
-                .map(str::trim_end)
-                .find(|line| fits(line))
-                .map(str::to_owned)
+            let whole = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            whole.map(str::trim_end).find(|line| fits(line)).map(str::to_owned)
         })
         .await
     }
@@ -194,11 +177,8 @@ mod tests {
             .run()
             .await
             .expect_code(0);
-        let names: Vec<&str> = shown
-            .stdout
-            .lines()
-            .filter_map(|line| Some(line.split_once('=')?.0))
-            .collect();
+        let names: Vec<&str> =
+            shown.stdout.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         let known = [
             "PATH",
             "LC_ALL",
@@ -215,28 +195,20 @@ mod tests {
         assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
         assert!(shown.stdout.contains("REDIS_URL=redis://given\n"));
         assert!(
-            shown
-                .stdout
-                .contains(&*dir.path().canonicalize().expect("path").to_string_lossy())
+            shown.stdout.contains(&*dir.path().canonicalize().expect("path").to_string_lossy())
         );
     }
 
     #[tokio::test]
     async fn a_child_can_be_fed_watched_terminated_and_killed() {
         let dir = tempfile::tempdir().expect("temporary folder");
-        let fed = shell(dir.path(), "cat; exit 3")
-            .input("{\"rows\":20}")
-            .run()
-            .await;
+        let fed = shell(dir.path(), "cat; exit 3").input("{\"rows\":20}").run().await;
         assert_eq!((fed.code, fed.json()["rows"].as_u64()), (3, Some(20)));
 
         let patient =
             "trap 'echo draining; exit 0' TERM; echo up >&2; while :; do sleep 0.01; done";
         let mut running = shell(dir.path(), patient).spawn();
-        assert_eq!(
-            running.wait_for_line(|line| line == "up", PATIENCE).await,
-            "up"
-        );
+        assert_eq!(running.wait_for_line(|line| line == "up", PATIENCE).await, "up");
         assert!(running.is_running());
         running.terminate();
         assert_eq!(
@@ -251,10 +223,6 @@ mod tests {
 
     /// The same machinery around a program whose behaviour the test can write down.
     fn shell(dir: &Path, script: &str) -> Isobar {
-        Isobar {
-            program: "/bin/sh".into(),
-            ..Isobar::new(dir)
-        }
-        .args(["-c", script])
+        Isobar { program: "/bin/sh".into(), ..Isobar::new(dir) }.args(["-c", script])
     }
 }

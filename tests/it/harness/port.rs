@@ -13,10 +13,7 @@ pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind any port of 127.0.0.1");
-        let port = listener
-            .local_addr()
-            .expect("address of a bound socket")
-            .port();
+        let port = listener.local_addr().expect("address of a bound socket").port();
         if GIVEN.lock().expect("no holder panics").insert(port) {
             return port;
         }

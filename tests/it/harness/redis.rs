@@ -28,19 +28,13 @@ pub struct Redis {
 
 impl Redis {
     pub async fn start() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("isobar-redis-")
-            .tempdir()
-            .expect("temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("isobar-redis-").tempdir().expect("temporary folder");
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
             let mut server = launch(&folder, port);
             if is_ready(&mut server, &folder, port).await {
-                return Self {
-                    server,
-                    port,
-                    folder,
-                };
+                return Self { server, port, folder };
             }
         }
         panic!(
@@ -139,31 +133,23 @@ async fn is_ready(server: &mut Guarded, folder: &TempDir, port: u16) -> bool {
 /// Fails while the server loads its file, too: then every command but PING answers `LOADING`.
 async fn working_dir(port: u16) -> RedisResult<PathBuf> {
     let mut connection = connect(port).await?;
-    let (_, folder): (String, String) = command(&["CONFIG", "GET", "dir"])
-        .query_async(&mut connection)
-        .await?;
+    let (_, folder): (String, String) =
+        command(&["CONFIG", "GET", "dir"]).query_async(&mut connection).await?;
     let _: String = command(&["GETSET", "isobar-harness", "up"])
         .query_async::<Option<String>>(&mut connection)
         .await?
         .unwrap_or_default();
-    let _: i64 = command(&["DEL", "isobar-harness"])
-        .query_async(&mut connection)
-        .await?;
+    let _: i64 = command(&["DEL", "isobar-harness"]).query_async(&mut connection).await?;
     Ok(PathBuf::from(folder))
 }
 
 async fn connect(port: u16) -> RedisResult<MultiplexedConnection> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the tests look into Redis past our own client"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the tests look into Redis past our own client")]
     let client = redis::Client::open(url(port))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(5)))
         .set_response_timeout(Some(PATIENCE));
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn command(words: &[&str]) -> redis::Cmd {
@@ -203,11 +189,7 @@ mod tests {
         redis.stop().await;
         redis.start_again().await;
         assert_eq!(redis.url(), format!("redis://127.0.0.1:{port}"));
-        assert_eq!(
-            redis.cli::<u64>(&["DBSIZE"]).await,
-            1,
-            "the harness leaves no key of its own"
-        );
+        assert_eq!(redis.cli::<u64>(&["DBSIZE"]).await, 1, "the harness leaves no key of its own");
     }
 
     #[tokio::test]

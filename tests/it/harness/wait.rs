@@ -22,10 +22,7 @@ pub async fn eventually<T>(
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(
-            started.elapsed() < limit,
-            "waited {limit:?} in vain until {what}"
-        );
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain until {what}");
         tokio::time::sleep(POLL).await;
     }
 }

@@ -47,10 +47,7 @@ pub fn write(
         let zone = if let Some(zone) = &common_zone {
             Cow::Borrowed(zone)
         } else {
-            let name = forecast
-                .timezones
-                .get(position)
-                .unwrap_or(&forecast.timezones[0]);
+            let name = forecast.timezones.get(position).unwrap_or(&forecast.timezones[0]);
             Cow::Owned(resolve(name, place, unix_seconds)?)
         };
         let pieces = match &shared {
@@ -74,10 +71,7 @@ pub fn write(
         push_f32(&mut json, grid_centre(longitude, 180.0));
         json.extend_from_slice(&pieces.before);
         push_elevation(&mut json, forecast, position, elevation_metres(place, seed));
-        let id = forecast
-            .location_ids
-            .as_ref()
-            .map_or(position as i64, |ids| ids[position]);
+        let id = forecast.location_ids.as_ref().map_or(position as i64, |ids| ids[position]);
         if id != 0 {
             json.extend_from_slice(b",\"location_id\":");
             push_integer(&mut json, id);
@@ -125,10 +119,7 @@ impl Shared {
             let (format, time) = if forecast.unix_time {
                 ("unixtime", observed.to_string())
             } else {
-                (
-                    "iso8601",
-                    format!("\"{}\"", utc_time(observed + zone.offset_seconds)),
-                )
+                ("iso8601", format!("\"{}\"", utc_time(observed + zone.offset_seconds)))
             };
             let name = block.name;
             after = format!(",\"{name}_units\":{{\"time\":\"{format}\",\"interval\":\"seconds\"");
@@ -136,24 +127,16 @@ impl Shared {
                 let unit = forecast.units.name(asked.quantity);
                 write!(after, ",\"{}\":\"{unit}\"", asked.name).expect(NEVER_FAILS);
             }
-            write!(
-                after,
-                "}},\"{name}\":{{\"time\":{time},\"interval\":{INTERVAL_SECONDS}"
-            )
-            .expect(NEVER_FAILS);
+            write!(after, "}},\"{name}\":{{\"time\":{time},\"interval\":{INTERVAL_SECONDS}")
+                .expect(NEVER_FAILS);
         }
-        Self {
-            before: before.into_bytes(),
-            after: after.into_bytes(),
-        }
+        Self { before: before.into_bytes(), after: after.into_bytes() }
     }
 }
 
 fn keys(forecast: &Forecast) -> Vec<Vec<u8>> {
     let asked = forecast.block.iter().flat_map(|block| &block.asked);
-    asked
-        .map(|asked| format!(",\"{}\":", asked.name).into_bytes())
-        .collect()
+    asked.map(|asked| format!(",\"{}\":", asked.name).into_bytes()).collect()
 }
 
 /// The place's own height, or the one it was asked with; `nan` there leaves it out.
@@ -235,20 +218,13 @@ mod tests {
         assert_eq!(places[1]["current"]["time"], "2026-03-10T21:30");
         assert_eq!(places[1]["utc_offset_seconds"], 32_400);
         let json = body("latitude=1&longitude=3&current=is_day&timeformat=unixtime");
-        assert!(
-            json.contains("\"current\":{\"time\":1773145800,\"interval\":900,"),
-            "{json}"
-        );
+        assert!(json.contains("\"current\":{\"time\":1773145800,\"interval\":900,"), "{json}");
     }
 
     #[test]
     fn null_values_keep_the_envelope() {
         let query = Query::parse("latitude=1&longitude=2&current=temperature_2m", b"");
         let json = write(&Forecast::parse(&query).unwrap(), 0, NOW, true).unwrap();
-        assert!(
-            String::from_utf8(json)
-                .unwrap()
-                .ends_with("\"temperature_2m\":null}}")
-        );
+        assert!(String::from_utf8(json).unwrap().ends_with("\"temperature_2m\":null}}"));
     }
 }

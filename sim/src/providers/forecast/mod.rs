@@ -40,10 +40,7 @@ pub fn answer(query: &Query<'_>, options: &Options, nulls: bool) -> Reply {
         return Reply::bad_request(TOO_MUCH);
     }
     match body::write(&forecast, options.seed, options.now.unix_seconds(), nulls) {
-        Ok(json) => Reply {
-            weight,
-            ..Reply::ok(json).with_locations(forecast.places.len())
-        },
+        Ok(json) => Reply { weight, ..Reply::ok(json).with_locations(forecast.places.len()) },
         Err(reason) => Reply::bad_request(reason),
     }
 }

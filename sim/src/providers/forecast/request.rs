@@ -41,10 +41,7 @@ pub struct Block {
 impl Forecast {
     pub fn parse(query: &Query<'_>) -> Result<Self, String> {
         let places = places(query)?;
-        if let Some(name) = NOT_SIMULATED
-            .into_iter()
-            .find(|name| query.get(name).is_some())
-        {
+        if let Some(name) = NOT_SIMULATED.into_iter().find(|name| query.get(name).is_some()) {
             return Err(format!("the simulator does not serve '{name}'"));
         }
         if let Some(format) = query.get("format").filter(|format| *format != "json") {
@@ -97,9 +94,7 @@ fn places(query: &Query<'_>) -> Result<Vec<(f64, f64)>, String> {
         return Err(same_number("longitude"));
     }
     if latitudes.len() > MAX_PLACES {
-        return Err(format!(
-            "Only up to {MAX_PLACES} locations can be requested at once"
-        ));
+        return Err(format!("Only up to {MAX_PLACES} locations can be requested at once"));
     }
     for (&latitude, &longitude) in latitudes.iter().zip(&longitudes) {
         in_range("Latitude", latitude, 90)?;
@@ -117,16 +112,11 @@ fn in_range(name: &str, degrees: f64, limit: u8) -> Result<(), String> {
     }
     // The service reads coordinates in single precision and prints them so.
     let given = degrees as f32;
-    Err(format!(
-        "{name} must be in range of -{limit} to {limit}°. Given: {given:?}."
-    ))
+    Err(format!("{name} must be in range of -{limit} to {limit}°. Given: {given:?}."))
 }
 
 fn numbers<T: FromStr>(query: &Query<'_>, name: &str, kind: &str) -> Result<Vec<T>, String> {
-    query
-        .list(name)
-        .map(|text| text.parse().map_err(|_| cannot_initialize(kind, text)))
-        .collect()
+    query.list(name).map(|text| text.parse().map_err(|_| cannot_initialize(kind, text))).collect()
 }
 
 fn per_place<T: FromStr>(
@@ -154,34 +144,19 @@ fn day_count(
         return Ok(default);
     };
     let days: i64 = text.parse().map_err(|_| cannot_initialize("Int", text))?;
-    u32::try_from(days)
-        .ok()
-        .filter(|days| *days <= limit)
-        .ok_or_else(|| {
-            // The service prints the limit where it means the given value.
-            format!("{label} is invalid. Allowed range 0 to {limit}. Given {limit}.")
-        })
+    u32::try_from(days).ok().filter(|days| *days <= limit).ok_or_else(|| {
+        // The service prints the limit where it means the given value.
+        format!("{label} is invalid. Allowed range 0 to {limit}. Given {limit}.")
+    })
 }
 
 /// The legacy flag wins over a list of variables, as it does upstream.
 fn block(query: &Query<'_>) -> Result<Option<Block>, String> {
-    if query
-        .get("current_weather")
-        .is_some_and(|flag| matches!(flag, "true" | "1"))
-    {
-        return Ok(Some(Block {
-            name: "current_weather",
-            asked: legacy(),
-        }));
+    if query.get("current_weather").is_some_and(|flag| matches!(flag, "true" | "1")) {
+        return Ok(Some(Block { name: "current_weather", asked: legacy() }));
     }
-    let asked = query
-        .list("current")
-        .map(parse_variable)
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok((!asked.is_empty()).then_some(Block {
-        name: "current",
-        asked,
-    }))
+    let asked = query.list("current").map(parse_variable).collect::<Result<Vec<_>, _>>()?;
+    Ok((!asked.is_empty()).then_some(Block { name: "current", asked }))
 }
 
 #[cfg(test)]
@@ -195,10 +170,7 @@ mod tests {
     #[test]
     fn refusals_have_the_exact_text() {
         for (query, expected) in [
-            (
-                "latitude=91&longitude=0",
-                "Latitude must be in range of -90 to 90°. Given: 91.0.",
-            ),
+            ("latitude=91&longitude=0", "Latitude must be in range of -90 to 90°. Given: 91.0."),
             (
                 "latitude=1,2&longitude=0,181",
                 "Longitude must be in range of -180 to 180°. Given: 181.0.",
@@ -207,10 +179,7 @@ mod tests {
                 "latitude=1,2&longitude=0",
                 "Parameter 'latitude' and 'longitude' must have the same number of elements",
             ),
-            (
-                "latitude=1,-89.9&longitude=2,3",
-                "No data is available for this location",
-            ),
+            ("latitude=1,-89.9&longitude=2,3", "No data is available for this location"),
             (
                 "latitude=1&longitude=2&forecast_days=17",
                 "Forecast days is invalid. Allowed range 0 to 16. Given 16.",
@@ -219,26 +188,11 @@ mod tests {
             assert_eq!(reason(query), expected);
         }
         for (query, part) in [
-            (
-                "latitude=x&longitude=2",
-                "Cannot initialize Float from invalid String value x",
-            ),
-            (
-                "latitude=1&longitude=2&current=foo",
-                "from invalid String value foo",
-            ),
-            (
-                "latitude=1&longitude=2&temperature_unit=k",
-                "from invalid String value k",
-            ),
-            (
-                "latitude=1&longitude=2&timeformat=x",
-                "from invalid String value x",
-            ),
-            (
-                "latitude=1&longitude=2&hourly=temperature_2m",
-                "does not serve 'hourly'",
-            ),
+            ("latitude=x&longitude=2", "Cannot initialize Float from invalid String value x"),
+            ("latitude=1&longitude=2&current=foo", "from invalid String value foo"),
+            ("latitude=1&longitude=2&temperature_unit=k", "from invalid String value k"),
+            ("latitude=1&longitude=2&timeformat=x", "from invalid String value x"),
+            ("latitude=1&longitude=2&hourly=temperature_2m", "does not serve 'hourly'"),
             ("latitude=nan&longitude=2", "Latitude must be in range"),
         ] {
             assert!(reason(query).contains(part), "{query}");
@@ -254,32 +208,18 @@ mod tests {
     fn up_to_ten_variables_and_fourteen_days_weigh_one_a_place() {
         let weight = |query: &str| Forecast::parse(&Query::parse(query, b"")).unwrap().weight();
         let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
-        assert!(near(
-            weight("latitude=1,2&longitude=1,2&current=is_day"),
-            2.0
-        ));
+        assert!(near(weight("latitude=1,2&longitude=1,2&current=is_day"), 2.0));
         let twenty = vec!["is_day"; 20].join(",");
+        assert!(near(weight(&format!("latitude=1&longitude=1&current={twenty}")), 2.0));
         assert!(near(
-            weight(&format!("latitude=1&longitude=1&current={twenty}")),
-            2.0
-        ));
-        assert!(near(
-            weight(&format!(
-                "latitude=1&longitude=1&current={twenty}&past_days=21"
-            )),
+            weight(&format!("latitude=1&longitude=1&current={twenty}&past_days=21")),
             4.0
         ));
     }
 
     #[test]
     fn the_legacy_flag_overrides_the_list() {
-        let query = Query::parse(
-            "latitude=1&longitude=2&current=is_day&current_weather=true",
-            b"",
-        );
-        assert_eq!(
-            Forecast::parse(&query).unwrap().block.unwrap().name,
-            "current_weather"
-        );
+        let query = Query::parse("latitude=1&longitude=2&current=is_day&current_weather=true", b"");
+        assert_eq!(Forecast::parse(&query).unwrap().block.unwrap().name, "current_weather");
     }
 }

@@ -75,10 +75,7 @@ pub fn parse_variable(name: &str) -> Result<Asked, String> {
         "wind_gusts_10m" | "windgusts_10m" => Quantity::WindGusts,
         _ => return Err(cannot_initialize("ForecastVariable", name)),
     };
-    Ok(Asked {
-        name: name.to_owned(),
-        quantity,
-    })
+    Ok(Asked { name: name.to_owned(), quantity })
 }
 
 /// What `current_weather=true` answers with.
@@ -91,10 +88,7 @@ pub fn legacy() -> Vec<Asked> {
         ("weathercode", Quantity::WeatherCode),
     ]
     .into_iter()
-    .map(|(name, quantity)| Asked {
-        name: name.to_owned(),
-        quantity,
-    })
+    .map(|(name, quantity)| Asked { name: name.to_owned(), quantity })
     .collect()
 }
 
@@ -105,10 +99,7 @@ impl Units {
             Some("fahrenheit") => TemperatureUnit::Fahrenheit,
             Some(other) => return Err(cannot_initialize("TemperatureUnit", other)),
         };
-        let wind = match query
-            .get("wind_speed_unit")
-            .or_else(|| query.get("windspeed_unit"))
-        {
+        let wind = match query.get("wind_speed_unit").or_else(|| query.get("windspeed_unit")) {
             None | Some("kmh") => WindUnit::KilometresPerHour,
             Some("ms") => WindUnit::MetresPerSecond,
             Some("mph") => WindUnit::MilesPerHour,
@@ -120,11 +111,7 @@ impl Units {
             Some("inch") => PrecipitationUnit::Inches,
             Some(other) => return Err(cannot_initialize("PrecipitationUnit", other)),
         };
-        Ok(Self {
-            temperature,
-            wind,
-            precipitation,
-        })
+        Ok(Self { temperature, wind, precipitation })
     }
 
     /// The unit as the answer's `…_units` object names it.
@@ -164,10 +151,9 @@ impl Units {
             Quantity::WindGusts => self.wind(weather.gusts_decikmh),
             Quantity::Precipitation => match self.precipitation {
                 PrecipitationUnit::Millimetres => (weather.precipitation_centimm, 2),
-                PrecipitationUnit::Inches => (
-                    rounded_division(weather.precipitation_centimm * 100, 254),
-                    3,
-                ),
+                PrecipitationUnit::Inches => {
+                    (rounded_division(weather.precipitation_centimm * 100, 254), 3)
+                }
             },
             Quantity::Humidity => (weather.humidity_percent, 0),
             Quantity::CloudCover => (weather.cloud_cover_percent, 0),
@@ -218,21 +204,9 @@ mod tests {
             ((99, 1), "°F") // -12.3 °C is 9.86 °F
         );
         assert_eq!(value("", Quantity::WindSpeed), ((144, 1), "km/h"));
-        assert_eq!(
-            value("wind_speed_unit=ms", Quantity::WindSpeed),
-            ((400, 2), "m/s")
-        );
-        assert_eq!(
-            value("windspeed_unit=mph", Quantity::WindSpeed),
-            ((89, 1), "mp/h")
-        );
-        assert_eq!(
-            value("wind_speed_unit=kn", Quantity::WindSpeed),
-            ((78, 1), "kn")
-        );
-        assert_eq!(
-            value("precipitation_unit=inch", Quantity::Precipitation),
-            ((100, 3), "inch")
-        );
+        assert_eq!(value("wind_speed_unit=ms", Quantity::WindSpeed), ((400, 2), "m/s"));
+        assert_eq!(value("windspeed_unit=mph", Quantity::WindSpeed), ((89, 1), "mp/h"));
+        assert_eq!(value("wind_speed_unit=kn", Quantity::WindSpeed), ((78, 1), "kn"));
+        assert_eq!(value("precipitation_unit=inch", Quantity::Precipitation), ((100, 3), "inch"));
     }
 }

@@ -19,11 +19,8 @@ pub struct Zone {
 }
 
 impl Zone {
-    pub const GMT: Self = Self {
-        name: Cow::Borrowed("GMT"),
-        abbreviation: Cow::Borrowed("GMT"),
-        offset_seconds: 0,
-    };
+    pub const GMT: Self =
+        Self { name: Cow::Borrowed("GMT"), abbreviation: Cow::Borrowed("GMT"), offset_seconds: 0 };
 }
 
 /// The zone called `name`, as it stands at that time; the error is the service's reason.
@@ -49,9 +46,7 @@ pub fn zone_of(place: Place) -> Cow<'static, str> {
 
 fn named(name: &str, unix_seconds: i64) -> Result<Zone, &'static str> {
     let zone: Tz = name.parse().map_err(|_| "Invalid timezone")?;
-    let utc = DateTime::from_timestamp(unix_seconds, 0)
-        .unwrap_or_default()
-        .naive_utc();
+    let utc = DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().naive_utc();
     let offset = zone.offset_from_utc_datetime(&utc);
     let offset_seconds = i64::from(offset.fix().local_minus_utc());
     let abbreviation = match offset.abbreviation() {
@@ -83,22 +78,9 @@ mod tests {
     fn zones_follow_the_calendar() {
         let place = Place::new(0.5, 0.5);
         let berlin = resolve("Europe/Berlin", place, SUMMER).unwrap();
-        assert_eq!(
-            (berlin.offset_seconds, berlin.abbreviation.as_ref()),
-            (7200, "CEST")
-        );
-        assert_eq!(
-            resolve("Europe/Berlin", place, WINTER)
-                .unwrap()
-                .offset_seconds,
-            3600
-        );
-        assert_eq!(
-            resolve("Asia/Kathmandu", place, WINTER)
-                .unwrap()
-                .abbreviation,
-            "GMT+5:45"
-        );
+        assert_eq!((berlin.offset_seconds, berlin.abbreviation.as_ref()), (7200, "CEST"));
+        assert_eq!(resolve("Europe/Berlin", place, WINTER).unwrap().offset_seconds, 3600);
+        assert_eq!(resolve("Asia/Kathmandu", place, WINTER).unwrap().abbreviation, "GMT+5:45");
         assert_eq!(resolve("Mars/Base", place, WINTER), Err("Invalid timezone"));
         assert_eq!(resolve("GMT", place, WINTER), Ok(Zone::GMT));
     }
@@ -108,11 +90,6 @@ mod tests {
         assert_eq!(zone_of(Place::new(48.853_41, 2.3488)), "Europe/Paris");
         assert_eq!(zone_of(Place::new(0.0, 135.0)), "Etc/GMT-9");
         assert_eq!(zone_of(Place::new(0.0, -180.0)), "Etc/GMT+12");
-        assert_eq!(
-            resolve("auto", Place::new(0.0, 135.0), SUMMER)
-                .unwrap()
-                .offset_seconds,
-            32_400
-        );
+        assert_eq!(resolve("auto", Place::new(0.0, 135.0), SUMMER).unwrap().offset_seconds, 32_400);
     }
 }

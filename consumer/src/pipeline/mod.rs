@@ -1,0 +1,78 @@
+//! What a pipeline is: the one thing that differs between weather and users.
+//!
+//! Reading, leases, budgets, bisection, commits, accounts and dead letters are written once and
+//! know nothing of what is fetched. A further pipeline is a task type, a file here, and its
+//! records in the store.
+
+pub mod weather;
+
+use std::future::Future;
+
+use chrono::{DateTime, Utc};
+use isobar_shared::broker::Topic;
+use isobar_shared::ids::CityId;
+use isobar_shared::store::{CityFailure, Records, StoreError};
+use isobar_shared::task::{Fields, TaskHead, Undecodable};
+use isobar_shared::upstream::{Answer, Waiting};
+
+/// What became of one task of a request that was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict<R> {
+    Record(R),
+    /// It will never succeed as it is.
+    Failed {
+        code: &'static str,
+        reason: String,
+    },
+    /// It may succeed later; counts an attempt.
+    Retry {
+        code: &'static str,
+        reason: String,
+    },
+}
+
+/// What is fetched, and how it is stored.
+pub trait Pipeline: Clone + Send + Sync + 'static {
+    /// One decoded entry.
+    type Task: Clone + Send + Sync + 'static;
+    /// What a success brings.
+    type Record: Clone + Send + Sync + 'static;
+
+    const NAME: &'static str;
+
+    fn topic(&self) -> &Topic;
+
+    fn decode(&self, fields: &Fields) -> Result<Self::Task, Undecodable>;
+
+    fn head(task: &Self::Task) -> &TaskHead;
+
+    /// What the ledger says the task was about.
+    fn subject(task: &Self::Task) -> (Option<CityId>, Option<String>);
+
+    /// How many tasks may share a request with this one.
+    fn batch_limit(&self, task: &Self::Task) -> usize;
+
+    /// For each task, whether what is stored is still current and no request is needed.
+    fn current(
+        &self,
+        tasks: &[&Self::Task],
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+
+    /// One request for all of `tasks`; verdicts in their order.
+    fn fetch(
+        &self,
+        tasks: &[&Self::Task],
+    ) -> impl Future<Output = Answer<Vec<Verdict<Self::Record>>>> + Send;
+
+    /// The records of one commit, each natural key once: the newest wins.
+    fn records(&self, records: Vec<Self::Record>) -> Records;
+
+    /// The state of what could not be fetched, if the store keeps one.
+    fn failure(&self, task: &Self::Task, error: &str) -> Option<CityFailure>;
+
+    /// Until when reading makes no sense, if it does not now.
+    fn shut_until(&self) -> impl Future<Output = Option<(DateTime<Utc>, Waiting)>> + Send;
+
+    /// What the heartbeat says of the upstream.
+    fn upstream_state(&self) -> impl Future<Output = serde_json::Value> + Send;
+}

@@ -1,0 +1,142 @@
+//! What a worker does beside its work: renewing leases, heartbeats, sweeping up after the dead.
+//!
+//! Renewal has a task and a connection of its own, so that nothing slow can cost a lease. The
+//! sweep removes consumer names that own nothing and have been silent, adopts entries that
+//! nobody owns, and ends rows that are past their retention.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use isobar_shared::broker::{Lane, Position, Removal};
+use isobar_shared::crash;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+use crate::pipeline::Pipeline;
+use crate::worker::Context;
+
+/// How often a worker says what it does, and how long that is remembered.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
+const HEARTBEAT_TTL: Duration = Duration::from_secs(20);
+/// How often the stream is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// A consumer's name goes after this many claim idles of silence.
+const SILENT_CLAIM_IDLES: u32 = 10;
+/// Sweeps between two looks for rows past their retention: about an hour.
+const SWEEPS_PER_PRUNE: u32 = 120;
+
+/// Renews what is held until `stop`.
+pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
+    let every = ctx.settings.renew_every();
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        for lane in Lane::BOTH {
+            let ids = ctx.leases.ids(lane);
+            if ids.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
+            crash::point("consumer.renew.before");
+            match ctx.broker.renew(ctx.pipeline.topic(), &ctx.name, lane, &ids).await {
+                Ok(lost) => {
+                    crash::point("consumer.renew.after");
+                    // Entries that were acknowledged meanwhile are "lost" to the broker, not to us.
+                    let lost: Vec<_> =
+                        lost.into_iter().filter(|id| ctx.leases.holds(lane, *id)).collect();
+                    ctx.leases.renewed(lane, &ids, &lost, began);
+                    if !lost.is_empty() {
+                        events::leases_lost(lost.len());
+                    }
+                }
+                // The leases run on; results are dropped by time if this lasts.
+                Err(error) => events::broker_trouble("renew", &error),
+            }
+        }
+    }
+}
+
+/// Says what the worker does until `stop`.
+pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
+    let name = format!("worker:{}", ctx.name);
+    let mut missed = false;
+    loop {
+        let now = Utc::now();
+        let shut = ctx.gate.shut(now);
+        let upstream = ctx.pipeline.upstream_state().await;
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let state = json!({
+            "role": "worker",
+            "pipeline": P::NAME,
+            "at": now,
+            "held": ctx.leases.len(),
+            "entries": count(&ctx.tally.entries),
+            "succeeded": count(&ctx.tally.succeeded),
+            "failed": count(&ctx.tally.failed),
+            "skipped": count(&ctx.tally.skipped),
+            "dead": count(&ctx.tally.dead),
+            "paused_until": shut.as_ref().map(|(until, _)| until),
+            "paused_reason": shut.as_ref().map(|(_, reason)| reason.describe()),
+            "upstream": upstream,
+        });
+        events::holding(ctx.leases.len());
+        match ctx.broker.heartbeat(&name, &state, HEARTBEAT_TTL).await {
+            Ok(()) => missed = false,
+            Err(error) if !missed => {
+                missed = true;
+                events::broker_trouble("heartbeat", &error);
+            }
+            Err(_) => {}
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Sweeps until `stop`.
+pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
+    let mut positions = [Position::default(); 2];
+    for round in 0_u32.. {
+        for (lane, position) in Lane::BOTH.into_iter().zip(&mut positions) {
+            let topic = ctx.pipeline.topic();
+            match ctx.broker.adopt_orphans(topic, lane, position, ctx.settings.claim_idle.0).await {
+                Ok(0) => {}
+                Ok(count) => events::adopted(count),
+                Err(error) => events::broker_trouble("sweep", &error),
+            }
+        }
+        remove_silent_names(&ctx).await;
+        if round % SWEEPS_PER_PRUNE == SWEEPS_PER_PRUNE - 1 {
+            let (jobs, searches) = (ctx.settings.job_retention.0, ctx.settings.history_retention.0);
+            if let Err(error) = ctx.store.prune(Utc::now(), jobs, searches).await {
+                events::store_trouble("prune", &error);
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn remove_silent_names<P: Pipeline>(ctx: &Context<P>) {
+    let topic = ctx.pipeline.topic();
+    let silence = ctx.settings.claim_idle.0 * SILENT_CLAIM_IDLES;
+    let consumers = match ctx.broker.consumers(topic).await {
+        Ok(consumers) => consumers,
+        Err(error) => return events::broker_trouble("sweep", &error),
+    };
+    for consumer in consumers {
+        let silent = u128::from(consumer.idle_ms) > silence.as_millis();
+        if consumer.pending == 0 && silent && consumer.name != ctx.name {
+            match ctx.broker.remove_consumer(topic, &consumer.name, silence).await {
+                Ok(Removal::Removed) => {
+                    tracing::debug!(worker = consumer.name, "removed a silent name");
+                }
+                Ok(_) => {}
+                Err(error) => events::broker_trouble("sweep", &error),
+            }
+        }
+    }
+}

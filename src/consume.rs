@@ -1,0 +1,163 @@
+//! `isobar consume`: a worker; run as many as you like.
+//!
+//! With `--drain` it ends once the stream is empty and nothing is pending for anyone in the
+//! group, which suits cron and tests. With `--listen` it answers `/livez` and `/metrics` itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use isobar_consumer::{Ending, Left, Until, Worker};
+use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::config::Environment;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::exit::{Exit, Stop};
+use crate::parts::Parts;
+use crate::progress::Bar;
+use crate::worker_health;
+
+/// How often the bar is brought up to date.
+const BAR_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar consume --drain")]
+pub struct Args {
+    /// End once the stream is empty and nothing is pending for anyone
+    #[arg(long)]
+    drain: bool,
+    /// With --drain: leave what falls due later than this (exit code 75)
+    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    max_wait: Duration,
+    /// First part of the worker's name; the rest makes it unique [default: the host's name]
+    #[arg(long)]
+    name: Option<String>,
+    /// Requests in flight (ISOBAR_CONCURRENCY)
+    #[arg(long, value_name = "N")]
+    concurrency: Option<String>,
+    /// Locations in one request (ISOBAR_LOCATIONS_PER_REQUEST)
+    #[arg(long, value_name = "N")]
+    locations_per_request: Option<String>,
+    /// Which tasks to work on
+    #[arg(long, value_enum, default_value_t = Which::All)]
+    pipeline: Which,
+    /// Answer /livez and /metrics here
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    Weather,
+    All,
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    let mut environment = Environment::of_process();
+    if let Some(n) = args.concurrency {
+        environment = environment.with("ISOBAR_CONCURRENCY", n);
+    }
+    if let Some(n) = args.locations_per_request {
+        environment = environment.with("ISOBAR_LOCATIONS_PER_REQUEST", n);
+    }
+    let settings = app.settings_from(&environment)?;
+    app.stop_on_signals()?;
+    let began = std::time::Instant::now();
+    let parts = Parts::open(settings).await?;
+    // One pipeline so far, so `all` and `weather` are the same.
+    let _ = args.pipeline;
+    let name = args.name.unwrap_or_else(host_name);
+    let worker = parts.worker(&name, app.shutdown.clone());
+    let beside = CancellationToken::new();
+    let mut company = tokio::task::JoinSet::new();
+    if let Some(address) = args.listen {
+        let listener = worker_health::bind(address).await?;
+        company.spawn(worker_health::serve(listener, parts.metrics.clone(), beside.clone()));
+    }
+    let until = if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
+    let ending = if args.drain && !app.global.json {
+        with_bar(worker, until, &parts, app.global.quiet).await
+    } else {
+        worker.run(until).await.map_err(anyhow::Error::from)
+    };
+    beside.cancel();
+    while let Some(end) = company.join_next().await {
+        end??;
+    }
+    let ending = ending?;
+    if args.drain {
+        summarise(&ending, began.elapsed(), app)?;
+    }
+    Ok(match ending.left {
+        Some(Left::Config(why)) => {
+            return Err(Stop::config(format!("{why}; nothing is lost, run again when it is mended")));
+        }
+        Some(Left::Later(why)) => {
+            tracing::warn!("not drained: {why}; nothing is lost, run again later");
+            Exit::TryAgain
+        }
+        None if ending.failed > 0 => Exit::SomeFailed,
+        None => Exit::Done,
+    })
+}
+
+fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
+    let document = json!({
+        "entries": ending.entries,
+        "succeeded": ending.succeeded,
+        "failed": ending.failed,
+        "skipped": ending.skipped,
+        "dead": ending.dead,
+        "elapsed_ms": took.as_millis() as u64,
+    });
+    app.print(&document, || {
+        format!(
+            "{} entries in {}: {} succeeded, {} failed ({} dead letters), {} skipped",
+            ending.entries,
+            show_duration(Duration::from_millis(took.as_millis() as u64)),
+            ending.succeeded,
+            ending.failed,
+            ending.dead,
+            ending.skipped
+        )
+    })
+}
+
+/// Runs a drain with a bar that counts up to what was in the stream.
+async fn with_bar(
+    worker: Worker<isobar_consumer::WeatherPipeline>,
+    until: Until,
+    parts: &Parts,
+    quiet: bool,
+) -> anyhow::Result<Ending> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let tally = worker.tally();
+    let mut bar = Bar::new("drain", "entries", quiet);
+    let run = worker.run(until);
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            ending = &mut run => {
+                bar.finish();
+                return Ok(ending?);
+            }
+            () = tokio::time::sleep(BAR_EVERY) => {
+                let done = tally.entries.load(Relaxed);
+                let left = parts.depth().await.map(|depth| depth.tasks).ok();
+                let failed = tally.failed.load(Relaxed);
+                let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
+                bar.set(done, left.map(|left| done + left), note);
+            }
+        }
+    }
+}
+
+pub fn host_name() -> String {
+    // Only a label; uniqueness comes from the uuid behind it.
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "worker".to_owned())
+}

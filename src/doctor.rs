@@ -1,0 +1,207 @@
+//! `isobar doctor`: what the effective settings are, and whether what they name works.
+//!
+//! Each finding says what is wrong and what to do in a sentence. It changes nothing but a test
+//! file in the data dir, and asks the upstream for nothing that costs quota.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use isobar_shared::broker::{Broker, RedisFacts, Topic};
+use isobar_shared::config::{SETTINGS, Settings};
+use isobar_shared::store::Store;
+use isobar_shared::telemetry::chain;
+use serde::Serialize;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::app::App;
+use crate::exit::Exit;
+
+const OLDEST_REDIS: u32 = 7;
+/// Windows and leases are kept by Redis' clock; logs and ids by ours.
+const TOLERABLE_SKEW: TimeDelta = TimeDelta::seconds(5);
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar doctor")]
+pub struct Args {}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    state: State,
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Warning,
+    Broken,
+}
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    let mut findings = vec![data_dir(&settings.data_dir.0), listen(&settings)];
+    findings.extend(broker(&settings).await);
+    findings.push(store(&settings).await);
+    findings.extend(upstreams(&settings).await);
+    let document = json!({
+        "settings": settings.effective().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        "findings": findings,
+    });
+    app.print(&document, || describe(&settings, &findings))?;
+    let broken = findings.iter().any(|finding| finding.state == State::Broken);
+    Ok(if broken { Exit::Failed } else { Exit::Done })
+}
+
+fn describe(settings: &Settings, findings: &[Finding]) -> String {
+    use std::fmt::Write;
+    let mut text = String::new();
+    for (name, value) in settings.effective() {
+        let default = SETTINGS.iter().find(|setting| setting.name == name);
+        let value = value.unwrap_or_else(|| "(unset)".to_owned());
+        let changed = default.is_some_and(|setting| setting.default != value && value != "(unset)");
+        let _ = writeln!(text, "{} {name} = {value}", if changed { "*" } else { " " });
+    }
+    text.push_str("(* differs from the default)\n\n");
+    for finding in findings {
+        let mark = match finding.state {
+            State::Ok => "ok     ",
+            State::Warning => "WARNING",
+            State::Broken => "BROKEN ",
+        };
+        let _ = writeln!(text, "{mark} {}: {}", finding.check, finding.detail);
+    }
+    text
+}
+
+fn data_dir(path: &Path) -> Finding {
+    let probe = path.join(".doctor");
+    let written = std::fs::create_dir_all(path).and_then(|()| std::fs::write(&probe, b"ok"));
+    match written.and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) => ok("data dir", format!("{} can be written", path.display())),
+        Err(error) => broken(
+            "data dir",
+            format!("{} cannot be written ({error}); set ISOBAR_DATA_DIR or its owner", path.display()),
+        ),
+    }
+}
+
+fn listen(settings: &Settings) -> Finding {
+    match settings.listen_misfit() {
+        None => ok("listen", format!("{} is safe as it is", settings.listen)),
+        Some(why) => broken("listen", format!("{why}; `isobar serve` refuses to start")),
+    }
+}
+
+async fn broker(settings: &Settings) -> Vec<Finding> {
+    let broker = match Broker::open(settings) {
+        Ok(broker) => broker,
+        Err(error) => return vec![broken("broker", format!("{}; check REDIS_URL", chain(&error)))],
+    };
+    if let Err(error) = broker.ping().await {
+        let fix = "start it, or check REDIS_URL, its password and the network";
+        return vec![broken("broker", format!("{}; {fix}", chain(&error)))];
+    }
+    let topic = Topic::weather(settings);
+    let mut findings = vec![ok("broker", format!("{} at {} answers", broker.kind(), broker.location()))];
+    match broker.inspect(&topic).await {
+        Ok(Some(facts)) => judge(&facts, &topic, &mut findings),
+        Ok(None) => {}
+        Err(error) => findings.push(broken("broker", chain(&error))),
+    }
+    match broker.depth(&topic, settings.claim_idle.0).await {
+        Ok(depth) => findings.push(ok(
+            "stream",
+            format!("{} holds {} unfinished tasks, {} of them pending", topic.stream, depth.tasks, depth.pending),
+        )),
+        Err(error) => findings.push(broken("stream", chain(&error))),
+    }
+    findings
+}
+
+fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
+    let major = facts.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(major) if major < OLDEST_REDIS => findings.push(broken(
+            "redis version",
+            format!("{} is too old; {OLDEST_REDIS}.0 or Valkey is needed", facts.version),
+        )),
+        _ => findings.push(ok("redis version", facts.version.clone())),
+    }
+    match facts.append_only.as_deref() {
+        Some("yes") => findings.push(ok("redis persistence", "appendonly is on".into())),
+        Some(_) => findings.push(warning(
+            "redis persistence",
+            "appendonly is off: a restart loses the stream and producers send it again; set appendonly yes".into(),
+        )),
+        None => findings.push(warning("redis persistence", "the server does not tell".into())),
+    }
+    match facts.eviction.as_deref() {
+        Some("noeviction") => findings.push(ok("redis eviction", "noeviction".into())),
+        Some(policy) => findings.push(broken(
+            "redis eviction",
+            format!("{policy} may drop tasks when memory is short; set maxmemory-policy noeviction"),
+        )),
+        None => findings.push(warning("redis eviction", "the server does not tell".into())),
+    }
+    let others: Vec<&str> =
+        facts.groups.iter().map(String::as_str).filter(|group| *group != topic.group).collect();
+    if !others.is_empty() {
+        findings.push(warning(
+            "consumer groups",
+            format!("{} on the stream: finished entries leave it before they may have read them", others.join(", ")),
+        ));
+    }
+    let theirs = chrono::DateTime::from_timestamp_millis(facts.time_ms as i64).unwrap_or_default();
+    let skew = (Utc::now() - theirs).abs();
+    if skew > TOLERABLE_SKEW {
+        findings.push(warning(
+            "clock",
+            format!("differs from Redis' by {} s; run NTP on both", skew.num_seconds()),
+        ));
+    }
+}
+
+async fn store(settings: &Arc<Settings>) -> Finding {
+    match Store::open(settings).await {
+        Ok(store) => ok("store", format!("{} at {} has our schema", store.kind(), store.location())),
+        Err(error) => broken("store", format!("{}; check DATABASE_URL", chain(&error))),
+    }
+}
+
+async fn upstreams(settings: &Settings) -> Vec<Finding> {
+    let mut urls = vec![("upstream", settings.upstream_url()), ("geocoding", &settings.geocoding_url.0)];
+    if let Some(source) = &settings.city_source_url {
+        urls.push(("city source", &source.0));
+    }
+    let mut findings = Vec::new();
+    for (check, url) in urls {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let dialled = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await;
+        findings.push(match dialled {
+            Ok(Ok(_)) => ok(check, format!("{host}:{port} accepts connections")),
+            Ok(Err(error)) => broken(check, format!("{host}:{port} cannot be reached ({error}); check the address and the network")),
+            Err(_) => broken(check, format!("{host}:{port} does not answer within {CONNECT_LIMIT:?}; check the network")),
+        });
+    }
+    findings
+}
+
+fn ok(check: &'static str, detail: String) -> Finding {
+    Finding { check, state: State::Ok, detail }
+}
+
+fn warning(check: &'static str, detail: String) -> Finding {
+    Finding { check, state: State::Warning, detail }
+}
+
+fn broken(check: &'static str, detail: String) -> Finding {
+    Finding { check, state: State::Broken, detail }
+}
