@@ -119,8 +119,7 @@ impl Lines {
         for (name, value) in wire {
             for text in [name, value.as_str()] {
                 self.text.push(separator);
-                self.text
-                    .push_str(&serde_json::to_string(text).expect("text is JSON"));
+                self.text.push_str(&serde_json::to_string(text).expect("text is JSON"));
                 separator = ',';
             }
         }
@@ -133,13 +132,7 @@ impl Lines {
 pub fn task(job_id: JobId, task_id: TaskId, row: u64, force: bool, city: City) -> WeatherTask {
     WeatherTask {
         city_id: city.stored_id(),
-        head: TaskHead {
-            task_id,
-            job_id: Some(job_id),
-            row: Some(row),
-            try_number: 1,
-            force,
-        },
+        head: TaskHead { task_id, job_id: Some(job_id), row: Some(row), try_number: 1, force },
         city: city.name,
         country_code: city.country_code,
         coordinates: city.coordinates,
@@ -165,18 +158,11 @@ mod tests {
     use super::*;
 
     fn city(name: &str) -> City {
-        City {
-            name: Some(name.to_owned()),
-            ..City::default()
-        }
+        City { name: Some(name.to_owned()), ..City::default() }
     }
 
     fn place(seq: u64, previous_hash: &str) -> Place {
-        Place {
-            job: 1,
-            seq,
-            previous_hash: previous_hash.to_owned(),
-        }
+        Place { job: 1, seq, previous_hash: previous_hash.to_owned() }
     }
 
     fn draft(names: &[&str]) -> Draft {
@@ -206,9 +192,7 @@ mod tests {
         assert_eq!(frozen.payload.lines().count(), 1);
         let flat: Vec<String> = serde_json::from_str(&frozen.payload).expect("JSON");
         let fields = Fields(
-            flat.chunks(2)
-                .map(|pair| (pair[0].clone().into(), pair[1].clone().into()))
-                .collect(),
+            flat.chunks(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
         );
         let task = WeatherTask::from_fields(&fields).expect("decodes");
         assert_eq!(task.city.as_deref(), Some(name));

@@ -58,29 +58,14 @@ impl Extraction {
     /// seals the job as failed and comes back as the error.
     pub async fn open(job: Job, context: Context<'_>) -> Result<Self, SourceError> {
         debug_assert_eq!(job.state, JobState::Extracting);
-        let Context {
-            settings,
-            outbox,
-            progress,
-            shutdown,
-            rejects,
-        } = context;
+        let Context { settings, outbox, progress, shutdown, rejects } = context;
         set(&progress.rows, job.rows);
         set(&progress.tasks, job.tasks);
         set(&progress.rejected, job.rejected);
         set(&progress.duplicates, job.duplicates);
-        set(
-            &progress.bytes_total,
-            job.spec.bytes_total().unwrap_or_default(),
-        );
-        set(
-            &progress.rows_total,
-            job.spec.rows_total().unwrap_or_default(),
-        );
-        let opened = job
-            .spec
-            .open(job.cursor.clone(), settings, outbox, shutdown)
-            .await;
+        set(&progress.bytes_total, job.spec.bytes_total().unwrap_or_default());
+        set(&progress.rows_total, job.spec.rows_total().unwrap_or_default());
+        let opened = job.spec.open(job.cursor.clone(), settings, outbox, shutdown).await;
         let source = match opened {
             Ok(source) => source,
             Err(SourceError::Unusable { reason }) => {
@@ -109,11 +94,7 @@ impl Extraction {
     pub async fn step(&mut self) -> Result<Step, SourceError> {
         while !self.draft.is_full(self.size) {
             let taken = self.job.rows + self.draft.rows();
-            let left = self
-                .job
-                .spec
-                .limit
-                .map_or(u64::MAX, |limit| limit.saturating_sub(taken));
+            let left = self.job.spec.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
             let room = (self.draft.room(self.size) as u64).min(left);
             let rows = match self.source.read(room as usize).await {
                 _ if room == 0 => Vec::new(),
@@ -184,10 +165,7 @@ impl Extraction {
         if nothing_usable && self.job.spec.path().is_some() && !self.limit_is_zero() {
             let reason = match accounts.0 {
                 0 => format!("{} has a header and no rows", self.job.source),
-                rows => format!(
-                    "{} has no usable row: all {rows} were rejected",
-                    self.job.source
-                ),
+                rows => format!("{} has no usable row: all {rows} were rejected", self.job.source),
             };
             return self.give_up(reason).await;
         }
@@ -240,12 +218,7 @@ impl Extraction {
         }
         let frozen = self.draft.freeze(next_place(&self.job), cursor, sealed);
         let (seq, hash) = (frozen.seq, frozen.hash.clone());
-        let added = (
-            frozen.rows,
-            frozen.n_tasks,
-            frozen.rejected,
-            frozen.duplicates,
-        );
+        let added = (frozen.rows, frozen.n_tasks, frozen.rejected, frozen.duplicates);
         let points = if is_seal {
             ("producer.seal.before", "producer.seal.after")
         } else {
@@ -267,11 +240,7 @@ impl Extraction {
 }
 
 fn next_place(job: &Job) -> Place {
-    Place {
-        job: job.key,
-        seq: job.last_seq + 1,
-        previous_hash: job.last_hash.clone(),
-    }
+    Place { job: job.key, seq: job.last_seq + 1, previous_hash: job.last_hash.clone() }
 }
 
 fn open(job: &Job) -> Control {
@@ -304,10 +273,7 @@ async fn seal_as_failed(
     }));
     let sealed = Some(("failed", Some(reason.to_owned())));
     crash::point("producer.seal.before");
-    if !outbox
-        .commit(draft.freeze(next_place(job), None, sealed))
-        .await?
-    {
+    if !outbox.commit(draft.freeze(next_place(job), None, sealed)).await? {
         return Err(SourceError::Taken);
     }
     crash::point("producer.seal.after");

@@ -5,9 +5,17 @@
 //! [`run`] is one cron run of both. A producer needs no store and keeps nothing in memory that a
 //! kill could lose.
 
+mod backoff;
 pub mod batch;
 pub mod extract;
+mod failure;
 pub mod outbox;
+pub mod plan;
 pub mod progress;
-pub mod rejects;
+mod rejects;
+pub mod relay;
+pub mod run;
 pub mod source;
+pub mod spool;
+
+pub use failure::{Failure, Remedy, thousands};

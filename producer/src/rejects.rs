@@ -21,10 +21,7 @@ pub struct Rejects {
 impl Rejects {
     /// Starts the file anew.
     pub fn create(path: &Path) -> Result<Self, SourceError> {
-        let failed = |source| SourceError::Unwritable {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| SourceError::Unwritable { path: path.to_owned(), source };
         let mut rejects = Self {
             path: path.to_owned(),
             file: csv::Writer::from_writer(File::create(path).map_err(failed)?),
@@ -35,12 +32,7 @@ impl Rejects {
 
     pub fn add(&mut self, reject: &Reject) -> Result<(), SourceError> {
         let city = reject.city.as_deref().unwrap_or_default();
-        self.write([
-            reject.row.to_string().as_str(),
-            &reject.code,
-            &reject.reason,
-            &harmless(city),
-        ])
+        self.write([reject.row.to_string().as_str(), &reject.code, &reject.reason, &harmless(city)])
     }
 
     /// Adds what an earlier process froze of the job.
@@ -56,10 +48,7 @@ impl Rejects {
             .write_record(record)
             .map_err(std::io::Error::from)
             .and_then(|()| self.file.flush())
-            .map_err(|source| SourceError::Unwritable {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| SourceError::Unwritable { path: self.path.clone(), source })
     }
 }
 
@@ -76,9 +65,7 @@ async fn frozen(outbox: &Outbox, job: JobKey) -> Result<Vec<Reject>, SqliteError
 fn reject_of(line: &str) -> Option<Reject> {
     let flat: Vec<String> = serde_json::from_str(line).ok()?;
     let fields = Fields(
-        flat.chunks_exact(2)
-            .map(|pair| (pair[0].clone().into(), pair[1].clone().into()))
-            .collect(),
+        flat.chunks_exact(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
     );
     match Control::from_fields(&fields) {
         Ok(Some(Control::Reject(reject))) => Some(reject),

@@ -216,10 +216,7 @@ impl Outbox {
     /// Deletes confirmed batches: all up to `seq`.
     pub async fn prune(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
         self.write(move |tx| {
-            tx.execute(
-                "DELETE FROM batches WHERE job = ?1 AND seq <= ?2",
-                (job, seq as i64),
-            )?;
+            tx.execute("DELETE FROM batches WHERE job = ?1 AND seq <= ?2", (job, seq as i64))?;
             tx.execute(
                 "UPDATE jobs SET confirmed_seq = max(confirmed_seq, ?2) WHERE key = ?1",
                 (job, seq as i64),
@@ -315,9 +312,6 @@ pub(super) fn mark_sent(tx: &Transaction<'_>, marks: &[Mark]) -> rusqlite::Resul
 
 fn task_id(line: &str) -> Option<TaskId> {
     let fields: Vec<String> = serde_json::from_str(line).ok()?;
-    let at = fields
-        .iter()
-        .step_by(2)
-        .position(|name| name == "task_id")?;
+    let at = fields.iter().step_by(2).position(|name| name == "task_id")?;
     fields.get(2 * at + 1)?.parse().ok()
 }

@@ -159,11 +159,9 @@ impl Outbox {
     pub async fn job_of_slot(&self, slot: &str) -> Result<Option<Job>, SqliteError> {
         let slot = slot.to_owned();
         self.read(move |db| {
-            db.prepare_cached(&format!(
-                "{COLUMNS} WHERE slot = ?1 ORDER BY key DESC LIMIT 1"
-            ))?
-            .query_row([slot], job)
-            .optional()
+            db.prepare_cached(&format!("{COLUMNS} WHERE slot = ?1 ORDER BY key DESC LIMIT 1"))?
+                .query_row([slot], job)
+                .optional()
         })
         .await
     }
@@ -171,11 +169,9 @@ impl Outbox {
     /// All jobs whose source is not read to its end, oldest first.
     pub async fn extracting(&self) -> Result<Vec<Job>, SqliteError> {
         self.read(|db| {
-            db.prepare_cached(&format!(
-                "{COLUMNS} WHERE state = 'extracting' ORDER BY key"
-            ))?
-            .query_map([], job)?
-            .collect()
+            db.prepare_cached(&format!("{COLUMNS} WHERE state = 'extracting' ORDER BY key"))?
+                .query_map([], job)?
+                .collect()
         })
         .await
     }

@@ -30,10 +30,7 @@ impl OutboxLock {
     /// Takes the lock of the outbox at `outbox` or says who has it; never waits.
     pub fn take(outbox: &Path) -> Result<Self, LockError> {
         let path = lock_path(outbox);
-        let failed = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| LockError::Io { path: path.clone(), source };
         let mut file = File::options()
             .read(true)
             .write(true)
@@ -54,10 +51,7 @@ impl OutboxLock {
                     "" => "another process".to_owned(),
                     named => named.to_owned(),
                 };
-                Err(LockError::Held {
-                    path: outbox.to_owned(),
-                    holder,
-                })
+                Err(LockError::Held { path: outbox.to_owned(), holder })
             }
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -76,11 +70,7 @@ fn sign(file: &mut File) -> io::Result<()> {
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
-    writeln!(
-        file,
-        "isobar {command} (pid {}, since {now})",
-        std::process::id()
-    )
+    writeln!(file, "isobar {command} (pid {}, since {now})", std::process::id())
 }
 
 #[cfg(test)]
@@ -93,10 +83,7 @@ mod tests {
         let outbox = folder.path().join("outbox.db");
         let first = OutboxLock::take(&outbox).expect("free");
         let told = OutboxLock::take(&outbox).expect_err("held").to_string();
-        assert!(
-            told.contains(&format!("pid {}", std::process::id())),
-            "{told}"
-        );
+        assert!(told.contains(&format!("pid {}", std::process::id())), "{told}");
         drop(first);
         OutboxLock::take(&outbox).expect("free again");
     }

@@ -45,19 +45,11 @@ struct Shared {
 impl Outbox {
     /// Opens or creates the file, and its folder. Blocks briefly; call it at start.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        if let Some(folder) = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
-                path: folder.to_owned(),
-                source,
-            })?;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         }
-        Ok(Self {
-            db: Db::open(path, Durability::Full, MIGRATIONS)?,
-            shared: Arc::default(),
-        })
+        Ok(Self { db: Db::open(path, Durability::Full, MIGRATIONS)?, shared: Arc::default() })
     }
 
     pub fn path(&self) -> &Path {
@@ -110,10 +102,7 @@ impl Outbox {
     }
 
     fn marks(&self) -> std::sync::MutexGuard<'_, Vec<Mark>> {
-        self.shared
-            .marks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -49,11 +49,7 @@ impl Seen {
                 Ok((lately, folded))
             })
             .await?;
-        Ok(Self {
-            job,
-            lately,
-            folded,
-        })
+        Ok(Self { job, lately, folded })
     }
 
     /// For each id whether the job has it for the first time; remembers it from now on.
@@ -67,11 +63,8 @@ impl Seen {
             return Ok(first);
         }
         let job = self.job;
-        let asked: Vec<TaskId> = ids
-            .iter()
-            .zip(&first)
-            .filter_map(|(id, first)| first.then_some(*id))
-            .collect();
+        let asked: Vec<TaskId> =
+            ids.iter().zip(&first).filter_map(|(id, first)| first.then_some(*id)).collect();
         let mut known = outbox
             .read(move |db| {
                 let mut find =
@@ -145,10 +138,7 @@ impl Outbox {
                 let head = (step * (256 / DROP_STEPS) - 1) as u8;
                 let below = [vec![head], vec![0xff; KEY_BYTES]].concat();
                 self.write(move |tx| {
-                    tx.execute(
-                        "DELETE FROM seen WHERE job = ?1 AND key <= ?2",
-                        (job, below),
-                    )?;
+                    tx.execute("DELETE FROM seen WHERE job = ?1 AND key <= ?2", (job, below))?;
                     tx.execute("DELETE FROM seen_lately WHERE job = ?1", [job])?;
                     Ok(())
                 })
@@ -173,8 +163,5 @@ pub(super) fn record(
 }
 
 fn unpack(blob: &[u8]) -> impl Iterator<Item = TaskId> {
-    blob.as_chunks::<KEY_BYTES>()
-        .0
-        .iter()
-        .map(|bytes| TaskId(Uuid::from_bytes(*bytes)))
+    blob.as_chunks::<KEY_BYTES>().0.iter().map(|bytes| TaskId(Uuid::from_bytes(*bytes)))
 }

@@ -73,10 +73,7 @@ pub struct ApiCursor {
 
 impl ApiCursor {
     pub fn first(page: u32) -> Self {
-        Self {
-            page: u64::from(page),
-            ..Self::default()
-        }
+        Self { page: u64::from(page), ..Self::default() }
     }
 }
 
@@ -122,10 +119,7 @@ impl Api {
                 Some(row) => {
                     self.cursor.taken += 1;
                     self.cursor.row += 1;
-                    rows.push(SourceRow {
-                        number: self.cursor.row,
-                        row,
-                    });
+                    rows.push(SourceRow { number: self.cursor.row, row });
                 }
                 None if self.loaded && self.cursor.last => break,
                 None => self.load().await?,
@@ -212,9 +206,7 @@ impl Api {
                 Err(reason) => reason,
             };
             let keep = self.limits.breaker.window + self.limits.breaker.open;
-            self.outbox
-                .add_source_failure(&host, now_ms(), keep)
-                .await?;
+            self.outbox.add_source_failure(&host, now_ms(), keep).await?;
             let Some(pause) = pauses.next() else {
                 return Err(SourceError::Away {
                     source_name: masked(&self.base),

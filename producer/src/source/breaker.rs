@@ -25,11 +25,8 @@ mod tests {
 
     use super::*;
 
-    const SPEC: BreakerSpec = BreakerSpec {
-        failures: 3,
-        window: Duration::from_secs(10),
-        open: Duration::from_secs(60),
-    };
+    const SPEC: BreakerSpec =
+        BreakerSpec { failures: 3, window: Duration::from_secs(10), open: Duration::from_secs(60) };
 
     #[test]
     fn it_opens_when_enough_failures_fall_into_one_window() {
@@ -44,13 +41,7 @@ mod tests {
         let failures = [0, 1_000, 2_000];
         assert_eq!(open_until(&SPEC, &failures, 61_999), Some(62_000));
         assert_eq!(open_until(&SPEC, &failures, 62_000), None);
-        let short = BreakerSpec {
-            open: Duration::from_secs(1),
-            ..SPEC
-        };
-        assert_eq!(
-            open_until(&short, &[0, 1_000, 2_000, 3_500], 3_500),
-            Some(4_500)
-        );
+        let short = BreakerSpec { open: Duration::from_secs(1), ..SPEC };
+        assert_eq!(open_until(&short, &[0, 1_000, 2_000, 3_500], 3_500), Some(4_500));
     }
 }

@@ -57,11 +57,7 @@ impl Columns {
             })
             .expect("there are delimiters");
         if width == 1 && count == 0 {
-            return Ok(Self {
-                delimiter: NO_DELIMITER,
-                name: Some(0),
-                ..Self::default()
-            });
+            return Ok(Self { delimiter: NO_DELIMITER, name: Some(0), ..Self::default() });
         }
         let at = |wanted| header.iter().position(|name| known(name) == Some(wanted));
         let columns = Self {
@@ -124,9 +120,7 @@ fn fields(line: &[u8], delimiter: u8) -> Vec<String> {
     let (result, _, written, mut count) = parser.read_record(line, &mut output, &mut ends);
     if result == ReadRecordResult::InputEmpty {
         // The end of the line is the end of the header.
-        count += parser
-            .read_record(&[], &mut output[written..], &mut ends[count..])
-            .3;
+        count += parser.read_record(&[], &mut output[written..], &mut ends[count..]).3;
     }
     let mut start = 0;
     ends[..count]
@@ -141,11 +135,8 @@ fn fields(line: &[u8], delimiter: u8) -> Vec<String> {
 
 fn shown(header: &[String]) -> String {
     const SHOWN: usize = 12;
-    let mut names: Vec<String> = header
-        .iter()
-        .take(SHOWN)
-        .map(|name| name.chars().take(40).collect())
-        .collect();
+    let mut names: Vec<String> =
+        header.iter().take(SHOWN).map(|name| name.chars().take(40).collect()).collect();
     if header.len() > SHOWN {
         names.push("…".to_owned());
     }
@@ -161,10 +152,7 @@ mod tests {
         for (line, delimiter) in [
             ("city_id,city,country,latitude,longitude", b','),
             ("ID;Name;Country Code;LAT;LNG", b';'),
-            (
-                "geoname-id\tCity_Name\tcountry_code\tlatitude_deg\tlongitude_deg",
-                b'\t',
-            ),
+            ("geoname-id\tCity_Name\tcountry_code\tlatitude_deg\tlongitude_deg", b'\t'),
             ("\"id\",\"city\",\"country\",\"lat\",\"lon\"", b','),
         ] {
             let columns = Columns::detect(line.as_bytes()).expect(line);

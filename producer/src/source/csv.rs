@@ -51,10 +51,7 @@ pub fn content(path: &Path) -> io::Result<Content> {
     let bytes = file.metadata()?.len();
     let hash = hash_prefix(&mut file, bytes)?
         .ok_or_else(|| io::Error::other("the file became shorter while it was read"))?;
-    Ok(Content {
-        hash: hex(hash),
-        bytes,
-    })
+    Ok(Content { hash: hex(hash), bytes })
 }
 
 impl Csv {
@@ -78,22 +75,14 @@ impl Csv {
                 (records, cursor.row)
             }
         };
-        Ok(Self {
-            path: path.to_owned(),
-            content_hash: content_hash.to_owned(),
-            records,
-            row,
-        })
+        Ok(Self { path: path.to_owned(), content_hash: content_hash.to_owned(), records, row })
     }
 
     fn begin(mut file: File, path: &Path) -> Result<Records, SourceError> {
         let unreadable = |source| SourceError::unreadable(path, source);
         let (start, line) = first_line(&mut file).map_err(unreadable)?;
         if line.is_empty() {
-            return Err(SourceError::unusable(format!(
-                "{} is empty",
-                path.display()
-            )));
+            return Err(SourceError::unusable(format!("{} is empty", path.display())));
         }
         let columns = Columns::detect(&line)
             .map_err(|reason| SourceError::unusable(format!("{}: {reason}", path.display())))?;
@@ -127,10 +116,7 @@ impl Csv {
                 }
             };
             self.row += 1;
-            rows.push(SourceRow {
-                number: self.row,
-                row,
-            });
+            rows.push(SourceRow { number: self.row, row });
         }
         Ok(rows)
     }
@@ -151,11 +137,7 @@ impl Csv {
 
     fn check_whole(&self) -> Result<(), SourceError> {
         let (_, hash) = self.records.position();
-        if hex(hash) == self.content_hash {
-            Ok(())
-        } else {
-            Err(SourceError::changed(&self.path))
-        }
+        if hex(hash) == self.content_hash { Ok(()) } else { Err(SourceError::changed(&self.path)) }
     }
 }
 
@@ -170,10 +152,7 @@ fn first_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
     }
     loop {
         let mut line = Vec::new();
-        let read = reader
-            .by_ref()
-            .take(MAX_HEADER_BYTES)
-            .read_until(b'\n', &mut line)?;
+        let read = reader.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut line)?;
         if read == 0 {
             return Ok((start, Vec::new()));
         }
@@ -181,10 +160,7 @@ fn first_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
             start += read as u64;
             continue;
         }
-        while line
-            .last()
-            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
-        {
+        while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             line.pop();
         }
         // A file of the Macs of old ends its lines with CR alone.
@@ -220,9 +196,7 @@ mod tests {
 
     #[test]
     fn the_sample_with_rejects_gives_exactly_those_it_documents() {
-        let (file, hash) = file(include_bytes!(
-            "../../../data/samples/cities-with-rejects.csv"
-        ));
+        let (file, hash) = file(include_bytes!("../../../data/samples/cities-with-rejects.csv"));
         let expected: Vec<(u64, &str)> =
             include_str!("../../../data/samples/cities-with-rejects.expected.csv")
                 .lines()
@@ -251,10 +225,7 @@ mod tests {
                 Row::Reject(unusable) => unusable.code.to_owned(),
             })
             .collect();
-        assert_eq!(
-            names,
-            ["Paris", "Mianzhu, Deyang, Sichuan", "Washington, D.C."]
-        );
+        assert_eq!(names, ["Paris", "Mianzhu, Deyang, Sichuan", "Washington, D.C."]);
     }
 
     #[test]
@@ -267,10 +238,7 @@ mod tests {
                 .expect("reads back");
         let mut rest = Csv::open(file.path(), &hash, Some(&cursor)).expect("opens");
         let rows = rest.read(10).expect("reads");
-        assert_eq!(
-            rows.iter().map(|row| row.number).collect::<Vec<_>>(),
-            [3, 4]
-        );
+        assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 4]);
 
         std::fs::write(file.path(), b"city\nA\nX\nC\nD\n").expect("writes");
         let refused = Csv::open(file.path(), &hash, Some(&cursor)).expect_err("changed");

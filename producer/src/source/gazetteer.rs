@@ -28,10 +28,7 @@ impl Gazetteer {
             .skip(from as usize)
             .take(limit)
             .zip(from + 1..)
-            .map(|(place, number)| SourceRow {
-                number,
-                row: Row::Task(City::listed(place)),
-            })
+            .map(|(place, number)| SourceRow { number, row: Row::Task(City::listed(place)) })
             .collect();
         self.position += rows.len() as u64;
         rows

@@ -56,10 +56,7 @@ pub enum SourceError {
     #[error("the city source at {source_name} is not answering properly: {detail}")]
     Away { source_name: String, detail: String },
     #[error("the city source at {source_name} failed too often; it is left alone until {}", until.format("%H:%M:%S UTC"))]
-    BreakerOpen {
-        source_name: String,
-        until: DateTime<Utc>,
-    },
+    BreakerOpen { source_name: String, until: DateTime<Utc> },
     #[error("stopped")]
     Stopped,
     /// The job cannot go on with this file, but would with the old one.
@@ -91,22 +88,15 @@ pub enum SourceError {
 
 impl SourceError {
     pub fn unusable(reason: impl Into<String>) -> Self {
-        Self::Unusable {
-            reason: reason.into(),
-        }
+        Self::Unusable { reason: reason.into() }
     }
 
     fn unreadable(path: &Path, source: std::io::Error) -> Self {
-        Self::Unreadable {
-            path: path.to_owned(),
-            source,
-        }
+        Self::Unreadable { path: path.to_owned(), source }
     }
 
     fn changed(path: &Path) -> Self {
-        Self::Changed {
-            path: path.to_owned(),
-        }
+        Self::Changed { path: path.to_owned() }
     }
 }
 
@@ -117,9 +107,7 @@ impl Source {
             Self::Api(api) => api.read(limit).await,
             Self::Gazetteer(gazetteer) => Ok(gazetteer.read(limit)),
             Self::Csv(slot) => {
-                let mut csv = slot
-                    .take()
-                    .expect("a source is read by one caller at a time");
+                let mut csv = slot.take().expect("a source is read by one caller at a time");
                 let (csv, rows) = tokio::task::spawn_blocking(move || {
                     let rows = csv.read(limit);
                     (csv, rows)

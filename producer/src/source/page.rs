@@ -22,9 +22,8 @@ pub struct Page {
 pub fn parse(body: &[u8]) -> Result<Page, String> {
     let document: Value =
         serde_json::from_slice(body).map_err(|error| format!("the answer is no JSON: {error}"))?;
-    let Some(cities) = document
-        .as_array()
-        .or_else(|| document.get("cities").and_then(Value::as_array))
+    let Some(cities) =
+        document.as_array().or_else(|| document.get("cities").and_then(Value::as_array))
     else {
         return Err("the answer is neither a list nor an object with \"cities\"".to_owned());
     };
@@ -42,10 +41,7 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
 fn row(city: &Value) -> Row {
     match city {
         Value::Object(fields) => decide(&raw(fields)),
-        Value::String(name) => decide(&Raw {
-            name: Some(Cow::Borrowed(name)),
-            ..Raw::default()
-        }),
+        Value::String(name) => decide(&Raw { name: Some(Cow::Borrowed(name)), ..Raw::default() }),
         _ => Row::Reject(Unusable::new("bad_row", "the row is no object")),
     }
 }
@@ -95,20 +91,15 @@ mod tests {
             r#"{"city_id":7,"name":null,"latitude_deg":1.5,"longitude_deg":2}"#,
         ] {
             assert_eq!(ids(&format!("[{city}]")), ["7"], "{city}");
-            assert_eq!(
-                ids(&format!(r#"{{"cities":[{city}],"total_count":9}}"#)),
-                ["7"]
-            );
+            assert_eq!(ids(&format!(r#"{{"cities":[{city}],"total_count":9}}"#)), ["7"]);
         }
     }
 
     #[test]
     fn a_row_that_makes_no_sense_is_a_reject_and_the_others_stay() {
         assert_eq!(
-            ids(
-                r#"[{"id":1.5,"name":"X"},{"id":1,"name":" ","lat":0,"lon":0},3,
-                 {"id":2,"name":"X","lat":true,"lon":0},{"id":3,"lat":0,"lon":0}]"#
-            ),
+            ids(r#"[{"id":1.5,"name":"X"},{"id":1,"name":" ","lat":0,"lon":0},3,
+                 {"id":2,"name":"X","lat":true,"lon":0},{"id":3,"lat":0,"lon":0}]"#),
             ["bad_city_id", "blank_name", "bad_row", "bad_latitude", "3"]
         );
     }

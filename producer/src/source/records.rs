@@ -154,20 +154,10 @@ impl Records {
                 ReadRecordResult::InputEmpty => None,
             };
             if let Some(end) = end {
-                return Ok(Taken {
-                    written,
-                    count,
-                    overflow,
-                    end,
-                });
+                return Ok(Taken { written, count, overflow, end });
             }
             if self.offset - start > MAX_RECORD_BYTES {
-                return Ok(Taken {
-                    written,
-                    count,
-                    overflow,
-                    end: Ending::NeverCloses,
-                });
+                return Ok(Taken { written, count, overflow, end: Ending::NeverCloses });
             }
         }
     }
@@ -297,10 +287,7 @@ mod tests {
     fn a_field_that_is_too_long_costs_its_row_and_no_other() {
         for length in [MAX_FIELD_BYTES + 1, OUTPUT_BYTES * 3] {
             let content = format!("a,1,2\n{},3,4\nc,5,6\n", "x".repeat(length));
-            assert_eq!(
-                all(content.as_bytes()),
-                ["a|1|2", "field_too_long", "c|5|6"]
-            );
+            assert_eq!(all(content.as_bytes()), ["a|1|2", "field_too_long", "c|5|6"]);
         }
         let longest = format!("{},1,2", "x".repeat(MAX_FIELD_BYTES));
         assert_eq!(all(longest.as_bytes()), [longest.replace(',', "|")]);
@@ -328,9 +315,7 @@ mod tests {
             let (offset, hash) = first.position();
             let mut file = tempfile::tempfile().expect("a file");
             file.write_all(content).expect("writes");
-            let prefix = hash_prefix(&mut file, offset)
-                .expect("reads")
-                .expect("there");
+            let prefix = hash_prefix(&mut file, offset).expect("reads").expect("there");
             assert_eq!(hex(prefix.clone()), hex(hash), "after {stop}");
             let mut rest = Records::at(file, first.columns.clone(), offset, prefix).expect("opens");
             let mut left = whole.len() - stop;

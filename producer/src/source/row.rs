@@ -55,11 +55,7 @@ pub struct Unusable {
 
 impl Unusable {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-            city: None,
-        }
+        Self { code, reason: reason.into(), city: None }
     }
 
     #[must_use]
@@ -128,10 +124,7 @@ fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
             return Err(too_long(field));
         }
         if text.contains('\0') {
-            return Err(Unusable::new(
-                "nul_byte",
-                format!("{field} holds a NUL byte"),
-            ));
+            return Err(Unusable::new("nul_byte", format!("{field} holds a NUL byte")));
         }
     }
     let name = match raw.name.as_deref().map(str::trim) {
@@ -141,12 +134,7 @@ fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
     let id = said(&raw.city_id).map(city_id).transpose()?;
     let country_code = said(&raw.country).map(country_code).transpose()?;
     let coordinates = coordinates(said(&raw.latitude), said(&raw.longitude))?;
-    let city = City {
-        id,
-        name,
-        country_code,
-        coordinates,
-    };
+    let city = City { id, name, country_code, coordinates };
     match (&city.name, city.id, city.coordinates) {
         (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(city),
         (None, Some(id), None) if builtin().by_id(id).is_some() => Ok(city),
@@ -156,25 +144,18 @@ fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
                 "city {id} has neither name nor coordinates, and the built-in list does not know it"
             ),
         )),
-        (None, None, _) => Err(Unusable::new(
-            "blank_name",
-            "there is neither a name nor a city_id",
-        )),
+        (None, None, _) => {
+            Err(Unusable::new("blank_name", "there is neither a name nor a city_id"))
+        }
     }
 }
 
 pub fn too_long(field: &str) -> Unusable {
-    Unusable::new(
-        "field_too_long",
-        format!("{field} is longer than {MAX_FIELD_BYTES} bytes"),
-    )
+    Unusable::new("field_too_long", format!("{field} is longer than {MAX_FIELD_BYTES} bytes"))
 }
 
 fn said<'a>(field: &'a Option<Cow<'_, str>>) -> Option<&'a str> {
-    field
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
+    field.as_deref().map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn city_id(text: &str) -> Result<CityId, Unusable> {
@@ -192,10 +173,7 @@ fn country_code(text: &str) -> Result<String, Unusable> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err(Unusable::new(
-            "bad_country_code",
-            "the country must be its code of two letters, as FR",
-        ))
+        Err(Unusable::new("bad_country_code", "the country must be its code of two letters, as FR"))
     }
 }
 
@@ -220,14 +198,12 @@ fn coordinates(
             Ok(Coordinates::new(number(latitude), number(longitude)).ok())
         }
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Unusable::new(
-            "missing_coordinate",
-            "there is a latitude but no longitude",
-        )),
-        (None, Some(_)) => Err(Unusable::new(
-            "missing_coordinate",
-            "there is a longitude but no latitude",
-        )),
+        (Some(_), None) => {
+            Err(Unusable::new("missing_coordinate", "there is a latitude but no longitude"))
+        }
+        (None, Some(_)) => {
+            Err(Unusable::new("missing_coordinate", "there is a longitude but no latitude"))
+        }
     }
 }
 
@@ -238,9 +214,7 @@ fn resolve(city: City) -> City {
     }
     let by_id = city.id.and_then(|id| builtin().by_id(id)).filter(|place| {
         // A source's own numbers may happen to be someone else's in the list.
-        city.name
-            .as_deref()
-            .is_none_or(|name| fold_name(name) == fold_name(&place.name))
+        city.name.as_deref().is_none_or(|name| fold_name(name) == fold_name(&place.name))
     });
     let found = by_id.or_else(|| {
         let name = city.name.as_deref()?;
@@ -301,10 +275,7 @@ mod tests {
             (raw("1", None, "", ["", ""]), "missing_coordinate"),
             (raw("26A5", Some("x"), "", here), "bad_city_id"),
             (raw("-4", Some("x"), "", here), "bad_city_id"),
-            (
-                raw("99999999999999999999", Some("x"), "", here),
-                "bad_city_id",
-            ),
+            (raw("99999999999999999999", Some("x"), "", here), "bad_city_id"),
             (raw("1", Some("x"), "C4", here), "bad_country_code"),
             (raw("1", Some("x"), "France", here), "bad_country_code"),
             (raw("1", Some("a\0b"), "", here), "nul_byte"),

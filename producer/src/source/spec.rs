@@ -59,12 +59,7 @@ impl Origin {
     }
 
     pub fn csv(path: PathBuf, name: String, content: Content) -> Self {
-        Self::Csv {
-            path,
-            name,
-            content_hash: content.hash,
-            bytes: content.bytes,
-        }
+        Self::Csv { path, name, content_hash: content.hash, bytes: content.bytes }
     }
 }
 
@@ -75,10 +70,7 @@ impl JobSpec {
             Origin::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
             Origin::Gazetteer => ("gazetteer", ""),
         };
-        let limit = self
-            .limit
-            .map(|limit| limit.to_string())
-            .unwrap_or_default();
+        let limit = self.limit.map(|limit| limit.to_string()).unwrap_or_default();
         format!("{PIPELINE}|{kind}|{which}|{limit}|{}", u8::from(self.force))
     }
 
@@ -126,11 +118,7 @@ impl JobSpec {
     ) -> Result<Source, SourceError> {
         match (&self.origin, cursor) {
             (
-                Origin::Api {
-                    url,
-                    page_limit,
-                    page_first,
-                },
+                Origin::Api { url, page_limit, page_first },
                 cursor @ (None | Some(Cursor::Api(_))),
             ) => {
                 let connection = Connection {
@@ -150,12 +138,7 @@ impl JobSpec {
                 };
                 Ok(Source::Api(Box::new(Api::open(connection, cursor)?)))
             }
-            (
-                Origin::Csv {
-                    path, content_hash, ..
-                },
-                cursor @ (None | Some(Cursor::Csv(_))),
-            ) => {
+            (Origin::Csv { path, content_hash, .. }, cursor @ (None | Some(Cursor::Csv(_)))) => {
                 let (path, content_hash) = (path.clone(), content_hash.clone());
                 let opened = tokio::task::spawn_blocking(move || {
                     let cursor = match &cursor {
@@ -172,9 +155,9 @@ impl JobSpec {
             (Origin::Gazetteer, Some(Cursor::Gazetteer(position))) => {
                 Ok(Source::Gazetteer(Gazetteer::at(position)))
             }
-            (_, Some(_)) => Err(SourceError::unusable(
-                "the outbox holds a position in another kind of source",
-            )),
+            (_, Some(_)) => {
+                Err(SourceError::unusable("the outbox holds a position in another kind of source"))
+            }
         }
     }
 }
@@ -201,14 +184,8 @@ mod tests {
         let one = csv("/a/cities.csv", "abc");
         assert_eq!(one.identity(), csv("/b/other.csv", "abc").identity());
         assert_ne!(one.identity(), csv("/a/cities.csv", "def").identity());
-        let limited = JobSpec {
-            limit: Some(5),
-            ..one.clone()
-        };
-        let forced = JobSpec {
-            force: true,
-            ..one.clone()
-        };
+        let limited = JobSpec { limit: Some(5), ..one.clone() };
+        let forced = JobSpec { force: true, ..one.clone() };
         assert_ne!(one.identity(), limited.identity());
         assert_ne!(one.identity(), forced.identity());
     }
