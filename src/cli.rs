@@ -48,6 +48,14 @@ macro_rules! commands {
 }
 
 commands! {
+    /// Work on the stream's tasks; run as many as you like
+    Consume => consume,
+    /// Look for what is wrong with the configuration and its surroundings
+    Doctor => doctor,
+    /// Ask a role of this host whether it lives
+    Healthcheck => healthcheck,
+    /// The upstreams, offline, with faults on a plan
+    Sim => sim,
     /// Bring the store's schema up, and nothing else
     Migrate => migrate,
     /// Print a completion script for a shell

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use isobar_consumer::{Ending, Left, Until, Worker};
-use isobar_shared::config::values::{duration, show_duration};
 use isobar_shared::config::Environment;
+use isobar_shared::config::values::{duration, show_duration};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +75,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         let listener = worker_health::bind(address).await?;
         company.spawn(worker_health::serve(listener, parts.metrics.clone(), beside.clone()));
     }
-    let until = if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
+    let until =
+        if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
     let ending = if args.drain && !app.global.json {
         with_bar(worker, until, &parts, app.global.quiet).await
     } else {
@@ -91,7 +92,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     Ok(match ending.left {
         Some(Left::Config(why)) => {
-            return Err(Stop::config(format!("{why}; nothing is lost, run again when it is mended")));
+            return Err(Stop::config(format!(
+                "{why}; nothing is lost, run again when it is mended"
+            )));
         }
         Some(Left::Later(why)) => {
             tracing::warn!("not drained: {why}; nothing is lost, run again later");

@@ -87,7 +87,10 @@ fn data_dir(path: &Path) -> Finding {
         Ok(()) => ok("data dir", format!("{} can be written", path.display())),
         Err(error) => broken(
             "data dir",
-            format!("{} cannot be written ({error}); set ISOBAR_DATA_DIR or its owner", path.display()),
+            format!(
+                "{} cannot be written ({error}); set ISOBAR_DATA_DIR or its owner",
+                path.display()
+            ),
         ),
     }
 }
@@ -109,7 +112,8 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
         return vec![broken("broker", format!("{}; {fix}", chain(&error)))];
     }
     let topic = Topic::weather(settings);
-    let mut findings = vec![ok("broker", format!("{} at {} answers", broker.kind(), broker.location()))];
+    let mut findings =
+        vec![ok("broker", format!("{} at {} answers", broker.kind(), broker.location()))];
     match broker.inspect(&topic).await {
         Ok(Some(facts)) => judge(&facts, &topic, &mut findings),
         Ok(None) => {}
@@ -118,7 +122,10 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
     match broker.depth(&topic, settings.claim_idle.0).await {
         Ok(depth) => findings.push(ok(
             "stream",
-            format!("{} holds {} unfinished tasks, {} of them pending", topic.stream, depth.tasks, depth.pending),
+            format!(
+                "{} holds {} unfinished tasks, {} of them pending",
+                topic.stream, depth.tasks, depth.pending
+            ),
         )),
         Err(error) => findings.push(broken("stream", chain(&error))),
     }
@@ -146,7 +153,9 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
         Some("noeviction") => findings.push(ok("redis eviction", "noeviction".into())),
         Some(policy) => findings.push(broken(
             "redis eviction",
-            format!("{policy} may drop tasks when memory is short; set maxmemory-policy noeviction"),
+            format!(
+                "{policy} may drop tasks when memory is short; set maxmemory-policy noeviction"
+            ),
         )),
         None => findings.push(warning("redis eviction", "the server does not tell".into())),
     }
@@ -155,7 +164,10 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
     if !others.is_empty() {
         findings.push(warning(
             "consumer groups",
-            format!("{} on the stream: finished entries leave it before they may have read them", others.join(", ")),
+            format!(
+                "{} on the stream: finished entries leave it before they may have read them",
+                others.join(", ")
+            ),
         ));
     }
     let theirs = chrono::DateTime::from_timestamp_millis(facts.time_ms as i64).unwrap_or_default();
@@ -170,13 +182,16 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
 
 async fn store(settings: &Arc<Settings>) -> Finding {
     match Store::open(settings).await {
-        Ok(store) => ok("store", format!("{} at {} has our schema", store.kind(), store.location())),
+        Ok(store) => {
+            ok("store", format!("{} at {} has our schema", store.kind(), store.location()))
+        }
         Err(error) => broken("store", format!("{}; check DATABASE_URL", chain(&error))),
     }
 }
 
 async fn upstreams(settings: &Settings) -> Vec<Finding> {
-    let mut urls = vec![("upstream", settings.upstream_url()), ("geocoding", &settings.geocoding_url.0)];
+    let mut urls =
+        vec![("upstream", settings.upstream_url()), ("geocoding", &settings.geocoding_url.0)];
     if let Some(source) = &settings.city_source_url {
         urls.push(("city source", &source.0));
     }
@@ -187,8 +202,18 @@ async fn upstreams(settings: &Settings) -> Vec<Finding> {
         let dialled = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await;
         findings.push(match dialled {
             Ok(Ok(_)) => ok(check, format!("{host}:{port} accepts connections")),
-            Ok(Err(error)) => broken(check, format!("{host}:{port} cannot be reached ({error}); check the address and the network")),
-            Err(_) => broken(check, format!("{host}:{port} does not answer within {CONNECT_LIMIT:?}; check the network")),
+            Ok(Err(error)) => broken(
+                check,
+                format!(
+                    "{host}:{port} cannot be reached ({error}); check the address and the network"
+                ),
+            ),
+            Err(_) => broken(
+                check,
+                format!(
+                    "{host}:{port} does not answer within {CONNECT_LIMIT:?}; check the network"
+                ),
+            ),
         });
     }
     findings

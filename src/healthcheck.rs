@@ -32,7 +32,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     };
     let address = reachable(address);
     let asked = tokio::time::timeout(PATIENCE, ask(address, &args.path));
-    let status = asked.await.with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
+    let status =
+        asked.await.with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
     ensure!(status == "200", "{address}{} answered {status}", args.path);
     Ok(Exit::Done)
 }

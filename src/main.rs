@@ -8,9 +8,15 @@
 mod app;
 mod cli;
 mod completions;
+mod consume;
+mod doctor;
 mod exit;
+mod healthcheck;
 mod migrate;
+mod parts;
 mod progress;
+mod sim;
+mod worker_health;
 
 use std::process::ExitCode;
 

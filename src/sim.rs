@@ -8,11 +8,13 @@ use isobar_sim::{Options, Quota};
 
 use crate::app::App;
 use crate::exit::Exit;
-use crate::worker_health::bind;
 use crate::progress;
+use crate::worker_health::bind;
 
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Example: isobar sim --listen 127.0.0.1:8090 --latency 20ms --quota open-meteo")]
+#[command(
+    before_help = "Example: isobar sim --listen 127.0.0.1:8090 --latency 20ms --quota open-meteo"
+)]
 pub struct Args {
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
     listen: SocketAddr,

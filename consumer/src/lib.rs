@@ -26,4 +26,4 @@ mod upkeep;
 mod worker;
 
 pub use pipeline::weather::WeatherPipeline;
-pub use worker::{Ending, Until, Worker, WorkerError};
+pub use worker::{Ending, Left, Until, Worker, WorkerError};

@@ -6,4 +6,4 @@
 
 mod deploy;
 mod harness;
-mod tidy;
+mod store;

@@ -282,7 +282,7 @@ impl Pipeline for WeatherPipeline {
     }
 
     async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        self.upstream.shut_until().await
+        self.upstream.shut_until()
     }
 
     async fn upstream_state(&self) -> serde_json::Value {

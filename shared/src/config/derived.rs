@@ -11,6 +11,8 @@ use crate::broker::QuotaLimits;
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
+/// Its geocoder, which counts by itself.
+pub const GEOCODING_HOST: &str = "geocoding-api.open-meteo.com";
 const OPENWEATHER_HOST: &str = "api.openweathermap.org";
 const OPEN_METEO_FREE: QuotaLimits =
     QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };

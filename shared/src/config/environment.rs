@@ -84,8 +84,10 @@ impl Environment {
     }
 
     fn read_process(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        let found = std::env::vars_os();
         // Values that are no UTF-8 cannot be any of ours.
-        self.values.extend(std::env::vars_os().filter_map(|(name, value)| {
+        self.values.extend(found.filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }));
     }
