@@ -1,1 +1,21 @@
-//! placeholder
+//! The producer: [`source`] → [`outbox`] → [`relay`].
+//!
+//! [`extract`] fills batches of tasks from a source and freezes them in the outbox together with
+//! the source's cursor (I1, I2); the [`relay`] appends each frozen batch to the stream once.
+//! [`run`] is one cron run of both. A producer needs no store and keeps nothing in memory that a
+//! kill could lose.
+
+mod backoff;
+pub mod batch;
+pub mod extract;
+mod failure;
+pub mod outbox;
+pub mod plan;
+pub mod progress;
+mod rejects;
+pub mod relay;
+pub mod run;
+pub mod source;
+pub mod spool;
+
+pub use failure::{Failure, Remedy, thousands};

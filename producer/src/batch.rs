@@ -1,0 +1,218 @@
+//! A batch while it fills, and how it freezes (I2).
+//!
+//! Tasks and control messages become lines of JSON here, once; from then on the outbox, the relay
+//! and the append pass the same bytes along. The hash chains each batch to the one before it, so
+//! that the stream can tell a repeat from something else under the same number. Pure.
+
+use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::task::{Control, Reject, TaskHead, WeatherTask};
+use sha2::{Digest, Sha256};
+
+use crate::outbox::{Frozen, JobKey};
+use crate::source::{City, Cursor, Unusable};
+
+/// Rows taken and not yet frozen.
+#[derive(Debug, Default)]
+pub struct Draft {
+    tasks: Lines,
+    control: Lines,
+    ids: Vec<TaskId>,
+    rows: u64,
+    rejected: u64,
+    duplicates: u64,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    text: String,
+    count: u64,
+}
+
+/// Where in its job's chain a batch stands.
+#[derive(Debug)]
+pub struct Place {
+    pub job: JobKey,
+    pub seq: u64,
+    pub previous_hash: String,
+}
+
+/// A draft is full at this many tasks, or at as many rejects.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub usize);
+
+impl Draft {
+    /// How many more rows may be taken without passing the size, whatever they turn out to be.
+    pub fn room(&self, size: Size) -> usize {
+        let size = size.0 as u64;
+        (size - self.tasks.count).min(size - self.rejected) as usize
+    }
+
+    pub fn is_full(&self, size: Size) -> bool {
+        self.room(size) == 0
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rejected rows and duplicates among them.
+    pub fn unusable(&self) -> (u64, u64) {
+        (self.rejected, self.duplicates)
+    }
+
+    pub fn task(&mut self, task: &WeatherTask) {
+        self.rows += 1;
+        self.ids.push(task.head.task_id);
+        self.tasks.push(&task.to_wire());
+    }
+
+    pub fn duplicate(&mut self) {
+        self.rows += 1;
+        self.duplicates += 1;
+    }
+
+    pub fn reject(&mut self, reject: Reject) {
+        self.rows += 1;
+        self.rejected += 1;
+        self.control(&Control::Reject(reject));
+    }
+
+    pub fn control(&mut self, message: &Control) {
+        self.control.push(&message.to_wire());
+    }
+
+    /// Takes what is there as one batch that never changes again, and leaves an empty draft.
+    pub fn freeze(
+        &mut self,
+        place: Place,
+        cursor: Option<Cursor>,
+        sealed: Option<(&'static str, Option<String>)>,
+    ) -> Frozen {
+        let draft = std::mem::take(self);
+        let mut payload = draft.tasks.text;
+        payload.push_str(&draft.control.text);
+        let mut hash = Sha256::new();
+        hash.update(&place.previous_hash);
+        hash.update(&payload);
+        Frozen {
+            job: place.job,
+            seq: place.seq,
+            hash: format!("{:x}", hash.finalize()),
+            previous_hash: place.previous_hash,
+            payload,
+            n_tasks: draft.tasks.count,
+            n_control: draft.control.count,
+            ids: draft.ids,
+            cursor,
+            rows: draft.rows,
+            rejected: draft.rejected,
+            duplicates: draft.duplicates,
+            sealed,
+        }
+    }
+}
+
+impl Lines {
+    /// One flat array of names and values in turn.
+    fn push(&mut self, wire: &[(&'static str, String)]) {
+        let mut separator = '[';
+        for (name, value) in wire {
+            for text in [name, value.as_str()] {
+                self.text.push(separator);
+                self.text.push_str(&serde_json::to_string(text).expect("text is JSON"));
+                separator = ',';
+            }
+        }
+        self.text.push_str("]\n");
+        self.count += 1;
+    }
+}
+
+/// The task that a city becomes in a job.
+pub fn task(job_id: JobId, task_id: TaskId, row: u64, force: bool, city: City) -> WeatherTask {
+    WeatherTask {
+        city_id: city.stored_id(),
+        head: TaskHead { task_id, job_id: Some(job_id), row: Some(row), try_number: 1, force },
+        city: city.name,
+        country_code: city.country_code,
+        coordinates: city.coordinates,
+        traceparent: None,
+    }
+}
+
+pub fn reject(job_id: JobId, row: u64, unusable: Unusable) -> Reject {
+    Reject {
+        job_id,
+        task_id: job_id.reject(row),
+        row,
+        code: unusable.code.to_owned(),
+        reason: unusable.reason,
+        city: unusable.city,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_shared::task::Fields;
+
+    use super::*;
+
+    fn city(name: &str) -> City {
+        City { name: Some(name.to_owned()), ..City::default() }
+    }
+
+    fn place(seq: u64, previous_hash: &str) -> Place {
+        Place { job: 1, seq, previous_hash: previous_hash.to_owned() }
+    }
+
+    fn draft(names: &[&str]) -> Draft {
+        let job_id = JobId::derive("test", "slot");
+        let mut draft = Draft::default();
+        for (row, name) in (1..).zip(names) {
+            let city = city(name);
+            draft.task(&task(job_id, job_id.task(&city.key()), row, false, city));
+        }
+        draft
+    }
+
+    #[test]
+    fn the_same_rows_freeze_to_the_same_bytes_and_the_chain_tells_them_apart() {
+        let one = draft(&["A", "B"]).freeze(place(1, ""), None, None);
+        let two = draft(&["A", "B"]).freeze(place(1, ""), None, None);
+        assert_eq!((&one.hash, &one.payload), (&two.hash, &two.payload));
+        let later = draft(&["A", "B"]).freeze(place(2, &one.hash), None, None);
+        assert_ne!(later.hash, one.hash);
+        assert_eq!(later.previous_hash, one.hash);
+    }
+
+    #[test]
+    fn a_line_reads_back_as_the_task_it_was() {
+        let name = "Zürich \"\n\\ line";
+        let frozen = draft(&[name]).freeze(place(1, ""), None, None);
+        assert_eq!(frozen.payload.lines().count(), 1);
+        let flat: Vec<String> = serde_json::from_str(&frozen.payload).expect("JSON");
+        let fields = Fields(
+            flat.chunks(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
+        );
+        let task = WeatherTask::from_fields(&fields).expect("decodes");
+        assert_eq!(task.city.as_deref(), Some(name));
+        assert_eq!(task.head.row, Some(1));
+    }
+
+    #[test]
+    fn rejects_fill_a_batch_as_tasks_do_and_duplicates_do_not() {
+        let size = Size(2);
+        let job_id = JobId::derive("test", "slot");
+        let mut batch = draft(&["A"]);
+        batch.duplicate();
+        assert_eq!((batch.room(size), batch.rows()), (1, 2));
+        for row in [3, 4] {
+            batch.reject(reject(job_id, row, Unusable::new("blank_name", "blank")));
+        }
+        assert!(batch.is_full(size));
+        let frozen = batch.freeze(place(1, ""), None, None);
+        assert_eq!((frozen.n_tasks, frozen.n_control), (1, 2));
+        assert_eq!((frozen.rows, frozen.rejected, frozen.duplicates), (4, 2, 1));
+        assert_eq!(batch.rows(), 0, "the draft is empty again");
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a run ended early, and what that means for whoever started it.
+
+use isobar_shared::sqlite::SqliteError;
+use isobar_shared::telemetry::chain;
+
+use crate::outbox::{LockError, OpenError};
+use crate::relay::RelayEnd;
+use crate::run::Report;
+use crate::source::SourceError;
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Nothing is lost; run again later (exit code 75).
+    TryAgain,
+    /// It will not get better by itself (exit code 1).
+    GiveUp,
+    /// A person must mend the configuration (exit code 78).
+    Configure,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub remedy: Remedy,
+    pub message: String,
+    /// How far the run got, if it got anywhere.
+    pub report: Option<Box<Report>>,
+}
+
+impl Failure {
+    pub fn new(remedy: Remedy, message: impl Into<String>) -> Self {
+        Self { remedy, message: message.into(), report: None }
+    }
+
+    #[must_use]
+    pub fn with(mut self, report: Report) -> Self {
+        self.report = Some(Box::new(report));
+        self
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let remedy = match &error {
+            SourceError::Away { .. } | SourceError::BreakerOpen { .. } | SourceError::Stopped => {
+                Remedy::TryAgain
+            }
+            SourceError::Changed { .. }
+            | SourceError::Unreadable { .. }
+            | SourceError::Unwritable { .. }
+            | SourceError::Taken
+            | SourceError::Unusable { .. } => Remedy::GiveUp,
+            SourceError::Outbox(error) => of_sqlite(error),
+        };
+        Self::new(remedy, chain(&error))
+    }
+}
+
+impl Failure {
+    pub fn of_relay(end: &RelayEnd) -> Self {
+        let remedy = match end {
+            RelayEnd::Unreachable(_) | RelayEnd::Full { .. } | RelayEnd::NoRoom(_) => {
+                Remedy::TryAgain
+            }
+            RelayEnd::Refused(_) => Remedy::Configure,
+            RelayEnd::Broken(_) => Remedy::GiveUp,
+        };
+        let message = match end {
+            // The address says it all; what the socket said helps nobody.
+            RelayEnd::Unreachable(error) => error.to_string(),
+            end => chain(end),
+        };
+        Self::new(remedy, message)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        let remedy = match &error {
+            LockError::Held { .. } => Remedy::TryAgain,
+            LockError::Io { .. } => Remedy::Configure,
+        };
+        Self::new(remedy, chain(&error))
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::new(Remedy::Configure, chain(&error))
+    }
+}
+
+impl From<SqliteError> for Failure {
+    fn from(error: SqliteError) -> Self {
+        Self::new(of_sqlite(&error), chain(&error))
+    }
+}
+
+fn of_sqlite(error: &SqliteError) -> Remedy {
+    match error {
+        SqliteError::Busy { .. } => Remedy::TryAgain,
+        SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Remedy::Configure,
+        SqliteError::Statement { .. } | SqliteError::Closed { .. } => Remedy::GiveUp,
+    }
+}
+
+/// `12500` as `12,500`: these sentences are for people.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn numbers_are_grouped_for_people() {
+        for (number, text) in [(0, "0"), (999, "999"), (12_500, "12,500"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

@@ -1,0 +1,65 @@
+-- One row per job of this outbox; `state` is extracting, sealed, done or conflicted.
+CREATE TABLE jobs (
+    key INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL UNIQUE,
+    identity TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    -- What a person calls the source, and what a process needs to open it again (JSON).
+    source TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    cursor TEXT,
+    state TEXT NOT NULL DEFAULT 'extracting',
+    outcome TEXT,
+    error TEXT,
+    total INTEGER NOT NULL DEFAULT 0,
+    tasks INTEGER NOT NULL DEFAULT 0,
+    rejected INTEGER NOT NULL DEFAULT 0,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    last_seq INTEGER NOT NULL DEFAULT 0,
+    last_hash TEXT NOT NULL DEFAULT '',
+    -- Every batch up to this one is confirmed and pruned.
+    confirmed_seq INTEGER NOT NULL DEFAULT 0,
+    created_at_ms INTEGER NOT NULL,
+    finished_at_ms INTEGER
+) STRICT;
+-- Resume: the unsealed job of an identity.
+CREATE INDEX jobs_by_identity ON jobs (identity, state);
+-- Relay: the jobs that are not done.
+CREATE INDEX jobs_by_state ON jobs (state);
+
+-- A frozen batch (I2): one line per task, then one per control message, each a JSON array.
+CREATE TABLE batches (
+    job INTEGER NOT NULL REFERENCES jobs (key),
+    seq INTEGER NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    n_tasks INTEGER NOT NULL,
+    n_control INTEGER NOT NULL,
+    -- Where it went (JSON); absent while it is unsent.
+    receipt TEXT,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX batches_by_seq ON batches (job, seq);
+-- What is unsent, without reading payloads.
+CREATE INDEX batches_unsent ON batches (job, seq, n_tasks) WHERE receipt IS NULL;
+
+-- Keys that a job has had already: sorted, and as they came, until they are sorted in.
+CREATE TABLE seen (
+    job INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    PRIMARY KEY (job, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE seen_lately (
+    job INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    PRIMARY KEY (job, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Failures of city sources: the breaker that all runs share.
+CREATE TABLE source_failures (
+    host TEXT NOT NULL,
+    at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX source_failures_by_time ON source_failures (host, at_ms);

@@ -1,0 +1,82 @@
+//! The list of rejected rows that `--rejects PATH` asks for: row, code, reason, city.
+//!
+//! It is written as the rows are met; a job that goes on starts with what the outbox still holds of
+//! it. Cells that a spreadsheet would run as formulas are made harmless.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use isobar_shared::sqlite::SqliteError;
+use isobar_shared::task::{Control, Fields, Reject};
+
+use crate::outbox::{JobKey, Outbox};
+use crate::source::SourceError;
+
+#[derive(Debug)]
+pub struct Rejects {
+    path: PathBuf,
+    file: csv::Writer<File>,
+}
+
+impl Rejects {
+    /// Starts the file anew.
+    pub fn create(path: &Path) -> Result<Self, SourceError> {
+        let failed = |source| SourceError::Unwritable { path: path.to_owned(), source };
+        let mut rejects = Self {
+            path: path.to_owned(),
+            file: csv::Writer::from_writer(File::create(path).map_err(failed)?),
+        };
+        rejects.write(["row", "code", "reason", "city"])?;
+        Ok(rejects)
+    }
+
+    pub fn add(&mut self, reject: &Reject) -> Result<(), SourceError> {
+        let city = reject.city.as_deref().unwrap_or_default();
+        self.write([reject.row.to_string().as_str(), &reject.code, &reject.reason, &harmless(city)])
+    }
+
+    /// Adds what an earlier process froze of the job.
+    pub async fn add_frozen(&mut self, outbox: &Outbox, job: JobKey) -> Result<(), SourceError> {
+        for reject in frozen(outbox, job).await? {
+            self.add(&reject)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: [&str; 4]) -> Result<(), SourceError> {
+        self.file
+            .write_record(record)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.file.flush())
+            .map_err(|source| SourceError::Unwritable { path: self.path.clone(), source })
+    }
+}
+
+async fn frozen(outbox: &Outbox, job: JobKey) -> Result<Vec<Reject>, SqliteError> {
+    let mut found = Vec::new();
+    let mut after = 0;
+    while let Some((seq, lines)) = outbox.control_lines(job, after).await? {
+        found.extend(lines.iter().filter_map(|line| reject_of(line)));
+        after = seq;
+    }
+    Ok(found)
+}
+
+fn reject_of(line: &str) -> Option<Reject> {
+    let flat: Vec<String> = serde_json::from_str(line).ok()?;
+    let fields = Fields(
+        flat.chunks_exact(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
+    );
+    match Control::from_fields(&fields) {
+        Ok(Some(Control::Reject(reject))) => Some(reject),
+        _ => None,
+    }
+}
+
+fn harmless(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}

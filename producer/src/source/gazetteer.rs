@@ -1,0 +1,51 @@
+//! The built-in list as a source: the most populous cities first. Its cursor is a position.
+
+use isobar_shared::gazetteer::builtin;
+
+use super::SourceRow;
+use super::row::{City, Row};
+
+#[derive(Debug)]
+pub struct Gazetteer {
+    position: u64,
+}
+
+impl Gazetteer {
+    pub fn at(position: u64) -> Self {
+        Self { position }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Up to `limit` rows; none at the end.
+    pub fn read(&mut self, limit: usize) -> Vec<SourceRow> {
+        let from = self.position;
+        let rows: Vec<SourceRow> = builtin()
+            .cities()
+            .iter()
+            .skip(from as usize)
+            .take(limit)
+            .zip(from + 1..)
+            .map(|(place, number)| SourceRow { number, row: Row::Task(City::listed(place)) })
+            .collect();
+        self.position += rows.len() as u64;
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_read_in_pieces_to_its_end() {
+        let mut source = Gazetteer::at(0);
+        assert_eq!(source.read(500).len(), 500);
+        let mut rest = Gazetteer::at(source.position());
+        assert_eq!(rest.read(1)[0].number, 501);
+        assert_eq!(rest.read(100_000).len(), 34_006 - 501);
+        assert!(rest.read(1).is_empty());
+    }
+}

@@ -1,0 +1,262 @@
+//! Files that are kept until their job is sealed: uploads, and what came from standard input.
+//!
+//! A spooled file is complete or not there: bytes go to a `.part` file, which is flushed to the
+//! disk, renamed, and its folder flushed too, before anyone is told that it is safe. Next to an
+//! upload lies a small JSON file with what its job needs; a process that starts finds both and goes
+//! on, also if it was killed before the outbox knew of them.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use isobar_shared::crash;
+use isobar_shared::ids::JobId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::source::csv::Content;
+use crate::source::{JobSpec, Origin};
+
+/// A `.part` file that nobody has written to for so long has lost its writer.
+const ABANDONED_AFTER: Duration = Duration::from_secs(6 * 3_600);
+const COPY_BYTES: usize = 64 << 10;
+
+/// The folder of spooled files.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    folder: PathBuf,
+}
+
+/// A file on its way in; dropped before it is finished, it is gone.
+#[derive(Debug)]
+pub struct Incoming {
+    folder: PathBuf,
+    part: PathBuf,
+    file: File,
+    hash: Sha256,
+    bytes: u64,
+    finished: bool,
+}
+
+/// What an upload's job needs beside its file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    pub job_id: JobId,
+    pub slot: String,
+    pub spec: JobSpec,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Spool {
+    /// Opens or creates the folder.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    pub fn create(&self) -> io::Result<Incoming> {
+        let part = self.folder.join(format!("{}.part", Uuid::now_v7()));
+        Ok(Incoming {
+            folder: self.folder.clone(),
+            file: File::create_new(&part)?,
+            part,
+            hash: Sha256::new(),
+            bytes: 0,
+            finished: false,
+        })
+    }
+
+    /// Uploads that are whole. Those without their file were interrupted before anyone was told.
+    pub fn uploads(&self) -> io::Result<Vec<Upload>> {
+        let mut uploads = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json")
+                && path.with_extension("csv").exists()
+                && let Ok(upload) = serde_json::from_slice(&fs::read(&path)?)
+            {
+                uploads.push(upload);
+            }
+        }
+        uploads.sort_by_key(|upload: &Upload| upload.created_at);
+        Ok(uploads)
+    }
+
+    /// Removes an upload whose job is sealed.
+    pub fn remove(&self, job_id: JobId) -> io::Result<()> {
+        let csv = self.file(&job_id.to_string());
+        for path in [csv.clone(), csv.with_extension("json")] {
+            remove_if_there(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what writers that were killed have left.
+    pub fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let abandoned = entry.path().extension().is_some_and(|extension| extension == "part")
+                && SystemTime::now()
+                    .duration_since(entry.metadata()?.modified()?)
+                    .is_ok_and(|age| age > ABANDONED_AFTER);
+            if abandoned {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.csv"))
+    }
+}
+
+impl Incoming {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn write_all_of(&mut self, mut reader: impl Read) -> io::Result<()> {
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => self.write(&buffer[..read])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The job that an upload is: its content and its slot name it.
+    pub fn upload(&self, name: String, slot: String, force: bool) -> Upload {
+        let content = self.content();
+        let spec = |path| JobSpec {
+            origin: Origin::csv(path, name.clone(), content.clone()),
+            limit: None,
+            force,
+        };
+        let job_id = JobId::derive(&spec(PathBuf::new()).identity(), &slot);
+        let path = self.folder.join(format!("{job_id}.csv"));
+        Upload { job_id, slot, spec: spec(path), created_at: Utc::now() }
+    }
+
+    /// Makes an upload safe. When this returns, it survives a power cut.
+    pub fn finish(mut self, upload: &Upload) -> io::Result<()> {
+        let csv = self.folder.join(format!("{}.csv", upload.job_id));
+        let sidecar = csv.with_extension("json");
+        let written = self.folder.join(format!("{}.part", Uuid::now_v7()));
+        let mut file = File::create_new(&written)?;
+        file.write_all(&serde_json::to_vec(upload).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        self.file.sync_all()?;
+        crash::point("spool.rename.before");
+        fs::rename(&written, &sidecar)?;
+        fs::rename(&self.part, &csv)?;
+        File::open(&self.folder)?.sync_all()?;
+        crash::point("spool.rename.after");
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Keeps standard input under its content's name, so that the same input finds it again.
+    pub fn keep(mut self) -> io::Result<(PathBuf, Content)> {
+        let content = self.content();
+        let path = self.folder.join(format!("stdin-{}.csv", content.hash));
+        self.file.sync_all()?;
+        fs::rename(&self.part, &path)?;
+        File::open(&self.folder)?.sync_all()?;
+        self.finished = true;
+        Ok((path, content))
+    }
+
+    fn content(&self) -> Content {
+        Content { hash: format!("{:x}", self.hash.clone().finalize()), bytes: self.bytes }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What cannot be removed now is swept later.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool() -> (tempfile::TempDir, Spool) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = Spool::open(&folder.path().join("spool")).expect("opens");
+        (folder, spool)
+    }
+
+    fn files(spool: &Spool) -> usize {
+        fs::read_dir(&spool.folder).expect("lists").count()
+    }
+
+    #[test]
+    fn an_upload_is_whole_or_not_there() {
+        let (_folder, spool) = spool();
+        let mut dropped = spool.create().expect("creates");
+        dropped.write(b"city\nPar").expect("writes");
+        drop(dropped);
+        assert_eq!(files(&spool), 0);
+
+        let mut incoming = spool.create().expect("creates");
+        incoming.write(b"city\nPa").expect("writes");
+        incoming.write(b"ris\n").expect("writes");
+        let upload = incoming.upload("cities.csv".into(), "key:1".into(), false);
+        incoming.finish(&upload).expect("finishes");
+        assert_eq!(spool.uploads().expect("lists"), [upload.clone()]);
+        let path = upload.spec.path().expect("a file");
+        assert_eq!(fs::read(path).expect("reads"), b"city\nParis\n");
+        spool.remove(upload.job_id).expect("removes");
+        assert_eq!(files(&spool), 0);
+    }
+
+    #[test]
+    fn the_same_content_in_the_same_slot_is_the_same_job() {
+        let (_folder, spool) = spool();
+        let job = |bytes: &[u8], slot: &str| {
+            let mut incoming = spool.create().expect("creates");
+            incoming.write(bytes).expect("writes");
+            incoming.upload("x".into(), slot.into(), false).job_id
+        };
+        assert_eq!(job(b"a", "1"), job(b"a", "1"));
+        assert_ne!(job(b"a", "1"), job(b"b", "1"));
+        assert_ne!(job(b"a", "1"), job(b"a", "2"));
+    }
+
+    #[test]
+    fn standard_input_is_kept_under_its_content() {
+        let (_folder, spool) = spool();
+        let mut paths = Vec::new();
+        for _ in 0..2 {
+            let mut incoming = spool.create().expect("creates");
+            incoming.write_all_of(b"city\nParis\n".as_slice()).expect("reads");
+            paths.push(incoming.keep().expect("keeps").0);
+        }
+        assert_eq!(paths[0], paths[1]);
+        assert_eq!(files(&spool), 1);
+    }
+}
