@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::shapes::{Commit, CommitReport, JobRow, JobStatus, RowStatus};
+use super::shapes::{Commit, CommitReport, JobRow, JobStatus, RowStatus, bounded};
 use crate::ids::JobId;
 use crate::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 
@@ -79,8 +79,8 @@ impl Account {
         next.rejected += change.moves.rejected;
         if let (None, Some(seal)) = (self.sealed, &change.seal) {
             next.sealed = Some(seal.outcome);
-            next.total = Some(seal.rows as i64);
-            next.duplicates = seal.duplicates as i64;
+            next.total = Some(bounded(seal.rows));
+            next.duplicates = bounded(seal.duplicates);
             next.skipped += next.duplicates;
         }
         // Every end is final: a retry moves the counters of a finished job, not its state. But a job
