@@ -64,11 +64,7 @@ impl World {
         let broker = Broker::Redis(RedisBroker::at(&redis.url()).expect("a URL"));
         let topic = Topic::new("owm-ingestion-stream", "ingestion-workers");
         broker.heal(&topic).await.expect("heals");
-        Self {
-            broker,
-            topic,
-            place: Place::Redis(Box::new(redis)),
-        }
+        Self { broker, topic, place: Place::Redis(Box::new(redis)) }
     }
 
     pub async fn file() -> Self {
@@ -76,11 +72,7 @@ impl World {
         let broker = open(&folder);
         let topic = Topic::new("owm-ingestion-stream", "ingestion-workers");
         broker.heal(&topic).await.expect("heals");
-        Self {
-            broker,
-            topic,
-            place: Place::File(folder),
-        }
+        Self { broker, topic, place: Place::File(folder) }
     }
 
     /// The broker as another process has it.
@@ -115,10 +107,7 @@ impl World {
     }
 
     pub async fn read(&self, consumer: &str, count: usize) -> Vec<Entry> {
-        self.broker
-            .read(&self.topic, consumer, count, NOW)
-            .await
-            .expect("reads")
+        self.broker.read(&self.topic, consumer, count, NOW).await.expect("reads")
     }
 
     /// Claims tasks from the beginning.
@@ -142,12 +131,7 @@ impl World {
 }
 
 pub fn ordinary(claim_idle: Duration) -> ClaimLimits {
-    ClaimLimits {
-        claim_idle,
-        count: 100,
-        suspects: 100,
-        suspect_from: 3,
-    }
+    ClaimLimits { claim_idle, count: 100, suspects: 100, suspect_from: 3 }
 }
 
 fn open(folder: &TempDir) -> Broker {
@@ -178,11 +162,7 @@ impl Batch {
             job_id,
             seq,
             hash: hash(seq),
-            previous_hash: if seq > 1 {
-                hash(seq - 1)
-            } else {
-                String::new()
-            },
+            previous_hash: if seq > 1 { hash(seq - 1) } else { String::new() },
             floor: 1,
             high_water: HIGH_WATER,
             tasks: (0..tasks).map(|row| payload(seq, row)).collect(),

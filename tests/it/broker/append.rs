@@ -28,20 +28,13 @@ async fn depth(world: &World) -> Depth {
 
 async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
     let batch = Batch::new(job(), 1, 20).with_control(2);
-    let Appended::Sent(receipt) = world.send(&batch).await else {
-        panic!("not sent")
-    };
+    let Appended::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
     let tasks = receipt.tasks.expect("a span of tasks");
     let control = receipt.control.expect("a span of control messages");
-    for (lane, span, sent) in [
-        (Lane::Tasks, tasks, &batch.tasks),
-        (Lane::Control, control, &batch.control),
-    ] {
-        let found = world
-            .broker
-            .peek(&world.topic, lane, EntryId::ZERO, 100)
-            .await
-            .expect("peeks");
+    for (lane, span, sent) in
+        [(Lane::Tasks, tasks, &batch.tasks), (Lane::Control, control, &batch.control)]
+    {
+        let found = world.broker.peek(&world.topic, lane, EntryId::ZERO, 100).await.expect("peeks");
         assert_eq!(found.first().map(|entry| entry.id), Some(span.first));
         assert_eq!(found.last().map(|entry| entry.id), Some(span.last));
         assert!(found.is_sorted_by_key(|entry| entry.id));
@@ -64,20 +57,12 @@ async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
 
 async fn the_same_call_again_adds_nothing_and_names_the_same_place(world: World) {
     let batch = Batch::new(job(), 1, 5).with_control(1);
-    let Appended::Sent(receipt) = world.send(&batch).await else {
-        panic!("not sent")
-    };
-    assert_eq!(
-        world.send(&batch).await,
-        Appended::Duplicate(receipt.clone())
-    );
+    let Appended::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
+    assert_eq!(world.send(&batch).await, Appended::Duplicate(receipt.clone()));
     // As a process that never saw the reply sends it.
     let again = batch.send_by(&world.elsewhere(), &world.topic).await;
     assert_eq!(again.expect("appends"), Appended::Duplicate(receipt));
-    assert_eq!(
-        (depth(&world).await.tasks, depth(&world).await.control),
-        (5, 1)
-    );
+    assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (5, 1));
 }
 
 async fn an_older_batch_again_names_where_it_may_still_be(world: World) {
@@ -111,19 +96,13 @@ async fn other_content_under_a_used_number_is_a_conflict(world: World) {
     not_after.previous_hash = "0".repeat(64);
     assert_eq!(world.send(&not_after).await, Appended::Conflict);
     assert_eq!(depth(&world).await.tasks, 3);
-    assert!(matches!(
-        world.send(&Batch::new(job, 2, 3)).await,
-        Appended::Sent(_)
-    ));
+    assert!(matches!(world.send(&Batch::new(job, 2, 3)).await, Appended::Sent(_)));
 }
 
 async fn a_number_too_far_ahead_is_a_gap(world: World) {
     let job = job();
     world.send(&Batch::new(job, 1, 3)).await;
-    assert_eq!(
-        world.send(&Batch::new(job, 5, 3)).await,
-        Appended::Gap { expected: 2 }
-    );
+    assert_eq!(world.send(&Batch::new(job, 5, 3)).await, Appended::Gap { expected: 2 });
     assert_eq!(depth(&world).await.tasks, 3);
 }
 
@@ -143,27 +122,13 @@ async fn a_batch_that_would_pass_the_mark_is_refused_whole(world: World) {
     assert!(matches!(world.send(&first).await, Appended::Sent(_)));
     let second = Batch::new(job, 2, 5).with_control(1).with_high_water(10);
     assert_eq!(world.send(&second).await, Appended::Full { unfinished: 6 });
-    assert_eq!(
-        (depth(&world).await.tasks, depth(&world).await.control),
-        (6, 0)
-    );
+    assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (6, 0));
     // A seal alone passes a full lane of tasks: it needs none of it.
-    let seal = Batch::new(super::job(), 1, 0)
-        .with_control(1)
-        .with_high_water(6);
+    let seal = Batch::new(super::job(), 1, 0).with_control(1).with_high_water(6);
     assert!(matches!(world.send(&seal).await, Appended::Sent(_)));
-    let done: Vec<EntryId> = world
-        .read("w", 3)
-        .await
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
+    let done: Vec<EntryId> = world.read("w", 3).await.iter().map(|entry| entry.id).collect();
     assert!(!done.is_empty());
-    world
-        .broker
-        .ack(&world.topic, Lane::Tasks, &done)
-        .await
-        .expect("acks");
+    world.broker.ack(&world.topic, Lane::Tasks, &done).await.expect("acks");
     let fits = Batch::new(job, 2, 1).with_high_water(10);
     assert!(matches!(world.send(&fits).await, Appended::Sent(_)));
 }
@@ -173,10 +138,7 @@ async fn a_payload_that_is_no_list_of_pairs_writes_nothing(world: World) {
         let mut batch = Batch::new(job(), 1, 3);
         batch.tasks.push(bad.to_owned());
         let refused = batch.try_send(&world).await;
-        assert!(
-            matches!(refused, Err(BrokerError::Unexpected { .. })),
-            "{bad}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(BrokerError::Unexpected { .. })), "{bad}: {refused:?}");
     }
     assert!(depth(&world).await.is_empty());
 }
@@ -186,18 +148,14 @@ async fn two_jobs_append_at_once_and_neither_loses_an_entry(world: World) {
     let one = async {
         let job = job();
         for seq in 1..=20 {
-            let sent = Batch::new(job, seq, 7)
-                .send_by(&world.broker, &world.topic)
-                .await;
+            let sent = Batch::new(job, seq, 7).send_by(&world.broker, &world.topic).await;
             assert!(matches!(sent, Ok(Appended::Sent(_))), "{sent:?}");
         }
     };
     let other = async {
         let job = job();
         for seq in 1..=20 {
-            let sent = Batch::new(job, seq, 5)
-                .send_by(&elsewhere, &world.topic)
-                .await;
+            let sent = Batch::new(job, seq, 5).send_by(&elsewhere, &world.topic).await;
             assert!(matches!(sent, Ok(Appended::Sent(_))), "{sent:?}");
         }
     };
@@ -221,24 +179,16 @@ async fn a_whole_stream_is_left_as_it_is(world: World) {
 async fn after_a_loss_there_is_a_new_epoch_and_no_watermark(mut world: World) {
     let job = job();
     let first = Batch::new(job, 1, 3);
-    let Appended::Sent(receipt) = world.send(&first).await else {
-        panic!("not sent")
-    };
+    let Appended::Sent(receipt) = world.send(&first).await else { panic!("not sent") };
     world.lose_everything().await;
     let lost = world.broker.watermarks(&world.topic, &[job]).await;
     assert_eq!(lost.expect("watermarks").epoch, None);
-    assert!(matches!(
-        first.try_send(&world).await,
-        Err(BrokerError::Missing { .. })
-    ));
+    assert!(matches!(first.try_send(&world).await, Err(BrokerError::Missing { .. })));
     let healed = world.broker.heal(&world.topic).await.expect("heals");
     assert!(healed.recreated);
     assert_ne!(healed.epoch, receipt.epoch);
     let again = world.broker.heal(&world.topic).await.expect("heals");
-    assert_eq!(
-        (again.recreated, again.epoch),
-        (false, healed.epoch.clone())
-    );
+    assert_eq!((again.recreated, again.epoch), (false, healed.epoch.clone()));
     let marks = world.broker.watermarks(&world.topic, &[job]).await;
     let marks = marks.expect("watermarks");
     assert_eq!((marks.epoch, marks.last_seq.len()), (Some(healed.epoch), 0));
@@ -268,17 +218,8 @@ async fn a_receipt_is_unfinished_until_its_last_entry_is_acknowledged(world: Wor
     };
     let both = [receipt, other];
     assert_eq!(unfinished(&both).await, [true, true]);
-    let ids: Vec<EntryId> = world
-        .read("w", 10)
-        .await
-        .iter()
-        .map(|entry| entry.id)
-        .collect();
-    for (done, expected) in [
-        (0..2, [true, true]),
-        (2..3, [false, true]),
-        (3..4, [false; 2]),
-    ] {
+    let ids: Vec<EntryId> = world.read("w", 10).await.iter().map(|entry| entry.id).collect();
+    for (done, expected) in [(0..2, [true, true]), (2..3, [false, true]), (3..4, [false; 2])] {
         let done = &ids[done];
         let ended = world.broker.ack(&world.topic, Lane::Tasks, done).await;
         assert_eq!(ended.expect("acks"), done.len() as u64);
@@ -292,16 +233,8 @@ async fn a_forgotten_job_has_no_watermark(world: World) {
     for job in [one, other] {
         world.send(&Batch::new(job, 1, 1)).await;
     }
-    world
-        .broker
-        .forget(&world.topic, one)
-        .await
-        .expect("forgets");
-    world
-        .broker
-        .forget(&world.topic, one)
-        .await
-        .expect("forgets");
+    world.broker.forget(&world.topic, one).await.expect("forgets");
+    world.broker.forget(&world.topic, one).await.expect("forgets");
     let marks = world.broker.watermarks(&world.topic, &[one, other]).await;
     let marks = marks.expect("watermarks").last_seq;
     assert_eq!((marks.get(&one), marks.get(&other)), (None, Some(&1)));

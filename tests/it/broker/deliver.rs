@@ -107,9 +107,7 @@ async fn a_reader_of_one_gets_one_when_both_lanes_fill_at_once(world: World) {
     let mut other = world.read("w", 1).await;
     for lane in Lane::BOTH {
         let broker = &world.broker;
-        let claimed = broker
-            .claim(&world.topic, "w", lane, &mut position, ordinary(HOUR))
-            .await;
+        let claimed = broker.claim(&world.topic, "w", lane, &mut position, ordinary(HOUR)).await;
         other.extend(claimed.expect("claims"));
     }
     assert_eq!(other.len(), 1);
@@ -145,10 +143,7 @@ async fn what_a_lost_reply_had_delivered_is_found_again(world: World) {
     lost.sort_by_key(key);
     found.sort_by_key(key);
     assert_eq!(found, lost);
-    let other = world
-        .broker
-        .owned(&world.topic, "other", Lane::Tasks, EntryId::ZERO, 9)
-        .await;
+    let other = world.broker.owned(&world.topic, "other", Lane::Tasks, EntryId::ZERO, 9).await;
     assert_eq!(other.expect("owned"), []);
 }
 
@@ -162,10 +157,7 @@ async fn only_silent_entries_are_claimed(world: World) {
     assert_eq!(claimed[0].fields, read[0].fields);
     assert_eq!(world.claim("third", HOUR).await, []);
     // They have a new owner.
-    let lost = world
-        .broker
-        .renew(&world.topic, "dead", Lane::Tasks, &[claimed[0].id])
-        .await;
+    let lost = world.broker.renew(&world.topic, "dead", Lane::Tasks, &[claimed[0].id]).await;
     assert_eq!(lost.expect("renews"), [claimed[0].id]);
 }
 
@@ -188,9 +180,7 @@ async fn a_busy_head_does_not_starve_the_tail(world: World) {
         let broker = &world.broker;
         let renewed = broker.renew(&world.topic, "busy", Lane::Tasks, &busy).await;
         assert_eq!(renewed.expect("renews"), []);
-        let page = broker
-            .claim(&world.topic, "alive", Lane::Tasks, &mut position, limits)
-            .await;
+        let page = broker.claim(&world.topic, "alive", Lane::Tasks, &mut position, limits).await;
         claimed.extend(page.expect("claims"));
         !claimed.is_empty()
     })
@@ -203,12 +193,8 @@ async fn suspects_are_taken_only_as_many_as_may_run_alone(world: World) {
     world.read("w", 10).await;
     // The second delivery is still an ordinary one.
     assert_eq!(world.claim("w", NOW).await.len(), 6);
-    let limits = |count, suspects| ClaimLimits {
-        claim_idle: NOW,
-        count,
-        suspects,
-        suspect_from: 3,
-    };
+    let limits =
+        |count, suspects| ClaimLimits { claim_idle: NOW, count, suspects, suspect_from: 3 };
     assert_eq!(world.claim_within("w", limits(100, 0)).await, []);
     let alone = world.claim_within("w", limits(100, 1)).await;
     assert_eq!(alone.len(), 1);
@@ -224,10 +210,7 @@ async fn suspects_are_taken_only_as_many_as_may_run_alone(world: World) {
 async fn finished_entries_are_never_claimed(world: World) {
     world.add_tasks(3).await;
     let read = world.read("w", 10).await;
-    let ended = world
-        .broker
-        .ack(&world.topic, Lane::Tasks, &[read[0].id, read[2].id])
-        .await;
+    let ended = world.broker.ack(&world.topic, Lane::Tasks, &[read[0].id, read[2].id]).await;
     assert_eq!(ended.expect("acks"), 2);
     let claimed = world.claim("other", NOW).await;
     assert_eq!(ids(&claimed), ids(&read[1..2]));

@@ -39,10 +39,7 @@ impl World {
     }
 
     async fn renew(&self, consumer: &str, ids: &[EntryId]) -> Vec<EntryId> {
-        self.broker
-            .renew(&self.topic, consumer, Lane::Tasks, ids)
-            .await
-            .expect("renews")
+        self.broker.renew(&self.topic, consumer, Lane::Tasks, ids).await.expect("renews")
     }
 }
 
@@ -75,14 +72,8 @@ async fn only_the_owner_renews(world: World) {
     world.add_tasks(3).await;
     let mine = world.read("w", 1).await[0].id;
     let theirs = world.read("other", 1).await[0].id;
-    let nobodys = EntryId {
-        ms: theirs.ms + 1_000_000,
-        seq: 7,
-    };
-    assert_eq!(
-        world.renew("w", &[mine, theirs, nobodys]).await,
-        [theirs, nobodys]
-    );
+    let nobodys = EntryId { ms: theirs.ms + 1_000_000, seq: 7 };
+    assert_eq!(world.renew("w", &[mine, theirs, nobodys]).await, [theirs, nobodys]);
     assert_eq!(world.renew("w", &[]).await, []);
 }
 
@@ -104,9 +95,7 @@ async fn an_entry_given_back_falls_due_after_its_delay(world: World) {
 async fn the_longest_delay_is_the_claim_idle(world: World) {
     world.add_tasks(1).await;
     let read = world.read("w", 10).await;
-    world
-        .give_back("w", &[back(read[0].id, HOUR * 5, false)])
-        .await;
+    world.give_back("w", &[back(read[0].id, HOUR * 5, false)]).await;
     let due_in_ms = world.due_in_ms().await;
     assert!((3_590_000..=3_600_000).contains(&due_in_ms), "{due_in_ms}");
 }
@@ -120,10 +109,7 @@ async fn giving_back_takes_the_delivery_back_and_counts_only_attempts(world: Wor
         let counts = (claimed[0].deliveries, claimed[0].attempts);
         assert_eq!(counts, (1, attempts));
     }
-    let owned = world
-        .broker
-        .owned(&world.topic, "w", Lane::Tasks, EntryId::ZERO, 9)
-        .await;
+    let owned = world.broker.owned(&world.topic, "w", Lane::Tasks, EntryId::ZERO, 9).await;
     let owned = owned.expect("owned");
     assert_eq!((owned[0].deliveries, owned[0].attempts), (1, 2));
 }
@@ -135,10 +121,7 @@ async fn only_the_owner_gives_back(world: World) {
     assert_eq!(world.give_back("w", &[back(id, NOW, true)]).await, [id]);
     // The thief's lease is as it was, and no attempt was counted.
     assert_eq!(world.claim("w", HOUR).await, []);
-    let owned = world
-        .broker
-        .owned(&world.topic, "thief", Lane::Tasks, EntryId::ZERO, 9)
-        .await;
+    let owned = world.broker.owned(&world.topic, "thief", Lane::Tasks, EntryId::ZERO, 9).await;
     let owned = owned.expect("owned");
     assert_eq!((owned[0].deliveries, owned[0].attempts), (2, 0));
     assert_eq!(world.ack(&[id]).await, 1);
@@ -154,19 +137,14 @@ async fn an_acknowledged_entry_takes_its_attempts_with_it(world: World) {
     for entry in &read {
         let gave = [back(entry.id, NOW, true)];
         let broker = &world.broker;
-        let lost = broker
-            .give_back(&world.topic, "w", entry.lane, &gave, HOUR)
-            .await;
+        let lost = broker.give_back(&world.topic, "w", entry.lane, &gave, HOUR).await;
         assert_eq!(lost.expect("gives back"), []);
         let ended = broker.ack(&world.topic, entry.lane, &[entry.id]).await;
         assert_eq!(ended.expect("acks"), 1);
     }
     let depth = world.broker.depth(&world.topic, HOUR).await.expect("depth");
     assert!(depth.is_empty());
-    assert_eq!(
-        (depth.undelivered, depth.pending, depth.next_due_ms),
-        (0, 0, None)
-    );
+    assert_eq!((depth.undelivered, depth.pending, depth.next_due_ms), (0, 0, None));
 }
 
 async fn a_name_that_owns_entries_or_was_active_stays(world: World) {
@@ -198,15 +176,8 @@ async fn consumers_are_those_who_read(world: World) {
         .collect();
     assert!(!given.is_empty());
     world.give_back("b", &given).await;
-    let consumers = world
-        .broker
-        .consumers(&world.topic)
-        .await
-        .expect("consumers");
-    let names: Vec<&str> = consumers
-        .iter()
-        .map(|consumer| consumer.name.as_str())
-        .collect();
+    let consumers = world.broker.consumers(&world.topic).await.expect("consumers");
+    let names: Vec<&str> = consumers.iter().map(|consumer| consumer.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
     let owned: u64 = consumers.iter().map(|consumer| consumer.pending).sum();
     assert_eq!(owned, 5 - given.len() as u64);
@@ -219,11 +190,8 @@ async fn the_depth_adds_up(world: World) {
     while read.len() < 5 {
         read.extend(world.read("w", 5 - read.len()).await);
     }
-    let tasks: Vec<EntryId> = read
-        .iter()
-        .filter(|entry| entry.lane == Lane::Tasks)
-        .map(|entry| entry.id)
-        .collect();
+    let tasks: Vec<EntryId> =
+        read.iter().filter(|entry| entry.lane == Lane::Tasks).map(|entry| entry.id).collect();
     assert!(tasks.len() >= 2);
     world.give_back("w", &[back(tasks[0], NOW, true)]).await;
     world.ack(&tasks[1..2]).await;

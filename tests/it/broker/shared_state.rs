@@ -23,11 +23,7 @@ over_both! {
 
 const HOST: &str = "api.open-meteo.com";
 /// Long enough that no test sees a window end.
-const DAILY: QuotaLimits = QuotaLimits {
-    minute: None,
-    hour: None,
-    day: Some(100),
-};
+const DAILY: QuotaLimits = QuotaLimits { minute: None, hour: None, day: Some(100) };
 const SHORT: Duration = Duration::from_millis(40);
 
 impl World {
@@ -60,14 +56,8 @@ fn shut_until(answer: &QuotaAnswer) -> DateTime<Utc> {
 async fn a_cached_answer_lives_as_long_as_it_was_told(world: World) {
     let broker = &world.broker;
     let value = [0, 159, 146, 150, b'{'];
-    broker
-        .cache_set("weather:1", &value, HOUR)
-        .await
-        .expect("sets");
-    broker
-        .cache_set("weather:2", b"short", SHORT)
-        .await
-        .expect("sets");
+    broker.cache_set("weather:1", &value, HOUR).await.expect("sets");
+    broker.cache_set("weather:2", b"short", SHORT).await.expect("sets");
     let got = world.elsewhere().cache_get("weather:1").await;
     let (got, left) = got.expect("gets").expect("is there");
     assert_eq!(got, value);
@@ -77,10 +67,7 @@ async fn a_cached_answer_lives_as_long_as_it_was_told(world: World) {
     })
     .await;
     assert_eq!(broker.cache_len().await.expect("counts"), 1);
-    broker
-        .cache_set("weather:1", b"newer", HOUR)
-        .await
-        .expect("sets");
+    broker.cache_set("weather:1", b"newer", HOUR).await.expect("sets");
     let got = broker.cache_get("weather:1").await.expect("gets");
     assert_eq!(got.expect("is there").0, b"newer");
     assert_eq!(broker.cache_len().await.expect("counts"), 1);
@@ -92,11 +79,7 @@ async fn a_quota_is_shared_and_says_until_when_it_is_shut(world: World) {
     let until = shut_until(&world.reserve(1, false).await);
     let midnight = (Utc::now() + chrono::Duration::days(1)).date_naive();
     assert_eq!(until, midnight.and_time(chrono::NaiveTime::MIN).and_utc());
-    let used = world
-        .broker
-        .quota_use(HOST, &DAILY)
-        .await
-        .expect("an answer");
+    let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
     assert_eq!((used.minute, used.hour, used.day), (100, 100, 100));
     assert_eq!(used.shut_until, Some(until));
 }
@@ -124,10 +107,7 @@ async fn a_reservation_is_settled_to_what_was_counted(world: World) {
     settle(&refused, 0).await;
     assert_eq!(world.used_today().await, 1);
     // One of a day that is over changes nothing today.
-    let old = Reservation {
-        weight: 50,
-        at_ms: failed.at_ms - 86_400_000,
-    };
+    let old = Reservation { weight: 50, at_ms: failed.at_ms - 86_400_000 };
     settle(&old, 0).await;
     assert_eq!(world.used_today().await, 1);
     world.granted(99).await;
@@ -140,11 +120,7 @@ async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
     // A shorter wait does not open it sooner.
     world.broker.quota_shut(HOST, SHORT).await.expect("shuts");
     assert_eq!(shut_until(&world.reserve(1, false).await), until_hour);
-    let used = world
-        .broker
-        .quota_use(HOST, &DAILY)
-        .await
-        .expect("an answer");
+    let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
     assert_eq!((used.day, used.shut_until), (0, Some(until_hour)));
     // And it opens by itself.
     let other = "127.0.0.1";
@@ -158,10 +134,7 @@ async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
 
 async fn hosts_have_quotas_of_their_own(world: World) {
     world.granted(100).await;
-    let other = world
-        .broker
-        .quota_reserve("127.0.0.1", &DAILY, 100, false)
-        .await;
+    let other = world.broker.quota_reserve("127.0.0.1", &DAILY, 100, false).await;
     assert!(matches!(other, Ok(QuotaAnswer::Granted(_))));
     let unlimited = QuotaLimits::default();
     let counted = world.broker.quota_reserve(HOST, &unlimited, 7, true).await;
@@ -179,51 +152,26 @@ async fn places_are_limited_and_free_themselves(world: World) {
     assert!(acquire("b", HOUR).await);
     assert!(!acquire("c", HOUR).await);
     assert!(acquire("a", HOUR).await, "who holds one holds it");
-    world
-        .broker
-        .slot_release(HOST, "a")
-        .await
-        .expect("releases");
+    world.broker.slot_release(HOST, "a").await.expect("releases");
     assert!(acquire("c", SHORT).await);
     // The holder of that one dies.
-    until(PATIENCE, "its place is free", async || {
-        acquire("d", HOUR).await
-    })
-    .await;
+    until(PATIENCE, "its place is free", async || acquire("d", HOUR).await).await;
     assert!(!acquire("e", HOUR).await);
 }
 
 async fn heartbeats_are_forgotten_when_they_fall_silent(world: World) {
     let broker = &world.broker;
     let state = json!({"breaker": "closed", "queue": {"pending": 3}});
-    broker
-        .heartbeat("worker:a", &state, HOUR)
-        .await
-        .expect("beats");
-    broker
-        .heartbeat("worker:b", &json!({}), SHORT)
-        .await
-        .expect("beats");
-    broker
-        .heartbeat("api:x", &json!(1), HOUR)
-        .await
-        .expect("beats");
+    broker.heartbeat("worker:a", &state, HOUR).await.expect("beats");
+    broker.heartbeat("worker:b", &json!({}), SHORT).await.expect("beats");
+    broker.heartbeat("api:x", &json!(1), HOUR).await.expect("beats");
     let beats = eventually(PATIENCE, "the silent one is forgotten", async || {
         let beats = world.elsewhere().heartbeats().await.expect("heartbeats");
         (beats.len() == 2).then_some(beats)
     })
     .await;
-    assert_eq!(
-        beats,
-        [
-            ("api:x".to_owned(), json!(1)),
-            ("worker:a".to_owned(), state)
-        ]
-    );
-    broker
-        .heartbeat("api:x", &json!(2), HOUR)
-        .await
-        .expect("beats");
+    assert_eq!(beats, [("api:x".to_owned(), json!(1)), ("worker:a".to_owned(), state)]);
+    broker.heartbeat("api:x", &json!(2), HOUR).await.expect("beats");
     let beats = broker.heartbeats().await.expect("heartbeats");
     assert_eq!(beats[0].1, json!(2));
 }

@@ -35,10 +35,7 @@ impl From<RedisError> for Failure {
             Some([(_, first), ..]) => first.clone().into(),
             _ => error,
         };
-        Self {
-            meaning: meaning(&error),
-            error,
-        }
+        Self { meaning: meaning(&error), error }
     }
 }
 

@@ -93,10 +93,9 @@ pub(super) fn enter(
 fn replace(tx: &Transaction<'_>, row: &LedgerRow, tally: &mut Tally) -> rusqlite::Result<()> {
     let lower = tx
         .prepare_cached(LOWER_TRY)?
-        .query_row(
-            params![Id(row.job_id.0), Id(row.task_id.0), row.stored_try()],
-            |old| Ok((word(old, "status", RowStatus::parse)?, old.get("rejected")?)),
-        )
+        .query_row(params![Id(row.job_id.0), Id(row.task_id.0), row.stored_try()], |old| {
+            Ok((word(old, "status", RowStatus::parse)?, old.get("rejected")?))
+        })
         .optional()?;
     let Some(old) = lower else {
         return Ok(());
