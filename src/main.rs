@@ -16,6 +16,8 @@ mod migrate;
 mod parts;
 mod progress;
 mod sim;
+mod status;
+mod verify;
 mod worker_health;
 
 use std::process::ExitCode;
