@@ -325,7 +325,7 @@ mod tests {
                 skipped,
                 rejected: 0,
             },
-            first_finished: Some(at(5)),
+            first_finished: Some(at(2)),
             ..Change::default()
         }
     }
@@ -389,7 +389,7 @@ mod tests {
         }
         for end in in_every_order(&changes[..3]) {
             assert_eq!((end.status, end.total), (JobStatus::Running, None));
-            assert_eq!(end.started_at, Some(at(5)));
+            assert_eq!(end.started_at, Some(at(2)));
         }
     }
 

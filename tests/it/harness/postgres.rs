@@ -5,7 +5,7 @@
 //! again. PostgreSQL refuses to run as root, so root starts it as the user `postgres`. The server
 //! that answers is checked to be ours by its data directory.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,7 +51,7 @@ impl Postgres {
     /// A cluster of one's own (1.5 s), for tests that kill or stop the server.
     pub async fn private() -> Self {
         let folder = cluster_folder();
-        initdb(folder.path());
+        initdb(folder.path()).await;
         for _ in 0..PORT_ATTEMPTS {
             let port = free_port();
             let mut server = launch(folder.path(), port);
@@ -110,22 +110,42 @@ impl Database {
 
 fn launch(folder: &Path, port: u16) -> Guarded {
     let port = format!("port={port}");
-    let data = folder.join("data");
     let settings = [
-        port.as_str(),
+        &port,
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "fsync=on",
         "timezone=UTC",
         MAX_CONNECTIONS,
     ];
-    let mut command = as_server_user(bin_dir().join("postgres").into_os_string());
-    command.extend([OsString::from("-D"), data.into_os_string()]);
-    command.extend(
-        settings
-            .iter()
-            .flat_map(|setting| ["-c".into(), OsString::from(setting)]),
-    );
+    // QUIT is PostgreSQL's immediate shutdown: after a KILL its shared memory would stay.
+    let arguments = settings.into_iter().flat_map(|setting| ["-c", setting]);
+    guarded(folder, "postgres", arguments, "QUIT")
+}
+
+async fn initdb(folder: &Path) {
+    let arguments = [
+        "--username=isobar",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+    ];
+    let mut initdb = guarded(folder, "initdb", arguments, "TERM");
+    let code = initdb.wait(PATIENCE, "initdb has ended").await;
+    assert_eq!(code, 0, "initdb failed\n{}", tail(&log(folder)));
+}
+
+/// One of the server's programs on the folder's cluster, as the server's user.
+fn guarded<'a>(
+    folder: &Path,
+    program: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+    last_signal: &'static str,
+) -> Guarded {
+    let mut command = as_server_user(bin_dir().join(program).into_os_string());
+    command.extend(["-D".into(), folder.join("data").into_os_string()]);
+    command.extend(arguments.into_iter().map(OsString::from));
     Guarded::start(&Spec {
         program: &command[0],
         arguments: command[1..].iter().map(OsString::as_os_str).collect(),
@@ -134,7 +154,7 @@ fn launch(folder: &Path, port: u16) -> Guarded {
         input: None,
         stdout: log(folder),
         stderr: log(folder),
-        last_signal: "QUIT",
+        last_signal,
         remove: Some(folder),
     })
 }
@@ -163,51 +183,21 @@ fn url(port: u16, database: &str) -> String {
     format!("postgres://isobar@127.0.0.1:{port}/{database}")
 }
 
-fn initdb(folder: &Path) {
-    let mut command = as_server_user(bin_dir().join("initdb").into_os_string());
-    let options = [
-        "--username=isobar",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-    ];
-    command.extend(options.map(OsString::from));
-    command.extend(["-D".into(), folder.join("data").into_os_string()]);
-    run(&command, folder);
-}
-
 /// A folder that the server's user owns and can reach; a private TMPDIR of root's is not.
 fn cluster_folder() -> TempDir {
     let places = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
-    for place in places {
-        let Ok(folder) = tempfile::Builder::new()
-            .prefix("isobar-postgres-")
-            .tempdir_in(place)
-        else {
-            continue;
-        };
+    let found = places.into_iter().find_map(|place| {
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix("isobar-postgres-").tempdir_in(place).ok()?;
         if is_root() {
-            run(
-                &["chown", "postgres:"]
-                    .map(OsString::from)
-                    .into_iter()
-                    .chain([folder.path().into()])
-                    .collect::<Vec<_>>(),
-                Path::new("/"),
-            );
+            output(Command::new("chown").arg("postgres:").arg(folder.path()))?;
         }
-        let mut probe = as_server_user("test".into());
-        probe.extend(["-w".into(), folder.path().into()]);
-        if Command::new(&probe[0])
-            .args(&probe[1..])
-            .status()
-            .is_ok_and(|status| status.success())
-        {
-            return folder;
-        }
-    }
-    panic!("no temporary folder that the user postgres can write to");
+        let probe = as_server_user("test".into());
+        let mut command = Command::new(&probe[0]);
+        output(command.args(&probe[1..]).arg("-w").arg(folder.path()))?;
+        Some(folder)
+    });
+    found.expect("a temporary folder that the user postgres can write to")
 }
 
 fn as_server_user(program: OsString) -> Vec<OsString> {
@@ -250,16 +240,6 @@ fn output(command: &mut Command) -> Option<String> {
         .ok()
         .filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn run(command: &[OsString], working_dir: &Path) {
-    let output = Command::new(&command[0])
-        .args(&command[1..])
-        .current_dir(working_dir)
-        .output()
-        .unwrap_or_else(|error| panic!("start {}: {error}", OsStr::display(&command[0])));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed: {said}");
 }
 
 fn log(folder: &Path) -> PathBuf {

@@ -4,8 +4,6 @@
 //! from `expected` instead of writing it down. Faults are planned by `fault` and counted in `stats`.
 //! What the simulator simulates is the business of the crate `isobar-sim`.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tempfile::TempDir;
 
