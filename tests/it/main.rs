@@ -7,7 +7,5 @@
 mod broker;
 mod deploy;
 mod harness;
-mod stage;
 mod store;
 mod tidy;
-mod worker;

@@ -297,8 +297,13 @@ mod tests {
 
     fn rows(succeeded: i64, failed: i64, skipped: i64) -> Change {
         Change {
-            moves: Moves { succeeded, failed, skipped, rejected: 0 },
-            first_finished: Some(at(5)),
+            moves: Moves {
+                succeeded,
+                failed,
+                skipped,
+                rejected: 0,
+            },
+            first_finished: Some(at(2)),
             ..Change::default()
         }
     }
@@ -351,7 +356,7 @@ mod tests {
         }
         for end in in_every_order(&changes[..3]) {
             assert_eq!((end.status, end.total), (JobStatus::Running, None));
-            assert_eq!(end.started_at, Some(at(5)));
+            assert_eq!(end.started_at, Some(at(2)));
         }
     }
 

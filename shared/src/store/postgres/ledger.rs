@@ -111,7 +111,7 @@ pub(super) async fn enter(
     let entered = sqlx::query(ENTER)
         .bind(column(&rows, |row| row.job_id.0))
         .bind(column(&rows, |row| row.task_id.0))
-        .bind(column(&rows, |row| row.stored_try()))
+        .bind(column(&rows, LedgerRow::stored_try))
         .bind(column(&rows, LedgerRow::stored_row))
         .bind(column(&rows, |row| row.city_id.map(|id| id.0)))
         .bind(column(&rows, |row| row.city.as_deref()))
@@ -145,7 +145,7 @@ async fn replace(
     let lower = sqlx::query(LOCK_LOWER_TRIES)
         .bind(column(rows, |row| row.job_id.0))
         .bind(column(rows, |row| row.task_id.0))
-        .bind(column(rows, |row| row.stored_try()))
+        .bind(column(rows, LedgerRow::stored_try))
         .fetch_all(&mut *tx)
         .await?;
     let mut old = HashMap::with_capacity(lower.len());
@@ -164,7 +164,7 @@ async fn replace(
     sqlx::query(REPLACE)
         .bind(column(&rows, |row| row.job_id.0))
         .bind(column(&rows, |row| row.task_id.0))
-        .bind(column(&rows, |row| row.stored_try()))
+        .bind(column(&rows, LedgerRow::stored_try))
         .bind(column(&rows, |row| row.city_id.map(|id| id.0)))
         .bind(column(&rows, |row| row.city.as_deref()))
         .bind(column(&rows, |row| row.status.as_str()))

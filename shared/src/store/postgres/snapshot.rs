@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 
 use super::column;
-use crate::place::fold_name;
+use crate::place::{Coordinates, fold_name};
 use crate::store::nul::without_nul;
 use crate::store::{CityFailure, Snapshot};
 
@@ -125,8 +125,12 @@ async fn fail(tx: &mut PgConnection, failures: &[CityFailure]) -> sqlx::Result<(
         .bind(column(&rows, |row| row.name.as_deref()))
         .bind(column(&rows, |row| row.name.as_deref().map(fold_name)))
         .bind(column(&rows, |row| row.country_code.as_deref()))
-        .bind(column(&rows, |row| row.coordinates.map(|at| at.latitude())))
-        .bind(column(&rows, |row| row.coordinates.map(|at| at.longitude())))
+        .bind(column(&rows, |row| {
+            row.coordinates.map(Coordinates::latitude)
+        }))
+        .bind(column(&rows, |row| {
+            row.coordinates.map(Coordinates::longitude)
+        }))
         .bind(column(&rows, |row| without_nul(&row.error)))
         .execute(tx)
         .await?;

@@ -6,7 +6,7 @@
 use rusqlite::{Transaction, params};
 
 use super::text::Time;
-use crate::place::fold_name;
+use crate::place::{Coordinates, fold_name};
 use crate::store::nul::without_nul;
 use crate::store::{CityFailure, Snapshot};
 
@@ -89,8 +89,8 @@ pub(super) fn write(
             row.name,
             row.name.as_deref().map(fold_name),
             row.country_code,
-            row.coordinates.map(|at| at.latitude()),
-            row.coordinates.map(|at| at.longitude()),
+            row.coordinates.map(Coordinates::latitude),
+            row.coordinates.map(Coordinates::longitude),
             without_nul(&row.error),
         ])?;
     }
