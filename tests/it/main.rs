@@ -7,5 +7,7 @@
 mod broker;
 mod deploy;
 mod harness;
+mod stage;
 mod store;
 mod tidy;
+mod worker;

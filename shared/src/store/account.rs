@@ -297,12 +297,7 @@ mod tests {
 
     fn rows(succeeded: i64, failed: i64, skipped: i64) -> Change {
         Change {
-            moves: Moves {
-                succeeded,
-                failed,
-                skipped,
-                rejected: 0,
-            },
+            moves: Moves { succeeded, failed, skipped, rejected: 0 },
             first_finished: Some(at(2)),
             ..Change::default()
         }

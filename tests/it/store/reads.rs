@@ -150,10 +150,7 @@ async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject:
     let pending = store.city(CityId(3)).await.expect("reads").expect("there");
     assert_eq!(pending.last_status.as_deref(), Some("pending"));
     assert_eq!(pending.coordinates.map(Coordinates::latitude), Some(48.85));
-    store
-        .commit(&weather(vec![snapshot(3, at(0))]))
-        .await
-        .expect("commits");
+    store.commit(&weather(vec![snapshot(3, at(0))])).await.expect("commits");
     let again = place(3, "Monaco di Baviera", "XX", 1);
     store.remember_city("monaco", None, &again).await.expect("remembers");
     let known = store.city(CityId(3)).await.expect("reads").expect("there");

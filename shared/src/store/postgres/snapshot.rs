@@ -125,12 +125,8 @@ async fn fail(tx: &mut PgConnection, failures: &[CityFailure]) -> sqlx::Result<(
         .bind(column(&rows, |row| row.name.as_deref()))
         .bind(column(&rows, |row| row.name.as_deref().map(fold_name)))
         .bind(column(&rows, |row| row.country_code.as_deref()))
-        .bind(column(&rows, |row| {
-            row.coordinates.map(Coordinates::latitude)
-        }))
-        .bind(column(&rows, |row| {
-            row.coordinates.map(Coordinates::longitude)
-        }))
+        .bind(column(&rows, |row| row.coordinates.map(Coordinates::latitude)))
+        .bind(column(&rows, |row| row.coordinates.map(Coordinates::longitude)))
         .bind(column(&rows, |row| without_nul(&row.error)))
         .execute(tx)
         .await?;
