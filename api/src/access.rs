@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::http::uri::Authority;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use isobar_shared::config::Settings;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -30,7 +30,7 @@ pub struct Access {
     key: Option<[u8; 32]>,
     /// Lower-case names and addresses, without ports.
     allowed_hosts: Vec<String>,
-    loopback: bool,
+    listen: IpAddr,
 }
 
 /// What of a request the rules look at.
@@ -45,26 +45,23 @@ pub struct Asked<'a> {
 
 impl Access {
     pub fn new(settings: &Settings, listen: SocketAddr) -> Self {
-        let mut allowed_hosts: Vec<String> = settings
+        let allowed_hosts = settings
             .allowed_hosts
             .iter()
             .flat_map(|names| &names.0)
             .map(|name| host_of(name).to_ascii_lowercase())
             .collect();
-        if !listen.ip().is_unspecified() {
-            allowed_hosts.push(listen.ip().to_string());
-        }
         Self {
             key: settings.api_key.as_ref().map(|key| digest(key.expose())),
             allowed_hosts,
-            loopback: listen.ip().is_loopback(),
+            listen: listen.ip(),
         }
     }
 
     /// Host and Origin come first: a foreign page learns nothing about keys.
     pub fn check(&self, asked: &Asked<'_>) -> Result<(), Problem> {
         let change = !matches!(*asked.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if change || self.loopback {
+        if change || self.listen.is_loopback() {
             self.check_host(asked, change)?;
         }
         if change {
@@ -126,8 +123,9 @@ impl Access {
         if host == "localhost" || self.allowed_hosts.iter().any(|name| name == host) {
             return true;
         }
-        host.parse::<IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback() || local.is_some_and(|local| local.ip() == ip))
+        host.parse::<IpAddr>().is_ok_and(|ip| {
+            ip.is_loopback() || ip == self.listen || local.is_some_and(|local| local.ip() == ip)
+        })
     }
 }
 
@@ -176,7 +174,7 @@ fn carries(headers: &HeaderMap, key: &[u8; 32]) -> bool {
             .eq_ignore_ascii_case("bearer")
             .then(|| token.trim().as_bytes())
     });
-    let plain = headers.get(KEY_HEADER).map(|value| value.as_bytes());
+    let plain = headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
     [plain, bearer]
         .into_iter()
         .flatten()

@@ -102,13 +102,12 @@ async fn run(gate: &Gate, request: Request, next: Next) -> Response {
         return guarded(next.run(request)).await;
     }
     let limit = REQUEST_LIMIT.max(gate.app.settings.worst_attempt() + REQUEST_SLACK);
-    match tokio::time::timeout(limit, guarded(next.run(request))).await {
-        Ok(response) => response,
-        Err(_) => {
+    tokio::time::timeout(limit, guarded(next.run(request)))
+        .await
+        .unwrap_or_else(|_| {
             let detail = "this took too long and was given up";
             Problem::unavailable("timeout", detail, SHED_PAUSE).into_response()
-        }
-    }
+        })
 }
 
 /// A panic is ours to answer for, and no reason to cut the connection.

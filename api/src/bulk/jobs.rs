@@ -124,13 +124,11 @@ impl JobState {
 async fn paused_reason(app: &Shared) -> Option<String> {
     let asked = async {
         let heartbeats = app.broker.heartbeats().await.unwrap_or_default();
-        match heartbeats::paused_reason(&heartbeats) {
-            Some(reason) => Some(reason),
-            None => {
-                let (_, why) = app.upstream.shut_until().await?;
-                Some(why.as_str().to_owned())
-            }
+        if let Some(reason) = heartbeats::paused_reason(&heartbeats) {
+            return Some(reason);
         }
+        let (_, why) = app.upstream.shut_until().await?;
+        Some(why.as_str().to_owned())
     };
     timeout(REASON_LIMIT, asked).await.ok().flatten()
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::Origin;
 
 /// The shortest life of a cached answer.
-const MIN_TTL: Duration = Duration::from_secs(60);
+const MIN_TTL: Duration = Duration::from_mins(1);
 
 /// The answer of `GET /weather`, but for where it came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,7 +171,7 @@ mod tests {
     fn an_answer_lives_until_there_is_something_newer_but_a_minute_at_least() {
         let now = Utc::now();
         let in_seconds = |seconds| now + TimeDelta::seconds(seconds);
-        let longest = Duration::from_secs(900);
+        let longest = Duration::from_mins(15);
         for (fresh_until, expected) in [(300, 300), (2_000, 900), (10, 60), (-500, 60)] {
             let found = ttl(longest, in_seconds(fresh_until), now);
             assert_eq!(found.as_secs(), expected, "{fresh_until}");

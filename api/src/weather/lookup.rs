@@ -34,7 +34,7 @@ const FRONT_LIFE: Duration = Duration::from_secs(5);
 /// Answers kept in memory: about a kilobyte each.
 const FRONT_ENTRIES: u64 = 10_000;
 /// How long a name that nobody knows is not looked up again.
-const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+const UNKNOWN_LIFE: Duration = Duration::from_mins(1);
 const UNKNOWN_ENTRIES: u64 = 10_000;
 /// What an upstream that says no time is given before the next try.
 const UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
@@ -91,18 +91,17 @@ impl Weather {
     }
 
     pub async fn find(&self, asked: Asked) -> Result<Found, Problem> {
-        let found = match self.inner.in_front(&asked).await {
-            Some(prepared) => Ok((prepared, Origin::Hit)),
-            None => {
-                let inner = Arc::clone(&self.inner);
-                self.lookups
-                    .join(
-                        asked.key.clone(),
-                        || async move { inner.look_up(asked).await },
-                    )
-                    .await
-                    .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a lookup panicked"))))
-            }
+        let found = if let Some(prepared) = self.inner.in_front(&asked).await {
+            Ok((prepared, Origin::Hit))
+        } else {
+            let inner = Arc::clone(&self.inner);
+            self.lookups
+                .join(
+                    asked.key.clone(),
+                    || async move { inner.look_up(asked).await },
+                )
+                .await
+                .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a lookup panicked"))))
         };
         self.inner.count(&found);
         found
@@ -366,7 +365,7 @@ fn answer(settings: &Settings, meant: &Meant, row: &WeatherRow) -> WeatherAnswer
         latitude: meant.place.coordinates.latitude(),
         longitude: meant.place.coordinates.longitude(),
         temperature: row.temperature,
-        condition: row.weathercode.map(|code| condition(code).to_owned()),
+        condition: row.weathercode.map(condition),
         humidity: row.humidity,
         windspeed: row.windspeed,
         winddirection: row.winddirection,
