@@ -1,0 +1,235 @@
+//! The cities the simulated services know: the embedded list, then synthetic ones without end.
+//!
+//! City number *i* is the *i*-th row of `data/cities.csv`; past its end each city is derived from a
+//! real one (moved a little, another id and name), so that a million of them need no memory and are
+//! the same in every run. Synthetic ids lie above every real one.
+//!
+//! The list is parsed once per process. Parsing is strict: a broken embedded file is a broken build.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::weather::{Place, mix};
+
+/// The first id of a synthetic city; real GeoNames ids are below 14 million.
+pub const FIRST_SYNTHETIC_ID: i64 = 100_000_000;
+
+/// More synthetic cities than anyone will ask for; bounds ids and pages.
+pub const MAX_CITIES: usize = 100_000_000;
+
+static EMBEDDED: &str = include_str!("../../data/cities.csv");
+
+static REAL: LazyLock<Vec<City>> =
+    LazyLock::new(|| EMBEDDED.lines().skip(1).map(parse_row).collect());
+
+static BY_ID: LazyLock<HashMap<i64, usize>> = LazyLock::new(|| {
+    REAL.iter()
+        .enumerate()
+        .map(|(index, city)| (city.id, index))
+        .collect()
+});
+
+static BY_PLACE: LazyLock<HashMap<Place, usize>> = LazyLock::new(|| {
+    // In reverse, so that of two cities at one place the more populous is found.
+    REAL.iter()
+        .enumerate()
+        .rev()
+        .map(|(index, city)| (city.place(), index))
+        .collect()
+});
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct City {
+    pub id: i64,
+    pub name: Cow<'static, str>,
+    pub country_code: &'static str,
+    pub admin1_code: &'static str,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub population: i64,
+    pub timezone: &'static str,
+}
+
+impl City {
+    pub fn place(&self) -> Place {
+        Place::new(self.latitude, self.longitude)
+    }
+}
+
+/// The real cities, most populous first.
+pub fn real() -> &'static [City] {
+    &REAL
+}
+
+/// City number `index`, real or synthetic.
+pub fn nth(index: usize) -> City {
+    match REAL.get(index) {
+        Some(city) => city.clone(),
+        None => synthetic(index - REAL.len()),
+    }
+}
+
+pub fn by_id(id: i64) -> Option<City> {
+    if id < FIRST_SYNTHETIC_ID {
+        return BY_ID.get(&id).map(|&index| REAL[index].clone());
+    }
+    let number = usize::try_from(id - FIRST_SYNTHETIC_ID).ok()?;
+    (number < MAX_CITIES).then(|| synthetic(number))
+}
+
+/// The real city exactly at a place.
+pub fn at_place(place: Place) -> Option<&'static City> {
+    BY_PLACE.get(&place).map(|&index| &REAL[index])
+}
+
+fn synthetic(number: usize) -> City {
+    let model = &REAL[number % REAL.len()];
+    let chance = mix(number as u64);
+    // Up to half a degree away, in hundred-thousandths as in the real list.
+    let moved = |degrees: f64, bits: u64, limit: f64| {
+        let shift = ((bits & 0xffff) as f64 / 65_536.0) - 0.5;
+        ((degrees + shift).clamp(-limit, limit) * 100_000.0).round() / 100_000.0
+    };
+    City {
+        id: FIRST_SYNTHETIC_ID + number as i64,
+        name: Cow::Owned(format!("{} {}", model.name, number / REAL.len() + 2)),
+        latitude: moved(model.latitude, chance, 89.0),
+        longitude: moved(model.longitude, chance >> 16, 180.0),
+        population: 1_000,
+        ..model.clone()
+    }
+}
+
+fn parse_row(line: &'static str) -> City {
+    let mut fields = split_row(line).into_iter();
+    let mut next = || {
+        fields
+            .next()
+            .unwrap_or_else(|| panic!("data/cities.csv: short row: {line}"))
+    };
+    let id = number(&next());
+    let name = next();
+    let (country_code, admin1_code) = (borrowed(next()), borrowed(next()));
+    City {
+        id,
+        name,
+        country_code,
+        admin1_code,
+        latitude: number(&next()),
+        longitude: number(&next()),
+        population: number(&next()),
+        timezone: borrowed(next()),
+    }
+}
+
+/// One line's fields (RFC 4180, no line breaks within quotes), borrowed wherever nothing is escaped.
+fn split_row(line: &'static str) -> Vec<Cow<'static, str>> {
+    let mut fields = Vec::with_capacity(8);
+    let mut rest = line;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                (Cow::Borrowed(&rest[..end]), &rest[end..])
+            }
+            Some(quoted) => {
+                let end = closing_quote(quoted);
+                let field = &quoted[..end];
+                let field = if field.contains('"') {
+                    Cow::Owned(field.replace("\"\"", "\""))
+                } else {
+                    Cow::Borrowed(field)
+                };
+                (field, &quoted[(end + 1).min(quoted.len())..])
+            }
+        };
+        fields.push(field);
+        match after.strip_prefix(',') {
+            Some(following) => rest = following,
+            None => return fields,
+        }
+    }
+}
+
+fn closing_quote(quoted: &str) -> usize {
+    let bytes = quoted.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], bytes.get(at + 1)) {
+            (b'"', Some(b'"')) => at += 2,
+            (b'"', _) => break,
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn borrowed(field: Cow<'static, str>) -> &'static str {
+    match field {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => panic!("data/cities.csv: escaped code or timezone {text:?}"),
+    }
+}
+
+fn number<T: std::str::FromStr>(field: &str) -> T {
+    field
+        .parse()
+        .unwrap_or_else(|_| panic!("data/cities.csv: {field:?} is not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_list_is_whole_and_ends_below_the_synthetic_ids() {
+        assert_eq!(real().len(), 34_006);
+        assert_eq!(real()[0].name, "Shanghai");
+        assert!(
+            real()
+                .iter()
+                .all(|city| city.id > 0 && city.id < FIRST_SYNTHETIC_ID)
+        );
+        assert!(real().iter().all(|city| city.latitude.abs() <= 90.0));
+        assert!(
+            real()
+                .windows(2)
+                .all(|pair| pair[0].population >= pair[1].population)
+        );
+        assert!(real().iter().any(|city| city.name.contains(',')));
+    }
+
+    #[test]
+    fn quotes_and_commas_are_understood() {
+        assert_eq!(
+            split_row("1,\"a, \"\"b\"\"\",,x"),
+            ["1", "a, \"b\"", "", "x"]
+        );
+        assert_eq!(split_row("a,"), ["a", ""]);
+    }
+
+    #[test]
+    fn cities_are_found_by_id_and_place() {
+        let paris = by_id(2_988_507).unwrap();
+        assert_eq!((paris.name.as_ref(), paris.country_code), ("Paris", "FR"));
+        assert_eq!(
+            at_place(Place::new(48.853_41, 2.3488)).unwrap().id,
+            2_988_507
+        );
+        assert!(by_id(1).is_none());
+        assert!(by_id(-5).is_none());
+    }
+
+    #[test]
+    fn synthetic_cities_go_on_where_the_list_ends_and_never_change() {
+        let first = nth(34_006);
+        assert_eq!(first.id, FIRST_SYNTHETIC_ID);
+        assert_eq!(first.name, "Shanghai 2");
+        assert_eq!(by_id(first.id).unwrap(), first);
+        assert_ne!(first.place(), real()[0].place());
+        let ids: std::collections::HashSet<_> = (0..100_000).map(|index| nth(index).id).collect();
+        assert_eq!(ids.len(), 100_000);
+        assert_eq!(nth(99_999), nth(99_999));
+    }
+}

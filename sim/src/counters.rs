@@ -1,0 +1,124 @@
+//! What was served: requests, locations and faults per endpoint, and how many requests overlapped.
+//!
+//! `requests` counts every request of an endpoint, faulted or not; `locations` only those answered
+//! with data; `faults` the rules that fired. Requests to `/_sim/` are never counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::providers::Endpoint;
+
+#[derive(Debug, Default)]
+pub struct Counters {
+    endpoints: [EndpointCounters; Endpoint::ALL.len()],
+    in_flight: AtomicU64,
+    max_in_flight: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct EndpointCounters {
+    requests: AtomicU64,
+    locations: AtomicU64,
+    faults: AtomicU64,
+}
+
+/// A request under way; the count goes down when it is dropped, also when the client hung up.
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a AtomicU64);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counters {
+    pub fn request(&self, endpoint: Endpoint) -> InFlight<'_> {
+        self.of(endpoint).requests.fetch_add(1, Ordering::Relaxed);
+        let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.max_in_flight.fetch_max(now, Ordering::Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    pub fn locations(&self, endpoint: Endpoint, locations: u64) {
+        self.of(endpoint)
+            .locations
+            .fetch_add(locations, Ordering::Relaxed);
+    }
+
+    pub fn fault(&self, endpoint: Endpoint) {
+        self.of(endpoint).faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Back to nothing; requests under way stay counted as such.
+    pub fn clear(&self) {
+        for counters in &self.endpoints {
+            counters.requests.store(0, Ordering::Relaxed);
+            counters.locations.store(0, Ordering::Relaxed);
+            counters.faults.store(0, Ordering::Relaxed);
+        }
+        self.max_in_flight
+            .store(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Totals, and the same per endpoint path.
+    pub fn to_json(&self) -> Value {
+        let mut totals = [0; 3];
+        let mut endpoints = serde_json::Map::new();
+        for endpoint in Endpoint::ALL {
+            let counters = self.of(endpoint);
+            let counts = [&counters.requests, &counters.locations, &counters.faults]
+                .map(|counter| counter.load(Ordering::Relaxed));
+            for (total, count) in totals.iter_mut().zip(counts) {
+                *total += count;
+            }
+            let [requests, locations, faults] = counts;
+            endpoints.insert(
+                endpoint.path().to_owned(),
+                json!({"requests": requests, "locations": locations, "faults": faults}),
+            );
+        }
+        let [requests, locations, faults] = totals;
+        json!({
+            "requests": requests,
+            "locations": locations,
+            "faults": faults,
+            "in_flight": self.in_flight.load(Ordering::Relaxed),
+            "max_in_flight": self.max_in_flight.load(Ordering::Relaxed),
+            "endpoints": endpoints,
+        })
+    }
+
+    fn of(&self, endpoint: Endpoint) -> &EndpointCounters {
+        &self.endpoints[endpoint as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_kept_per_endpoint_and_in_total() {
+        let counters = Counters::default();
+        let first = counters.request(Endpoint::Forecast);
+        let second = counters.request(Endpoint::Cities);
+        counters.locations(Endpoint::Forecast, 100);
+        counters.fault(Endpoint::Cities);
+        drop(first);
+        let stats = counters.to_json();
+        assert_eq!(stats["requests"], 2);
+        assert_eq!(stats["in_flight"], 1);
+        assert_eq!(stats["max_in_flight"], 2);
+        assert_eq!(
+            stats["endpoints"]["/v1/forecast"],
+            json!({"requests": 1, "locations": 100, "faults": 0})
+        );
+        assert_eq!(stats["endpoints"]["/cities/"]["faults"], 1);
+        drop(second);
+        counters.clear();
+        assert_eq!(counters.to_json()["requests"], 0);
+        assert_eq!(counters.to_json()["max_in_flight"], 0);
+    }
+}

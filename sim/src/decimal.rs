@@ -1,0 +1,114 @@
+//! Numbers as JSON text, from scaled integers.
+//!
+//! Open-Meteo prints a fixed number of decimals per unit, and the simulator's state is kept in
+//! integers of that last decimal (tenths of a degree …), so what is printed is exact, equal on every
+//! machine, and costs a few nanoseconds: this is the inner loop of the forecast endpoint.
+
+use std::io::Write;
+
+/// Appends `value` in decimal.
+pub fn push_integer(out: &mut Vec<u8>, value: i64) {
+    push_fixed(out, value, 0);
+}
+
+/// Appends `scaled / 10^decimals` with exactly that many decimals: `(-5, 1)` is `-0.5`.
+pub fn push_fixed(out: &mut Vec<u8>, scaled: i64, decimals: usize) {
+    // 20 digits of a u64, the point, and as many leading zeros as `decimals` may ask for.
+    let mut text = [b'0'; 32];
+    let mut at = text.len();
+    let mut rest = scaled.unsigned_abs();
+    let mut written = 0;
+    while rest > 0 || written <= decimals {
+        if written == decimals && decimals > 0 {
+            at -= 1;
+            text[at] = b'.';
+        }
+        at -= 1;
+        text[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        written += 1;
+    }
+    if scaled < 0 {
+        at -= 1;
+        text[at] = b'-';
+    }
+    out.extend_from_slice(&text[at..]);
+}
+
+/// Appends `scaled / 10^decimals` without trailing zeros, as OpenWeather does: 22, not 22.00.
+pub fn push_trimmed(out: &mut Vec<u8>, mut scaled: i64, mut decimals: usize) {
+    while decimals > 0 && scaled % 10 == 0 {
+        scaled /= 10;
+        decimals -= 1;
+    }
+    push_fixed(out, scaled, decimals);
+}
+
+/// Appends the shortest text that reads back as this `f32`, always with a decimal (`91.0`).
+pub fn push_f32(out: &mut Vec<u8>, value: f32) {
+    write!(out, "{value:?}").expect("a Vec takes every write");
+}
+
+/// `dividend / divisor`, rounded half away from zero; unit conversions stay in integers with it.
+pub fn rounded_division(dividend: i64, divisor: i64) -> i64 {
+    let half = divisor / 2;
+    if dividend < 0 {
+        (dividend - half) / divisor
+    } else {
+        (dividend + half) / divisor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn fixed_decimals_keep_their_zeros_and_signs() {
+        for (scaled, decimals, expected) in [
+            (0, 1, "0.0"),
+            (5, 1, "0.5"),
+            (-5, 1, "-0.5"),
+            (17, 1, "1.7"),
+            (-123, 1, "-12.3"),
+            (40, 2, "0.40"),
+            (7, 3, "0.007"),
+            (10_132, 1, "1013.2"),
+            (270, 0, "270"),
+            (0, 0, "0"),
+        ] {
+            assert_eq!(text(|out| push_fixed(out, scaled, decimals)), expected);
+        }
+        assert_eq!(
+            text(|out| push_integer(out, i64::MIN)),
+            i64::MIN.to_string()
+        );
+    }
+
+    #[test]
+    fn trimmed_decimals_may_be_an_integer() {
+        assert_eq!(text(|out| push_trimmed(out, 2200, 2)), "22");
+        assert_eq!(text(|out| push_trimmed(out, -2210, 2)), "-22.1");
+        assert_eq!(text(|out| push_trimmed(out, 0, 2)), "0");
+    }
+
+    #[test]
+    fn a_coordinate_shows_the_noise_of_single_precision() {
+        assert_eq!(text(|out| push_f32(out, 91.0)), "91.0");
+        assert_eq!(text(|out| push_f32(out, 482.0 * 0.1)), "48.2");
+        assert_eq!(text(|out| push_f32(out, 1383.0 * 0.1 - 90.0)), "48.300003");
+    }
+
+    #[test]
+    fn division_rounds_half_away_from_zero() {
+        assert_eq!(rounded_division(15, 10), 2);
+        assert_eq!(rounded_division(-15, 10), -2);
+        assert_eq!(rounded_division(14, 10), 1);
+    }
+}

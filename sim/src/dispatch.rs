@@ -1,0 +1,237 @@
+//! The way of one request: endpoint, fault plan, limiter, latency, provider, counters.
+//!
+//! Every request of an upstream takes this way in this order. A fault that replaces the answer
+//! comes before the limiter and is not charged; one that only spoils the answer (slow, truncated,
+//! null …) goes all the way first. Latency is spent while holding the limiter's turn, as work would be.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
+
+use crate::counters::Counters;
+use crate::faults::{Fault, FaultPlan, Kind};
+use crate::limiter::Limiter;
+use crate::providers::{self, Endpoint, Twist};
+use crate::query::Query;
+use crate::reply::{Body, BrokenOff, Reply};
+use crate::{Options, Quota, control};
+
+/// The largest body a POST may have; Open-Meteo's own limit for forms.
+const MAX_FORM_BYTES: usize = 128 * 1024;
+
+/// A longer URL gets a reset, as at Open-Meteo; POST has no such limit. (Past 65,534 bytes the HTTP
+/// library itself answers 414.)
+const MAX_TARGET_BYTES: usize = 64_000;
+
+/// A slow body's pause when the fault does not say.
+const SLOW_PAUSE: Duration = Duration::from_secs(30);
+
+const HTML_PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>\
+    <body><center><h1>502 Bad Gateway</h1></center></body></html>\n";
+
+/// All that the simulator knows beyond the pure functions.
+#[derive(Debug)]
+pub struct Simulator {
+    pub options: Options,
+    pub faults: FaultPlan,
+    pub counters: Counters,
+    pub shutdown: CancellationToken,
+    limiter: Option<Limiter>,
+}
+
+impl Simulator {
+    pub fn new(options: Options, shutdown: CancellationToken) -> Self {
+        let limiter = (options.quota == Quota::OpenMeteo).then(Limiter::default);
+        Self {
+            options,
+            faults: FaultPlan::default(),
+            counters: Counters::default(),
+            shutdown,
+            limiter,
+        }
+    }
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+pub struct Cut {
+    /// With a TCP reset, not in order.
+    pub with_reset: bool,
+}
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        BrokenOff.fmt(f)
+    }
+}
+
+impl std::error::Error for Cut {}
+
+pub async fn answer(
+    simulator: &Simulator,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Cut> {
+    let (head, body) = request.into_parts();
+    if head
+        .uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES)
+    {
+        return Err(Cut { with_reset: true });
+    }
+    let form = if head.method == Method::POST {
+        let Ok(collected) = Limited::new(body, MAX_FORM_BYTES).collect().await else {
+            return Ok(
+                Reply::reason(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large").into_response(),
+            );
+        };
+        collected.to_bytes()
+    } else {
+        Bytes::new()
+    };
+    let path = head.uri.path();
+    if path.starts_with("/_sim") {
+        let query = Query::parse(head.uri.query().unwrap_or_default(), b"");
+        return Ok(control::answer(simulator, &head.method, path, &query, &form).into_response());
+    }
+    let endpoint = Endpoint::ALL
+        .into_iter()
+        .find(|endpoint| endpoint.is_at(path));
+    match endpoint.filter(|endpoint| endpoint.allows(&head.method)) {
+        Some(endpoint) => {
+            let query = Query::parse(head.uri.query().unwrap_or_default(), &form);
+            upstream(simulator, endpoint, &query).await
+        }
+        None => Ok(Reply::reason(StatusCode::NOT_FOUND, "Not Found").into_response()),
+    }
+}
+
+async fn upstream(
+    simulator: &Simulator,
+    endpoint: Endpoint,
+    query: &Query<'_>,
+) -> Result<Response<Body>, Cut> {
+    let _in_flight = simulator.counters.request(endpoint);
+    let Some(fault) = simulator.faults.next(endpoint, query) else {
+        return Ok(serve(simulator, endpoint, query, Twist::default())
+            .await
+            .into_response());
+    };
+    simulator.counters.fault(endpoint);
+    let mut twist = Twist::default();
+    match fault.kind {
+        Kind::Hang => {
+            simulator.shutdown.cancelled().await;
+            return Err(Cut { with_reset: false });
+        }
+        Kind::Reset => {
+            latency(simulator).await;
+            return Err(Cut { with_reset: true });
+        }
+        Kind::Status | Kind::Html => {
+            latency(simulator).await;
+            return Ok(replacement(endpoint, fault).into_response());
+        }
+        Kind::Null => twist.nulls = true,
+        Kind::Shift => twist.shift_rows = fault.rows.unwrap_or(1),
+        Kind::Truncate | Kind::Slow | Kind::StreamedError => {}
+    }
+    let mut reply = serve(simulator, endpoint, query, twist).await;
+    reply.headers.extend(headers(&fault));
+    Ok(match fault.kind {
+        Kind::Truncate => reply.into_broken_response(),
+        Kind::Slow => {
+            let pause = fault.delay_ms.map_or(SLOW_PAUSE, Duration::from_millis);
+            reply.into_slow_response(pause)
+        }
+        Kind::StreamedError => {
+            let mut body = reply.body[..reply.body.len() / 2].to_vec();
+            body.extend_from_slice(b"Unexpected error while streaming data: timeoutReached");
+            Reply {
+                body: body.into(),
+                ..reply
+            }
+            .into_response()
+        }
+        _ => reply.into_response(),
+    })
+}
+
+/// A true answer, within the limiter if there is one.
+async fn serve(
+    simulator: &Simulator,
+    endpoint: Endpoint,
+    query: &Query<'_>,
+    twist: Twist,
+) -> Reply {
+    let clock = &simulator.options.now;
+    let limiter = simulator
+        .limiter
+        .as_ref()
+        .filter(|_| endpoint == Endpoint::Forecast);
+    let turn = match limiter {
+        None => None,
+        Some(limiter) => match limiter.enter(clock.unix_seconds()).await {
+            Ok(turn) => Some(turn),
+            Err(reason) => {
+                latency(simulator).await;
+                return Reply::reason(StatusCode::TOO_MANY_REQUESTS, reason);
+            }
+        },
+    };
+    latency(simulator).await;
+    let reply = providers::answer(endpoint, query, &simulator.options, twist);
+    if let Some(limiter) = limiter {
+        limiter.charge(clock.unix_seconds(), reply.weight);
+    }
+    drop(turn);
+    simulator.counters.locations(endpoint, reply.locations);
+    reply
+}
+
+async fn latency(simulator: &Simulator) {
+    if !simulator.options.latency.is_zero() {
+        tokio::time::sleep(simulator.options.latency).await;
+    }
+}
+
+/// The answer of a `status` or `html` fault: what it says, else what the upstream would say.
+fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
+    let usual_status = if fault.kind == Kind::Html || fault.body.is_some() {
+        200
+    } else {
+        503
+    };
+    let status = StatusCode::from_u16(fault.status.unwrap_or(usual_status))
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers: Vec<_> = headers(&fault).collect();
+    let mut reply = match (fault.body, fault.kind) {
+        (Some(serde_json::Value::String(text)), _) => Reply::json(status, text),
+        (Some(body), _) => Reply::json(status, body.to_string()),
+        (None, Kind::Html) => Reply::json(status, HTML_PAGE),
+        (None, _) => endpoint.usual_error(status),
+    };
+    if fault.kind == Kind::Html {
+        reply.headers.push((
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ));
+    }
+    reply.headers.extend(headers);
+    reply
+}
+
+/// The fault's headers; they were checked when it was posted.
+fn headers(fault: &Fault) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    fault.headers.iter().filter_map(|(name, value)| {
+        Some((
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::try_from(value).ok()?,
+        ))
+    })
+}

@@ -1,0 +1,261 @@
+//! The fault plan: which requests are answered wrongly, and how.
+//!
+//! Rules are tried in the order they were posted; the first that fires decides. A rule counts the
+//! requests it concerns, so `every` and `count` are exact and a plan gives the same faults to the same
+//! requests each time. A rule without `count` stays until the plan is deleted.
+//!
+//! What a fault does to an answer is carried out in [`crate::dispatch`]; this file only decides.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::providers::Endpoint;
+use crate::query::Query;
+
+/// Rules that may stand in the plan at once.
+const MAX_RULES: usize = 1_000;
+
+/// One rule, as posted to `/_sim/faults`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fault {
+    /// Path of the endpoint it concerns; all of them when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    pub kind: Kind,
+    /// Status of the answer; 503 for a bare `status` fault, 200 when only a body is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Sent instead of the upstream's own error body: text as it is, anything else as JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Only requests whose decoded parameters contain this text.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+    /// Only every n-th request it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<u64>,
+    /// Ends after so many faults.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// `slow`: the pause in the middle of the body, 30 s when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// `shift`: the rows by which a page begins too early, 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An error answer (or any answer: `status`, `body`, `headers`).
+    #[default]
+    Status,
+    /// No answer, the connection stays open.
+    Hang,
+    /// The connection is reset (RST) without an answer.
+    Reset,
+    /// The connection is cut in the middle of a true answer.
+    Truncate,
+    /// A true answer that stops half-way for a while.
+    Slow,
+    /// 200 with an HTML page.
+    Html,
+    /// 200, half of a true answer, then Open-Meteo's text for an error after the first byte.
+    StreamedError,
+    /// A true answer whose values are `null`.
+    Null,
+    /// A city page that begins some rows too early, as when cities were inserted while paging.
+    Shift,
+}
+
+#[derive(Debug, Default)]
+pub struct FaultPlan {
+    /// Whether there are rules at all; spares every request of a healthy run the lock.
+    armed: AtomicBool,
+    rules: Mutex<Vec<Rule>>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    fault: Fault,
+    seen: u64,
+    fired: u64,
+}
+
+impl FaultPlan {
+    /// Adds a rule at the end of the plan; the error says what is wrong with it.
+    pub fn add(&self, fault: Fault) -> Result<(), String> {
+        check(&fault)?;
+        let mut rules = self.rules();
+        if rules.len() >= MAX_RULES {
+            return Err(format!("the plan holds at most {MAX_RULES} rules"));
+        }
+        rules.push(Rule {
+            fault,
+            seen: 0,
+            fired: 0,
+        });
+        self.armed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub fn clear(&self) {
+        self.rules().clear();
+        self.armed.store(false, Ordering::Release);
+    }
+
+    /// The rules still standing, with the faults each has caused.
+    pub fn to_json(&self) -> serde_json::Value {
+        let rules = self.rules();
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|rule| serde_json::json!({"fault": rule.fault, "seen": rule.seen, "fired": rule.fired}))
+            .collect();
+        serde_json::json!({ "faults": rules })
+    }
+
+    /// The fault this request gets, if any.
+    pub fn next(&self, endpoint: Endpoint, query: &Query<'_>) -> Option<Fault> {
+        if !self.armed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut rules = self.rules();
+        let text = query.text();
+        let at = rules
+            .iter_mut()
+            .position(|rule| rule.fires(endpoint, &text))?;
+        let rule = &mut rules[at];
+        let fault = rule.fault.clone();
+        if fault.count.is_some_and(|count| rule.fired >= count) {
+            rules.remove(at);
+            self.armed.store(!rules.is_empty(), Ordering::Release);
+        }
+        Some(fault)
+    }
+
+    fn rules(&self) -> std::sync::MutexGuard<'_, Vec<Rule>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rule {
+    fn fires(&mut self, endpoint: Endpoint, text: &str) -> bool {
+        let fault = &self.fault;
+        let concerned = fault
+            .endpoint
+            .as_deref()
+            .is_none_or(|path| endpoint.is_at(path))
+            && fault
+                .contains
+                .as_deref()
+                .is_none_or(|part| text.contains(part));
+        if !concerned {
+            return false;
+        }
+        self.seen += 1;
+        let fires = self.seen.is_multiple_of(fault.every.unwrap_or(1));
+        self.fired += u64::from(fires);
+        fires
+    }
+}
+
+fn check(fault: &Fault) -> Result<(), String> {
+    if let Some(path) = &fault.endpoint
+        && !Endpoint::ALL.iter().any(|endpoint| endpoint.is_at(path))
+    {
+        let known = Endpoint::ALL.map(Endpoint::path).join(", ");
+        return Err(format!("unknown endpoint {path:?}; known are {known}"));
+    }
+    if fault.every == Some(0) || fault.count == Some(0) {
+        return Err("every and count begin at 1".to_owned());
+    }
+    if let Some(status) = fault.status
+        && !(200..=599).contains(&status)
+    {
+        return Err(format!("status {status} is not between 200 and 599"));
+    }
+    for (name, value) in &fault.headers {
+        if hyper::header::HeaderName::try_from(name).is_err()
+            || hyper::header::HeaderValue::try_from(value).is_err()
+        {
+            return Err(format!("{name:?}: {value:?} is not a header"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(json: serde_json::Value) -> FaultPlan {
+        let plan = FaultPlan::default();
+        plan.add(serde_json::from_value(json).unwrap()).unwrap();
+        plan
+    }
+
+    fn fires(plan: &FaultPlan, endpoint: Endpoint, query: &str) -> bool {
+        plan.next(endpoint, &Query::parse(query, b"")).is_some()
+    }
+
+    #[test]
+    fn a_rule_ends_after_its_count() {
+        let plan = plan(serde_json::json!({"endpoint": "/v1/forecast", "status": 503, "count": 2}));
+        assert!(!fires(&plan, Endpoint::Cities, ""));
+        let fired = [(); 4].map(|()| fires(&plan, Endpoint::Forecast, ""));
+        assert_eq!(fired, [true, true, false, false]);
+        assert!(!plan.armed.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn every_third_request_means_the_third_and_the_sixth() {
+        let plan = plan(serde_json::json!({"every": 3, "kind": "reset"}));
+        let fired = [(); 6].map(|()| fires(&plan, Endpoint::Cities, ""));
+        assert_eq!(fired, [false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_match_finds_encoded_parameters_too() {
+        let plan = plan(serde_json::json!({"match": "48.85", "endpoint": "/v1/forecast/"}));
+        assert!(fires(
+            &plan,
+            Endpoint::Forecast,
+            "latitude=1%2C48.85341&longitude=2,3"
+        ));
+        assert!(!fires(&plan, Endpoint::Forecast, "latitude=1"));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_fire_leaves_the_request_to_the_next() {
+        let plan = plan(serde_json::json!({"every": 2, "status": 500}));
+        plan.add(Fault {
+            status: Some(503),
+            ..Fault::default()
+        })
+        .unwrap();
+        let query = Query::default();
+        let statuses = [(); 4].map(|()| plan.next(Endpoint::Cities, &query).unwrap().status);
+        assert_eq!(statuses, [Some(503), Some(500), Some(503), Some(500)]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let plan = FaultPlan::default();
+        for wrong in [
+            serde_json::json!({"endpoint": "/v2"}),
+            serde_json::json!({"every": 0}),
+            serde_json::json!({"status": 42}),
+            serde_json::json!({"headers": {"a b": "c"}}),
+        ] {
+            assert!(plan.add(serde_json::from_value(wrong).unwrap()).is_err());
+        }
+        assert!(serde_json::from_str::<Fault>(r#"{"cuont":1}"#).is_err());
+    }
+}

@@ -1,0 +1,393 @@
+//! The simulator over real HTTP: what only shows on the wire.
+//!
+//! Each test starts [`serve`] on a free port and speaks to it in plain HTTP/1.1 through a raw
+//! connection, so that cut, hanging and reset answers are seen as they are. What is in the bodies is
+//! tested beside the providers.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::DateTime;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Clock, Options, Quota, serve};
+
+/// A simulator of its own; [`stop`](Running::stop) proves that it ends in good order.
+struct Running {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    served: JoinSet<anyhow::Result<()>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+impl Running {
+    async fn start(options: Options) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let mut served = JoinSet::new();
+        served.spawn(serve(listener, options, shutdown.clone()));
+        Self {
+            address,
+            shutdown,
+            served,
+        }
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.cancel();
+        self.served.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    async fn send(&self, method: &str, target: &str, body: &str) -> std::io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await?;
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .ok_or(ErrorKind::UnexpectedEof)?;
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok(Answer {
+            status,
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        })
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, "").await.unwrap()
+    }
+
+    async fn until_in_flight(&self, requests: u64) {
+        while self.get("/_sim/stats").await.json()["in_flight"] != requests {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn fault(&self, fault: Value) {
+        let answer = self
+            .send("POST", "/_sim/faults", &fault.to_string())
+            .await
+            .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+// 2026-03-10T12:34:56Z
+fn fixed() -> Clock {
+    Clock::fixed(DateTime::from_timestamp(1_773_146_096, 0).unwrap())
+}
+
+const PARIS: &str = "/v1/forecast?latitude=48.85341&longitude=2.3488&current_weather=true";
+
+#[tokio::test]
+async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
+    let clock = fixed();
+    let options = Options {
+        now: clock.clone(),
+        seed: 3,
+        ..Options::default()
+    };
+    let sim = Running::start(options).await;
+    for index in [0, 7, 33_000, 40_000] {
+        clock.advance(Duration::from_hours(1));
+        let city = crate::cities::nth(index);
+        let expected = sim
+            .get(&format!("/_sim/expected?city_id={}", city.id))
+            .await
+            .json();
+        let told = sim
+            .get(&format!(
+                "/v1/forecast?latitude={}&longitude={}&current_weather=true",
+                city.latitude, city.longitude
+            ))
+            .await
+            .json();
+        for key in [
+            "temperature",
+            "windspeed",
+            "winddirection",
+            "weathercode",
+            "time",
+        ] {
+            assert_eq!(
+                told["current_weather"][key], expected[key],
+                "{key} of {city:?}"
+            );
+        }
+    }
+    assert_eq!(sim.get("/_sim/expected?city_id=1").await.status, 404);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn get_and_post_give_the_same_answer_and_are_counted() {
+    let sim = Running::start(Options {
+        now: fixed(),
+        ..Options::default()
+    })
+    .await;
+    let form = "latitude=1,2,3&longitude=4,5,6&current=temperature_2m,weather_code";
+    let got = sim.get(&format!("/v1/forecast?{form}")).await;
+    let posted = sim
+        .send("POST", "/v1/forecast/", &form.replace(',', "%2C"))
+        .await
+        .unwrap();
+    assert_eq!(got.body, posted.body);
+    assert!(
+        got.head
+            .contains("content-type: application/json; charset=utf-8"),
+        "{}",
+        got.head
+    );
+    assert_eq!(got.json().as_array().unwrap().len(), 3);
+    assert_eq!(
+        sim.get("/cities/?page=0&limit=2").await.json()["cities"][1]["name"],
+        "Beijing"
+    );
+    assert_eq!(sim.get("/v1/nothing").await.status, 404);
+
+    let stats = sim.get("/_sim/stats").await.json();
+    assert_eq!(
+        stats["endpoints"]["/v1/forecast"],
+        json!({"requests": 2, "locations": 6, "faults": 0})
+    );
+    assert_eq!(stats["endpoints"]["/cities/"]["locations"], 2);
+    assert_eq!(
+        (&stats["requests"], &stats["max_in_flight"]),
+        (&3.into(), &1.into())
+    );
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn errors_are_the_services_own() {
+    let sim = Running::start(Options::default()).await;
+    let wrong = sim
+        .get("/v1/forecast?latitude=1,91&longitude=2,3&current_weather=true")
+        .await;
+    assert_eq!(wrong.status, 400);
+    assert_eq!(
+        wrong.json(),
+        json!({"error": true, "reason": "Latitude must be in range of -90 to 90°. Given: 91.0."})
+    );
+    let nothing = sim.get("/v1/forecast?current_weather=true").await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (200, ""));
+    assert_eq!(sim.get("/data/2.5/weather?lat=1&lon=2").await.status, 401);
+    assert_eq!(
+        sim.get("/data/2.5/weather?lat=1&lon=2&appid=k")
+            .await
+            .json()["cod"],
+        200
+    );
+    let large = "x".repeat(129 * 1024);
+    // The answer may come before all of the form is sent; then the connection just ends.
+    let refused = sim.send("POST", "/v1/forecast", &large).await;
+    assert!(refused.is_err() || refused.unwrap().status == 413);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"endpoint": "/v1/forecast", "status": 503, "count": 1}))
+        .await;
+    sim.fault(
+        json!({"endpoint": "/v1/forecast", "status": 429, "count": 1,
+        "body": {"error": true, "reason": "own"}, "headers": {"Retry-After": "0"}}),
+    )
+    .await;
+    sim.fault(json!({"endpoint": "/v1/forecast", "kind": "html", "count": 1}))
+        .await;
+
+    let overloaded = sim.get(PARIS).await;
+    assert_eq!(overloaded.status, 503);
+    assert_eq!(overloaded.json()["reason"], "The service is overloaded");
+    let told = sim.get(PARIS).await;
+    assert_eq!((told.status, &told.json()["reason"]), (429, &"own".into()));
+    assert!(told.head.contains("retry-after: 0"), "{}", told.head);
+    let html = sim.get(PARIS).await;
+    assert!(
+        html.status == 200 && html.body.starts_with("<!DOCTYPE html>"),
+        "{html:?}"
+    );
+    assert!(html.head.contains("text/html"), "{}", html.head);
+
+    assert_eq!(sim.get(PARIS).await.status, 200);
+    let stats = sim.get("/_sim/stats").await.json();
+    assert_eq!(
+        stats["endpoints"]["/v1/forecast"],
+        json!({"requests": 4, "locations": 1, "faults": 3})
+    );
+    assert_eq!(
+        sim.send("POST", "/_sim/faults", "{\"endpoint\":3}")
+            .await
+            .unwrap()
+            .status,
+        400
+    );
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_match_faults_only_requests_with_that_latitude() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"status": 400, "match": "48.85341"})).await;
+    assert_eq!(sim.get(PARIS).await.status, 400);
+    assert_eq!(sim.get(&PARIS.replace("48.8", "47.8")).await.status, 200);
+    assert_eq!(
+        sim.send("DELETE", "/_sim/faults", "").await.unwrap().status,
+        200
+    );
+    assert_eq!(sim.get(PARIS).await.status, 200);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn broken_bodies_break_each_in_its_own_way() {
+    let sim = Running::start(Options::default()).await;
+    let whole = sim.get(PARIS).await.body;
+    for kind in ["truncate", "streamed_error", "null", "slow"] {
+        sim.fault(json!({"kind": kind, "count": 1, "delay_ms": 1}))
+            .await;
+    }
+    let cut = sim.get(PARIS).await;
+    assert!(
+        cut.head
+            .contains(&format!("content-length: {}", whole.len())),
+        "{}",
+        cut.head
+    );
+    assert_eq!(cut.body.len(), whole[..whole.len() / 2].len());
+    let streamed = sim.get(PARIS).await;
+    assert!(
+        streamed
+            .body
+            .contains("Unexpected error while streaming data"),
+        "{streamed:?}"
+    );
+    assert!(
+        streamed
+            .head
+            .contains(&format!("content-length: {}", streamed.body.len()))
+    );
+    assert!(sim.get(PARIS).await.json()["current_weather"]["temperature"].is_null());
+    assert_eq!(sim.get(PARIS).await.body.len(), whole.len());
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reset() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"kind": "reset", "count": 1})).await;
+    let error = sim.send("GET", PARIS, "").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(sim.get(PARIS).await.status, 200);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn an_overlong_url_is_reset() {
+    let sim = Running::start(Options::default()).await;
+    let target = format!("{PARIS}&models={}", "x".repeat(64_500));
+    let error = sim.send("GET", &target, "").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"kind": "hang", "count": 1})).await;
+    let mut hanging = TcpStream::connect(sim.address).await.unwrap();
+    hanging
+        .write_all(format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    sim.until_in_flight(1).await;
+    sim.stop().await;
+    assert_eq!(hanging.read(&mut [0; 16]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_no_longer_in_flight() {
+    let sim = Running::start(Options::default()).await;
+    sim.fault(json!({"kind": "hang", "count": 1})).await;
+    let mut hanging = TcpStream::connect(sim.address).await.unwrap();
+    let request = format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n");
+    hanging.write_all(request.as_bytes()).await.unwrap();
+    sim.until_in_flight(1).await;
+    drop(hanging);
+    sim.until_in_flight(0).await;
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn the_free_tier_refuses_by_window_and_opens_on_the_minute() {
+    let clock = fixed();
+    let options = Options {
+        quota: Quota::OpenMeteo,
+        now: clock.clone(),
+        ..Options::default()
+    };
+    let sim = Running::start(options).await;
+    let many = vec!["1"; 600].join(",");
+    let big = format!("latitude={many}&longitude={many}&current_weather=true");
+    assert_eq!(
+        sim.send("POST", "/v1/forecast", &big).await.unwrap().status,
+        200
+    );
+    let refused = sim.get(PARIS).await;
+    assert_eq!(refused.status, 429);
+    assert_eq!(
+        refused.json()["reason"],
+        "Minutely API request limit exceeded. Please try again in one minute."
+    );
+    assert_eq!(sim.get("/v1/search?name=Paris").await.status, 200);
+    clock.advance(Duration::from_secs(4));
+    assert_eq!(sim.get(PARIS).await.status, 200);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request_and_closed_at_the_end() {
+    let sim = Running::start(Options::default()).await;
+    let mut stream = TcpStream::connect(sim.address).await.unwrap();
+    let request = "GET /cities/?limit=1 HTTP/1.1\r\nhost: sim\r\n\r\n";
+    stream
+        .write_all(request.repeat(2).as_bytes())
+        .await
+        .unwrap();
+    let mut read = String::new();
+    while read.matches("total_count").count() < 2 {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "closed after {read}");
+        read.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    sim.stop().await;
+    assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+}

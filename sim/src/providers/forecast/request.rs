@@ -1,0 +1,285 @@
+//! The parameters of a forecast request, checked as the service checks them.
+//!
+//! The order of the checks is the order of the service's answers: how many coordinates, how many
+//! places, each range, then everything else. Errors are the exact text of `reason`.
+
+use std::str::FromStr;
+
+use super::NO_DATA;
+use super::variables::{Asked, Units, legacy, parse_variable};
+use crate::query::Query;
+
+const MAX_PLACES: usize = 1_000;
+
+/// The latitude, exactly, at which the simulator has no data.
+const NO_DATA_LATITUDE: f64 = -89.9;
+
+/// Blocks that the service has and the simulator has not.
+const NOT_SIMULATED: [&str; 3] = ["hourly", "daily", "minutely_15"];
+
+#[derive(Debug)]
+pub struct Forecast {
+    /// Latitude and longitude, in the order asked for.
+    pub places: Vec<(f64, f64)>,
+    pub elevations: Option<Vec<f64>>,
+    pub location_ids: Option<Vec<i64>>,
+    /// Empty, one for all, or one for each place.
+    pub timezones: Vec<String>,
+    pub block: Option<Block>,
+    pub units: Units,
+    pub unix_time: bool,
+    days: u32,
+}
+
+/// The object that holds the current values.
+#[derive(Debug)]
+pub struct Block {
+    pub name: &'static str,
+    pub asked: Vec<Asked>,
+}
+
+impl Forecast {
+    pub fn parse(query: &Query<'_>) -> Result<Self, String> {
+        let places = places(query)?;
+        if let Some(name) = NOT_SIMULATED
+            .into_iter()
+            .find(|name| query.get(name).is_some())
+        {
+            return Err(format!("the simulator does not serve '{name}'"));
+        }
+        if let Some(format) = query.get("format").filter(|format| *format != "json") {
+            return Err(format!("the simulator does not serve format '{format}'"));
+        }
+        let days = day_count(query, "forecast_days", "Forecast days", 7, 16)?
+            + day_count(query, "past_days", "Past days", 0, 93)?;
+        let timezones: Vec<String> = query.list("timezone").map(str::to_owned).collect();
+        if timezones.len() > 1 && timezones.len() != places.len() {
+            return Err(same_number("timezone"));
+        }
+        Ok(Self {
+            elevations: per_place(query, "elevation", "Float", places.len())?,
+            location_ids: per_place(query, "location_id", "Int", places.len())?,
+            places,
+            timezones,
+            block: block(query)?,
+            units: Units::parse(query)?,
+            unix_time: match query.get("timeformat") {
+                None | Some("iso8601") => false,
+                Some("unixtime") => true,
+                Some(other) => return Err(cannot_initialize("Timeformat", other)),
+            },
+            days,
+        })
+    }
+
+    /// What the limiter counts: 1 a place up to ten variables and two weeks.
+    pub fn weight(&self) -> f64 {
+        let variables = self.block.as_ref().map_or(0, |block| block.asked.len());
+        let per_place = variables as f64 / 10.0 * (f64::from(self.days) / 14.0).max(1.0);
+        self.places.len() as f64 * per_place.max(1.0)
+    }
+}
+
+pub fn cannot_initialize(kind: &str, value: &str) -> String {
+    format!(
+        "Data corrupted at path ''. Cannot initialize {kind} from invalid String value {value}."
+    )
+}
+
+fn same_number(name: &str) -> String {
+    format!("Parameter 'latitude' and '{name}' must have the same number of elements")
+}
+
+fn places(query: &Query<'_>) -> Result<Vec<(f64, f64)>, String> {
+    let latitudes: Vec<f64> = numbers(query, "latitude", "Float")?;
+    let longitudes: Vec<f64> = numbers(query, "longitude", "Float")?;
+    if latitudes.len() != longitudes.len() {
+        return Err(same_number("longitude"));
+    }
+    if latitudes.len() > MAX_PLACES {
+        return Err(format!(
+            "Only up to {MAX_PLACES} locations can be requested at once"
+        ));
+    }
+    for (&latitude, &longitude) in latitudes.iter().zip(&longitudes) {
+        in_range("Latitude", latitude, 90)?;
+        in_range("Longitude", longitude, 180)?;
+    }
+    if latitudes.contains(&NO_DATA_LATITUDE) {
+        return Err(NO_DATA.to_owned());
+    }
+    Ok(latitudes.into_iter().zip(longitudes).collect())
+}
+
+fn in_range(name: &str, degrees: f64, limit: u8) -> Result<(), String> {
+    if degrees.abs() <= f64::from(limit) {
+        return Ok(());
+    }
+    // The service reads coordinates in single precision and prints them so.
+    let given = degrees as f32;
+    Err(format!(
+        "{name} must be in range of -{limit} to {limit}°. Given: {given:?}."
+    ))
+}
+
+fn numbers<T: FromStr>(query: &Query<'_>, name: &str, kind: &str) -> Result<Vec<T>, String> {
+    query
+        .list(name)
+        .map(|text| text.parse().map_err(|_| cannot_initialize(kind, text)))
+        .collect()
+}
+
+fn per_place<T: FromStr>(
+    query: &Query<'_>,
+    name: &str,
+    kind: &str,
+    places: usize,
+) -> Result<Option<Vec<T>>, String> {
+    let values = numbers(query, name, kind)?;
+    match values.len() {
+        0 => Ok(None),
+        given if given == places => Ok(Some(values)),
+        _ => Err(same_number(name)),
+    }
+}
+
+fn day_count(
+    query: &Query<'_>,
+    name: &str,
+    label: &str,
+    default: u32,
+    limit: u32,
+) -> Result<u32, String> {
+    let Some(text) = query.get(name) else {
+        return Ok(default);
+    };
+    let days: i64 = text.parse().map_err(|_| cannot_initialize("Int", text))?;
+    u32::try_from(days)
+        .ok()
+        .filter(|days| *days <= limit)
+        .ok_or_else(|| {
+            // The service prints the limit where it means the given value.
+            format!("{label} is invalid. Allowed range 0 to {limit}. Given {limit}.")
+        })
+}
+
+/// The legacy flag wins over a list of variables, as it does upstream.
+fn block(query: &Query<'_>) -> Result<Option<Block>, String> {
+    if query
+        .get("current_weather")
+        .is_some_and(|flag| matches!(flag, "true" | "1"))
+    {
+        return Ok(Some(Block {
+            name: "current_weather",
+            asked: legacy(),
+        }));
+    }
+    let asked = query
+        .list("current")
+        .map(parse_variable)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok((!asked.is_empty()).then_some(Block {
+        name: "current",
+        asked,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(query: &str) -> String {
+        Forecast::parse(&Query::parse(query, b"")).unwrap_err()
+    }
+
+    #[test]
+    fn refusals_have_the_exact_text() {
+        for (query, expected) in [
+            (
+                "latitude=91&longitude=0",
+                "Latitude must be in range of -90 to 90°. Given: 91.0.",
+            ),
+            (
+                "latitude=1,2&longitude=0,181",
+                "Longitude must be in range of -180 to 180°. Given: 181.0.",
+            ),
+            (
+                "latitude=1,2&longitude=0",
+                "Parameter 'latitude' and 'longitude' must have the same number of elements",
+            ),
+            (
+                "latitude=1,-89.9&longitude=2,3",
+                "No data is available for this location",
+            ),
+            (
+                "latitude=1&longitude=2&forecast_days=17",
+                "Forecast days is invalid. Allowed range 0 to 16. Given 16.",
+            ),
+        ] {
+            assert_eq!(reason(query), expected);
+        }
+        for (query, part) in [
+            (
+                "latitude=x&longitude=2",
+                "Cannot initialize Float from invalid String value x",
+            ),
+            (
+                "latitude=1&longitude=2&current=foo",
+                "from invalid String value foo",
+            ),
+            (
+                "latitude=1&longitude=2&temperature_unit=k",
+                "from invalid String value k",
+            ),
+            (
+                "latitude=1&longitude=2&timeformat=x",
+                "from invalid String value x",
+            ),
+            (
+                "latitude=1&longitude=2&hourly=temperature_2m",
+                "does not serve 'hourly'",
+            ),
+            ("latitude=nan&longitude=2", "Latitude must be in range"),
+        ] {
+            assert!(reason(query).contains(part), "{query}");
+        }
+        let many = vec!["1"; 1001].join(",");
+        assert_eq!(
+            reason(&format!("latitude={many}&longitude={many}")),
+            "Only up to 1000 locations can be requested at once"
+        );
+    }
+
+    #[test]
+    fn up_to_ten_variables_and_fourteen_days_weigh_one_a_place() {
+        let weight = |query: &str| Forecast::parse(&Query::parse(query, b"")).unwrap().weight();
+        let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
+        assert!(near(
+            weight("latitude=1,2&longitude=1,2&current=is_day"),
+            2.0
+        ));
+        let twenty = vec!["is_day"; 20].join(",");
+        assert!(near(
+            weight(&format!("latitude=1&longitude=1&current={twenty}")),
+            2.0
+        ));
+        assert!(near(
+            weight(&format!(
+                "latitude=1&longitude=1&current={twenty}&past_days=21"
+            )),
+            4.0
+        ));
+    }
+
+    #[test]
+    fn the_legacy_flag_overrides_the_list() {
+        let query = Query::parse(
+            "latitude=1&longitude=2&current=is_day&current_weather=true",
+            b"",
+        );
+        assert_eq!(
+            Forecast::parse(&query).unwrap().block.unwrap().name,
+            "current_weather"
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! The binary as a real child process, with an environment that holds only what the test says.
+//!
+//! A developer's own `REDIS_URL` or `.env` can never reach a test: the environment is empty but for
+//! the path, and the working folder is the test's data folder. Output goes to files, so a child
+//! that was killed can still be asked what it said. The child ends with the test (see `guard`).
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::guard::{Guarded, Spec, clean_environment};
+use super::wait::eventually;
+
+/// A debug build with the whole pipeline behind it, on a busy machine with two cores.
+const RUN_LIMIT: Duration = Duration::from_mins(4);
+
+/// One invocation: `Isobar::new(dir).env("REDIS_URL", url).args(["produce", "--json"]).run()`.
+#[derive(Clone, Debug)]
+pub struct Isobar {
+    dir: PathBuf,
+    program: PathBuf,
+    environment: Vec<(String, String)>,
+    arguments: Vec<String>,
+    input: Option<Vec<u8>>,
+}
+
+/// What a finished invocation left.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// An invocation that is still running; dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Guarded,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Isobar {
+    /// `dir` is the working folder and the data folder (`ISOBAR_DATA_DIR`).
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            program: PathBuf::from(env!("CARGO_BIN_EXE_isobar")),
+            environment: clean_environment(),
+            arguments: Vec::new(),
+            input: None,
+        }
+        .env("HOME", dir.to_string_lossy())
+        .env("ISOBAR_DATA_DIR", dir.to_string_lossy())
+    }
+
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn args<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// What the child reads from standard input; nothing unless said.
+    #[must_use]
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    pub async fn run(&self) -> Finished {
+        let mut running = self.spawn();
+        let code = running.wait(RUN_LIMIT).await;
+        Finished {
+            code,
+            stdout: read(&running.stdout),
+            stderr: read(&running.stderr),
+        }
+    }
+
+    pub fn spawn(&self) -> Running {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = |what: &str| self.dir.join(format!("it-{number}.{what}"));
+        let (stdout, stderr, stdin) = (file("stdout"), file("stderr"), file("stdin"));
+        if let Some(input) = &self.input {
+            std::fs::write(&stdin, input).expect("write the child's input");
+        }
+        let child = Guarded::start(&Spec {
+            program: self.program.as_os_str(),
+            arguments: self.arguments.iter().map(OsStr::new).collect(),
+            environment: self.environment.clone(),
+            working_dir: &self.dir,
+            input: self.input.is_some().then_some(stdin.as_path()),
+            stdout: stdout.clone(),
+            stderr: stderr.clone(),
+            last_signal: "KILL",
+            remove: None,
+        });
+        Running {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Finished {
+    /// The one object that `--json` prints.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// Fails with everything that was said unless the exit code is the expected one.
+    #[must_use]
+    pub fn expect_code(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+}
+
+impl Running {
+    pub async fn kill9(&mut self) {
+        self.child.kill9().await;
+    }
+
+    /// SIGTERM, the way in which every supervisor asks a process to finish.
+    pub fn terminate(&mut self) {
+        self.child.signal("TERM");
+    }
+
+    /// The exit code; panics with what was said when the child is still running at the limit.
+    pub async fn wait(&mut self, limit: Duration) -> i32 {
+        let what = format!("the child ends; see {}", self.stderr.display());
+        self.child.wait(limit, &what).await
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.exit_code().is_none()
+    }
+
+    pub fn stdout_so_far(&self) -> String {
+        read(&self.stdout)
+    }
+
+    pub fn stderr_so_far(&self) -> String {
+        read(&self.stderr)
+    }
+
+    /// The first whole line of standard error that fits.
+    pub async fn wait_for_line(&self, fits: impl Fn(&str) -> bool, limit: Duration) -> String {
+        let what = format!("a line that fits in {}", self.stderr.display());
+        eventually(limit, &what, async || {
+            let said = self.stderr_so_far();
+            let whole = said
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            whole
+                .map(str::trim_end)
+                .find(|line| fits(line))
+                .map(str::to_owned)
+        })
+        .await
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::wait::PATIENCE;
+
+    #[tokio::test]
+    async fn a_child_sees_only_the_environment_that_the_test_gives() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let shown = shell(dir.path(), "env; pwd")
+            .env("REDIS_URL", "redis://given")
+            .run()
+            .await
+            .expect_code(0);
+        let names: Vec<&str> = shown
+            .stdout
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .collect();
+        let known = [
+            "PATH",
+            "LC_ALL",
+            "HOME",
+            "TMPDIR",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+            "LLVM_PROFILE_FILE",
+            "ISOBAR_DATA_DIR",
+            "REDIS_URL",
+        ];
+        assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
+        assert!(shown.stdout.contains("REDIS_URL=redis://given\n"));
+        assert!(
+            shown
+                .stdout
+                .contains(&*dir.path().canonicalize().expect("path").to_string_lossy())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_child_can_be_fed_watched_terminated_and_killed() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let fed = shell(dir.path(), "cat; exit 3")
+            .input("{\"rows\":20}")
+            .run()
+            .await;
+        assert_eq!((fed.code, fed.json()["rows"].as_u64()), (3, Some(20)));
+
+        let patient =
+            "trap 'echo draining; exit 0' TERM; echo up >&2; while :; do sleep 0.01; done";
+        let mut running = shell(dir.path(), patient).spawn();
+        assert_eq!(
+            running.wait_for_line(|line| line == "up", PATIENCE).await,
+            "up"
+        );
+        assert!(running.is_running());
+        running.terminate();
+        assert_eq!(
+            (running.wait(PATIENCE).await, running.stdout_so_far()),
+            (0, "draining\n".to_owned())
+        );
+
+        let mut running = shell(dir.path(), patient).spawn();
+        running.kill9().await;
+        assert_eq!(running.wait(PATIENCE).await, 128 + 9);
+    }
+
+    /// The same machinery around a program whose behaviour the test can write down.
+    fn shell(dir: &Path, script: &str) -> Isobar {
+        Isobar {
+            program: "/bin/sh".into(),
+            ..Isobar::new(dir)
+        }
+        .args(["-c", script])
+    }
+}

@@ -1,0 +1,221 @@
+//! A real Redis server for one test: append-only file every second, `noeviction`, no snapshots.
+//!
+//! That is the configuration that we ask of operators, so a `kill9` followed by `start_again` loses
+//! what theirs would lose and nothing else. The server that answers is checked to be ours by the
+//! folder it works in. For looking at keys there is `cli`, which takes words as `redis-cli` does.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
+use tempfile::TempDir;
+
+use super::guard::{Guarded, Spec, clean_environment, tail};
+use super::port::free_port;
+use super::wait::{PATIENCE, eventually};
+
+/// How often another port is tried when somebody else was faster.
+const PORT_ATTEMPTS: usize = 5;
+
+#[derive(Debug)]
+pub struct Redis {
+    server: Guarded,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Redis {
+    pub async fn start() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("isobar-redis-")
+            .tempdir()
+            .expect("temporary folder");
+        for _ in 0..PORT_ATTEMPTS {
+            let port = free_port();
+            let mut server = launch(&folder, port);
+            if is_ready(&mut server, &folder, port).await {
+                return Self {
+                    server,
+                    port,
+                    folder,
+                };
+            }
+        }
+        panic!(
+            "redis-server does not start (is it installed? run tests/run)\n{}",
+            tail(&log(&folder))
+        );
+    }
+
+    pub fn url(&self) -> String {
+        url(self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Power cut: what the append-only file does not have yet is lost.
+    pub async fn kill9(&mut self) {
+        self.server.kill9().await;
+    }
+
+    /// Orderly shutdown: everything is written first.
+    pub async fn stop(&mut self) {
+        self.server.signal("TERM");
+        self.server.wait(PATIENCE, "redis-server has stopped").await;
+    }
+
+    /// Starts the server again on the same port with what the folder holds.
+    pub async fn start_again(&mut self) {
+        self.server = launch(&self.folder, self.port);
+        assert!(
+            is_ready(&mut self.server, &self.folder, self.port).await,
+            "redis-server does not start again\n{}",
+            tail(&log(&self.folder))
+        );
+    }
+
+    pub async fn connection(&self) -> MultiplexedConnection {
+        connect(self.port).await.expect("connect to our Redis")
+    }
+
+    /// One command in the words of `redis-cli`: `redis.cli::<u64>(&["XLEN", "key"])`.
+    pub async fn cli<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        command(words)
+            .query_async(&mut self.connection().await)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+    }
+}
+
+fn launch(folder: &TempDir, port: u16) -> Guarded {
+    let port = port.to_string();
+    let arguments = [
+        "--port",
+        port.as_str(),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        ".",
+        "--daemonize",
+        "no",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "everysec",
+        "--maxmemory-policy",
+        "noeviction",
+        "--save",
+        "",
+    ];
+    Guarded::start(&Spec {
+        program: OsStr::new("redis-server"),
+        arguments: arguments.map(OsStr::new).to_vec(),
+        environment: clean_environment(),
+        working_dir: folder.path(),
+        input: None,
+        stdout: log(folder),
+        stderr: log(folder),
+        last_signal: "KILL",
+        remove: Some(folder.path()),
+    })
+}
+
+/// True once our own server answers, false if it ended before.
+async fn is_ready(server: &mut Guarded, folder: &TempDir, port: u16) -> bool {
+    eventually(PATIENCE, "redis-server answers", async || {
+        if server.exit_code().is_some() {
+            return Some(false);
+        }
+        let folder_of_answer = working_dir(port).await.ok()?;
+        (folder_of_answer == folder.path().canonicalize().ok()?).then_some(true)
+    })
+    .await
+}
+
+/// Fails while the server loads its file, too: then every command but PING answers `LOADING`.
+async fn working_dir(port: u16) -> RedisResult<PathBuf> {
+    let mut connection = connect(port).await?;
+    let (_, folder): (String, String) = command(&["CONFIG", "GET", "dir"])
+        .query_async(&mut connection)
+        .await?;
+    let _: String = command(&["GETSET", "isobar-harness", "up"])
+        .query_async::<Option<String>>(&mut connection)
+        .await?
+        .unwrap_or_default();
+    let _: i64 = command(&["DEL", "isobar-harness"])
+        .query_async(&mut connection)
+        .await?;
+    Ok(PathBuf::from(folder))
+}
+
+async fn connect(port: u16) -> RedisResult<MultiplexedConnection> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests look into Redis past our own client"
+    )]
+    let client = redis::Client::open(url(port))?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_response_timeout(Some(PATIENCE));
+    client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
+
+fn command(words: &[&str]) -> redis::Cmd {
+    let mut command = redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command
+}
+
+fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}")
+}
+
+fn log(folder: &TempDir) -> PathBuf {
+    folder.path().join("server.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn redis_keeps_its_data_over_a_kill_and_a_stop() {
+        let mut redis = Redis::start().await;
+        let port = redis.port();
+        let () = redis.cli(&["SET", "city", "Zürich"]).await;
+        // Everysec means that a second may be lost: wait for the file, not for a second.
+        eventually(PATIENCE, "the append-only file is on disk", async || {
+            let info: String = redis.cli(&["INFO", "persistence"]).await;
+            (info.contains("aof_pending_bio_fsync:0") && info.contains("aof_buffer_length:0"))
+                .then_some(())
+        })
+        .await;
+        redis.kill9().await;
+        assert!(connect(port).await.is_err(), "nobody answers after a kill");
+        redis.start_again().await;
+        assert_eq!(redis.cli::<String>(&["GET", "city"]).await, "Zürich");
+        redis.stop().await;
+        redis.start_again().await;
+        assert_eq!(redis.url(), format!("redis://127.0.0.1:{port}"));
+        assert_eq!(
+            redis.cli::<u64>(&["DBSIZE"]).await,
+            1,
+            "the harness leaves no key of its own"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dropped_redis_is_gone() {
+        let redis = Redis::start().await;
+        let (port, folder) = (redis.port(), redis.folder.path().to_owned());
+        drop(redis);
+        assert!(connect(port).await.is_err());
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,9 @@
+//! The integration tests: one binary, one module per feature.
+//!
+//! Every test runs against real servers and the real `isobar` binary; there are no mocks, no sleeps
+//! and no retries. Fixtures are in `harness`. A test is a sentence about what a user may rely on,
+//! and cites the invariant (I1 to I8 of ARCHITECTURE.md) that it defends.
+
+mod deploy;
+mod harness;
+mod tidy;
