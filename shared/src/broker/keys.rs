@@ -16,6 +16,7 @@
 //! | `isobar:heartbeat:<role>:<name>` | string with expiry | what a role says of itself | processes |
 
 use super::Lane;
+use crate::config::Settings;
 
 /// Whom given-back entries belong to until they fall due; no worker ever has this name.
 pub const RETURNED: &str = "returned";
@@ -44,6 +45,11 @@ impl Topic {
             attempts: tagged("attempts"),
             control_attempts: tagged("control:attempts"),
         }
+    }
+
+    /// The weather tasks of this installation.
+    pub fn weather(settings: &Settings) -> Self {
+        Self::new(&settings.stream, &settings.group)
     }
 
     /// The stream of a lane.

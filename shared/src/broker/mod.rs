@@ -23,6 +23,7 @@ pub use shapes::{
     Span, Watermarks, Window,
 };
 
+use crate::config::Settings;
 use crate::ids::JobId;
 
 /// The one way to the stream, the cache, the quota windows and the heartbeats. Cheap to clone.
@@ -34,6 +35,9 @@ pub enum Broker {
 
 type Result<T> = std::result::Result<T, BrokerError>;
 
+/// The embedded broker's file in the data dir.
+const EMBEDDED_FILE: &str = "broker.db";
+
 /// Runs one expression against whichever backend this is.
 macro_rules! either {
     ($self:ident, $backend:ident => $call:expr) => {
@@ -42,6 +46,21 @@ macro_rules! either {
             Broker::Embedded($backend) => $call,
         }
     };
+}
+
+impl Broker {
+    /// The broker that the settings name. Redis is dialled when it is needed, so that a role may
+    /// start before it; an embedded file is opened at once, in the data dir, which is made.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        if let Some(url) = settings
+            .redis_url
+            .as_ref()
+            .filter(|_| !settings.embedded_broker())
+        {
+            return redis::RedisBroker::at(&url.0).map(Self::Redis);
+        }
+        embedded::EmbeddedBroker::open(&settings.data_file(EMBEDDED_FILE)).map(Self::Embedded)
+    }
 }
 
 /// The stream.

@@ -1,196 +1,126 @@
-//! Placeholder, being written.
-use super::*;
-use crate::ids::*;
-use std::time::Duration;
+//! The broker over Redis Streams (Redis ≥ 7.0 or Valkey, one primary).
+//!
+//! Every transition is one Lua script in `scripts/`, so that a crash between two steps cannot
+//! exist; each says in its head what it takes and returns. An entry's owner, idle time and number
+//! of deliveries are the consumer group's own; attempts are in a hash beside the stream.
+//!
+//! Guarantees: connections are dialled when they are needed, so that a Redis that is down now is
+//! an error of the call and not of the start; a connection that failed is dropped, so that the
+//! next call dials; no command is ever sent twice from here (I1 rests on the caller knowing).
+//! Three kinds of connection: one for everything, one for renewals, which nothing may delay, and
+//! one for each blocking reader. Deliberately absent: retries, and any command newer than 7.0.
+//!
+//! Next: `link.rs` (connections), `fault.rs` (what an error means), `append.rs`, `deliver.rs`,
+//! `lease.rs`, `depth.rs` (the stream), `quota.rs`, `kept.rs` (cache, heartbeats).
+
+mod append;
+mod deliver;
+mod depth;
+mod fault;
+mod kept;
+mod lease;
+mod link;
+mod quota;
+mod reply;
+mod scripts;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::redis::Value;
+
+use self::fault::Failure;
+use self::link::{Link, Server};
+use self::scripts::Call;
+use super::{BrokerError, Topic};
+
 type Result<T> = std::result::Result<T, BrokerError>;
+
+/// How many entries one script handles: Lua cannot unpack many more, and Redis serves nobody else
+/// meanwhile.
+const IDS_PER_CALL: usize = 1_000;
+
+/// Redis as the broker. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
-pub struct RedisBroker;
+pub struct RedisBroker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    server: Server,
+    main: Link,
+    renewals: Link,
+    /// One for each reader and stream, as a read blocks whatever shares its connection.
+    readers: Mutex<HashMap<(String, String), Arc<Link>>>,
+}
+
 impl RedisBroker {
+    /// Reads the URL; connects to nothing yet. Fails only for what a person must mend.
+    pub fn at(url: &str) -> Result<Self> {
+        let server = Server::parse(url)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                main: Link::new(server.clone()),
+                renewals: Link::new(server.clone()),
+                readers: Mutex::default(),
+                server,
+            }),
+        })
+    }
+
     pub fn location(&self) -> String {
-        unimplemented!()
+        self.inner.server.location().to_owned()
     }
+
     pub async fn ping(&self) -> Result<()> {
-        let _ = ();
-        unimplemented!()
+        self.query(&::redis::cmd("PING"), "").await.map(drop)
     }
-    pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
-        let _ = (topic,);
-        unimplemented!()
+
+    async fn query(&self, command: &::redis::Cmd, stream: &str) -> Result<Value> {
+        let answer = self.inner.main.query(command).await;
+        answer.map_err(|failure| self.failed(failure, stream))
     }
-    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
-        let _ = (topic, batch);
-        unimplemented!()
+
+    async fn call(&self, call: &Call, topic: &Topic) -> Result<Value> {
+        let answer = self.inner.main.call(call).await;
+        answer.map_err(|failure| self.failed(failure, &topic.stream))
     }
-    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
-        let _ = (topic, jobs);
-        unimplemented!()
+
+    /// A call that belongs to no stream.
+    async fn call_apart(&self, call: &Call) -> Result<Value> {
+        let answer = self.inner.main.call(call).await;
+        answer.map_err(|failure| self.failed(failure, ""))
     }
-    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        let _ = (topic, receipts);
-        unimplemented!()
+
+    fn reader(&self, topic: &Topic, consumer: &str) -> Arc<Link> {
+        let mut readers = self.readers();
+        let key = (topic.stream.clone(), consumer.to_owned());
+        let link = readers
+            .entry(key)
+            .or_insert_with(|| Arc::new(Link::new(self.inner.server.clone())));
+        Arc::clone(link)
     }
-    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
-        let _ = (topic, job);
-        unimplemented!()
+
+    fn forget_reader(&self, topic: &Topic, consumer: &str) {
+        self.readers()
+            .remove(&(topic.stream.clone(), consumer.to_owned()));
     }
-    pub async fn read(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        count: usize,
-        wait: Duration,
-    ) -> Result<Vec<Entry>> {
-        let _ = (topic, consumer, count, wait);
-        unimplemented!()
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Link>>> {
+        let readers = self.inner.readers.lock();
+        readers.unwrap_or_else(PoisonError::into_inner)
     }
-    pub async fn owned(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        after: EntryId,
-        count: usize,
-    ) -> Result<Vec<Entry>> {
-        let _ = (topic, consumer, lane, after, count);
-        unimplemented!()
+
+    fn failed(&self, failure: Failure, stream: &str) -> BrokerError {
+        failure.explain(self.inner.server.location(), stream)
     }
-    pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
-        let _ = (topic, lane, ids);
-        unimplemented!()
-    }
-    pub async fn renew(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>> {
-        let _ = (topic, consumer, lane, ids);
-        unimplemented!()
-    }
-    pub async fn claim(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        position: &mut Position,
-        limits: ClaimLimits,
-    ) -> Result<Vec<Entry>> {
-        let _ = (topic, consumer, lane, position, limits);
-        unimplemented!()
-    }
-    pub async fn give_back(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        entries: &[GiveBack],
-        claim_idle: Duration,
-    ) -> Result<Vec<EntryId>> {
-        let _ = (topic, consumer, lane, entries, claim_idle);
-        unimplemented!()
-    }
-    pub async fn adopt_orphans(
-        &self,
-        topic: &Topic,
-        lane: Lane,
-        position: &mut Position,
-        claim_idle: Duration,
-    ) -> Result<u64> {
-        let _ = (topic, lane, position, claim_idle);
-        unimplemented!()
-    }
-    pub async fn remove_consumer(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        idle: Duration,
-    ) -> Result<Removal> {
-        let _ = (topic, consumer, idle);
-        unimplemented!()
-    }
-    pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
-        let _ = (topic, claim_idle);
-        unimplemented!()
-    }
-    pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
-        let _ = (topic,);
-        unimplemented!()
-    }
-    pub async fn peek(
-        &self,
-        topic: &Topic,
-        lane: Lane,
-        after: EntryId,
-        count: usize,
-    ) -> Result<Vec<Entry>> {
-        let _ = (topic, lane, after, count);
-        unimplemented!()
-    }
-    pub async fn cache_get(&self, key: &str) -> Result<Option<(Vec<u8>, Duration)>> {
-        let _ = (key,);
-        unimplemented!()
-    }
-    pub async fn cache_set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()> {
-        let _ = (key, value, ttl);
-        unimplemented!()
-    }
-    pub async fn cache_len(&self) -> Result<u64> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn quota_reserve(
-        &self,
-        host: &str,
-        limits: &QuotaLimits,
-        weight: u64,
-        keep_back: bool,
-    ) -> Result<QuotaAnswer> {
-        let _ = (host, limits, weight, keep_back);
-        unimplemented!()
-    }
-    pub async fn quota_settle(
-        &self,
-        host: &str,
-        reservation: &Reservation,
-        used: u64,
-    ) -> Result<()> {
-        let _ = (host, reservation, used);
-        unimplemented!()
-    }
-    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
-        let _ = (host, wait);
-        unimplemented!()
-    }
-    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
-        let _ = (host, limits);
-        unimplemented!()
-    }
-    pub async fn slot_acquire(
-        &self,
-        host: &str,
-        holder: &str,
-        limit: u32,
-        ttl: Duration,
-    ) -> Result<bool> {
-        let _ = (host, holder, limit, ttl);
-        unimplemented!()
-    }
-    pub async fn slot_release(&self, host: &str, holder: &str) -> Result<()> {
-        let _ = (host, holder);
-        unimplemented!()
-    }
-    pub async fn heartbeat(
-        &self,
-        name: &str,
-        state: &serde_json::Value,
-        ttl: Duration,
-    ) -> Result<()> {
-        let _ = (name, state, ttl);
-        unimplemented!()
-    }
-    pub async fn heartbeats(&self) -> Result<Vec<(String, serde_json::Value)>> {
-        let _ = ();
-        unimplemented!()
+
+    /// Redis answered something that these commands do not answer.
+    fn odd(&self, source: anyhow::Error) -> BrokerError {
+        BrokerError::Unexpected {
+            location: self.location(),
+            source,
+        }
     }
 }

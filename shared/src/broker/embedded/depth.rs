@@ -1,0 +1,82 @@
+//! How much is unfinished, and who works on it. Nothing here changes anything.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{EmbeddedBroker, Result, ms, now_ms};
+use crate::broker::keys::RETURNED;
+use crate::broker::{ConsumerInfo, Depth, Topic};
+
+impl EmbeddedBroker {
+    pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
+        let depth = self
+            .read_topic(topic, move |db, topic_id| depth(db, topic_id, claim_idle))
+            .await?;
+        Ok(depth.unwrap_or_default())
+    }
+
+    /// Workers only: entries that were given back belong to nobody who reads.
+    pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
+        let consumers = self
+            .read_topic(topic, |db, topic_id| {
+                let now = now_ms();
+                db.prepare_cached(
+                    "SELECT name, seen_ms, (SELECT count(*) FROM entries e WHERE e.topic_id = ?1 \
+                     AND e.owner IS NOT NULL AND e.owner = c.name) \
+                     FROM consumers c WHERE topic_id = ?1 AND name <> ?2 ORDER BY name",
+                )?
+                .query_map(params![topic_id, RETURNED], |row| {
+                    let seen_ms: i64 = row.get(1)?;
+                    Ok(ConsumerInfo {
+                        name: row.get(0)?,
+                        idle_ms: now.saturating_sub(seen_ms).max(0) as u64,
+                        pending: row.get::<_, i64>(2)? as u64,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .await?;
+        Ok(consumers.unwrap_or_default())
+    }
+}
+
+fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Result<Depth> {
+    let sql = "SELECT tasks, control FROM topics WHERE topic_id = ?1";
+    let (tasks, control): (i64, i64) = db
+        .prepare_cached(sql)?
+        .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (tasks, control) = (tasks as u64, control as u64);
+    let (mut pending, mut since_ms, mut appended_ms) = (0, None::<i64>, None::<i64>);
+    let mut count = db.prepare_cached(
+        "SELECT count(*), min(since_ms) FROM entries INDEXED BY pending \
+         WHERE topic_id = ?1 AND lane = ?2 AND owner IS NOT NULL",
+    )?;
+    // In order of the key: entries are delivered in order, so the first pending one is near the head.
+    let mut oldest = db.prepare_cached(
+        "SELECT appended_ms FROM entries WHERE topic_id = ?1 AND lane = ?2 AND +owner IS NOT NULL \
+         ORDER BY id LIMIT 1",
+    )?;
+    for lane in 0..2_i64 {
+        let key = params![topic_id, lane];
+        let (of_lane, since): (i64, Option<i64>) =
+            count.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if of_lane == 0 {
+            continue;
+        }
+        pending += of_lane as u64;
+        since_ms = since_ms.into_iter().chain(since).min();
+        let appended = oldest.query_row(key, |row| row.get(0)).optional()?;
+        appended_ms = appended_ms.into_iter().chain(appended).min();
+    }
+    let now = now_ms();
+    let until_due = |since: i64| (since + ms(claim_idle)).saturating_sub(now).max(0) as u64;
+    Ok(Depth {
+        tasks,
+        control,
+        undelivered: (tasks + control).saturating_sub(pending),
+        pending,
+        oldest_pending_ms: appended_ms.map_or(0, |at| now.saturating_sub(at).max(0) as u64),
+        next_due_ms: since_ms.map(until_due),
+    })
+}

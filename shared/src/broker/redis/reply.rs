@@ -1,0 +1,133 @@
+//! Redis' answers as values of ours.
+//!
+//! Fields stay bytes, in their order and however often a name repeats: what a foreign hand wrote
+//! must reach quarantine as it was. An answer of another shape than the command gives is an error,
+//! never a panic.
+
+use anyhow::{Context, bail};
+use redis::Value;
+
+use crate::broker::{Entry, EntryId, Lane, Span, Topic};
+use crate::task::Fields;
+
+type Result<T> = anyhow::Result<T>;
+
+pub(super) fn list(value: Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(items) => Ok(items),
+        Value::Nil => Ok(Vec::new()),
+        other => bail!("expected a list, got {other:?}"),
+    }
+}
+
+/// A list of exactly `N`.
+pub(super) fn array<const N: usize>(value: Value) -> Result<[Value; N]> {
+    let items = list(value)?;
+    let length = items.len();
+    let exact: std::result::Result<[Value; N], _> = items.try_into();
+    exact
+        .ok()
+        .with_context(|| format!("expected {N} items, got {length}"))
+}
+
+pub(super) fn bytes(value: Value) -> Result<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        Value::SimpleString(text) => Ok(text.into_bytes()),
+        other => bail!("expected text, got {other:?}"),
+    }
+}
+
+pub(super) fn text(value: Value) -> Result<String> {
+    Ok(String::from_utf8(bytes(value)?)?)
+}
+
+pub(super) fn number(value: &Value) -> Result<i64> {
+    match value {
+        Value::Int(number) => Ok(*number),
+        other => bail!("expected a number, got {other:?}"),
+    }
+}
+
+/// A number that is never below zero.
+pub(super) fn count(value: &Value) -> Result<u64> {
+    Ok(u64::try_from(number(value)?)?)
+}
+
+pub(super) fn id(value: Value) -> Result<EntryId> {
+    let text = text(value)?;
+    text.parse()
+        .with_context(|| format!("{text:?} is no entry id"))
+}
+
+pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
+    list(value)?.into_iter().map(id).collect()
+}
+
+/// First and last id, both empty where there is no entry.
+pub(super) fn span(first: Value, last: Value) -> Result<Option<Span>> {
+    let (first, last) = (text(first)?, text(last)?);
+    if last.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Span {
+        first: first.parse()?,
+        last: last.parse()?,
+    }))
+}
+
+/// `{id, deliveries, attempts, fields}` for each, as our scripts answer.
+pub(super) fn counted_entries(value: Value, lane: Lane) -> Result<Vec<Entry>> {
+    let entry = |value| -> Result<Entry> {
+        let [id_value, deliveries, attempts, fields_value] = array(value)?;
+        Ok(Entry {
+            lane,
+            id: id(id_value)?,
+            fields: fields(fields_value)?,
+            deliveries: u32::try_from(number(&deliveries)?)?,
+            attempts: u32::try_from(number(&attempts)?)?,
+        })
+    };
+    list(value)?.into_iter().map(entry).collect()
+}
+
+/// `{id, fields}` for each, as `XRANGE` answers.
+pub(super) fn plain_entries(value: Value, lane: Lane, deliveries: u32) -> Result<Vec<Entry>> {
+    let entry = |value| -> Result<Entry> {
+        let [id_value, fields_value] = array(value)?;
+        Ok(Entry {
+            lane,
+            id: id(id_value)?,
+            fields: fields(fields_value)?,
+            deliveries,
+            attempts: 0,
+        })
+    };
+    list(value)?.into_iter().map(entry).collect()
+}
+
+/// Entries by stream, as `XREADGROUP` answers; nothing when nothing came in time. Each was just
+/// handed out for the first time.
+pub(super) fn delivered(value: Value, topic: &Topic) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for stream in list(value)? {
+        let [name, of_stream] = array(stream)?;
+        let lane = if bytes(name)? == topic.control.as_bytes() {
+            Lane::Control
+        } else {
+            Lane::Tasks
+        };
+        entries.extend(plain_entries(of_stream, lane, 1)?);
+    }
+    Ok(entries)
+}
+
+fn fields(value: Value) -> Result<Fields> {
+    let mut items = list(value)?.into_iter();
+    let mut pairs = Vec::with_capacity(items.len() / 2);
+    while let Some(name) = items.next() {
+        let value = items.next().context("a field without a value")?;
+        pairs.push((bytes(name)?, bytes(value)?));
+    }
+    Ok(Fields(pairs))
+}

@@ -1,0 +1,33 @@
+-- Finds delivered entries that nobody owns in one page of the stream, and makes them due at once.
+--
+-- KEYS  1 stream
+-- ARGV  1 group  2 whom given-back entries belong to  3 claim idle (ms)  4 after this entry  5 page
+-- returns {where the next page begins after, how many were found}
+--
+-- An acknowledged entry leaves the stream, so what was delivered, is still there and is pending for
+-- nobody, lost its owner: somebody deleted a consumer by hand.
+local call = redis.call
+local delivered
+for _, group in ipairs(call('XINFO', 'GROUPS', KEYS[1])) do
+  local info = {}
+  for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
+  if info['name'] == ARGV[1] then delivered = info['last-delivered-id'] end
+end
+if not delivered then return redis.error_reply('NOGROUP the group is missing') end
+local page = tonumber(ARGV[5])
+local entries = call('XRANGE', KEYS[1], '(' .. ARGV[4], delivered, 'COUNT', page)
+if #entries == 0 then return {'0-0', 0} end
+local owned = {}
+local pending = call('XPENDING', KEYS[1], ARGV[1], entries[1][1], entries[#entries][1], 2 * page)
+for _, entry in ipairs(pending) do owned[entry[1]] = true end
+local found = 0
+for _, entry in ipairs(entries) do
+  local id = entry[1]
+  -- Finished entries that are still pending can crowd the list: then each one is asked for.
+  if not owned[id] and (#pending < 2 * page or not call('XPENDING', KEYS[1], ARGV[1], id, id, '1')[1]) then
+    call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', id, 'IDLE', ARGV[3], 'RETRYCOUNT', '1', 'FORCE', 'JUSTID')
+    found = found + 1
+  end
+end
+if #entries < page then return {'0-0', found} end
+return {entries[#entries][1], found}

@@ -1,0 +1,27 @@
+-- Hands entries back, each to fall due after its delay; the delivery is taken back, an attempt is
+-- counted only where it was one (I7).
+--
+-- KEYS  1 stream  2 attempts
+-- ARGV  1 group  2 consumer  3 whom given-back entries belong to
+--       4.. three for each entry: id, how long it counts as idle already (ms), 1 for an attempt
+-- returns the ids that the consumer did not own any more, which are left as they are
+--
+-- XCLAIM needs no room and comes first, so that HINCRBY is not refused half-way by a full Redis.
+local call = redis.call
+local kind = call('TYPE', KEYS[2]).ok
+if kind ~= 'none' and kind ~= 'hash' then
+  return redis.error_reply('WRONGTYPE ' .. KEYS[2] .. ' is a ' .. kind)
+end
+local lost = {}
+for i = 4, #ARGV, 3 do
+  local id = ARGV[i]
+  local pending = call('XPENDING', KEYS[1], ARGV[1], id, id, '1', ARGV[2])[1]
+  local moved = pending and call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], '0', id, 'IDLE', ARGV[i + 1],
+    'RETRYCOUNT', math.max(0, pending[4] - 1), 'JUSTID')[1]
+  if not moved then
+    lost[#lost + 1] = id
+  elseif ARGV[i + 2] == '1' then
+    call('HINCRBY', KEYS[2], id, '1')
+  end
+end
+return lost

@@ -1,0 +1,34 @@
+-- Makes the stream whole if it is not; a whole one is left as it is.
+--
+-- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 attempts  6 control attempts
+-- ARGV  1 group  2 the new epoch, if one is needed
+-- returns {epoch, 1 if anything was missing}
+-- errors  WRONGTYPE when a key is not ours
+--
+-- A group is created at the very beginning, never at the end: what lies in the stream was not
+-- processed (I6). A group that is still there keeps its leases.
+local call = redis.call
+local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'hash'}
+for i = 1, 6 do
+  local kind = call('TYPE', KEYS[i]).ok
+  if kind ~= 'none' and kind ~= expects[i] then
+    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
+  end
+end
+local lost = {}
+for i = 1, 2 do
+  local found = false
+  if call('EXISTS', KEYS[i]) == 1 then
+    for _, group in ipairs(call('XINFO', 'GROUPS', KEYS[i])) do
+      if group[2] == ARGV[1] then found = true end
+    end
+  end
+  if not found then lost[#lost + 1] = KEYS[i] end
+end
+local epoch = call('GET', KEYS[4])
+if epoch and #lost == 0 then return {epoch, 0} end
+-- SET is refused by a full Redis; what follows then is not reached.
+call('SET', KEYS[4], ARGV[2])
+for _, stream in ipairs(lost) do call('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM') end
+call('DEL', KEYS[3], KEYS[5], KEYS[6])
+return {ARGV[2], 1}

@@ -1,0 +1,20 @@
+-- Entries that a consumer owns, in order: what a lost reply had delivered.
+--
+-- KEYS  1 stream  2 attempts
+-- ARGV  1 group  2 consumer  3 after this entry  4 count
+-- returns {{id, deliveries, attempts, {name, value, ...}}, ...}
+--
+-- An entry that is pending but was deleted from the stream is finished: it is dropped here.
+local call = redis.call
+local entries = {}
+for _, pending in ipairs(call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[3], '+', ARGV[4], ARGV[2])) do
+  local id = pending[1]
+  local found = call('XRANGE', KEYS[1], id, id)[1]
+  if found then
+    local attempts = call('HGET', KEYS[2], id)
+    entries[#entries + 1] = {id, pending[4], tonumber(attempts or 0), found[2]}
+  else
+    call('XACK', KEYS[1], ARGV[1], id)
+  end
+end
+return entries

@@ -1,0 +1,38 @@
+-- Reserves weight in every window of a host, or says until when it is shut.
+--
+-- KEYS  1 quota hash
+-- ARGV  1 weight  2 '1' to keep a tenth of each window back  3.. for each window: name, length (ms),
+--       limit ('' for none)
+-- returns {1, now (ms)} when granted | {0, until (ms)}
+--
+-- Windows are aligned to UTC, as providers count them; a window that holds another index than the
+-- current one is empty. More than a whole window is granted when the window is empty, or it would
+-- never be. PEXPIRE comes first because it needs no room: a full Redis must still be drained.
+local call = redis.call
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local weight, keep_back = tonumber(ARGV[1]), ARGV[2] == '1'
+local shut = tonumber(call('HGET', KEYS[1], 'shut_until') or 0)
+if shut > now then return {0, shut} end
+local fields, shut_until = {}, 0
+for i = 3, #ARGV, 3 do
+  local name, length, limit = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local index = math.floor(now / length)
+  local stored = call('HMGET', KEYS[1], name .. '_index', name)
+  local used = 0
+  if tonumber(stored[1] or -1) == index then used = tonumber(stored[2] or 0) end
+  if limit then
+    local allowed = limit
+    if keep_back then allowed = limit - math.floor(limit / 10) end
+    if used > 0 and used + weight > allowed then shut_until = math.max(shut_until, (index + 1) * length) end
+  end
+  fields[#fields + 1] = name .. '_index'
+  fields[#fields + 1] = string.format('%.0f', index)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = string.format('%.0f', used + weight)
+end
+if shut_until > 0 then return {0, shut_until} end
+call('PEXPIRE', KEYS[1], '172800000')
+call('HSET', KEYS[1], unpack(fields))
+call('PEXPIRE', KEYS[1], '172800000')
+return {1, now}
