@@ -9,6 +9,11 @@
 //! stream. Tables and columns are those of the README, "Tables". SQL is written, not assembled:
 //! constants beside their row types, each prepared in a test on both databases.
 
+#[macro_use]
+mod sql;
+
+mod account;
+mod nul;
 pub mod postgres;
 mod shapes;
 pub mod sqlite;
@@ -16,7 +21,7 @@ pub mod sqlite;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use shapes::{
     CityFailure, CityRow, Commit, CommitReport, DeadLetter, Freshness, Imbalance, JobRow,
@@ -37,6 +42,9 @@ pub enum Store {
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// The most cities of one name that are worth looking at; the list has far fewer.
+const MAX_CANDIDATES: i64 = 100;
 
 /// Runs one expression against whichever backend this is.
 macro_rules! either {
@@ -214,4 +222,12 @@ impl Store {
     pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
         either!(self, backend => backend.dead_letters(before, limit).await)
     }
+}
+
+/// What ended before this is old enough to go.
+fn cutoff(now: DateTime<Utc>, keep: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(keep)
+        .ok()
+        .and_then(|keep| now.checked_sub_signed(keep))
+        .unwrap_or(DateTime::UNIX_EPOCH)
 }

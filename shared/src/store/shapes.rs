@@ -92,6 +92,16 @@ pub struct LedgerRow {
     pub last_refreshed_at: Option<DateTime<Utc>>,
 }
 
+impl LedgerRow {
+    /// The input is kept where it may be needed again, and nowhere else.
+    pub(super) fn kept_input(&self) -> Option<&str> {
+        match self.status {
+            RowStatus::Failed => self.input.as_deref(),
+            RowStatus::Success | RowStatus::Skipped => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RowStatus {
@@ -121,6 +131,22 @@ impl RowStatus {
 pub struct LedgerCursor {
     pub row: Option<u64>,
     pub task_id: TaskId,
+}
+
+impl LedgerCursor {
+    /// The rank of rows without a number: after all others.
+    const UNNUMBERED: i64 = i64::MAX;
+
+    /// Where the next page begins, as the ledger's index counts; `None` is the beginning.
+    pub(super) fn position(after: Option<Self>) -> (i64, TaskId) {
+        match after {
+            None => (i64::MIN, TaskId(uuid::Uuid::nil())),
+            Some(Self { row, task_id }) => {
+                let rank = row.map_or(Self::UNNUMBERED, |row| row as i64);
+                (rank, task_id)
+            }
+        }
+    }
 }
 
 /// A task given up, with its reason and enough to publish it again.

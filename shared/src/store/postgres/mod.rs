@@ -1,129 +1,145 @@
-//! Placeholder, being written.
-use super::*;
-use crate::place::Place;
-use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+//! The store in PostgreSQL, for any number of hosts.
+//!
+//! A commit is one transaction of a few set-based statements (`commit.rs`), which take their locks
+//! in one order everywhere: cities, dead letters, ledger, jobs, each by key. Connections carry time
+//! limits, so that no statement outlives its use. `error.rs` decides what a refusal means.
+//!
+//! Deliberately absent: retries, and any decision about a job, which is `account.rs`'s for both
+//! databases. `migrations/` holds the tables and says which index serves what.
+
+mod cities;
+mod commit;
+mod dead_letters;
+mod error;
+mod jobs;
+mod ledger;
+mod migrate;
+mod prune;
+mod searches;
+mod snapshot;
+mod totals;
+
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
-type Result<T> = std::result::Result<T, StoreError>;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+
+use super::{Result, StoreError};
+
+/// How long a caller waits for a free connection of the pool, or a new one.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the first connection may take; a host that swallows packets would take minutes.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Readiness is asked often and must be answered soon.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+/// The longest that a statement may run; the slowest of ours is a count over the ledger.
+const STATEMENT_LIMIT_MS: &str = "60000";
+/// A transaction of ours never waits for anything but its next statement.
+const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
+
+sql! {
+    PING = "SELECT 1";
+}
+
+/// Cheap to clone; the connections close with the last clone.
 #[derive(Clone, Debug)]
-pub struct PostgresStore;
+pub struct PostgresStore {
+    pool: PgPool,
+    location: Arc<str>,
+}
+
 impl PostgresStore {
-    pub async fn open(_: &str, _: u32) -> Result<Self> {
-        unimplemented!()
+    /// Says at once if nobody answers, instead of after the pool's patience.
+    pub async fn open(url: &str, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| error::classify(error, "DATABASE_URL"))?
+            .application_name("isobar")
+            .options([
+                ("statement_timeout", STATEMENT_LIMIT_MS),
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_TRANSACTION_LIMIT_MS,
+                ),
+                ("timezone", "UTC"),
+            ])
+            .disable_statement_logging();
+        let location: Arc<str> = location(&options).into();
+        let classify = |error| error::classify(error, &location);
+
+        let mut first = limited(CONNECT_LIMIT, PgConnection::connect_with(&options))
+            .await
+            .map_err(classify)?;
+        migrate::migrate(&mut first, &location, classify).await?;
+        first.close().await.map_err(classify)?;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            .connect_lazy_with(options);
+        Ok(Self { pool, location })
     }
+
     pub fn location(&self) -> String {
-        unimplemented!()
+        self.location.to_string()
     }
+
     pub async fn ping(&self) -> Result<()> {
-        let _ = ();
-        unimplemented!()
+        let asked = sqlx::query(PING).execute(&self.pool);
+        limited(PING_LIMIT, asked)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(error))
     }
-    pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, Freshness>> {
-        let _ = (cities,);
-        unimplemented!()
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        error::classify(error, &self.location)
     }
-    pub async fn job_statuses(&self, jobs: &[JobId]) -> Result<HashMap<JobId, JobStatus>> {
-        let _ = (jobs,);
-        unimplemented!()
-    }
-    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        let _ = (commit,);
-        unimplemented!()
-    }
-    pub async fn cities_named(
-        &self,
-        folded_name: &str,
-        country_code: Option<&str>,
-    ) -> Result<Vec<CityRow>> {
-        let _ = (folded_name, country_code);
-        unimplemented!()
-    }
-    pub async fn remember_city(
-        &self,
-        folded_name: &str,
-        country_code: Option<&str>,
-        place: &Place,
-    ) -> Result<()> {
-        let _ = (folded_name, country_code, place);
-        unimplemented!()
-    }
-    pub async fn prune(
-        &self,
-        now: DateTime<Utc>,
-        jobs: Duration,
-        searches: Duration,
-    ) -> Result<(u64, u64)> {
-        let _ = (now, jobs, searches);
-        unimplemented!()
-    }
-    pub async fn city(&self, id: CityId) -> Result<Option<CityRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn weather_page(&self, after: Option<CityId>, limit: u32) -> Result<Vec<WeatherRow>> {
-        let _ = (after, limit);
-        unimplemented!()
-    }
-    pub async fn record_searches(&self, searches: &[(String, DateTime<Utc>)]) -> Result<()> {
-        let _ = (searches,);
-        unimplemented!()
-    }
-    pub async fn searches(&self, before: Option<i64>, limit: u32) -> Result<Vec<Search>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-    pub async fn clear_searches(&self) -> Result<()> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn totals(&self) -> Result<Totals> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn create_job(&self, job: &NewJob) -> Result<()> {
-        let _ = (job,);
-        unimplemented!()
-    }
-    pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
-        let _ = (id, now);
-        unimplemented!()
-    }
-    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn jobs(
-        &self,
-        before: Option<(DateTime<Utc>, JobId)>,
-        limit: u32,
-    ) -> Result<Vec<JobRow>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-    pub async fn ledger(
-        &self,
-        job: JobId,
-        status: Option<RowStatus>,
-        after: Option<LedgerCursor>,
-        limit: u32,
-    ) -> Result<Vec<LedgerRow>> {
-        let _ = (job, status, after, limit);
-        unimplemented!()
-    }
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
-        let _ = (job, tasks);
-        unimplemented!()
-    }
-    pub async fn imbalances(&self) -> Result<Vec<Imbalance>> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
+}
+
+/// Every statement that this backend runs on a migrated database.
+pub fn statements() -> Vec<&'static str> {
+    [
+        STATEMENTS,
+        cities::STATEMENTS,
+        dead_letters::STATEMENTS,
+        jobs::STATEMENTS,
+        ledger::STATEMENTS,
+        migrate::STATEMENTS,
+        prune::STATEMENTS,
+        searches::STATEMENTS,
+        snapshot::STATEMENTS,
+        totals::STATEMENTS,
+    ]
+    .concat()
+}
+
+async fn limited<T>(
+    limit: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// Host, port and database; never the user or the password.
+fn location(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    let database = options.get_database().unwrap_or_default();
+    format!("postgres://{host}:{}/{database}", options.get_port())
+}
+
+/// One column of many rows, as UNNEST takes them.
+fn column<'a, T, V>(rows: &[&'a T], value: impl Fn(&'a T) -> V) -> Vec<V> {
+    rows.iter().map(|row| value(row)).collect()
+}
+
+/// A row that does not read as what we wrote.
+fn unreadable(what: impl std::fmt::Display) -> sqlx::Error {
+    sqlx::Error::Decode(what.to_string().into())
 }

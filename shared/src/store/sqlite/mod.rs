@@ -1,130 +1,98 @@
-//! Placeholder, being written.
-use super::*;
-use crate::place::Place;
-use chrono::{DateTime, Utc};
-use std::collections::HashMap;
+//! The store in a SQLite file, for any number of processes on one host.
+//!
+//! All of it goes through [`crate::sqlite`]: one writer on its own thread, readers apart. A commit
+//! is one transaction of prepared loops (`commit.rs`). It is pressed onto the disk before it
+//! returns: the entries are acknowledged after it, and an acknowledgement must never outlive its
+//! result. Commits are batched, so that is one flush for many tasks.
+//!
+//! The same promises as PostgreSQL's, held by the same suite; `account.rs` decides about jobs.
+
+mod cities;
+mod commit;
+mod dead_letters;
+mod error;
+mod jobs;
+mod ledger;
+mod prune;
+mod searches;
+mod snapshot;
+mod text;
+mod totals;
+
 use std::path::Path;
-use std::time::Duration;
-type Result<T> = std::result::Result<T, StoreError>;
+
+use rusqlite::{Connection, Transaction};
+
+use super::Result;
+use crate::sqlite::{Db, Durability};
+
+/// In order; the version of a file is how many of them it has.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_weather.sql")];
+
+sql! {
+    PING = "SELECT count(*) FROM jobs WHERE job_id = ''";
+}
+
+/// Cheap to clone; the file closes with the last clone.
 #[derive(Clone, Debug)]
-pub struct SqliteStore;
+pub struct SqliteStore {
+    db: Db,
+}
+
 impl SqliteStore {
-    pub fn open(_: &Path) -> Result<Self> {
-        unimplemented!()
+    /// Makes the file's folder too, if there is none.
+    pub fn open(path: &Path) -> Result<Self> {
+        if let Some(folder) = path.parent() {
+            // If this fails, so does opening the file, and says why.
+            let _ = std::fs::create_dir_all(folder);
+        }
+        Db::open(path, Durability::Full, MIGRATIONS)
+            .map(|db| Self { db })
+            .map_err(error::classify)
     }
+
     pub fn location(&self) -> String {
-        unimplemented!()
+        location(self.db.path())
     }
+
     pub async fn ping(&self) -> Result<()> {
-        let _ = ();
-        unimplemented!()
+        self.read(|db| db.prepare_cached(PING)?.query_row([], |_| Ok(())))
+            .await
     }
-    pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, Freshness>> {
-        let _ = (cities,);
-        unimplemented!()
+
+    async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.db.read(work).await.map_err(error::classify)
     }
-    pub async fn job_statuses(&self, jobs: &[JobId]) -> Result<HashMap<JobId, JobStatus>> {
-        let _ = (jobs,);
-        unimplemented!()
+
+    async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.db.write(work).await.map_err(error::classify)
     }
-    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        let _ = (commit,);
-        unimplemented!()
-    }
-    pub async fn cities_named(
-        &self,
-        folded_name: &str,
-        country_code: Option<&str>,
-    ) -> Result<Vec<CityRow>> {
-        let _ = (folded_name, country_code);
-        unimplemented!()
-    }
-    pub async fn remember_city(
-        &self,
-        folded_name: &str,
-        country_code: Option<&str>,
-        place: &Place,
-    ) -> Result<()> {
-        let _ = (folded_name, country_code, place);
-        unimplemented!()
-    }
-    pub async fn prune(
-        &self,
-        now: DateTime<Utc>,
-        jobs: Duration,
-        searches: Duration,
-    ) -> Result<(u64, u64)> {
-        let _ = (now, jobs, searches);
-        unimplemented!()
-    }
-    pub async fn city(&self, id: CityId) -> Result<Option<CityRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn weather_page(&self, after: Option<CityId>, limit: u32) -> Result<Vec<WeatherRow>> {
-        let _ = (after, limit);
-        unimplemented!()
-    }
-    pub async fn record_searches(&self, searches: &[(String, DateTime<Utc>)]) -> Result<()> {
-        let _ = (searches,);
-        unimplemented!()
-    }
-    pub async fn searches(&self, before: Option<i64>, limit: u32) -> Result<Vec<Search>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-    pub async fn clear_searches(&self) -> Result<()> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn totals(&self) -> Result<Totals> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn create_job(&self, job: &NewJob) -> Result<()> {
-        let _ = (job,);
-        unimplemented!()
-    }
-    pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
-        let _ = (id, now);
-        unimplemented!()
-    }
-    pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
-        let _ = (id,);
-        unimplemented!()
-    }
-    pub async fn jobs(
-        &self,
-        before: Option<(DateTime<Utc>, JobId)>,
-        limit: u32,
-    ) -> Result<Vec<JobRow>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-    pub async fn ledger(
-        &self,
-        job: JobId,
-        status: Option<RowStatus>,
-        after: Option<LedgerCursor>,
-        limit: u32,
-    ) -> Result<Vec<LedgerRow>> {
-        let _ = (job, status, after, limit);
-        unimplemented!()
-    }
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
-        let _ = (job, tasks);
-        unimplemented!()
-    }
-    pub async fn imbalances(&self) -> Result<Vec<Imbalance>> {
-        let _ = ();
-        unimplemented!()
-    }
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
+}
+
+/// Every statement that this backend runs on a migrated file.
+pub fn statements() -> Vec<&'static str> {
+    [
+        STATEMENTS,
+        cities::STATEMENTS,
+        dead_letters::STATEMENTS,
+        jobs::STATEMENTS,
+        ledger::STATEMENTS,
+        prune::STATEMENTS,
+        searches::STATEMENTS,
+        snapshot::STATEMENTS,
+        totals::STATEMENTS,
+    ]
+    .concat()
+}
+
+fn location(path: &Path) -> String {
+    format!("sqlite://{}", path.display())
 }

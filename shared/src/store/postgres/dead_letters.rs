@@ -1,0 +1,78 @@
+//! Dead letters, written in the ledger's transaction.
+//!
+//! The entry that a letter came from (`source`) is unique: a repeated commit buries nothing twice.
+//! The payload is bytes, whatever they are.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::{PostgresStore, column};
+use crate::ids::{CityId, JobId, TaskId};
+use crate::store::nul::without_nul;
+use crate::store::{DeadLetter, Result};
+
+sql! {
+    BURY = r"
+INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
+    first_seen, last_seen, source)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[],
+    $7::integer[], $8::integer[], $9::timestamptz[], $10::timestamptz[], $11::text[])
+ON CONFLICT (source) DO NOTHING
+";
+    PAGE = r"
+SELECT * FROM dead_letters WHERE id < $1 ORDER BY id DESC LIMIT $2
+";
+}
+
+/// How many of `dead` were new.
+pub(super) async fn bury(tx: &mut PgConnection, dead: &[DeadLetter]) -> sqlx::Result<u64> {
+    if dead.is_empty() {
+        return Ok(0);
+    }
+    let mut rows: Vec<&DeadLetter> = dead.iter().collect();
+    rows.sort_unstable_by_key(|row| &row.source);
+    let done = sqlx::query(BURY)
+        .bind(column(&rows, |row| row.task_id.map(|id| id.0)))
+        .bind(column(&rows, |row| row.job_id.map(|id| id.0)))
+        .bind(column(&rows, |row| row.city_id.map(|id| id.0)))
+        .bind(column(&rows, |row| without_nul(&row.code)))
+        .bind(column(&rows, |row| without_nul(&row.reason)))
+        .bind(column(&rows, |row| row.payload.as_slice()))
+        .bind(column(&rows, |row| row.deliveries as i32))
+        .bind(column(&rows, |row| row.attempts as i32))
+        .bind(column(&rows, |row| row.first_seen))
+        .bind(column(&rows, |row| row.last_seen))
+        .bind(column(&rows, |row| row.source.as_str()))
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+impl PostgresStore {
+    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
+        sqlx::query(PAGE)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+}
+
+fn read(row: &PgRow) -> sqlx::Result<DeadLetter> {
+    Ok(DeadLetter {
+        id: row.try_get("id")?,
+        task_id: row.try_get::<Option<_>, _>("task_id")?.map(TaskId),
+        job_id: row.try_get::<Option<_>, _>("job_id")?.map(JobId),
+        city_id: row.try_get::<Option<_>, _>("city_id")?.map(CityId),
+        code: row.try_get("code")?,
+        reason: row.try_get("reason")?,
+        payload: row.try_get("payload")?,
+        deliveries: row.try_get::<i32, _>("deliveries")? as u32,
+        attempts: row.try_get::<i32, _>("attempts")? as u32,
+        first_seen: row.try_get("first_seen")?,
+        last_seen: row.try_get("last_seen")?,
+        source: row.try_get("source")?,
+    })
+}

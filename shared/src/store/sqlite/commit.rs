@@ -1,0 +1,26 @@
+//! One commit is one transaction: results, ledger rows and job counters together, or none (I3).
+
+use chrono::Utc;
+
+use super::{SqliteStore, dead_letters, jobs, ledger, snapshot};
+use crate::store::account::Tally;
+use crate::store::nul::refuse_nul;
+use crate::store::{Commit, CommitReport, Records, Result};
+
+impl SqliteStore {
+    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
+        // SQLite would take it; the promise is the same for both databases.
+        refuse_nul(commit)?;
+        let commit = commit.clone();
+        self.write(move |tx| {
+            let mut tally = Tally::of(&commit);
+            let Records::Weather(snapshots) = &commit.records;
+            snapshot::write(tx, snapshots, &commit.failed_cities)?;
+            tally.report.dead = dead_letters::bury(tx, &commit.dead)?;
+            ledger::enter(tx, &commit.ledger, &mut tally)?;
+            jobs::settle(tx, &mut tally, Utc::now())?;
+            Ok(tally.report)
+        })
+        .await
+    }
+}
