@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
 use crate::access::{Asked, LocalAddress};
+use crate::linger::heard_out;
 use crate::problem::Problem;
 use crate::request_log::{Answered, REQUEST_ID_HEADER, request_id};
 use crate::state::Shared;
@@ -52,6 +53,7 @@ pub struct Gate {
 }
 
 pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let request = request.map(|body| heard_out(body, &gate.app.tasks));
     let started = Instant::now();
     let request_id = request_id(request.headers());
     let method = request.method().clone();
@@ -180,4 +182,40 @@ fn stray_error(response: &Response) -> Option<Problem> {
         _ => ("internal", "something went wrong here"),
     };
     Some(Problem::new(status, code, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_shows_nothing_and_is_logged_whole() {
+        let response = guarded(async { panic!("password=hunter2") }).await;
+        let response = finish(response, "r-1", &Method::GET);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let problem = response.extensions().get::<Problem>().cloned();
+        let cause = problem.and_then(|problem| problem.cause).expect("a cause");
+        assert!(cause.to_string().contains("hunter2"));
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await;
+        let body = String::from_utf8(body.expect("a body").to_vec()).expect("UTF-8");
+        assert!(!body.contains("hunter2") && body.contains("\"request_id\":\"r-1\""));
+    }
+
+    #[test]
+    fn an_error_of_the_framework_becomes_a_problem_and_keeps_its_headers() {
+        let stray = (
+            StatusCode::METHOD_NOT_ALLOWED,
+            [("allow", "GET,HEAD")],
+            "no",
+        )
+            .into_response();
+        let response = finish(stray, "r-2", &Method::POST);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        assert_eq!(response.headers()["allow"], "GET,HEAD");
+        let fine = (StatusCode::NOT_FOUND, axum::Json(1)).into_response();
+        assert!(stray_error(&fine).is_none());
+    }
 }

@@ -20,6 +20,7 @@ mod health;
 mod heartbeats;
 mod history;
 mod imports;
+mod linger;
 mod metrics_page;
 mod params;
 mod problem;

@@ -66,7 +66,7 @@ pub async fn serve(
     accept(&listener, &app, &shutdown).await;
     drop(listener);
 
-    let fetches = app.weather.tasks();
+    let tasks = app.tasks.clone();
     // The writer ends with the last sender, which is the app's.
     drop(app);
     let farewell = async {
@@ -74,8 +74,8 @@ pub async fn serve(
             surface(ended);
         }
         // What was being fetched for callers who left is stored all the same.
-        fetches.close();
-        fetches.wait().await;
+        tasks.close();
+        tasks.wait().await;
     };
     if tokio::time::timeout(FAREWELL_LIMIT, farewell)
         .await

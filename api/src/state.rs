@@ -13,6 +13,7 @@ use isobar_shared::store::Store;
 use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::gate::MAX_REQUESTS;
@@ -43,6 +44,8 @@ pub struct App {
     pub access: Access,
     pub history: History,
     pub weather: Weather,
+    /// What outlives a request: upstream fetches, bodies that are heard out.
+    pub tasks: TaskTracker,
     /// One for each request in a handler.
     pub permits: Semaphore,
     /// One for each answer that is streamed in pages.
@@ -53,16 +56,14 @@ pub struct App {
 
 impl App {
     pub fn new(parts: Parts, history: History, listen: SocketAddr) -> Shared {
+        let tasks = TaskTracker::new();
+        let weather = Weather::new(&parts, &tasks);
         let settings = parts.settings;
         Arc::new(Self {
             topic: Topic::new(&settings.stream, &settings.group),
             access: Access::new(&settings, listen),
-            weather: Weather::new(
-                settings.clone(),
-                parts.broker.clone(),
-                parts.store.clone(),
-                parts.upstream.clone(),
-            ),
+            weather,
+            tasks,
             history,
             permits: Semaphore::new(MAX_REQUESTS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),

@@ -28,6 +28,7 @@ use super::flights::Flights;
 use super::place::{Asked, Meant, meant};
 use crate::condition::condition;
 use crate::problem::Problem;
+use crate::state::Parts;
 
 /// How long this process answers from memory before it looks into the shared cache again.
 const FRONT_LIFE: Duration = Duration::from_secs(5);
@@ -45,7 +46,6 @@ type Found = (Arc<Prepared>, Origin);
 pub struct Weather {
     inner: Arc<Inner>,
     lookups: Flights<String, Result<Found, Problem>>,
-    tasks: TaskTracker,
 }
 
 struct Inner {
@@ -63,15 +63,14 @@ struct Inner {
 }
 
 impl Weather {
-    pub fn new(settings: Arc<Settings>, broker: Broker, store: Store, upstream: Upstream) -> Self {
-        let tasks = TaskTracker::new();
+    pub fn new(parts: &Parts, tasks: &TaskTracker) -> Self {
         Self {
             lookups: Flights::new(tasks.clone()),
             inner: Arc::new(Inner {
-                settings,
-                broker,
-                store,
-                upstream,
+                settings: Arc::clone(&parts.settings),
+                broker: parts.broker.clone(),
+                store: parts.store.clone(),
+                upstream: parts.upstream.clone(),
                 front: Cache::builder()
                     .max_capacity(FRONT_ENTRIES)
                     .time_to_live(FRONT_LIFE)
@@ -86,7 +85,6 @@ impl Weather {
                 broker_away: AtomicBool::new(false),
                 store_away: AtomicBool::new(false),
             }),
-            tasks,
         }
     }
 
@@ -105,11 +103,6 @@ impl Weather {
         };
         self.inner.count(&found);
         found
-    }
-
-    /// What is being fetched; the server waits for it at its end.
-    pub fn tasks(&self) -> TaskTracker {
-        self.tasks.clone()
     }
 
     pub fn hits_and_misses(&self) -> (u64, u64) {

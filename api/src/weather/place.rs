@@ -98,8 +98,12 @@ fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<Meant> {
     let larger = stored
         .first()
         .filter(|place| place.population > listed.population);
+    let mut place = larger.or(same).unwrap_or(listed).clone();
+    if larger.is_none() && place.country_code.is_none() {
+        place.country_code.clone_from(&listed.country_code);
+    }
     Some(Meant {
-        place: larger.or(same).unwrap_or(listed).clone(),
+        place,
         candidates: listed_count + others,
     })
 }
