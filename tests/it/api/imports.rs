@@ -10,17 +10,16 @@ const BOUNDARY: &str = "isobar-test-boundary";
 
 /// A multipart body of these fields; a field with a file name is a file.
 fn multipart(fields: &[(&str, Option<&str>, &str)]) -> String {
-    let mut body = String::new();
-    for (name, file, value) in fields {
-        body.push_str(&format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\""
-        ));
-        if let Some(file) = file {
-            body.push_str(&format!("; filename=\"{file}\"\r\ncontent-type: text/csv"));
-        }
-        body.push_str(&format!("\r\n\r\n{value}\r\n"));
-    }
-    body + &format!("--{BOUNDARY}--\r\n")
+    let part = |(name, file, value): &(&str, Option<&str>, &str)| {
+        let file = file.map_or(String::new(), |file| {
+            format!("; filename=\"{file}\"\r\ncontent-type: text/csv")
+        });
+        format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n"
+        )
+    };
+    let parts: String = fields.iter().map(part).collect();
+    parts + &format!("--{BOUNDARY}--\r\n")
 }
 
 async fn post(api: &Api, body: String, headers: &[(&str, &str)]) -> Reply {
