@@ -1,8 +1,8 @@
 //! What the other roles say of themselves, as far as the API passes it on.
 //!
 //! A heartbeat is a JSON object under `<role>:<instance>`, forgotten when its sender falls silent.
-//! Two fields are read here and any role may have them: `paused_reason` (a text while nothing is
-//! read: `quota`, `breaker`, `concurrency`, `config`) and `outbox` (an object of its numbers).
+//! Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
+//! `outbox` of whoever has one (an object of its numbers).
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     let mut reasons = heartbeats
         .iter()
-        .filter(|(name, _)| name.starts_with("consumer:"))
+        .filter(|(name, _)| name.starts_with("worker:"))
         .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
     let first = reasons.next()??.to_owned();
     reasons.all(|reason| reason.is_some()).then_some(first)
@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_stream_is_paused_only_if_no_worker_reads() {
-        let worker = |n: u32, state| (format!("consumer:{n}"), state);
+        let worker = |n: u32, state| (format!("worker:{n}"), state);
         let paused = json!({"paused_reason": "quota"});
         assert_eq!(paused_reason(&[]), None);
         assert_eq!(

@@ -13,7 +13,6 @@
 mod access;
 mod bulk;
 mod cache;
-mod condition;
 mod cursor;
 mod gate;
 mod health;

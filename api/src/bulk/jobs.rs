@@ -127,7 +127,7 @@ async fn paused_reason(app: &Shared) -> Option<String> {
         if let Some(reason) = heartbeats::paused_reason(&heartbeats) {
             return Some(reason);
         }
-        let (_, why) = app.upstream.shut_until().await?;
+        let (_, why) = app.upstream.shut_until()?;
         Some(why.as_str().to_owned())
     };
     timeout(REASON_LIMIT, asked).await.ok().flatten()

@@ -18,6 +18,7 @@ use isobar_shared::ids::CityId;
 use isobar_shared::place::Place;
 use isobar_shared::store::{Commit, Records, Snapshot, Store, WeatherRow};
 use isobar_shared::telemetry::chain;
+use isobar_shared::upstream::wmo::condition;
 use isobar_shared::upstream::{Answer, Observation, Priority, Upstream};
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,7 @@ use super::Origin;
 use super::cached::{Cached, Prepared, WeatherAnswer, is_current, ttl};
 use super::flights::Flights;
 use super::place::{Asked, Meant, meant};
-use crate::condition::condition;
+
 use crate::problem::Problem;
 use crate::state::Parts;
 
@@ -358,7 +359,7 @@ fn answer(settings: &Settings, meant: &Meant, row: &WeatherRow) -> WeatherAnswer
         latitude: meant.place.coordinates.latitude(),
         longitude: meant.place.coordinates.longitude(),
         temperature: row.temperature,
-        condition: row.weathercode.map(condition),
+        condition: row.weathercode.map(|code| condition(code).to_owned()),
         humidity: row.humidity,
         windspeed: row.windspeed,
         winddirection: row.winddirection,

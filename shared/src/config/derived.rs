@@ -11,17 +11,12 @@ use crate::broker::QuotaLimits;
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
+/// Its geocoder, which counts by itself.
+pub const GEOCODING_HOST: &str = "geocoding-api.open-meteo.com";
 const OPENWEATHER_HOST: &str = "api.openweathermap.org";
-const OPEN_METEO_FREE: QuotaLimits = QuotaLimits {
-    minute: Some(600),
-    hour: Some(5_000),
-    day: Some(10_000),
-};
-const OPENWEATHER_FREE: QuotaLimits = QuotaLimits {
-    minute: Some(60),
-    hour: None,
-    day: None,
-};
+const OPEN_METEO_FREE: QuotaLimits =
+    QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
+const OPENWEATHER_FREE: QuotaLimits = QuotaLimits { minute: Some(60), hour: None, day: None };
 const DEFAULT_HIGH_WATER: u64 = 100_000;
 /// Tries of one request inside a process (connect, reset, 408, 5xx), and the pause between them.
 pub const REQUEST_TRIES: u32 = 2;
@@ -31,9 +26,7 @@ const MAX_BATCH: usize = 5_000;
 
 impl Settings {
     pub fn outbox_path(&self) -> PathBuf {
-        self.outbox
-            .as_ref()
-            .map_or_else(|| self.data_file("outbox.db"), |path| path.0.clone())
+        self.outbox.as_ref().map_or_else(|| self.data_file("outbox.db"), |path| path.0.clone())
     }
 
     pub fn imports_path(&self) -> PathBuf {
@@ -76,8 +69,7 @@ impl Settings {
     }
 
     pub fn concurrency(&self) -> usize {
-        self.concurrency
-            .unwrap_or(if self.is_free_tier() { 1 } else { 8 })
+        self.concurrency.unwrap_or(if self.is_free_tier() { 1 } else { 8 })
     }
 
     pub fn locations_per_request(&self) -> usize {
@@ -89,9 +81,7 @@ impl Settings {
 
     pub fn high_water(&self) -> u64 {
         self.stream_high_water.unwrap_or_else(|| {
-            self.quota_limits()
-                .hour
-                .map_or(DEFAULT_HIGH_WATER, |hour| hour.min(DEFAULT_HIGH_WATER))
+            self.quota_limits().hour.map_or(DEFAULT_HIGH_WATER, |hour| hour.min(DEFAULT_HIGH_WATER))
         })
     }
 
@@ -105,9 +95,9 @@ impl Settings {
         self.claim_idle.0 / 4
     }
 
-    /// No commit starts in the last part of a lease: 10 s of the default 60 s.
-    pub fn lease_margin(&self) -> Duration {
-        self.claim_idle.0 / 6
+    /// How long a lease may be committed under: not in its last part, 10 s of the default 60 s.
+    pub fn usable_lease(&self) -> Duration {
+        self.claim_idle.0 * 5 / 6
     }
 
     pub(super) fn misfits(&self) -> Vec<String> {
@@ -191,11 +181,8 @@ mod tests {
     use super::*;
 
     fn load(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let environment = pairs
-            .iter()
-            .fold(Environment::empty(), |env, (name, value)| {
-                env.with(name, *value)
-            });
+        let environment =
+            pairs.iter().fold(Environment::empty(), |env, (name, value)| env.with(name, *value));
         Settings::load(&environment)
     }
 
@@ -210,25 +197,16 @@ mod tests {
 
     #[test]
     fn settings_that_do_not_fit_say_both_numbers() {
-        let error = load(&[("ISOBAR_CLAIM_IDLE", "20s")])
-            .expect_err("too short")
-            .to_string();
+        let error = load(&[("ISOBAR_CLAIM_IDLE", "20s")]).expect_err("too short").to_string();
         assert!(error.contains("20s") && error.contains("20.5 s"), "{error}");
-        let error = load(&[("ISOBAR_STREAM_HIGH_WATER", "100")])
-            .expect_err("too low")
-            .to_string();
+        let error = load(&[("ISOBAR_STREAM_HIGH_WATER", "100")]).expect_err("too low").to_string();
         assert!(error.contains("500") && error.contains("100"), "{error}");
     }
 
     #[test]
     fn postgresql_without_redis_must_be_meant() {
         let url = ("DATABASE_URL", "postgresql+asyncpg://u:p@db/isobar");
-        assert!(
-            load(&[url])
-                .expect_err("refused")
-                .to_string()
-                .contains("REDIS_URL")
-        );
+        assert!(load(&[url]).expect_err("refused").to_string().contains("REDIS_URL"));
         assert!(load(&[url, ("ISOBAR_BROKER", "embedded")]).is_ok());
     }
 

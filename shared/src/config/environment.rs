@@ -47,10 +47,7 @@ impl Environment {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.values
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
+        self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     pub(super) fn problems(&self) -> Vec<String> {
@@ -67,9 +64,7 @@ impl Environment {
         T: FromStr,
         T::Err: Display,
     {
-        let from_file = self
-            .get(&format!("{name}_FILE"))
-            .map(std::fs::read_to_string);
+        let from_file = self.get(&format!("{name}_FILE")).map(std::fs::read_to_string);
         let text = match (self.get(name), from_file) {
             (Some(value), _) => value.to_owned(),
             (None, Some(Ok(value))) => value.trim().to_owned(),
@@ -89,11 +84,12 @@ impl Environment {
     }
 
     fn read_process(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        let found = std::env::vars_os();
         // Values that are no UTF-8 cannot be any of ours.
-        self.values
-            .extend(std::env::vars_os().filter_map(|(name, value)| {
-                Some((name.into_string().ok()?, value.into_string().ok()?))
-            }));
+        self.values.extend(found.filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }));
     }
 
     fn read_dotenv(&mut self, path: &Path) {
@@ -111,10 +107,9 @@ impl Environment {
                     self.values.insert(name, value);
                 }
                 // The error would quote the line, and the line may hold a secret.
-                Err(_) => self.problems.push(format!(
-                    "{} has a line that is no NAME=value",
-                    path.display()
-                )),
+                Err(_) => self
+                    .problems
+                    .push(format!("{} has a line that is no NAME=value", path.display())),
             }
         }
     }
@@ -134,14 +129,8 @@ mod tests {
             .with("B_FILE", path.to_string_lossy())
             .with("C_FILE", "/nowhere");
         let mut wrong = Vec::new();
-        assert_eq!(
-            environment.parse::<u32>("A", Some("7"), &mut wrong),
-            Some(7)
-        );
-        assert_eq!(
-            environment.parse::<String>("B", None, &mut wrong),
-            Some("s3cret".to_owned())
-        );
+        assert_eq!(environment.parse::<u32>("A", Some("7"), &mut wrong), Some(7));
+        assert_eq!(environment.parse::<String>("B", None, &mut wrong), Some("s3cret".to_owned()));
         assert_eq!(environment.parse::<String>("C", None, &mut wrong), None);
         assert_eq!(wrong.len(), 1);
     }

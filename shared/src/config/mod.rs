@@ -14,7 +14,7 @@ pub mod values;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use derived::FREE_TIER_HOST;
+pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES};
 pub use environment::Environment;
 use values::{
     BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, FreshFor, HttpUrl, LogFormat, Provider,
@@ -129,11 +129,7 @@ impl Settings {
         match settings {
             Some(settings) => {
                 let misfits = settings.misfits();
-                if misfits.is_empty() {
-                    Ok(settings)
-                } else {
-                    Err(ConfigError(misfits))
-                }
+                if misfits.is_empty() { Ok(settings) } else { Err(ConfigError(misfits)) }
             }
             None => Err(ConfigError(wrong)),
         }

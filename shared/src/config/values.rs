@@ -38,9 +38,7 @@ impl fmt::Display for Seconds {
 /// Parses a duration, zero included.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no duration; write 500ms, 10s, 15m, 6h or 30d");
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit_ms = match text[digits..].trim() {
         "ms" => 1,
@@ -50,21 +48,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err(wrong()),
     };
-    number
-        .checked_mul(unit_ms)
-        .map(Duration::from_millis)
-        .ok_or_else(wrong)
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
 }
 
 pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    for (unit_ms, unit) in [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "m"),
-        (1_000, "s"),
-    ] {
-        if ms >= unit_ms && ms % unit_ms == 0 {
+    for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
+        if ms >= unit_ms && ms.is_multiple_of(unit_ms) {
             return format!("{}{unit}", ms / unit_ms);
         }
     }
@@ -80,9 +70,7 @@ impl FromStr for ByteSize {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no size; write bytes, 64KiB, 256MiB or 1GiB");
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
             "" | "b" => 1,
@@ -94,11 +82,7 @@ impl FromStr for ByteSize {
             "gb" => 1_000_000_000,
             _ => return Err(wrong()),
         };
-        number
-            .checked_mul(unit)
-            .filter(|bytes| *bytes > 0)
-            .map(Self)
-            .ok_or_else(wrong)
+        number.checked_mul(unit).filter(|bytes| *bytes > 0).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -133,10 +117,8 @@ impl FromStr for BreakerSpec {
                 "{text:?} is no breaker; write failures/window/open, as 20/30s/15s"
             ));
         };
-        let failures: u32 = failures
-            .trim()
-            .parse()
-            .map_err(|_| format!("{failures:?} is no number"))?;
+        let failures: u32 =
+            failures.trim().parse().map_err(|_| format!("{failures:?} is no number"))?;
         if failures == 0 {
             return Err("a breaker needs at least one failure to open".into());
         }
@@ -150,13 +132,7 @@ impl FromStr for BreakerSpec {
 
 impl fmt::Display for BreakerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}",
-            self.failures,
-            show_duration(self.window),
-            show_duration(self.open)
-        )
+        write!(f, "{}/{}/{}", self.failures, show_duration(self.window), show_duration(self.open))
     }
 }
 
@@ -175,12 +151,7 @@ impl FromStr for QuotaSpec {
         for part in text.split(',') {
             let wrong = || format!("{part:?} is no quota; write 600/m,5000/h,10000/d or none");
             let (number, window) = part.trim().split_once('/').ok_or_else(wrong)?;
-            let number = number
-                .trim()
-                .parse::<u64>()
-                .ok()
-                .filter(|n| *n > 0)
-                .ok_or_else(wrong)?;
+            let number = number.trim().parse::<u64>().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
             match window.trim() {
                 "m" => limits.minute = Some(number),
                 "h" => limits.hour = Some(number),
@@ -199,14 +170,7 @@ impl fmt::Display for QuotaSpec {
             .iter()
             .filter_map(|(limit, unit)| limit.map(|limit| format!("{limit}/{unit}")))
             .collect();
-        f.write_str(
-            if parts.is_empty() {
-                "none".into()
-            } else {
-                parts.join(",")
-            }
-            .as_str(),
-        )
+        f.write_str(if parts.is_empty() { "none".into() } else { parts.join(",") }.as_str())
     }
 }
 
@@ -290,9 +254,7 @@ impl FromStr for HttpUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(format!(
-                "{text:?} must start with http:// or https:// and name a host"
-            ));
+            return Err(format!("{text:?} must start with http:// or https:// and name a host"));
         }
         Ok(Self(url))
     }
@@ -312,14 +274,8 @@ impl FromStr for RedisUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let schemes = [
-            "redis://",
-            "rediss://",
-            "unix://",
-            "redis+unix://",
-            "valkey://",
-            "valkeys://",
-        ];
+        let schemes =
+            ["redis://", "rediss://", "unix://", "redis+unix://", "valkey://", "valkeys://"];
         if schemes.iter().any(|scheme| text.starts_with(scheme)) {
             Ok(Self(text.to_owned()))
         } else {
@@ -360,9 +316,9 @@ impl FromStr for DatabaseUrl {
         // `postgresql+asyncpg://` and the like are left over from the ancestors' drivers.
         match scheme.split('+').next().unwrap_or(scheme) {
             "postgres" | "postgresql" => Ok(Self::Postgres(format!("postgres://{rest}"))),
-            "sqlite" if !rest.is_empty() => Ok(Self::Sqlite(PathBuf::from(
-                rest.split('?').next().unwrap_or(rest),
-            ))),
+            "sqlite" if !rest.is_empty() => {
+                Ok(Self::Sqlite(PathBuf::from(rest.split('?').next().unwrap_or(rest))))
+            }
             _ => Err(wrong()),
         }
     }
@@ -475,28 +431,13 @@ mod tests {
             assert_eq!(text.parse::<Seconds>().expect(text).to_string(), text);
         }
         assert_eq!("90".parse::<Seconds>().expect("seconds").to_string(), "90s");
+        assert_eq!("256 MiB".parse::<ByteSize>().expect("size"), ByteSize(256 << 20));
+        assert_eq!("20/30s/15s".parse::<BreakerSpec>().expect("breaker").to_string(), "20/30s/15s");
         assert_eq!(
-            "256 MiB".parse::<ByteSize>().expect("size"),
-            ByteSize(256 << 20)
-        );
-        assert_eq!(
-            "20/30s/15s"
-                .parse::<BreakerSpec>()
-                .expect("breaker")
-                .to_string(),
-            "20/30s/15s"
-        );
-        assert_eq!(
-            "600/m,10000/d"
-                .parse::<QuotaSpec>()
-                .expect("quota")
-                .to_string(),
+            "600/m,10000/d".parse::<QuotaSpec>().expect("quota").to_string(),
             "600/m,10000/d"
         );
-        assert_eq!(
-            "auto".parse::<FreshFor>().expect("auto").to_string(),
-            "auto"
-        );
+        assert_eq!("auto".parse::<FreshFor>().expect("auto").to_string(), "auto");
     }
 
     #[test]
@@ -512,19 +453,13 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show() {
-        let redis: RedisUrl = "redis://user:hunter2@127.0.0.1:6379/0"
-            .parse()
-            .expect("a URL");
-        let database: DatabaseUrl = "postgresql+psycopg://u:hunter2@db/x?password=hunter2"
-            .parse()
-            .expect("a URL");
+        let redis: RedisUrl = "redis://user:hunter2@127.0.0.1:6379/0".parse().expect("a URL");
+        let database: DatabaseUrl =
+            "postgresql+psycopg://u:hunter2@db/x?password=hunter2".parse().expect("a URL");
         let key: Secret = "hunter2".parse().expect("a secret");
-        for shown in [
-            redis.to_string(),
-            format!("{database:?}"),
-            key.to_string(),
-            format!("{key:?}"),
-        ] {
+        for shown in
+            [redis.to_string(), format!("{database:?}"), key.to_string(), format!("{key:?}")]
+        {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }

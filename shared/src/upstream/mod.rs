@@ -1,26 +1,42 @@
 //! The weather services, for worker and API alike.
 //!
-//! Order per attempt: quota → breaker → timeout → request. Every answer becomes one
-//! [`Answer`], the outcome table of ARCHITECTURE.md in code: what is transient, what waits and
-//! until when, what only a person can mend. Nothing here sleeps for a quota or an open breaker,
-//! and nothing retries beyond two tries of one request (connect, reset, 408, 5xx): the caller
-//! gives entries back instead. Redirects are off, bodies are limited, and neither secrets nor
-//! query strings reach a log or an error (OpenWeather's key is in its URL).
+//! Order per attempt: quota → breaker → timeout → request ([`client`]). Every answer becomes one
+//! [`Answer`], by the outcome table in [`verdict`]: what is transient, what waits and until when,
+//! what only a person can mend. Nothing here sleeps for a quota or an open breaker, and nothing
+//! retries beyond two tries of one request (connect, reset, 408, 5xx): the caller gives entries
+//! back instead. Redirects are off, bodies are limited, and neither secrets nor query strings
+//! reach a log or an error (OpenWeather's key is in its URL).
+//!
+//! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read).
+
+mod breaker;
+mod client;
+mod geocoding;
+mod host;
+mod open_meteo;
+mod openweather;
+mod verdict;
+pub mod wmo;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use self::client::Client;
 use crate::broker::{Broker, QuotaUse};
 use crate::config::Settings;
+use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
+
+pub use client::install_tls;
 
 /// A client of the configured provider. Cheap to clone; clones share breaker and connections.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    settings: std::sync::Arc<Settings>,
-    broker: Broker,
+    client: Arc<Client>,
 }
 
-/// What one location's weather is, in the units of CONTRACT.
+/// What one location's weather is, in the units of CONTRACT: °C, km/h, degrees, WMO code, percent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     pub temperature: Option<f64>,
@@ -105,8 +121,8 @@ pub struct UpstreamState {
 }
 
 impl Upstream {
-    pub fn new(settings: std::sync::Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
-        Ok(Self { settings, broker })
+    pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
+        Ok(Self { client: Arc::new(Client::new(settings, broker)?) })
     }
 
     /// The weather at each of `locations`, in their order. At most
@@ -116,8 +132,10 @@ impl Upstream {
         locations: &[Coordinates],
         priority: Priority,
     ) -> Answer<Vec<Observation>> {
-        let _ = (locations, priority, &self.settings);
-        unimplemented!()
+        match self.client.settings().weather_provider {
+            Provider::OpenMeteo => open_meteo::weather(&self.client, locations, priority).await,
+            Provider::OpenWeather => openweather::weather(&self.client, locations, priority).await,
+        }
     }
 
     /// Places called so, most populous first; empty when there is none.
@@ -127,17 +145,16 @@ impl Upstream {
         country_code: Option<&str>,
         priority: Priority,
     ) -> Answer<Vec<Place>> {
-        let _ = (name, country_code, priority, &self.broker);
-        unimplemented!()
+        geocoding::search(&self.client, name, country_code, priority).await
     }
 
     /// Until when it makes no sense to read tasks, if it does not now (open breaker, shut quota).
     /// Never uses up the breaker's probe.
-    pub async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        unimplemented!()
+    pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        self.client.forecast().shut_until()
     }
 
     pub async fn state(&self) -> UpstreamState {
-        unimplemented!()
+        self.client.forecast().state(self.client.broker()).await
     }
 }

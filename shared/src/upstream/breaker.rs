@@ -1,0 +1,218 @@
+//! A circuit breaker for one upstream host.
+//!
+//! Opens at N failures within a window that are at least half of its calls; stays open for a
+//! time that doubles while probes fail; lets one probe through at a time. The state machine is
+//! failsafe's; the policy is ours ([`Window`]), since none of its own means "N within a window",
+//! and so is the single probe, since its half-open state lets every waiting caller through.
+//! What is no failure of the host (429 and other 4xx) is not recorded at all.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use failsafe::{FailurePolicy, StateMachine};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::values::BreakerSpec;
+
+/// However often probes fail, the host is tried again this often.
+const LONGEST_OPEN: Duration = Duration::from_mins(10);
+/// How soon a caller that found the probe taken should ask again.
+const PROBE_TAKEN: TimeDelta = TimeDelta::milliseconds(500);
+/// Calls remembered at the most; more within one window do not change what they say.
+const CALLS: usize = 10_000;
+
+/// Cheap to clone; clones are one breaker.
+#[derive(Clone)]
+pub struct Breaker {
+    machine: StateMachine<Window, ()>,
+    probe: Arc<Semaphore>,
+    open: Opening,
+}
+
+/// Since when a host is shut out, shared between the policy that decides and whoever asks.
+type Opening = Arc<Mutex<Option<DateTime<Utc>>>>;
+
+impl std::fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Breaker").field(&self.machine).finish()
+    }
+}
+
+/// The right to one call; what became of it is recorded by consuming it. Dropped without a word
+/// (the call was cancelled, or said nothing about the host), it records nothing.
+#[derive(Debug)]
+pub struct Permit {
+    breaker: Breaker,
+    _probe: Option<OwnedSemaphorePermit>,
+}
+
+impl Breaker {
+    pub fn new(spec: BreakerSpec) -> Self {
+        let open = Opening::default();
+        let policy =
+            Window { spec, calls: VecDeque::new(), next_open: spec.open, open: open.clone() };
+        Self { machine: StateMachine::new(policy, ()), probe: Arc::new(Semaphore::new(1)), open }
+    }
+
+    /// The right to call, or when to ask again.
+    pub fn admit(&self) -> Result<Permit, DateTime<Utc>> {
+        let Some(until) = self.opened_until() else {
+            return Ok(Permit { breaker: self.clone(), _probe: None });
+        };
+        // It was opened and no probe has closed it yet: one at a time from now on.
+        let Ok(probe) = Arc::clone(&self.probe).try_acquire_owned() else {
+            return Err(until.max(Utc::now() + PROBE_TAKEN));
+        };
+        if self.machine.is_call_permitted() {
+            return Ok(Permit { breaker: self.clone(), _probe: Some(probe) });
+        }
+        Err(until.max(Utc::now() + PROBE_TAKEN))
+    }
+
+    /// Until when every call would be refused, if it would be now.
+    pub fn shut_until(&self) -> Option<DateTime<Utc>> {
+        self.opened_until().filter(|until| *until > Utc::now())
+    }
+
+    /// `closed`, `open` or `half_open`.
+    pub fn state(&self) -> &'static str {
+        match self.opened_until() {
+            None => "closed",
+            Some(until) if until > Utc::now() => "open",
+            Some(_) => "half_open",
+        }
+    }
+
+    fn opened_until(&self) -> Option<DateTime<Utc>> {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    pub fn succeeded(self) {
+        self.breaker.machine.on_success();
+    }
+
+    pub fn failed(self) {
+        self.breaker.machine.on_error();
+    }
+}
+
+/// When the breaker opens, and for how long.
+struct Window {
+    spec: BreakerSpec,
+    /// When each call within the window ended, and whether it failed.
+    calls: VecDeque<(Instant, bool)>,
+    next_open: Duration,
+    open: Opening,
+}
+
+impl Window {
+    fn record(&mut self, failed: bool, now: Instant) {
+        self.calls.push_back((now, failed));
+        while self.calls.len() > CALLS
+            || self.calls.front().is_some_and(|(at, _)| now.duration_since(*at) > self.spec.window)
+        {
+            self.calls.pop_front();
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        let failures = self.calls.iter().filter(|(_, failed)| *failed).count();
+        failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
+    }
+
+    fn set_open(&self, until: Option<DateTime<Utc>>) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+impl FailurePolicy for Window {
+    fn record_success(&mut self) {
+        self.record(false, Instant::now());
+    }
+
+    fn mark_dead_on_failure(&mut self) -> Option<Duration> {
+        let probed = self.open.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        self.record(true, Instant::now());
+        if !probed && !self.is_failing() {
+            return None;
+        }
+        let open = self.next_open.min(LONGEST_OPEN);
+        self.next_open = (open * 2).min(LONGEST_OPEN);
+        self.set_open(Some(Utc::now() + TimeDelta::from_std(open).unwrap_or_default()));
+        Some(open)
+    }
+
+    fn revived(&mut self) {
+        self.calls.clear();
+        self.next_open = self.spec.open;
+        self.set_open(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(failures: u32, open: Duration) -> BreakerSpec {
+        BreakerSpec { failures, window: Duration::from_secs(30), open }
+    }
+
+    fn fail(breaker: &Breaker, times: usize) {
+        for _ in 0..times {
+            breaker.admit().expect("closed").failed();
+        }
+    }
+
+    #[test]
+    fn it_opens_at_the_nth_failure_and_says_until_when() {
+        let breaker = Breaker::new(spec(20, Duration::from_secs(15)));
+        fail(&breaker, 19);
+        assert_eq!(breaker.state(), "closed");
+        fail(&breaker, 1);
+        assert_eq!(breaker.state(), "open");
+        let until = breaker.admit().expect_err("open");
+        let wait = until - Utc::now();
+        assert!((14..=15).contains(&wait.num_seconds()), "{wait}");
+    }
+
+    #[test]
+    fn failures_among_many_successes_do_not_open_it() {
+        let breaker = Breaker::new(spec(20, Duration::from_secs(15)));
+        for _ in 0..30 {
+            breaker.admit().expect("closed").succeeded();
+        }
+        fail(&breaker, 20);
+        assert_eq!(breaker.state(), "closed");
+    }
+
+    #[test]
+    fn one_probe_at_a_time_and_a_dropped_one_frees_the_place() {
+        let breaker = Breaker::new(spec(1, Duration::ZERO));
+        fail(&breaker, 1);
+        std::iter::repeat_with(|| breaker.state()).find(|state| *state == "half_open");
+        let probe = until_admitted(&breaker);
+        assert!(breaker.admit().is_err(), "a second probe");
+        drop(probe);
+        until_admitted(&breaker).succeeded();
+        assert_eq!(breaker.state(), "closed");
+    }
+
+    #[test]
+    fn the_open_time_doubles_while_probes_fail_and_starts_anew_after_a_success() {
+        let (spec, open) = (spec(1, Duration::from_secs(400)), Opening::default());
+        let mut window = Window { spec, calls: VecDeque::new(), next_open: spec.open, open };
+        assert_eq!(window.mark_dead_on_failure(), Some(Duration::from_secs(400)));
+        assert_eq!(window.mark_dead_on_failure(), Some(LONGEST_OPEN));
+        window.revived();
+        assert_eq!(window.mark_dead_on_failure(), Some(Duration::from_secs(400)));
+    }
+
+    /// failsafe lets a call through only once its clock has moved on.
+    fn until_admitted(breaker: &Breaker) -> Permit {
+        std::iter::repeat_with(|| breaker.admit()).find_map(Result::ok).expect("a permit")
+    }
+}

@@ -1,0 +1,110 @@
+//! OpenWeather's current weather: one location a request, translated into the contract's units.
+//!
+//! Metric units give °C and m/s; wind becomes km/h, condition ids become WMO codes, `dt` becomes
+//! the time. The key is in the URL, so no URL of this file reaches a log or an error.
+
+use chrono::{DateTime, TimeDelta};
+use serde::Deserialize;
+
+use super::client::{Client, Unreadable};
+use super::{Answer, Observation, Priority, wmo};
+use crate::place::Coordinates;
+
+/// How often a station's value changes; the service does not tell.
+const INTERVAL: TimeDelta = TimeDelta::minutes(10);
+
+pub async fn weather(
+    client: &Client,
+    locations: &[Coordinates],
+    priority: Priority,
+) -> Answer<Vec<Observation>> {
+    let [location] = locations else {
+        let reason = format!("OpenWeather takes one location a request, not {}", locations.len());
+        return Answer::Split { reason };
+    };
+    let settings = client.settings();
+    let base = settings.openweather_url.0.as_str().trim_end_matches('/');
+    let endpoint = format!("{base}/data/2.5/weather");
+    let key = settings.openweather_api_key.as_ref().map_or("", |key| key.expose());
+    let build = |http: &reqwest::Client| {
+        http.get(&endpoint).query(&[
+            ("lat", location.latitude().to_string().as_str()),
+            ("lon", location.longitude().to_string().as_str()),
+            ("units", "metric"),
+            ("appid", key),
+        ])
+    };
+    client.request(client.forecast(), 1, priority, build, read).await
+}
+
+#[derive(Deserialize)]
+struct Current {
+    #[serde(default)]
+    weather: Vec<Condition>,
+    main: Main,
+    #[serde(default)]
+    wind: Wind,
+    dt: i64,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    id: i64,
+}
+
+#[derive(Deserialize)]
+struct Main {
+    temp: Option<f64>,
+    humidity: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+struct Wind {
+    speed: Option<f64>,
+    deg: Option<f64>,
+}
+
+fn read(body: &[u8]) -> Result<Vec<Observation>, Unreadable> {
+    let text = str::from_utf8(body)
+        .map_err(|_| Unreadable::Broken("the answer is no UTF-8".to_owned()))?;
+    let current: Current = serde_json::from_str(text).map_err(|error| Unreadable::json(&error))?;
+    let observed_at = DateTime::from_timestamp(current.dt, 0)
+        .ok_or_else(|| Unreadable::Broken(format!("the time {} is none", current.dt)))?;
+    let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
+    Ok(vec![Observation {
+        temperature: current.main.temp,
+        windspeed: current.wind.speed.map(km_per_h),
+        winddirection: whole(current.wind.deg),
+        weathercode: current
+            .weather
+            .first()
+            .and_then(|condition| wmo::from_openweather(condition.id)),
+        humidity: whole(current.main.humidity),
+        time: observed_at.format("%Y-%m-%dT%H:%M").to_string(),
+        observed_at,
+        fresh_until: observed_at + INTERVAL,
+        raw_payload: text.to_owned(),
+    }])
+}
+
+/// To one decimal, as Open-Meteo gives it.
+fn km_per_h(m_per_s: f64) -> f64 {
+    (m_per_s * 36.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_and_codes_are_translated() {
+        let body = br#"{"coord":{"lon":-71.3,"lat":42.6},"weather":[{"id":802,"main":"Clouds"}],"base":"stations",
+            "main":{"temp":22,"humidity":61},"wind":{"speed":4.12,"deg":270},"dt":1733004014,"id":4942618,"cod":200}"#;
+        let seen = &read(body).expect("reads")[0];
+        assert_eq!(seen.temperature, Some(22.0));
+        assert_eq!(seen.windspeed, Some(14.8));
+        assert_eq!((seen.weathercode, seen.winddirection), (Some(2), Some(270)));
+        assert_eq!(seen.time, "2024-11-30T22:00");
+        assert!(matches!(read(b"<html>"), Err(Unreadable::Broken(_))));
+    }
+}
