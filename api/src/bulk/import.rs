@@ -307,6 +307,10 @@ impl From<ImportError> for Problem {
                 )
             }
             error @ ImportError::Spool(_) => Self::internal(error),
+            ImportError::Absent => {
+                let detail = "imports and syncs are not served by this build; nothing was taken";
+                Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail)
+            }
         }
     }
 }
