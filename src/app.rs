@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use isobar_shared::config::{Environment, Settings};
-use isobar_shared::telemetry;
+use isobar_shared::{crash, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,9 @@ impl App {
     /// The same from another environment. Flags of the command are values put over it.
     pub fn settings_from(&self, environment: &Environment) -> anyhow::Result<Arc<Settings>> {
         let settings = Settings::load(environment)?;
+        if let Some(spec) = environment.get(crash::VARIABLE) {
+            crash::arm(spec).map_err(Stop::config)?;
+        }
         let directives = match (self.global.quiet, self.global.verbose) {
             (true, _) => "warn".to_owned(),
             (_, 0) => settings.log.clone(),

@@ -44,7 +44,8 @@ impl RedisBroker {
 
 fn time_ms(time: Value) -> anyhow::Result<u64> {
     let [seconds, micros] = reply::array(time)?;
-    let (seconds, micros) = (reply::text(seconds)?.parse::<u64>()?, reply::text(micros)?.parse::<u64>()?);
+    let (seconds, micros) =
+        (reply::text(seconds)?.parse::<u64>()?, reply::text(micros)?.parse::<u64>()?);
     Ok(seconds * 1_000 + micros / 1_000)
 }
 
