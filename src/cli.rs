@@ -58,6 +58,10 @@ commands! {
     Doctor => doctor,
     /// Ask a role of this host whether it lives
     Healthcheck => healthcheck,
+    /// How far everything is: outbox, stream, jobs, workers
+    Status => status,
+    /// Prove that nothing is lost, or name what does not balance
+    Verify => verify,
     /// The upstreams, offline, with faults on a plan
     Sim => sim,
     /// Bring the store's schema up, and nothing else

@@ -18,6 +18,8 @@ mod parts;
 mod produce;
 mod progress;
 mod sim;
+mod status;
+mod verify;
 mod worker_health;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::shapes::{Commit, CommitReport, JobRow, JobStatus, RowStatus};
+use super::shapes::{Commit, CommitReport, JobRow, JobStatus, RowStatus, bounded};
 use crate::ids::JobId;
 use crate::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 
@@ -79,8 +79,8 @@ impl Account {
         next.rejected += change.moves.rejected;
         if let (None, Some(seal)) = (self.sealed, &change.seal) {
             next.sealed = Some(seal.outcome);
-            next.total = Some(seal.rows as i64);
-            next.duplicates = seal.duplicates as i64;
+            next.total = Some(bounded(seal.rows));
+            next.duplicates = bounded(seal.duplicates);
             next.skipped += next.duplicates;
         }
         // Every end is final: a retry moves the counters of a finished job, not its state. But a job
@@ -298,7 +298,7 @@ mod tests {
     fn rows(succeeded: i64, failed: i64, skipped: i64) -> Change {
         Change {
             moves: Moves { succeeded, failed, skipped, rejected: 0 },
-            first_finished: Some(at(5)),
+            first_finished: Some(at(2)),
             ..Change::default()
         }
     }
@@ -351,7 +351,7 @@ mod tests {
         }
         for end in in_every_order(&changes[..3]) {
             assert_eq!((end.status, end.total), (JobStatus::Running, None));
-            assert_eq!(end.started_at, Some(at(5)));
+            assert_eq!(end.started_at, Some(at(2)));
         }
     }
 

@@ -112,6 +112,10 @@ impl Store {
         folded_name: &str,
         country_code: Option<&str>,
     ) -> Result<Vec<CityRow>> {
+        if folded_name.is_empty() {
+            // The key of cities whose name is not known.
+            return Ok(Vec::new());
+        }
         either!(self, backend => backend.cities_named(folded_name, country_code).await)
     }
 

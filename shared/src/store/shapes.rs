@@ -93,6 +93,15 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
+    /// The row as the databases can hold it; what comes through the stream may be any number.
+    pub(super) fn stored_row(&self) -> Option<i64> {
+        self.row.map(bounded)
+    }
+
+    pub(super) fn stored_try(&self) -> i32 {
+        i32::try_from(self.try_number).unwrap_or(i32::MAX)
+    }
+
     /// The input is kept where it may be needed again, and nowhere else.
     pub(super) fn kept_input(&self) -> Option<&str> {
         match self.status {
@@ -142,7 +151,7 @@ impl LedgerCursor {
         match after {
             None => (i64::MIN, TaskId(uuid::Uuid::nil())),
             Some(Self { row, task_id }) => {
-                let rank = row.map_or(Self::UNNUMBERED, |row| row as i64);
+                let rank = row.map_or(Self::UNNUMBERED, bounded);
                 (rank, task_id)
             }
         }
@@ -361,4 +370,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
     }
+}
+
+/// A number from outside as both databases can hold it, and add to others of its kind.
+pub(super) fn bounded(number: u64) -> i64 {
+    const MOST: u64 = 1 << 60;
+    number.min(MOST) as i64
 }

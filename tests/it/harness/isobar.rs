@@ -113,7 +113,6 @@ impl Finished {
     }
 
     /// Fails with everything that was said unless the exit code is the expected one.
-    #[must_use]
     pub fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self

@@ -11,5 +11,5 @@ pub mod isobar;
 pub mod port;
 pub mod postgres;
 pub mod redis;
-
+pub mod sim;
 pub mod wait;

@@ -30,7 +30,8 @@ impl Sim {
         for _ in 0..PORT_ATTEMPTS {
             let dir = tempfile::tempdir().expect("temporary folder");
             let listen = format!("127.0.0.1:{}", free_port());
-            let command = Isobar::new(dir.path()).args(["sim", "--listen", &listen]).args(options.clone());
+            let command =
+                Isobar::new(dir.path()).args(["sim", "--listen", &listen]).args(options.clone());
             let url = format!("http://{listen}");
             let mut sim = Self { http: Http::new(&url), url, child: command.spawn(), _dir: dir };
             if sim.is_ready().await {

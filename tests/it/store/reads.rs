@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isobar_shared::ids::CityId;
+use isobar_shared::place::Coordinates;
 use isobar_shared::store::{Commit, JobStatus, LedgerCursor, NewJob, RowStatus, Totals};
 use isobar_shared::task::JobKind;
 
@@ -148,7 +149,7 @@ async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject:
 
     let pending = store.city(CityId(3)).await.expect("reads").expect("there");
     assert_eq!(pending.last_status.as_deref(), Some("pending"));
-    assert_eq!(pending.coordinates.map(|at| at.latitude()), Some(48.85));
+    assert_eq!(pending.coordinates.map(Coordinates::latitude), Some(48.85));
     store.commit(&weather(vec![snapshot(3, at(0))])).await.expect("commits");
     let again = place(3, "Monaco di Baviera", "XX", 1);
     store.remember_city("monaco", None, &again).await.expect("remembers");

@@ -67,10 +67,15 @@ impl EmbeddedBroker {
         let rows = self
             .write_topic(topic, move |tx, topic_id| {
                 lease::seen(tx, topic_id, &consumer)?;
-                let control = (count / CONTROL_SHARE).max(1);
-                let mut rows = take(tx, topic_id, Lane::Control, &consumer, control)?;
-                let rest = count - rows.len();
-                rows.extend(take(tx, topic_id, Lane::Tasks, &consumer, rest)?);
+                let share = (count / CONTROL_SHARE).max(1);
+                let mut rows = take(tx, topic_id, Lane::Control, &consumer, share)?;
+                let more_control = rows.len() == share;
+                let room = count - rows.len();
+                rows.extend(take(tx, topic_id, Lane::Tasks, &consumer, room)?);
+                if more_control {
+                    let room = count - rows.len();
+                    rows.extend(take(tx, topic_id, Lane::Control, &consumer, room)?);
+                }
                 Ok(rows)
             })
             .await?;
@@ -209,7 +214,7 @@ fn take_over(
     let mut select = tx.prepare_cached(
         "SELECT id FROM entries INDEXED BY pending \
          WHERE topic_id = ?1 AND lane = ?2 AND owner IS NOT NULL AND since_ms <= ?3 \
-         AND (deliveries + 1 >= ?4) = ?5 ORDER BY since_ms, id LIMIT ?6",
+         AND (deliveries + 1 >= ?4) = ?5 ORDER BY since_ms LIMIT ?6",
     )?;
     let mut ids = Vec::new();
     for (suspects, room) in [(false, limits.count), (true, limits.suspects)] {

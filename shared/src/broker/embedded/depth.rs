@@ -21,7 +21,7 @@ impl EmbeddedBroker {
             .read_topic(topic, |db, topic_id| {
                 let now = now_ms();
                 db.prepare_cached(
-                    "SELECT name, seen_ms, (SELECT count(*) FROM entries e WHERE e.topic_id = ?1 \
+                    "SELECT name, seen_ms, (SELECT count(*) FROM entries e INDEXED BY pending WHERE e.topic_id = ?1 \
                      AND e.owner IS NOT NULL AND e.owner = c.name) \
                      FROM consumers c WHERE topic_id = ?1 AND name <> ?2 ORDER BY name",
                 )?

@@ -155,7 +155,7 @@ fn remove(
         )
         .optional()?;
     let owns = tx.query_row(
-        "SELECT EXISTS (SELECT 1 FROM entries \
+        "SELECT EXISTS (SELECT 1 FROM entries INDEXED BY pending \
          WHERE topic_id = ?1 AND owner IS NOT NULL AND owner = ?2)",
         params![topic_id, consumer],
         |row| row.get::<_, bool>(0),

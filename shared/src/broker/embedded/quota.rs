@@ -35,7 +35,10 @@ impl EmbeddedBroker {
         used: u64,
     ) -> Result<()> {
         let Reservation { weight, at_ms } = *reservation;
-        self.change_windows(host, move |windows| windows.settle(weight, used, at_ms as i64)).await
+        self.change_windows(host, move |windows| {
+            windows.settle(weight, used, at_ms as i64);
+        })
+        .await
     }
 
     pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {

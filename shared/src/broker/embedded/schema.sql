@@ -28,10 +28,11 @@ CREATE TABLE entries (
     PRIMARY KEY (topic_id, lane, id)
 ) STRICT, WITHOUT ROWID;
 
+-- The owner stands in both although the condition tells of it: with it SQLite need not look at the row.
 -- For read.
-CREATE INDEX undelivered ON entries (topic_id, lane, id) WHERE owner IS NULL;
--- For claim and depth.
-CREATE INDEX pending ON entries (topic_id, lane, since_ms) WHERE owner IS NOT NULL;
+CREATE INDEX undelivered ON entries (topic_id, lane, id, owner) WHERE owner IS NULL;
+-- For claim, depth and who owns how much.
+CREATE INDEX pending ON entries (topic_id, lane, since_ms, deliveries, owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE watermarks (
     topic_id      INTEGER NOT NULL REFERENCES topics ON DELETE CASCADE,

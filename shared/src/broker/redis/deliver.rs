@@ -1,13 +1,13 @@
 //! How entries reach a worker: read what nobody has had, take over what fell due, look.
 //!
-//! `XREADGROUP` counts for each stream alone, and a caller has only so many free slots: so the two
-//! lanes are asked one after the other in one round trip, a small part of the count for the
-//! control lane first, and only when both are empty in one command that blocks. Control messages
-//! are cheap and few; their share keeps a job's seal from waiting behind a hundred thousand tasks.
+//! `XREADGROUP` counts for each stream alone, and a caller has only so many free slots: so the
+//! lanes are asked one after the other, and only when both are empty in one command that blocks.
+//! Control messages are cheap and few and go first, but take only a part while there are tasks: a
+//! job's seal does not wait behind a hundred thousand tasks, nor these behind as many rejects.
 
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline};
+use redis::Cmd;
 
 use super::link::RESPONSE_LIMIT;
 use super::scripts::{CLAIM, Call, OWNED};
@@ -50,27 +50,36 @@ impl RedisBroker {
         Ok(entries)
     }
 
+    /// What is there now: a part of the count from the control lane, then tasks, then more control
+    /// messages if there is room left.
     async fn read_now(&self, topic: &Topic, consumer: &str, count: usize) -> Result<Vec<Entry>> {
-        let link = self.reader(topic, consumer);
-        let mut entries = Vec::new();
-        let mut ask = Pipeline::new();
-        let control = (count / CONTROL_SHARE).max(1);
-        ask.add_command(read_lane(topic, Lane::Control, consumer, control));
-        if count > control {
-            ask.add_command(read_lane(topic, Lane::Tasks, consumer, count - control));
-        }
-        let answers = link.pipeline(&ask).await;
-        for answer in answers.map_err(|failure| self.failed(failure, &topic.stream))? {
-            entries.extend(reply::delivered(answer, topic).map_err(|error| self.odd(error))?);
-        }
-        if count == control && entries.is_empty() {
-            let answer = link
-                .query(&read_lane(topic, Lane::Tasks, consumer, count))
-                .await
-                .map_err(|failure| self.failed(failure, &topic.stream))?;
-            entries = reply::delivered(answer, topic).map_err(|error| self.odd(error))?;
+        let share = (count / CONTROL_SHARE).max(1);
+        let mut entries = self.take(topic, Lane::Control, consumer, share).await?;
+        let more_control = entries.len() == share;
+        let room = count - entries.len();
+        entries.extend(self.take(topic, Lane::Tasks, consumer, room).await?);
+        if more_control {
+            let room = count - entries.len();
+            entries.extend(self.take(topic, Lane::Control, consumer, room).await?);
         }
         Ok(entries)
+    }
+
+    async fn take(
+        &self,
+        topic: &Topic,
+        lane: Lane,
+        consumer: &str,
+        count: usize,
+    ) -> Result<Vec<Entry>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut command = read_command(topic, consumer, count);
+        command.arg("STREAMS").arg(topic.lane(lane)).arg(">");
+        let answer = self.reader(topic, consumer).query(&command).await;
+        let answer = answer.map_err(|failure| self.failed(failure, &topic.stream))?;
+        reply::delivered(answer, topic).map_err(|error| self.odd(error))
     }
 
     /// One was asked for and each lane gave one: the second is due again at once, for anyone.
@@ -147,12 +156,6 @@ fn read_command(topic: &Topic, consumer: &str, count: usize) -> Cmd {
     let mut command = redis::cmd("XREADGROUP");
     command.arg("GROUP").arg(&topic.group).arg(consumer);
     command.arg("COUNT").arg(count);
-    command
-}
-
-fn read_lane(topic: &Topic, lane: Lane, consumer: &str, count: usize) -> Cmd {
-    let mut command = read_command(topic, consumer, count);
-    command.arg("STREAMS").arg(topic.lane(lane)).arg(">");
     command
 }
 

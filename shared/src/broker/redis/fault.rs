@@ -29,6 +29,12 @@ pub(super) struct Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
+        // Of several commands, the first that failed has the code.
+        let first = error.clone().into_server_errors();
+        let error = match first.as_deref() {
+            Some([(_, first), ..]) => first.clone().into(),
+            _ => error,
+        };
         Self { meaning: meaning(&error), error }
     }
 }

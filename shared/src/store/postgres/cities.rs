@@ -11,10 +11,16 @@ use sqlx::postgres::PgRow;
 use super::PostgresStore;
 use crate::ids::CityId;
 use crate::place::{Coordinates, Place, fold_name};
+use crate::store::nul::without_nul;
 use crate::store::{CityRow, Freshness, MAX_CANDIDATES, Result, WeatherRow};
 
 sql! {
-    CITY = "SELECT * FROM cities WHERE id = $1";
+    CITY = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, raw_payload
+FROM cities WHERE id = $1
+"#;
     PAGE = r#"
 SELECT id, name, latitude, longitude, temperature, windspeed, winddirection, weathercode, humidity,
     "time", observed_at, fresh_until, synced_at, NULL AS raw_payload
@@ -25,8 +31,11 @@ ORDER BY id LIMIT $2
 SELECT id, fresh_until, synced_at FROM cities
 WHERE id = ANY($1::bigint[]) AND observed_at IS NOT NULL
 ";
-    NAMED = r"
-SELECT cities.* FROM cities
+    NAMED = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities
 WHERE id IN (
     SELECT id FROM cities
     WHERE name_key = $1 AND ($2::text IS NULL OR country_code = $2)
@@ -36,16 +45,15 @@ WHERE id IN (
         AND ($2::text IS NULL OR city_names.country_code = $2 OR cities.country_code = $2))
 ORDER BY population DESC NULLS LAST, id
 LIMIT $3
-";
+"#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
 INSERT INTO cities AS stored (id, name, name_key, country_code, admin1_code, latitude, longitude,
     population, last_status)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending')
 ON CONFLICT (id) DO UPDATE SET
-    name = CASE WHEN stored.name = 'City ' || stored.id THEN excluded.name ELSE stored.name END,
-    name_key = CASE WHEN stored.name = 'City ' || stored.id THEN excluded.name_key
-        ELSE stored.name_key END,
+    name = CASE WHEN stored.name_key = '' THEN excluded.name ELSE stored.name END,
+    name_key = CASE WHEN stored.name_key = '' THEN excluded.name_key ELSE stored.name_key END,
     country_code = coalesce(stored.country_code, excluded.country_code),
     admin1_code = coalesce(stored.admin1_code, excluded.admin1_code),
     latitude = coalesce(stored.latitude, excluded.latitude),
@@ -132,7 +140,7 @@ impl PostgresStore {
         let mut tx = self.pool.begin().await?;
         sqlx::query(REMEMBER)
             .bind(place.id.0)
-            .bind(&place.name)
+            .bind(without_nul(&place.name))
             .bind(fold_name(&place.name))
             .bind(&place.country_code)
             .bind(&place.admin1_code)

@@ -20,7 +20,9 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[
 ON CONFLICT (source) DO NOTHING
 ";
     PAGE = r"
-SELECT * FROM dead_letters WHERE id < $1 ORDER BY id DESC LIMIT $2
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters WHERE id < $1 ORDER BY id DESC LIMIT $2
 ";
 }
 

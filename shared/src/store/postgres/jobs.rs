@@ -13,10 +13,15 @@ use uuid::Uuid;
 use super::{PostgresStore, unreadable};
 use crate::ids::JobId;
 use crate::store::account::{Account, Moves, Tally, kind_named, outcome_name, outcome_named};
+use crate::store::nul::without_nul;
 use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
 
 sql! {
-    LOCK = "SELECT * FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE";
+    LOCK = r"
+SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+    skipped, rejected, duplicates, started_at, finished_at
+FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE
+";
     ADD = r"
 INSERT INTO jobs (job_id, kind, source, status, created_at, known)
 SELECT job_id, 'produce', '', 'queued', $2, false FROM unnest($1::uuid[]) AS given (job_id)
@@ -40,15 +45,27 @@ WHERE NOT stored.known
 UPDATE jobs SET status = 'failed', finished_at = $2
 WHERE job_id = $1 AND status IN ('queued', 'cancelling') AND processed = 0 AND sealed IS NULL
 ";
-    JOB = "SELECT * FROM jobs WHERE job_id = $1";
+    JOB = r"
+SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+    skipped, rejected, duplicates, started_at, finished_at
+FROM jobs WHERE job_id = $1
+";
     STATUSES = "SELECT job_id, status FROM jobs WHERE job_id = ANY($1::uuid[])";
-    NEWEST = "SELECT * FROM jobs ORDER BY created_at DESC, job_id DESC LIMIT $1";
+    NEWEST = r"
+SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+    skipped, rejected, duplicates, started_at, finished_at
+FROM jobs ORDER BY created_at DESC, job_id DESC LIMIT $1
+";
     OLDER = r"
-SELECT * FROM jobs WHERE (created_at, job_id) < ($2, $3)
+SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+    skipped, rejected, duplicates, started_at, finished_at
+FROM jobs WHERE (created_at, job_id) < ($2, $3)
 ORDER BY created_at DESC, job_id DESC LIMIT $1
 ";
     COUNTS = r"
-SELECT jobs.*, counted.*
+SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+    skipped, rejected, duplicates, started_at, finished_at,
+    ledger_succeeded, ledger_failed, ledger_skipped, ledger_rejected
 FROM jobs, LATERAL (
     SELECT count(*) FILTER (WHERE job_tasks.status = 'success') AS ledger_succeeded,
         count(*) FILTER (WHERE job_tasks.status = 'failed') AS ledger_failed,
@@ -120,7 +137,7 @@ impl PostgresStore {
         sqlx::query(CREATE)
             .bind(job.id.0)
             .bind(job.kind.as_str())
-            .bind(&job.source)
+            .bind(without_nul(&job.source))
             .bind(job.created_at)
             .execute(&self.pool)
             .await

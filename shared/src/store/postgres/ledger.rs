@@ -58,7 +58,9 @@ WITH page AS (
         AND (coalesce("row", 9223372036854775807), task_id) > ($3, $4)
     ORDER BY coalesce("row", 9223372036854775807), task_id
     LIMIT $5)
-SELECT page.*, cities.last_refreshed_at
+SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
+    page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
+    cities.last_refreshed_at
 FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY coalesce(page."row", 9223372036854775807), page.task_id
 "#;
@@ -80,7 +82,9 @@ WITH page AS (
     ORDER BY coalesce("row", 9223372036854775807), task_id LIMIT $4)
     ORDER BY 4 NULLS LAST, 2
     LIMIT $4)
-SELECT page.*, cities.last_refreshed_at
+SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
+    page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
+    cities.last_refreshed_at
 FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page."row" NULLS LAST, page.task_id
 "#;
@@ -107,8 +111,8 @@ pub(super) async fn enter(
     let entered = sqlx::query(ENTER)
         .bind(column(&rows, |row| row.job_id.0))
         .bind(column(&rows, |row| row.task_id.0))
-        .bind(column(&rows, |row| row.try_number as i32))
-        .bind(column(&rows, |row| row.row.map(|number| number as i64)))
+        .bind(column(&rows, LedgerRow::stored_try))
+        .bind(column(&rows, LedgerRow::stored_row))
         .bind(column(&rows, |row| row.city_id.map(|id| id.0)))
         .bind(column(&rows, |row| row.city.as_deref()))
         .bind(column(&rows, |row| row.status.as_str()))
@@ -141,7 +145,7 @@ async fn replace(
     let lower = sqlx::query(LOCK_LOWER_TRIES)
         .bind(column(rows, |row| row.job_id.0))
         .bind(column(rows, |row| row.task_id.0))
-        .bind(column(rows, |row| row.try_number as i32))
+        .bind(column(rows, LedgerRow::stored_try))
         .fetch_all(&mut *tx)
         .await?;
     let mut old = HashMap::with_capacity(lower.len());
@@ -160,7 +164,7 @@ async fn replace(
     sqlx::query(REPLACE)
         .bind(column(&rows, |row| row.job_id.0))
         .bind(column(&rows, |row| row.task_id.0))
-        .bind(column(&rows, |row| row.try_number as i32))
+        .bind(column(&rows, LedgerRow::stored_try))
         .bind(column(&rows, |row| row.city_id.map(|id| id.0)))
         .bind(column(&rows, |row| row.city.as_deref()))
         .bind(column(&rows, |row| row.status.as_str()))

@@ -4,6 +4,9 @@
 //! in one order everywhere: cities, dead letters, ledger, jobs, each by key. Connections carry time
 //! limits, so that no statement outlives its use. `error.rs` decides what a refusal means.
 //!
+//! Answers name their columns, never `*`: statements stay prepared, and PostgreSQL refuses one whose
+//! answer a newer version's migration has widened under it.
+//!
 //! Deliberately absent: retries, and any decision about a job, which is `account.rs`'s for both
 //! databases. `migrations/` holds the tables and says which index serves what.
 

@@ -12,9 +12,9 @@ sql! {
 INSERT INTO search_history (city_name, "timestamp")
 SELECT * FROM unnest($1::text[], $2::timestamptz[])
 "#;
-    PAGE = r"
-SELECT * FROM search_history WHERE id < $1 ORDER BY id DESC LIMIT $2
-";
+    PAGE = r#"
+SELECT id, city_name, "timestamp" FROM search_history WHERE id < $1 ORDER BY id DESC LIMIT $2
+"#;
     CLEAR = "DELETE FROM search_history";
 }
 

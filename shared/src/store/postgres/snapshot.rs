@@ -6,19 +6,19 @@
 use sqlx::PgConnection;
 
 use super::column;
-use crate::place::fold_name;
+use crate::place::{Coordinates, fold_name};
 use crate::store::nul::without_nul;
 use crate::store::{CityFailure, Snapshot};
 
 sql! {
-    /// The statement that the committer's speed hangs on. The same name as a new city without one
-    /// would get is taken for "not known".
+    /// The statement that the committer's speed hangs on. An empty key says that the name is not
+    /// known; such a city is called by its number.
     UPSERT = r#"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, admin1_code, latitude, longitude, population,
     last_refreshed_at, last_status, last_error, temperature, windspeed, winddirection,
     weathercode, humidity, "time", observed_at, fresh_until, synced_at, raw_payload)
-SELECT id, coalesce(name, 'City ' || id), coalesce(name_key, 'city ' || id), country_code,
+SELECT id, coalesce(name, 'City ' || id), coalesce(name_key, ''), country_code,
     admin1_code, latitude, longitude, population, synced_at, 'success', NULL, temperature,
     windspeed, winddirection, weathercode, humidity, "time", observed_at, fresh_until, synced_at,
     raw_payload
@@ -30,10 +30,8 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::do
         temperature, windspeed, winddirection, weathercode, humidity, "time", observed_at,
         fresh_until, synced_at, raw_payload)
 ON CONFLICT (id) DO UPDATE SET
-    name = CASE WHEN excluded.name = 'City ' || excluded.id THEN stored.name
-        ELSE excluded.name END,
-    name_key = CASE WHEN excluded.name = 'City ' || excluded.id THEN stored.name_key
-        ELSE excluded.name_key END,
+    name = CASE WHEN excluded.name_key = '' THEN stored.name ELSE excluded.name END,
+    name_key = CASE WHEN excluded.name_key = '' THEN stored.name_key ELSE excluded.name_key END,
     country_code = coalesce(excluded.country_code, stored.country_code),
     admin1_code = coalesce(excluded.admin1_code, stored.admin1_code),
     latitude = excluded.latitude,
@@ -58,7 +56,7 @@ WHERE stored.observed_at IS NULL OR excluded.observed_at >= stored.observed_at
     FAIL = r"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, latitude, longitude, last_status, last_error)
-SELECT id, coalesce(name, 'City ' || id), coalesce(name_key, 'city ' || id), country_code,
+SELECT id, coalesce(name, 'City ' || id), coalesce(name_key, ''), country_code,
     latitude, longitude, 'failed', error
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::double precision[],
     $6::double precision[], $7::text[])
@@ -127,8 +125,8 @@ async fn fail(tx: &mut PgConnection, failures: &[CityFailure]) -> sqlx::Result<(
         .bind(column(&rows, |row| row.name.as_deref()))
         .bind(column(&rows, |row| row.name.as_deref().map(fold_name)))
         .bind(column(&rows, |row| row.country_code.as_deref()))
-        .bind(column(&rows, |row| row.coordinates.map(|at| at.latitude())))
-        .bind(column(&rows, |row| row.coordinates.map(|at| at.longitude())))
+        .bind(column(&rows, |row| row.coordinates.map(Coordinates::latitude)))
+        .bind(column(&rows, |row| row.coordinates.map(Coordinates::longitude)))
         .bind(column(&rows, |row| without_nul(&row.error)))
         .execute(tx)
         .await?;

@@ -8,13 +8,13 @@ use crate::store::{Result, Totals};
 
 sql! {
     TOTALS = r"
-SELECT cities.*, jobs.*,
+SELECT cities, snapshots, jobs, unfinished_jobs,
     (SELECT count(*) FROM dead_letters) AS dead_letters,
     (SELECT count(*) FROM search_history) AS searches
-FROM (SELECT count(*) AS cities, count(observed_at) AS snapshots FROM cities) AS cities,
+FROM (SELECT count(*) AS cities, count(observed_at) AS snapshots FROM cities) AS of_cities,
     (SELECT count(*) AS jobs,
         count(*) FILTER (WHERE status IN ('queued', 'running', 'cancelling')) AS unfinished_jobs
-    FROM jobs) AS jobs
+    FROM jobs) AS of_jobs
 ";
 }
 

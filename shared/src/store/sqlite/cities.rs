@@ -11,6 +11,7 @@ use super::SqliteStore;
 use super::text::Time;
 use crate::ids::CityId;
 use crate::place::{Coordinates, Place, fold_name};
+use crate::store::nul::without_nul;
 use crate::store::{CityRow, Freshness, MAX_CANDIDATES, Result, WeatherRow};
 
 sql! {
@@ -22,8 +23,11 @@ FROM cities WHERE observed_at IS NOT NULL AND id > ?1
 ORDER BY id LIMIT ?2
 "#;
     FRESHNESS = "SELECT fresh_until, synced_at FROM cities WHERE id = ?1 AND observed_at IS NOT NULL";
-    NAMED = r"
-SELECT cities.* FROM cities
+    NAMED = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities
 WHERE id IN (
     SELECT id FROM cities
     WHERE name_key = ?1 AND (?2 IS NULL OR country_code = ?2)
@@ -33,16 +37,15 @@ WHERE id IN (
         AND (?2 IS NULL OR city_names.country_code = ?2 OR cities.country_code = ?2))
 ORDER BY population DESC NULLS LAST, id
 LIMIT ?3
-";
+"#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
 INSERT INTO cities AS stored (id, name, name_key, country_code, admin1_code, latitude, longitude,
     population, last_status)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending')
 ON CONFLICT (id) DO UPDATE SET
-    name = CASE WHEN stored.name = 'City ' || stored.id THEN excluded.name ELSE stored.name END,
-    name_key = CASE WHEN stored.name = 'City ' || stored.id THEN excluded.name_key
-        ELSE stored.name_key END,
+    name = CASE WHEN stored.name_key = '' THEN excluded.name ELSE stored.name END,
+    name_key = CASE WHEN stored.name_key = '' THEN excluded.name_key ELSE stored.name_key END,
     country_code = coalesce(stored.country_code, excluded.country_code),
     admin1_code = coalesce(stored.admin1_code, excluded.admin1_code),
     latitude = coalesce(stored.latitude, excluded.latitude),
@@ -123,7 +126,7 @@ impl SqliteStore {
         self.write(move |tx| {
             tx.prepare_cached(REMEMBER)?.execute(params![
                 place.id.0,
-                place.name,
+                without_nul(&place.name),
                 fold_name(&place.name),
                 place.country_code,
                 place.admin1_code,

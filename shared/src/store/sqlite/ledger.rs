@@ -69,8 +69,8 @@ pub(super) fn enter(
         let new = enter.execute(params![
             Id(row.job_id.0),
             Id(row.task_id.0),
-            row.try_number,
-            row.row.map(|number| number as i64),
+            row.stored_try(),
+            row.stored_row(),
             row.city_id.map(|id| id.0),
             row.city,
             row.status.as_str(),
@@ -93,7 +93,7 @@ pub(super) fn enter(
 fn replace(tx: &Transaction<'_>, row: &LedgerRow, tally: &mut Tally) -> rusqlite::Result<()> {
     let lower = tx
         .prepare_cached(LOWER_TRY)?
-        .query_row(params![Id(row.job_id.0), Id(row.task_id.0), row.try_number], |old| {
+        .query_row(params![Id(row.job_id.0), Id(row.task_id.0), row.stored_try()], |old| {
             Ok((word(old, "status", RowStatus::parse)?, old.get("rejected")?))
         })
         .optional()?;
@@ -103,7 +103,7 @@ fn replace(tx: &Transaction<'_>, row: &LedgerRow, tally: &mut Tally) -> rusqlite
     tx.prepare_cached(REPLACE)?.execute(params![
         Id(row.job_id.0),
         Id(row.task_id.0),
-        row.try_number,
+        row.stored_try(),
         row.city_id.map(|id| id.0),
         row.city,
         row.status.as_str(),

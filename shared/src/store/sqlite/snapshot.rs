@@ -6,18 +6,18 @@
 use rusqlite::{Transaction, params};
 
 use super::text::Time;
-use crate::place::fold_name;
+use crate::place::{Coordinates, fold_name};
 use crate::store::nul::without_nul;
 use crate::store::{CityFailure, Snapshot};
 
 sql! {
-    /// The same name as a new city without one would get is taken for "not known".
+    /// An empty key says that the name is not known; such a city is called by its number.
     UPSERT = r#"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, admin1_code, latitude, longitude, population,
     temperature, windspeed, winddirection, weathercode, humidity, "time", observed_at,
     fresh_until, synced_at, raw_payload, last_refreshed_at, last_status, last_error)
-VALUES (?1, coalesce(?2, 'City ' || ?1), coalesce(?3, 'city ' || ?1), ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+VALUES (?1, coalesce(?2, 'City ' || ?1), coalesce(?3, ''), ?4, ?5, ?6, ?7, ?8, ?9, ?10,
     ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?17, 'success', NULL)
 ON CONFLICT (id) DO UPDATE SET
     name = coalesce(?2, stored.name),
@@ -46,7 +46,7 @@ WHERE stored.observed_at IS NULL OR excluded.observed_at >= stored.observed_at
     FAIL = r"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, latitude, longitude, last_status, last_error)
-VALUES (?1, coalesce(?2, 'City ' || ?1), coalesce(?3, 'city ' || ?1), ?4, ?5, ?6, 'failed', ?7)
+VALUES (?1, coalesce(?2, 'City ' || ?1), coalesce(?3, ''), ?4, ?5, ?6, 'failed', ?7)
 ON CONFLICT (id) DO UPDATE SET last_status = 'failed', last_error = excluded.last_error
 ";
 }
@@ -89,8 +89,8 @@ pub(super) fn write(
             row.name,
             row.name.as_deref().map(fold_name),
             row.country_code,
-            row.coordinates.map(|at| at.latitude()),
-            row.coordinates.map(|at| at.longitude()),
+            row.coordinates.map(Coordinates::latitude),
+            row.coordinates.map(Coordinates::longitude),
             without_nul(&row.error),
         ])?;
     }

@@ -11,9 +11,10 @@ for i = 3, #ARGV do
   end
 end
 for from = 1, #owned, 1000 do
-  local to = math.min(from + 999, #owned)
+  local page = {unpack(owned, from, math.min(from + 999, #owned))}
   -- JUSTID leaves the number of deliveries alone.
-  for _, id in ipairs(call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', unpack(owned, from, to), 'JUSTID')) do
+  page[#page + 1] = 'JUSTID'
+  for _, id in ipairs(call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', unpack(page))) do
     kept[id] = true
   end
 end

@@ -25,7 +25,7 @@ CREATE TABLE cities (
     raw_payload       text
 ) WITH (fillfactor = 50);
 
--- Cities by name.
+-- Cities by name, as names compare; the key is empty where the name is not known.
 CREATE INDEX cities_name ON cities (name_key);
 
 CREATE VIEW weather AS

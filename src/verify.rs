@@ -1,0 +1,184 @@
+//! `isobar verify`: proves that nothing is lost, or names what does not balance.
+//!
+//! For every batch that the outboxes of this data dir sent and have not seen confirmed, each task
+//! must be in the stream or in the ledger. They are read in the order in which a task moves
+//! (outbox, stream, ledger), so that one which moves meanwhile is found where it arrives. What is
+//! confirmed and pruned is covered by the jobs' accounts: counters = ledger counts (I5).
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use isobar_producer::outbox::{BatchIds, Outbox};
+use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
+use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::store::{Imbalance, Store};
+use isobar_shared::task::TaskHead;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::parts::Parts;
+
+/// Entries of the stream, and batches of the outbox, in one look.
+const PAGE: usize = 1_000;
+const BATCHES: u32 = 50;
+/// Missing tasks that are named; the rest is counted.
+const NAMED: usize = 20;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar verify")]
+pub struct Args {}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    balanced: bool,
+    batches: u64,
+    /// Tasks and rejects of batches that are not confirmed yet.
+    tasks: u64,
+    unsent: u64,
+    in_stream: u64,
+    in_ledger: u64,
+    missing: u64,
+    missing_sample: Vec<Missing>,
+    /// Entries that none of Isobar's producers made: worked on, without accounts.
+    foreign: u64,
+    imbalances: Vec<Imbalance>,
+    dead_letters: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    job_id: JobId,
+    task_id: TaskId,
+    outbox: String,
+}
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    let parts = Parts::open(settings).await?;
+    let mut report = Report::default();
+    for path in [parts.settings.outbox_path(), parts.settings.imports_path()] {
+        if path.exists() {
+            check(&path, &parts, &mut report).await?;
+        }
+    }
+    report.imbalances = parts.store.imbalances().await?;
+    report.dead_letters = parts.store.totals().await?.dead_letters;
+    report.balanced = report.missing == 0 && report.imbalances.is_empty();
+    app.print(&report, || describe(&report))?;
+    Ok(if report.balanced { Exit::Done } else { Exit::Failed })
+}
+
+async fn check(path: &Path, parts: &Parts, report: &mut Report) -> anyhow::Result<()> {
+    let outbox = Outbox::open(path)?;
+    // Outbox first: what is sent after this look is not asked for.
+    let mut batches: Vec<BatchIds> = Vec::new();
+    let mut after = (0, 0);
+    loop {
+        let page = outbox.batch_ids(after, BATCHES).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        batches.extend(page.into_iter().map(|(_, batch)| batch));
+    }
+    let in_stream = stream(&parts.broker, &parts.topic(), report).await?;
+    for batch in batches {
+        report.batches += 1;
+        report.tasks += batch.task_ids.len() as u64;
+        if !batch.sent {
+            report.unsent += batch.task_ids.len() as u64;
+            continue;
+        }
+        let gone: Vec<TaskId> =
+            batch.task_ids.iter().filter(|id| !in_stream.contains(*id)).copied().collect();
+        report.in_stream += (batch.task_ids.len() - gone.len()) as u64;
+        let missing = ledger(&parts.store, batch.job_id, &gone).await?;
+        report.in_ledger += (gone.len() - missing.len()) as u64;
+        report.missing += missing.len() as u64;
+        let named = missing.into_iter().take(NAMED.saturating_sub(report.missing_sample.len()));
+        report.missing_sample.extend(named.map(|task_id| Missing {
+            job_id: batch.job_id,
+            task_id,
+            outbox: path.display().to_string(),
+        }));
+    }
+    Ok(())
+}
+
+/// Every task and reject in the stream; bounded by the high-water mark.
+async fn stream(
+    broker: &Broker,
+    topic: &Topic,
+    report: &mut Report,
+) -> anyhow::Result<HashSet<TaskId>> {
+    let mut found = HashSet::new();
+    report.foreign = 0;
+    for lane in Lane::BOTH {
+        let mut after = EntryId::ZERO;
+        loop {
+            let page = broker.peek(topic, lane, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for entry in page {
+                match lane {
+                    Lane::Tasks => match TaskHead::from_fields(&entry.fields) {
+                        Ok(head) if head.job_id.is_some() => {
+                            found.insert(head.task_id);
+                        }
+                        _ => report.foreign += 1,
+                    },
+                    Lane::Control => {
+                        use isobar_shared::task::Control;
+                        if let Ok(Some(Control::Reject(reject))) =
+                            Control::from_fields(&entry.fields)
+                        {
+                            found.insert(reject.task_id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn ledger(store: &Store, job: JobId, tasks: &[TaskId]) -> anyhow::Result<Vec<TaskId>> {
+    let mut missing = Vec::new();
+    for page in tasks.chunks(PAGE) {
+        missing.extend(store.missing_from_ledger(job, page).await?);
+    }
+    Ok(missing)
+}
+
+fn describe(report: &Report) -> String {
+    let mut lines = vec![format!(
+        "{} batches not confirmed yet: {} rows, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
+        report.batches, report.tasks, report.unsent, report.in_stream, report.in_ledger
+    )];
+    if report.foreign > 0 {
+        lines.push(format!(
+            "{} entries in the stream are not ours; they are worked on without accounts",
+            report.foreign
+        ));
+    }
+    if report.dead_letters > 0 {
+        lines.push(format!("{} dead letters, each with its reason", report.dead_letters));
+    }
+    for missing in &report.missing_sample {
+        lines.push(format!(
+            "MISSING task {} of job {} ({})",
+            missing.task_id, missing.job_id, missing.outbox
+        ));
+    }
+    if report.missing > 0 {
+        lines.push(format!(
+            "{} rows are neither in the stream nor in the ledger: if Redis lost data, `isobar outbox flush` sends them again",
+            report.missing
+        ));
+    }
+    for imbalance in &report.imbalances {
+        lines.push(format!("IMBALANCE job {}: {}", imbalance.job_id, imbalance.detail));
+    }
+    lines.push(if report.balanced { "everything balances" } else { "NOT balanced" }.to_owned());
+    lines.join("\n")
+}
