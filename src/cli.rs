@@ -48,6 +48,10 @@ macro_rules! commands {
 }
 
 commands! {
+    /// One cron run: take cities from a source and put them into the stream
+    Produce => produce,
+    /// Show or send what producers hold that is not confirmed yet
+    Outbox => outbox,
     /// Work on the stream's tasks; run as many as you like
     Consume => consume,
     /// Look for what is wrong with the configuration and its surroundings

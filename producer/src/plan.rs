@@ -4,19 +4,22 @@
 //! temporary file, nothing is sent, no job comes to be. What it will cost of the upstream's quota
 //! is arithmetic: one unit per task, window by window.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use isobar_shared::broker::QuotaLimits;
+use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
 use isobar_shared::task::JobKind;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::extract::{Context, Extraction, Step};
 use crate::failure::{Failure, Remedy};
 use crate::outbox::{NewJob, Outbox};
-use crate::run::{Order, Tools};
-use crate::source::SourceError;
+use crate::progress::Progress;
+use crate::source::{JobSpec, SourceError};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
@@ -32,30 +35,29 @@ pub struct Plan {
     pub eta_seconds: Option<u64>,
 }
 
-pub async fn plan(order: Order, tools: &Tools) -> Result<Plan, Failure> {
+pub async fn plan(
+    spec: JobSpec,
+    settings: &Settings,
+    progress: &Arc<Progress>,
+    shutdown: &CancellationToken,
+) -> Result<Plan, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Remedy::GiveUp, format!("no temporary file: {error}"));
     let folder = tempfile::tempdir().map_err(failed)?;
     let outbox = Outbox::open(&folder.path().join("plan.db"))?;
-    let source = order.spec.label();
+    let source = spec.label();
     let new = NewJob {
-        job_id: JobId::derive(&order.spec.identity(), "plan"),
+        job_id: JobId::derive(&spec.identity(), "plan"),
         slot: "plan".to_owned(),
         kind: JobKind::Produce,
-        spec: order.spec,
+        spec,
         created_at: Utc::now(),
     };
     let (job, _) = outbox.open_job(new).await?;
-    let context = Context {
-        settings: &tools.settings,
-        outbox: &outbox,
-        progress: &tools.progress,
-        shutdown: &tools.shutdown,
-        rejects: None,
-    };
+    let context = Context { settings, outbox: &outbox, progress, shutdown, rejects: None };
     let mut extraction = Extraction::open(job, context).await?;
     loop {
-        if tools.shutdown.is_cancelled() {
+        if shutdown.is_cancelled() {
             return Err(SourceError::Stopped.into());
         }
         match extraction.step().await? {
@@ -69,7 +71,7 @@ pub async fn plan(order: Order, tools: &Tools) -> Result<Plan, Failure> {
         }
     }
     let job = extraction.job();
-    let limits = tools.settings.quota_limits();
+    let limits = settings.quota_limits();
     Ok(Plan {
         source,
         rows: job.rows,

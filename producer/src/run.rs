@@ -27,6 +27,7 @@ use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::relay::{Patience, Relay, RelayEnd, drive};
 use crate::source::{JobSpec, SourceError};
+use crate::spool::remove_if_there;
 
 /// What is to be produced.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Order {
     pub slot: Option<String>,
     /// Where rejected rows are listed.
     pub rejects: Option<PathBuf>,
+    /// A spooled copy of the source, removed once the job is sealed.
+    pub spooled: Option<PathBuf>,
     /// How long to wait for room in the stream.
     pub max_wait: Duration,
 }
@@ -122,6 +125,7 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
         }
         None => unreachable!("one relay was started"),
     };
+    remove_spooled(&order, job_id, outbox).await?;
     let report = report(job_id, &order, slot, &relayed, resumed, began, outbox).await?;
     tracing::info!(job_id = %report.job_id, source = %report.source, rows = report.rows, tasks = report.tasks, rejected = report.rejected, duplicates = report.duplicates, published = report.published, unsent = report.unsent, elapsed_ms = report.elapsed_ms, "run ended");
     let relayed = conclude(&relayed, outbox, tools).await;
@@ -246,6 +250,16 @@ async fn extract(
             }
         }
     }
+}
+
+/// A sealed job reads its source no more.
+async fn remove_spooled(order: &Order, job_id: JobId, outbox: &Outbox) -> Result<(), Failure> {
+    let Some(path) = &order.spooled else { return Ok(()) };
+    let sealed = outbox.job(job_id).await?.is_some_and(|job| job.state != JobState::Extracting);
+    if sealed && let Err(error) = remove_if_there(path) {
+        tracing::warn!(path = %path.display(), %error, "cannot remove a spooled file that is done with");
+    }
+    Ok(())
 }
 
 /// Jobs of this source that are not sealed; refuses a file that changed under one of them.

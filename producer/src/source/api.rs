@@ -88,6 +88,7 @@ pub struct Connection {
 
 impl Api {
     pub fn open(connection: Connection, cursor: ApiCursor) -> Result<Self, SourceError> {
+        isobar_shared::upstream::install_tls();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(connection.limits.timeout)

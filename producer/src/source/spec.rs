@@ -64,6 +64,19 @@ impl Origin {
 }
 
 impl JobSpec {
+    /// What a bare `isobar produce` takes: the configured city source, else the built-in list.
+    pub fn configured(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
+        match &settings.city_source_url {
+            Some(url) => Self { origin: Origin::api(&url.0, settings), limit, force },
+            None => Self::gazetteer(settings, limit, force),
+        }
+    }
+
+    pub fn gazetteer(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
+        let limit = limit.unwrap_or(settings.gazetteer_limit as u64);
+        Self { origin: Origin::Gazetteer, limit: Some(limit), force }
+    }
+
     pub fn identity(&self) -> String {
         let (kind, which) = match &self.origin {
             Origin::Api { url, .. } => ("api", url.as_str().trim_end_matches('/')),
