@@ -129,8 +129,8 @@ impl Records {
                 &mut self.ends[count..],
             );
             let raw = &input[..read];
-            quotes += count(raw, b'"');
-            lines += count(raw, b'\n');
+            quotes += occurrences(raw, b'"');
+            lines += occurrences(raw, b'\n');
             self.hash.update(raw);
             self.file.consume(read);
             self.offset += read as u64;
@@ -223,7 +223,7 @@ impl Records {
     clippy::naive_bytecount,
     reason = "the compiler makes vector code of it; no crate is needed"
 )]
-fn count(bytes: &[u8], wanted: u8) -> usize {
+fn occurrences(bytes: &[u8], wanted: u8) -> usize {
     bytes.iter().filter(|byte| **byte == wanted).count()
 }
 
