@@ -1,1 +1,37 @@
-//! placeholder
+//! The HTTP API: weather by name, imports and their jobs, snapshots, health.
+//!
+//! [`serve`] is all that the binary needs. Handlers are thin: they read parameters, ask store,
+//! broker, upstream or imports, and shape the answer; no rule of the pipeline is decided here.
+//!
+//! In the order of a request: `server` (connections, drain) → `router` (every route, in one table)
+//! → `gate` (limits, `access`, problems, `request_log`) → one file per resource: `weather/`,
+//! `history`, `cache`, `bulk/`, `sync`, `snapshots`, `stream`, `health`, `metrics_page`.
+//! Beside them `params` and `cursor` (reading input), `problem` (every error), `state`.
+//!
+//! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
+
+mod access;
+mod bulk;
+mod cache;
+mod cursor;
+mod gate;
+mod health;
+mod heartbeats;
+mod history;
+mod imports;
+mod linger;
+mod metrics_page;
+mod params;
+mod problem;
+mod request_log;
+mod router;
+mod server;
+mod snapshots;
+mod state;
+mod stream;
+mod sync;
+mod weather;
+
+pub use imports::Imports;
+pub use server::{DRAIN_LIMIT, serve};
+pub use state::Parts;

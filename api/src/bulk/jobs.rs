@@ -1,0 +1,215 @@
+//! `/bulk/jobs`: how jobs stand.
+//!
+//! Counters are the ledger's accounts; rate, percentage and the time left are computed from them
+//! and the clock, so nothing has to be remembered between two requests. `total` is unknown until
+//! the source has been read to its end, and so is what follows from it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use isobar_shared::ids::JobId;
+use isobar_shared::store::{JobRow, JobStatus};
+use isobar_shared::task::JobKind;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::cursor::{self, JobCursor};
+use crate::heartbeats;
+use crate::params::{Id, Params};
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// How long a job's numbers wait for the reason of a pause, which is worth less than they are.
+const REASON_LIMIT: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Serialize)]
+pub struct JobPage {
+    pub items: Vec<JobState>,
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+pub struct JobState {
+    pub job_id: JobId,
+    pub kind: JobKind,
+    pub source: String,
+    pub status: JobStatus,
+    /// Source rows; `null` until the source has been read to its end.
+    pub total: Option<u64>,
+    pub processed: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    pub rejected: u64,
+    pub duplicates: u64,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub percent: Option<f64>,
+    /// Finished tasks per second since the first one was.
+    pub rate_per_s: Option<f64>,
+    pub eta_seconds: Option<u64>,
+    /// Why nothing moves at the moment, if something holds it up.
+    pub paused_reason: Option<String>,
+}
+
+pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobPage>, Problem> {
+    let limit = params.limit()?;
+    let before = params
+        .cursor::<JobCursor>()?
+        .map(|cursor| (cursor.0, cursor.1));
+    let rows = app.store.jobs(before, limit + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
+    let paused = if rows.iter().any(|row| !row.status.is_final()) {
+        paused_reason(&app).await
+    } else {
+        None
+    };
+    let now = Utc::now();
+    let items = rows
+        .into_iter()
+        .map(|row| JobState::of(row, paused.as_deref(), now))
+        .collect();
+    Ok(Json(JobPage { items, next_cursor }))
+}
+
+pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
+    let row = app.store.job(id).await?.ok_or_else(unknown)?;
+    let paused = if row.status.is_final() {
+        None
+    } else {
+        paused_reason(&app).await
+    };
+    Ok(Json(JobState::of(row, paused.as_deref(), Utc::now())))
+}
+
+pub fn unknown() -> Problem {
+    Problem::not_found("there is no job of this id")
+}
+
+impl JobState {
+    fn of(row: JobRow, paused: Option<&str>, now: DateTime<Utc>) -> Self {
+        let rate_per_s = rate(&row, now);
+        let left = row.total.map(|total| total.saturating_sub(row.processed));
+        let running = !row.status.is_final();
+        Self {
+            percent: row.total.map(|total| percent(row.processed, total)),
+            eta_seconds: left
+                .zip(rate_per_s)
+                .filter(|(_, rate)| running && paused.is_none() && *rate > 0.0)
+                .map(|(left, rate)| (left as f64 / rate).ceil() as u64),
+            rate_per_s: rate_per_s.map(|rate| round_to(rate, 10.0)),
+            paused_reason: paused.filter(|_| running).map(str::to_owned),
+            job_id: row.id,
+            kind: row.kind,
+            source: row.source,
+            status: row.status,
+            total: row.total,
+            processed: row.processed,
+            succeeded: row.succeeded,
+            failed: row.failed,
+            skipped: row.skipped,
+            rejected: row.rejected,
+            duplicates: row.duplicates,
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+        }
+    }
+}
+
+/// What the workers say, or else what this process knows of quota and breaker.
+async fn paused_reason(app: &Shared) -> Option<String> {
+    let asked = async {
+        let heartbeats = app.broker.heartbeats().await.unwrap_or_default();
+        if let Some(reason) = heartbeats::paused_reason(&heartbeats) {
+            return Some(reason);
+        }
+        let (_, why) = app.upstream.shut_until()?;
+        Some(why.as_str().to_owned())
+    };
+    timeout(REASON_LIMIT, asked).await.ok().flatten()
+}
+
+fn rate(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
+    let started_at = row.started_at?;
+    let until = row.finished_at.unwrap_or(now);
+    let seconds = (until - started_at).as_seconds_f64();
+    (seconds > 0.0 && row.processed > 0).then(|| row.processed as f64 / seconds)
+}
+
+/// Never says 100 before the last task is done.
+fn percent(processed: u64, total: u64) -> f64 {
+    if processed >= total {
+        return 100.0;
+    }
+    (processed as f64 / total as f64 * 1000.0).floor() / 10.0
+}
+
+fn round_to(value: f64, steps: f64) -> f64 {
+    (value * steps).round() / steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    fn row(processed: u64, total: Option<u64>) -> JobRow {
+        let start = DateTime::UNIX_EPOCH;
+        JobRow {
+            id: JobId::derive("a", "b"),
+            kind: JobKind::Import,
+            source: "a.csv".to_owned(),
+            status: JobStatus::Running,
+            total,
+            processed,
+            succeeded: processed,
+            failed: 0,
+            skipped: 0,
+            rejected: 0,
+            duplicates: 0,
+            created_at: start,
+            started_at: Some(start),
+            finished_at: None,
+        }
+    }
+
+    fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
+        JobState::of(row, paused, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
+    }
+
+    #[test]
+    fn what_is_not_known_is_null_and_the_rest_follows_from_the_counters() {
+        let open = after_ten_seconds(row(50, None), None);
+        assert_eq!(
+            (open.percent, open.eta_seconds, open.rate_per_s),
+            (None, None, Some(5.0))
+        );
+        let sealed = after_ten_seconds(row(50, Some(200)), None);
+        assert_eq!((sealed.percent, sealed.eta_seconds), (Some(25.0), Some(30)));
+        let idle = after_ten_seconds(row(0, Some(200)), None);
+        assert_eq!((idle.rate_per_s, idle.eta_seconds), (None, None));
+        let paused = after_ten_seconds(row(50, Some(200)), Some("quota"));
+        assert_eq!(paused.paused_reason.as_deref(), Some("quota"));
+        assert_eq!(paused.eta_seconds, None);
+    }
+
+    #[test]
+    fn a_finished_job_is_at_a_hundred_and_no_other_one_is() {
+        assert!(percent(1, 1) >= 100.0 && percent(0, 0) >= 100.0);
+        assert!(percent(999_999, 1_000_000) < 100.0);
+        let done = JobRow {
+            status: JobStatus::Done,
+            finished_at: Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(4)),
+            ..row(200, Some(200))
+        };
+        let done = after_ten_seconds(done, Some("quota"));
+        assert_eq!(
+            (done.rate_per_s, done.eta_seconds, done.paused_reason),
+            (Some(50.0), None, None)
+        );
+    }
+}

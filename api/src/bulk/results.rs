@@ -1,0 +1,78 @@
+//! `/bulk/jobs/{id}/results`: what became of each row, in the order of the rows.
+//!
+//! Pages are served by the ledger's index, however deep they lie. A page of a job that runs holds
+//! what is finished so far; rows that finish later with lower numbers are not in a page that was
+//! passed, so read a running job from the start once it is done.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use isobar_shared::ids::{CityId, JobId};
+use isobar_shared::store::{LedgerCursor, LedgerRow, RowStatus};
+use serde::Serialize;
+
+use super::jobs::unknown;
+use crate::cursor;
+use crate::params::{Id, Params};
+use crate::problem::Problem;
+use crate::state::Shared;
+
+#[derive(Debug, Serialize)]
+pub struct ResultPage {
+    pub items: Vec<ResultItem>,
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ResultItem {
+    pub row: Option<u64>,
+    pub city: Option<String>,
+    pub city_id: Option<CityId>,
+    pub status: RowStatus,
+    pub last_refreshed_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+    pub error_code: Option<String>,
+    pub attempts: u32,
+}
+
+pub async fn list(
+    State(app): State<Shared>,
+    Id(id): Id<JobId>,
+    params: Params,
+) -> Result<Json<ResultPage>, Problem> {
+    let limit = params.limit()?;
+    let after = params.cursor::<LedgerCursor>()?;
+    let status = params.text("status").map(status).transpose()?;
+    if app.store.job(id).await?.is_none() {
+        return Err(unknown());
+    }
+    let rows = app.store.ledger(id, status, after, limit + 1).await?;
+    let (rows, next_cursor) = cursor::page(rows, limit, |row| LedgerCursor {
+        row: row.row,
+        task_id: row.task_id,
+    });
+    let items = rows.into_iter().map(ResultItem::from).collect();
+    Ok(Json(ResultPage { items, next_cursor }))
+}
+
+fn status(text: &str) -> Result<RowStatus, Problem> {
+    RowStatus::parse(text).ok_or_else(|| {
+        let detail = "it must be success, failed or skipped";
+        Problem::parameter("status", detail)
+    })
+}
+
+impl From<LedgerRow> for ResultItem {
+    fn from(row: LedgerRow) -> Self {
+        Self {
+            row: row.row,
+            city: row.city,
+            city_id: row.city_id,
+            status: row.status,
+            last_refreshed_at: row.last_refreshed_at,
+            last_error: row.last_error,
+            error_code: row.error_code,
+            attempts: row.attempts,
+        }
+    }
+}

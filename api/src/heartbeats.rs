@@ -1,0 +1,46 @@
+//! What the other roles say of themselves, as far as the API passes it on.
+//!
+//! A heartbeat is a JSON object under `<role>:<instance>`, forgotten when its sender falls silent.
+//! Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
+//! `outbox` of whoever has one (an object of its numbers).
+
+use serde_json::Value;
+
+/// Why nobody works: the reason of the first worker, if every worker has one.
+pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
+    let mut reasons = heartbeats
+        .iter()
+        .filter(|(name, _)| name.starts_with("worker:"))
+        .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
+    let first = reasons.next()??.to_owned();
+    reasons.all(|reason| reason.is_some()).then_some(first)
+}
+
+/// The first outbox that somebody tells about.
+pub fn outbox(heartbeats: &[(String, Value)]) -> Option<Value> {
+    heartbeats
+        .iter()
+        .find_map(|(_, state)| state.get("outbox").filter(|outbox| outbox.is_object()))
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_stream_is_paused_only_if_no_worker_reads() {
+        let worker = |n: u32, state| (format!("worker:{n}"), state);
+        let paused = json!({"paused_reason": "quota"});
+        assert_eq!(paused_reason(&[]), None);
+        assert_eq!(
+            paused_reason(&[worker(1, paused.clone())]).as_deref(),
+            Some("quota")
+        );
+        assert_eq!(
+            paused_reason(&[worker(1, paused), worker(2, json!({}))]),
+            None
+        );
+    }
+}

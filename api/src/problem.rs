@@ -1,0 +1,227 @@
+//! The one error of the API: `application/problem+json` (RFC 9457) with a stable `code`.
+//!
+//! What a caller sees and what went wrong inside are kept apart: `detail` is written for the
+//! caller, `cause` is the whole chain, logged once by the gate and never sent. Handlers return a
+//! [`Problem`]; the gate ([`crate::gate`]) turns it into a body, because only there the request id
+//! is known. Nothing else in this crate writes an error response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use isobar_shared::broker::BrokerError;
+use isobar_shared::store::StoreError;
+use serde::Serialize;
+
+/// How long a caller should wait for a store or broker that does not answer.
+const DEPENDENCY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What went wrong, for the caller and for the log.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+    pub retry_after: Option<Duration>,
+    /// Logged, never sent.
+    pub cause: Option<Arc<anyhow::Error>>,
+}
+
+/// Which part of the input is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// A parameter's or field's name as a JSON pointer: `/limit`.
+    pub pointer: String,
+    pub detail: String,
+}
+
+/// The body as it is sent.
+#[derive(Debug, Serialize)]
+pub struct ProblemBody<'a> {
+    pub r#type: &'static str,
+    pub title: &'static str,
+    pub status: u16,
+    pub detail: &'a str,
+    pub code: &'a str,
+    pub request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: &'a [FieldError],
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// A query parameter that cannot be used: 400.
+    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::field(StatusCode::BAD_REQUEST, "invalid_parameter", name, detail)
+    }
+
+    /// A well-formed body that cannot be used: 422.
+    pub fn body(name: &str, detail: impl Into<String>) -> Self {
+        Self::field(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unprocessable",
+            name,
+            detail,
+        )
+    }
+
+    /// A body that does not parse: 400.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    pub fn too_large(limit: impl std::fmt::Display) -> Self {
+        let detail = format!("the body is larger than {limit}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    pub fn unavailable(
+        code: &'static str,
+        detail: impl Into<String>,
+        retry_after: Duration,
+    ) -> Self {
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        }
+    }
+
+    /// A defect of ours, or of what we depend on: 500, and the log knows more.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        let detail = "something went wrong here; the log knows more under this request_id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).because(cause)
+    }
+
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<anyhow::Error>) -> Self {
+        self.cause = Some(Arc::new(cause.into()));
+        self
+    }
+
+    fn field(
+        status: StatusCode,
+        code: &'static str,
+        name: &str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let detail = detail.into();
+        let errors = vec![FieldError {
+            pointer: format!("/{name}"),
+            detail: detail.clone(),
+        }];
+        Self {
+            errors,
+            ..Self::new(status, code, format!("{name}: {detail}"))
+        }
+    }
+
+    /// The whole answer; the gate calls it once it knows the request id.
+    pub fn render(&self, request_id: &str) -> Response {
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        let body = serde_json::to_vec(&body).expect("a problem is plain data");
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(pause) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(pause)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Carries the problem to the gate, which renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_transient() {
+            let detail = "the store is not available; nothing was changed, try again";
+            Self::unavailable("store_unavailable", detail, DEPENDENCY_PAUSE).because(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Self {
+        if error.is_transient() {
+            let detail = "the broker is not available; nothing was changed, try again";
+            Self::unavailable("broker_unavailable", detail, DEPENDENCY_PAUSE).because(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// Whole seconds, never 0: a caller that comes back at once has not waited.
+fn seconds_up(pause: Duration) -> u64 {
+    (pause.as_millis().div_ceil(1000) as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internals_stay_inside_and_the_caller_gets_a_string_a_code_and_an_id() {
+        let problem = Problem::internal(anyhow::anyhow!("password=hunter2"));
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: "Internal Server Error",
+            status: 500,
+            detail: &problem.detail,
+            code: problem.code,
+            request_id: "r-1",
+            errors: &problem.errors,
+        };
+        let text = serde_json::to_string(&body).expect("serialises");
+        assert!(!text.contains("hunter2") && text.contains("\"request_id\":\"r-1\""));
+        assert!(!text.contains("errors"));
+    }
+
+    #[test]
+    fn a_pause_is_rounded_up_to_whole_seconds() {
+        assert_eq!(seconds_up(Duration::ZERO), 1);
+        assert_eq!(seconds_up(Duration::from_millis(1_001)), 2);
+        let problem = Problem::unavailable("x", "y", Duration::from_secs(3));
+        assert_eq!(problem.render("r").headers()[RETRY_AFTER], "3");
+    }
+}

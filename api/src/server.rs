@@ -1,0 +1,217 @@
+//! Connections: accepts them, limits them, and ends them in good order.
+//!
+//! On shutdown `/readyz` says 503 at once. Connections that are idle close, requests in flight get
+//! [`DRAIN_LIMIT`] to finish, and meanwhile new connections are still answered, one request each,
+//! so that whoever watches sees why. Then the history is written, and only then does [`serve`]
+//! return. It binds nothing and listens to no signals: both are its caller's.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::access::LocalAddress;
+use crate::history::History;
+use crate::state::{App, Parts, Shared};
+use crate::{history, metrics_page, request_log, router, weather};
+
+/// Connections at once; the next one waits to be accepted.
+const MAX_CONNECTIONS: usize = 4_000;
+/// How long a client may take to send a request's head, and may keep an idle connection.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// How long requests in flight may take once the server is to end.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+/// How long the last searches may take to be written after that.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+/// The pause after a failed accept (out of file descriptors), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the recorder tidies its histograms, which would grow while nobody scrapes.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Serves the API on `listener` until `shutdown` is cancelled and everything is drained.
+pub async fn serve(
+    listener: TcpListener,
+    parts: Parts,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listen = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    if !listen.ip().is_loopback() && parts.settings.api_key.is_none() {
+        bail!("refusing to serve {listen} without ISOBAR_API_KEY: anyone could post imports");
+    }
+    describe();
+    let (history, writer) = History::new(parts.store.clone());
+    let app = App::new(parts, history, listen);
+    let mut background = JoinSet::new();
+    background.spawn(writer.run());
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(tidy_metrics(app.metrics.clone()));
+
+    tracing::info!(listen = %listen, "serving the API");
+    accept(&listener, &app, &shutdown).await;
+    drop(listener);
+
+    let tasks = app.tasks.clone();
+    // The writer ends with the last sender, which is the app's.
+    drop(app);
+    let farewell = async {
+        while let Some(ended) = background.join_next().await {
+            surface(ended);
+        }
+        // What was being fetched for callers who left is stored all the same.
+        tasks.close();
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(FAREWELL_LIMIT, farewell)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the last searches could not be written in time");
+    }
+    tracing::info!("the API has ended");
+    Ok(())
+}
+
+/// Accepts until `shutdown`, and then until every connection from before has ended.
+async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationToken) {
+    let router = router::router(app);
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut latecomers = JoinSet::new();
+    let mut give_up = pin!(async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN_LIMIT).await;
+    });
+    loop {
+        if shutdown.is_cancelled() {
+            app.drain();
+            if connections.is_empty() {
+                break;
+            }
+        }
+        let draining = app.is_draining();
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled(), if !draining => {}
+            () = &mut give_up => {
+                tracing::warn!(connections = connections.len(), "requests were cut at the drain limit");
+                break;
+            }
+            Some(ended) = connections.join_next(), if !connections.is_empty() => surface(ended),
+            Some(ended) = latecomers.join_next(), if !latecomers.is_empty() => surface(ended),
+            (place, accepted) = next => match accepted {
+                Ok((stream, _)) => {
+                    let (router, shutdown) = (router.clone(), shutdown.clone());
+                    let set = if draining { &mut latecomers } else { &mut connections };
+                    set.spawn(async move {
+                        let _place = place;
+                        connection(stream, router, shutdown, draining).await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    let late = async {
+        while let Some(ended) = latecomers.join_next().await {
+            surface(ended);
+        }
+    };
+    tokio::select! {
+        () = late => {}
+        () = give_up => {}
+    }
+    connections.shutdown().await;
+    latecomers.shutdown().await;
+}
+
+/// Serves one connection; a late one came after the shutdown and gets one answer.
+async fn connection(
+    stream: TcpStream,
+    router: axum::Router,
+    shutdown: CancellationToken,
+    late: bool,
+) {
+    // Refused only for a socket that is already gone; serving it then ends by itself.
+    let _ = stream.set_nodelay(true);
+    let local = stream.local_addr().ok().map(LocalAddress);
+    let used = Arc::new(AtomicBool::new(false));
+    let in_use = Arc::clone(&used);
+    let service = service_fn(move |request: Request<Incoming>| {
+        in_use.store(true, Ordering::Relaxed);
+        let mut request = request.map(Body::new);
+        if let Some(local) = local {
+            request.extensions_mut().insert(local);
+        }
+        router.clone().call(request)
+    });
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_LIMIT)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .keep_alive(!late)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shutdown.cancelled(), if !late => {
+            if !used.load(Ordering::Relaxed) {
+                // Opened ahead of need: hyper would wait for its first request.
+                return;
+            }
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients come and go as they like.
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn tidy_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+fn describe() {
+    request_log::describe();
+    history::describe();
+    weather::describe();
+    metrics_page::describe();
+}
+
+/// Handlers catch their own panics: one here is a defect of the server itself.
+fn surface(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}

@@ -1,0 +1,98 @@
+//! What all handlers share: the parts that the caller brought, and what this crate keeps itself.
+//!
+//! One [`App`] per server, behind an [`Arc`]; nothing in it is global, so that a test may have many.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::imports::Imports;
+use isobar_shared::broker::{Broker, Topic};
+use isobar_shared::config::Settings;
+use isobar_shared::store::Store;
+use isobar_shared::upstream::Upstream;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::gate::MAX_REQUESTS;
+use crate::history::History;
+use crate::snapshots::MAX_STREAMS;
+use crate::weather::Weather;
+
+/// What a server is made of; the caller opened all of it.
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    pub broker: Broker,
+    pub store: Store,
+    pub upstream: Upstream,
+    pub imports: Imports,
+    pub metrics: PrometheusHandle,
+}
+
+pub type Shared = Arc<App>;
+
+pub struct App {
+    pub settings: Arc<Settings>,
+    pub broker: Broker,
+    pub store: Store,
+    pub upstream: Upstream,
+    pub imports: Imports,
+    pub metrics: PrometheusHandle,
+    pub topic: Topic,
+    pub access: Access,
+    pub history: History,
+    pub weather: Weather,
+    /// What outlives a request: upstream fetches, bodies that are heard out.
+    pub tasks: TaskTracker,
+    /// One for each request in a handler.
+    pub permits: Semaphore,
+    /// One for each answer that is streamed in pages.
+    pub streams: Arc<Semaphore>,
+    ready: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl App {
+    pub fn new(parts: Parts, history: History, listen: SocketAddr) -> Shared {
+        let tasks = TaskTracker::new();
+        let weather = Weather::new(&parts, &tasks);
+        let settings = parts.settings;
+        Arc::new(Self {
+            topic: Topic::new(&settings.stream, &settings.group),
+            access: Access::new(&settings, listen),
+            weather,
+            tasks,
+            history,
+            permits: Semaphore::new(MAX_REQUESTS),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            settings,
+            broker: parts.broker,
+            store: parts.store,
+            upstream: parts.upstream,
+            imports: parts.imports,
+            metrics: parts.metrics,
+        })
+    }
+
+    /// Store and broker have both answered once.
+    pub fn now_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+
+    pub fn was_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// From now on this server asks not to be sent anything more.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}

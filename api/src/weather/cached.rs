@@ -1,0 +1,217 @@
+//! What is kept of an answer, how long, and the headers that follow from it.
+//!
+//! An answer lives until the upstream has something newer, at most `ISOBAR_CACHE_TTL`, and never
+//! less than a minute, or a provider that is late would be asked with every request. All decisions
+//! here are pure functions of the snapshot, the settings and `now`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use isobar_shared::config::values::FreshFor;
+use isobar_shared::ids::CityId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Origin;
+
+/// The shortest life of a cached answer.
+const MIN_TTL: Duration = Duration::from_mins(1);
+
+/// The answer of `GET /weather`, but for where it came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeatherAnswer {
+    pub city: String,
+    pub city_id: CityId,
+    pub country_code: Option<String>,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub temperature: Option<f64>,
+    /// The WMO code in words.
+    pub condition: Option<String>,
+    pub humidity: Option<i32>,
+    pub windspeed: Option<f64>,
+    pub winddirection: Option<i32>,
+    pub weathercode: Option<i32>,
+    pub observed_at: DateTime<Utc>,
+    pub fetched_at: DateTime<Utc>,
+    pub source: String,
+    /// How many cities of this name there are.
+    pub candidates: usize,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    answer: &'a WeatherAnswer,
+    cache: Origin,
+}
+
+/// An answer and until when it may be given, as the broker's cache holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cached {
+    pub answer: WeatherAnswer,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An answer with all that does not change from one request to the next.
+#[derive(Debug)]
+pub struct Prepared {
+    pub city: Arc<str>,
+    pub etag: HeaderValue,
+    pub cache_control: HeaderValue,
+    pub expires_at: DateTime<Utc>,
+    fetched_at: DateTime<Utc>,
+    answer: WeatherAnswer,
+    hit: Bytes,
+}
+
+impl Prepared {
+    pub fn new(cached: Cached) -> Self {
+        let Cached { answer, expires_at } = cached;
+        let lifetime = (expires_at - answer.fetched_at).num_seconds().max(0);
+        let mut prepared = Self {
+            city: answer.city.as_str().into(),
+            etag: etag(&answer),
+            cache_control: format!("max-age={lifetime}")
+                .parse()
+                .expect("digits are a header value"),
+            expires_at,
+            fetched_at: answer.fetched_at,
+            answer,
+            hit: Bytes::new(),
+        };
+        prepared.hit = prepared.render(Origin::Hit);
+        prepared
+    }
+
+    pub fn body(&self, origin: Origin) -> Bytes {
+        match origin {
+            Origin::Hit => self.hit.clone(),
+            other => self.render(other),
+        }
+    }
+
+    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        now < self.expires_at
+    }
+
+    pub fn age_seconds(&self, now: DateTime<Utc>) -> u64 {
+        (now - self.fetched_at).num_seconds().max(0) as u64
+    }
+
+    fn render(&self, cache: Origin) -> Bytes {
+        let body = Body {
+            answer: &self.answer,
+            cache,
+        };
+        serde_json::to_vec(&body)
+            .expect("an answer is plain data")
+            .into()
+    }
+}
+
+/// How long an answer about a snapshot may be kept.
+pub fn ttl(longest: Duration, fresh_until: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    let fresh = (fresh_until - now).to_std().unwrap_or_default();
+    longest.min(fresh).max(MIN_TTL)
+}
+
+/// Whether a stored snapshot needs no upstream request.
+pub fn is_current(
+    fresh_for: FreshFor,
+    fresh_until: DateTime<Utc>,
+    synced_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    match fresh_for {
+        FreshFor::Auto => now < fresh_until,
+        FreshFor::Fixed(life) => TimeDelta::from_std(life).is_ok_and(|life| now < synced_at + life),
+    }
+}
+
+/// Weak, because hit and miss of one snapshot differ in a word and mean the same.
+fn etag(answer: &WeatherAnswer) -> HeaderValue {
+    let content = serde_json::to_vec(answer).expect("an answer is plain data");
+    let digest = Sha256::digest(&content);
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    format!("W/\"{:016x}\"", u64::from_be_bytes(head))
+        .parse()
+        .expect("hexadecimal digits are a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(at: DateTime<Utc>) -> WeatherAnswer {
+        WeatherAnswer {
+            city: "Paris".to_owned(),
+            city_id: CityId(2_988_507),
+            country_code: Some("FR".to_owned()),
+            latitude: 48.85,
+            longitude: 2.35,
+            temperature: Some(7.5),
+            condition: Some("overcast".to_owned()),
+            humidity: Some(80),
+            windspeed: Some(3.2),
+            winddirection: Some(180),
+            weathercode: Some(3),
+            observed_at: at,
+            fetched_at: at,
+            source: "open-meteo".to_owned(),
+            candidates: 2,
+        }
+    }
+
+    #[test]
+    fn an_answer_lives_until_there_is_something_newer_but_a_minute_at_least() {
+        let now = Utc::now();
+        let in_seconds = |seconds| now + TimeDelta::seconds(seconds);
+        let longest = Duration::from_mins(15);
+        for (fresh_until, expected) in [(300, 300), (2_000, 900), (10, 60), (-500, 60)] {
+            let found = ttl(longest, in_seconds(fresh_until), now);
+            assert_eq!(found.as_secs(), expected, "{fresh_until}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_current_until_something_newer_exists_or_as_long_as_was_said() {
+        let now = Utc::now();
+        let minute = TimeDelta::minutes(1);
+        assert!(is_current(FreshFor::Auto, now + minute, now - minute, now));
+        assert!(!is_current(FreshFor::Auto, now, now - minute, now));
+        let fixed = |seconds| FreshFor::Fixed(Duration::from_secs(seconds));
+        assert!(is_current(fixed(61), now - minute, now - minute, now));
+        assert!(!is_current(fixed(60), now + minute, now - minute, now));
+        assert!(!is_current(fixed(0), now + minute, now, now));
+    }
+
+    #[test]
+    fn hit_and_miss_share_a_tag_and_another_snapshot_has_another() {
+        let at = Utc::now();
+        let prepare = |answer| {
+            Prepared::new(Cached {
+                answer,
+                expires_at: at + TimeDelta::seconds(90),
+            })
+        };
+        let (first, newer) = (
+            prepare(answer(at)),
+            prepare(answer(at + TimeDelta::minutes(15))),
+        );
+        assert_ne!(first.etag, newer.etag);
+        assert_eq!(first.cache_control, "max-age=90");
+        let miss: serde_json::Value =
+            serde_json::from_slice(&first.body(Origin::Miss)).expect("JSON");
+        assert_eq!(
+            (&miss["cache"], &miss["city"]),
+            (&"miss".into(), &"Paris".into())
+        );
+        assert_eq!(first.age_seconds(at + TimeDelta::seconds(5)), 5);
+        assert!(!first.is_alive(at + TimeDelta::seconds(90)));
+    }
+}

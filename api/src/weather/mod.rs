@@ -1,0 +1,130 @@
+//! `/weather`: the weather of a city by its name, from the nearest place that has it.
+//!
+//! Order: this process' front cache → the broker's cache → a snapshot in the store that is still
+//! current → the upstream, once for everyone who asks → the last snapshot, marked `stale`. Every
+//! success is a search in the history; a cached one costs no I/O beyond that.
+//!
+//! This file is the HTTP side: parameters, headers, 304. Next: [`lookup`] (the order above),
+//! [`place`] (which city a name means), [`cached`] (what is kept, how long), [`flights`].
+
+pub mod cached;
+pub mod flights;
+mod lookup;
+mod place;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::params::Params;
+use crate::problem::Problem;
+use crate::state::Shared;
+use cached::Prepared;
+pub use lookup::Weather;
+use place::Asked;
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// No upstream request was needed.
+    Hit,
+    Miss,
+    /// The upstream failed; this is the last that is known.
+    Stale,
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+pub async fn weather(
+    State(app): State<Shared>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = Asked::read(&params)?;
+    let (prepared, origin) = app.weather.find(asked).await?;
+    let now = Utc::now();
+    app.history.record(Arc::clone(&prepared.city), now);
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|tags| matches(tags, &prepared.etag));
+    Ok(answer(&prepared, origin, known, now))
+}
+
+fn answer(prepared: &Prepared, origin: Origin, known: bool, now: DateTime<Utc>) -> Response {
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let body: Bytes = prepared.body(origin);
+        let kind = HeaderValue::from_static("application/json");
+        ([(CONTENT_TYPE, kind)], body).into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CACHE, HeaderValue::from_static(origin.as_str()));
+    headers.insert(AGE, HeaderValue::from(prepared.age_seconds(now)));
+    headers.insert(ETAG, prepared.etag.clone());
+    let cache_control = match origin {
+        Origin::Stale => HeaderValue::from_static("no-cache"),
+        _ => prepared.cache_control.clone(),
+    };
+    headers.insert(CACHE_CONTROL, cache_control);
+    response
+}
+
+/// Whether one of the tags of `If-None-Match` is ours, compared weakly.
+fn matches(tags: &HeaderValue, own: &HeaderValue) -> bool {
+    let opaque = |tag: &'_ str| tag.trim().trim_start_matches("W/").to_owned();
+    let (Ok(tags), Ok(own)) = (tags.to_str(), own.to_str()) else {
+        return false;
+    };
+    let own = opaque(own);
+    tags.split(',')
+        .any(|tag| tag.trim() == "*" || opaque(tag) == own)
+}
+
+/// What it says under `/metrics` about the counters of `/weather`.
+pub fn describe() {
+    metrics::describe_counter!(
+        "isobar_weather_requests_total",
+        "Answers of GET /weather by where they came from."
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_weak_or_strong() {
+        let own = HeaderValue::from_static("W/\"abc\"");
+        for (tags, expected) in [
+            ("W/\"abc\"", true),
+            ("\"abc\"", true),
+            ("\"x\", W/\"abc\"", true),
+            ("*", true),
+            ("\"ab\"", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                matches(&HeaderValue::from_static(tags), &own),
+                expected,
+                "{tags}"
+            );
+        }
+    }
+}
