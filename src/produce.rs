@@ -278,3 +278,18 @@ fn describe_plan(plan: &Plan) -> String {
         thousands(plan.quota_cost),
     )
 }
+
+/// The two largest units: `3d 6m` says more than `4326m`.
+fn rounded(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units {
+        if left >= length {
+            parts.push(format!("{}{unit}", left / length));
+            left %= length;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "less than a minute".to_owned() } else { parts.join(" ") }
+}

@@ -131,18 +131,17 @@ impl Extraction {
                     self.draft.reject(reject);
                     add(&self.progress.rejected, 1);
                 }
-                Row::Task(city) => match keys.next() {
-                    Some((id, true)) => {
+                Row::Task(city) => {
+                    if let Some((id, true)) = keys.next() {
                         let force = self.job.spec.force;
                         let task = batch::task(self.job.job_id, id, number, force, city);
                         self.draft.task(&task);
                         add(&self.progress.tasks, 1);
-                    }
-                    _ => {
+                    } else {
                         self.draft.duplicate();
                         add(&self.progress.duplicates, 1);
                     }
-                },
+                }
             }
         }
         if let Some(bytes) = self.source.bytes_done() {
@@ -254,7 +253,7 @@ fn open(job: &Job) -> Control {
 }
 
 /// Seals a job whose source will never be read to its end, with what was taken until then.
-async fn seal_as_failed(
+pub(crate) async fn seal_as_failed(
     outbox: &Outbox,
     job: &Job,
     mut draft: Draft,

@@ -2,13 +2,14 @@
 //!
 //! [`extract`] fills batches of tasks from a source and freezes them in the outbox together with
 //! the source's cursor (I1, I2); the [`relay`] appends each frozen batch to the stream once.
-//! [`run`] is one cron run of both. A producer needs no store and keeps nothing in memory that a
+//! [`run`] is one cron run of both, [`imports`] the same for uploads inside the API. A producer needs no store and keeps nothing in memory that a
 //! kill could lose.
 
 mod backoff;
 pub mod batch;
 pub mod extract;
 mod failure;
+pub mod imports;
 pub mod outbox;
 pub mod plan;
 pub mod progress;
@@ -19,3 +20,4 @@ pub mod source;
 pub mod spool;
 
 pub use failure::{Failure, Remedy, thousands};
+pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport};

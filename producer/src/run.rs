@@ -29,6 +29,9 @@ use crate::relay::{Patience, Relay, RelayEnd, drive};
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
 
+/// The last run is remembered for a week, or until the next one.
+const HEARTBEAT_TTL: Duration = Duration::from_hours(7 * 24);
+
 /// What is to be produced.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -129,6 +132,9 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     let report = report(job_id, &order, slot, &relayed, resumed, began, outbox).await?;
     tracing::info!(job_id = %report.job_id, source = %report.source, rows = report.rows, tasks = report.tasks, rejected = report.rejected, duplicates = report.duplicates, published = report.published, unsent = report.unsent, elapsed_ms = report.elapsed_ms, "run ended");
     let relayed = conclude(&relayed, outbox, tools).await;
+    if relayed.is_ok() {
+        tell(&report, tools).await;
+    }
     match (extracted, relayed) {
         (Ok(()), Ok(())) => Ok(report),
         // What needs a person is said first; else the source, which comes first on the way.
@@ -136,6 +142,13 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
         (Err(_), Err(failure)) if failure.remedy == Remedy::Configure => Err(failure.with(report)),
         (Err(failure), _) => Err(safe_so_far(failure, &report, tools).with(report)),
     }
+}
+
+/// Leaves word of the run for dashboard and metrics.
+async fn tell(report: &Report, tools: &Tools) {
+    let state = serde_json::json!({ "role": "producer", "at": Utc::now(), "last_run": report });
+    // A broker that is away is told of elsewhere.
+    let _ = tools.broker.heartbeat("producer:last", &state, HEARTBEAT_TTL).await;
 }
 
 struct Extracted {

@@ -21,7 +21,7 @@ use crate::source::csv::Content;
 use crate::source::{JobSpec, Origin};
 
 /// A `.part` file that nobody has written to for so long has lost its writer.
-const ABANDONED_AFTER: Duration = Duration::from_secs(6 * 3_600);
+const ABANDONED_AFTER: Duration = Duration::from_hours(6);
 const COPY_BYTES: usize = 64 << 10;
 
 /// The folder of spooled files.
@@ -138,16 +138,16 @@ impl Incoming {
     }
 
     /// The job that an upload is: its content and its slot name it.
-    pub fn upload(&self, name: String, slot: String, force: bool) -> Upload {
+    pub fn upload(&self, name: &str, slot: &str, force: bool) -> Upload {
         let content = self.content();
         let spec = |path| JobSpec {
-            origin: Origin::csv(path, name.clone(), content.clone()),
+            origin: Origin::csv(path, name.to_owned(), content.clone()),
             limit: None,
             force,
         };
-        let job_id = JobId::derive(&spec(PathBuf::new()).identity(), &slot);
+        let job_id = JobId::derive(&spec(PathBuf::new()).identity(), slot);
         let path = self.folder.join(format!("{job_id}.csv"));
-        Upload { job_id, slot, spec: spec(path), created_at: Utc::now() }
+        Upload { job_id, slot: slot.to_owned(), spec: spec(path), created_at: Utc::now() }
     }
 
     /// Makes an upload safe. When this returns, it survives a power cut.
@@ -225,7 +225,7 @@ mod tests {
         let mut incoming = spool.create().expect("creates");
         incoming.write(b"city\nPa").expect("writes");
         incoming.write(b"ris\n").expect("writes");
-        let upload = incoming.upload("cities.csv".into(), "key:1".into(), false);
+        let upload = incoming.upload("cities.csv", "key:1", false);
         incoming.finish(&upload).expect("finishes");
         assert_eq!(spool.uploads().expect("lists"), [upload.clone()]);
         let path = upload.spec.path().expect("a file");
@@ -240,7 +240,7 @@ mod tests {
         let job = |bytes: &[u8], slot: &str| {
             let mut incoming = spool.create().expect("creates");
             incoming.write(bytes).expect("writes");
-            incoming.upload("x".into(), slot.into(), false).job_id
+            incoming.upload("x", slot, false).job_id
         };
         assert_eq!(job(b"a", "1"), job(b"a", "1"));
         assert_ne!(job(b"a", "1"), job(b"b", "1"));

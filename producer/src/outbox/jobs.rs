@@ -20,7 +20,7 @@ use crate::source::{Cursor, JobSpec};
 pub type JobKey = i64;
 
 /// A done job's row stays this long: its slot is known to be done.
-const DONE_KEPT: Duration = Duration::from_secs(30 * 86_400);
+const DONE_KEPT: Duration = Duration::from_hours(30 * 24);
 
 const COLUMNS: &str = "SELECT key, job_id, identity, slot, kind, source, spec, cursor, state, error, total, tasks, rejected, duplicates, last_seq, last_hash, confirmed_seq, created_at_ms FROM jobs";
 
@@ -43,7 +43,7 @@ impl JobState {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Self {
         match text {
             "extracting" => Self::Extracting,
             "sealed" => Self::Sealed,
@@ -97,26 +97,6 @@ pub struct OpenJob {
     pub first_unsent: u64,
 }
 
-/// One line of `isobar outbox status`.
-#[derive(Clone, Debug, Serialize)]
-pub struct JobSummary {
-    pub job_id: JobId,
-    pub source: String,
-    pub slot: String,
-    pub state: JobState,
-    pub error: Option<String>,
-    pub rows: u64,
-    pub tasks: u64,
-    pub rejected: u64,
-    pub duplicates: u64,
-    pub batches: u64,
-    pub unsent_batches: u64,
-    pub unsent_tasks: u64,
-    pub unconfirmed_batches: u64,
-    pub created_at: DateTime<Utc>,
-    pub age_seconds: u64,
-}
-
 impl Outbox {
     /// Adds the job, or finds it if it is there already. The flag says which.
     pub async fn open_job(&self, new: NewJob) -> Result<(Job, bool), SqliteError> {
@@ -150,6 +130,16 @@ impl Outbox {
         self.read(move |db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1"))?
                 .query_row([id.to_string()], job)
+                .optional()
+        })
+        .await
+    }
+
+    /// The sync that was asked for last.
+    pub async fn newest_sync(&self) -> Result<Option<Job>, SqliteError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("{COLUMNS} WHERE kind = 'sync' ORDER BY key DESC LIMIT 1"))?
+                .query_row([], job)
                 .optional()
         })
         .await
@@ -228,42 +218,6 @@ impl Outbox {
         })
         .await
     }
-
-    /// Jobs with their accounts, newest first: those that are not done, and the last few that are.
-    pub async fn summaries(&self, limit: u32) -> Result<Vec<JobSummary>, SqliteError> {
-        let now = Utc::now();
-        self.read(move |db| {
-            db.prepare_cached(
-                "SELECT job_id, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
-                   (SELECT count(*) FROM batches WHERE job = key AND receipt IS NULL),
-                   (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE job = key AND receipt IS NULL),
-                   last_seq - confirmed_seq, created_at_ms
-                 FROM jobs ORDER BY state = 'done', key DESC LIMIT ?1",
-            )?
-            .query_map([limit], |row| {
-                let created_at = time(row, 13)?;
-                Ok(JobSummary {
-                    job_id: id(row, 0)?,
-                    source: row.get(1)?,
-                    slot: row.get(2)?,
-                    state: JobState::parse(&row.get::<_, String>(3)?),
-                    error: row.get(4)?,
-                    rows: unsigned(row, 5)?,
-                    tasks: unsigned(row, 6)?,
-                    rejected: unsigned(row, 7)?,
-                    duplicates: unsigned(row, 8)?,
-                    batches: unsigned(row, 9)?,
-                    unsent_batches: unsigned(row, 10)?,
-                    unsent_tasks: unsigned(row, 11)?,
-                    unconfirmed_batches: unsigned(row, 12)?,
-                    created_at,
-                    age_seconds: (now - created_at).num_seconds().max(0) as u64,
-                })
-            })?
-            .collect()
-        })
-        .await
-    }
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -306,7 +260,7 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(at: usize, text: &str) -> rus
     serde_json::from_str(text).map_err(|error| unreadable(at, error))
 }
 
-fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<DateTime<Utc>> {
+pub(super) fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<DateTime<Utc>> {
     Ok(DateTime::from_timestamp_millis(row.get(at)?).unwrap_or_default())
 }
 

@@ -6,13 +6,14 @@
 //! is: losing it costs one repeated append, which the stream answers with "was there already".
 //!
 //! Deliberately absent: the stream (see [`relay`](crate::relay)) and rows (see
-//! [`extract`](crate::extract)). Next: [`jobs`], [`batches`], [`seen`], [`lock`].
+//! [`extract`](crate::extract)). Next: [`jobs`], [`batches`], [`seen`], [`lock`], [`summary`].
 
 mod batches;
 mod failures;
 mod jobs;
 mod lock;
 mod seen;
+mod summary;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,9 +24,10 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
 
 pub use batches::{BatchIds, Frozen, Mark, SentBatch, StoredBatch};
-pub use jobs::{Job, JobKey, JobState, JobSummary, NewJob, OpenJob};
+pub use jobs::{Job, JobKey, JobState, NewJob, OpenJob};
 pub use lock::{LockError, OutboxLock};
 pub use seen::Seen;
+pub use summary::{JobSummary, OutboxDepth};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 

@@ -31,7 +31,7 @@ impl Relay {
         crash::point("producer.heal.before");
         let healed = self.broker.heal(&self.topic).await?;
         crash::point("producer.heal.after");
-        if healed.recreated {
+        if healed.recreated && self.outbox.has_sent().await? {
             tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and is whole again; what was sent and is not confirmed will be sent again");
         }
         self.outbox.flush_marks().await?;

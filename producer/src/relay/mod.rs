@@ -80,11 +80,6 @@ pub enum RelayError {
     Broker(#[from] BrokerError),
     #[error(transparent)]
     Outbox(#[from] SqliteError),
-    #[error(
-        "the stream asks for batch {expected} of job {job_id}, but the outbox starts at {floor}; \
-         another outbox has sent this job"
-    )]
-    Foreign { job_id: JobId, expected: u64, floor: u64 },
 }
 
 impl Relay {
@@ -131,15 +126,13 @@ impl Relay {
         };
         let ahead = self.ahead.take().filter(|(job, batch)| (*job, batch.seq) == (key, seq));
         let batch = match ahead {
-            Some((_, batch)) => batch,
-            None => match self.outbox.batch(key, seq).await? {
-                Some(batch) => batch,
-                // Confirmed and pruned already: it need not be sent.
-                None => {
-                    self.lane(key).next = seq + 1;
-                    return Ok(Step::Moved);
-                }
-            },
+            Some((_, batch)) => Some(batch),
+            None => self.outbox.batch(key, seq).await?,
+        };
+        let Some(batch) = batch else {
+            // Confirmed and pruned already: it need not be sent.
+            self.lane(key).next = seq + 1;
+            return Ok(Step::Moved);
         };
         let tried_before = self.lane(key).tried >= seq;
         let answer = self.append(key, &batch).await?;
@@ -204,7 +197,6 @@ impl Relay {
         if !matches!(answer, Appended::Full { .. }) {
             self.last = key;
         }
-        let job_id = self.lane(key).job_id;
         match answer {
             Appended::Sent(receipt) => {
                 self.count(key, batch);
@@ -222,17 +214,20 @@ impl Relay {
             Appended::Gap { expected } => self.mind_the_gap(key, expected).await,
             Appended::Full { unfinished } => Ok(Step::Full { unfinished }),
             Appended::Conflict => {
-                let why = format!(
-                    "the stream holds another content under batch {} of this job",
-                    batch.seq
-                );
-                tracing::error!(%job_id, seq = batch.seq, "{why}; the job is left alone");
-                self.outbox.mark_conflicted(key, &why).await?;
-                self.conflicts.push(job_id);
-                self.lanes.remove(&key);
-                Ok(Step::Conflict)
+                let why = format!("the stream holds another content under batch {}", batch.seq);
+                self.conflict(key, &why).await
             }
         }
+    }
+
+    /// Only a person can judge this: the job is left as it is, the others go on.
+    async fn conflict(&mut self, key: JobKey, why: &str) -> Result<Step, RelayError> {
+        let job_id = self.lane(key).job_id;
+        tracing::error!(%job_id, "{why}; the job is left alone");
+        self.outbox.mark_conflicted(key, why).await?;
+        self.conflicts.push(job_id);
+        self.lanes.remove(&key);
+        Ok(Step::Conflict)
     }
 
     async fn mind_the_gap(&mut self, key: JobKey, expected: u64) -> Result<Step, RelayError> {
@@ -243,7 +238,10 @@ impl Relay {
             return Ok(Step::Moved);
         }
         if lane.forgotten {
-            return Err(RelayError::Foreign { job_id, expected, floor });
+            let why = format!(
+                "the stream asks for batch {expected}, but the outbox starts at {floor}: another outbox has sent this job"
+            );
+            return self.conflict(key, &why).await;
         }
         // The stream lost its last second, and with it how far this job got. What is below the
         // floor is committed (I3): let it start at the floor.

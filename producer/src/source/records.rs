@@ -129,8 +129,8 @@ impl Records {
                 &mut self.ends[count..],
             );
             let raw = &input[..read];
-            quotes += raw.iter().filter(|byte| **byte == b'"').count();
-            lines += raw.iter().filter(|byte| **byte == b'\n').count();
+            quotes += occurrences(raw, b'"');
+            lines += occurrences(raw, b'\n');
             self.hash.update(raw);
             self.file.consume(read);
             self.offset += read as u64;
@@ -217,6 +217,14 @@ impl Records {
             }
         }
     }
+}
+
+#[expect(
+    clippy::naive_bytecount,
+    reason = "the compiler makes vector code of it; no crate is needed"
+)]
+fn occurrences(bytes: &[u8], wanted: u8) -> usize {
+    bytes.iter().filter(|byte| **byte == wanted).count()
 }
 
 /// The hash of the first `length` bytes, ready to go on; `None` when there are not so many.

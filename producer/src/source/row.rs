@@ -131,9 +131,9 @@ fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
         Some("") => return Err(Unusable::new("blank_name", "the name is blank")),
         name => name.map(str::to_owned),
     };
-    let id = said(&raw.city_id).map(city_id).transpose()?;
-    let country_code = said(&raw.country).map(country_code).transpose()?;
-    let coordinates = coordinates(said(&raw.latitude), said(&raw.longitude))?;
+    let id = said(raw.city_id.as_ref()).map(city_id).transpose()?;
+    let country_code = said(raw.country.as_ref()).map(country_code).transpose()?;
+    let coordinates = coordinates(said(raw.latitude.as_ref()), said(raw.longitude.as_ref()))?;
     let city = City { id, name, country_code, coordinates };
     match (&city.name, city.id, city.coordinates) {
         (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(city),
@@ -154,8 +154,8 @@ pub fn too_long(field: &str) -> Unusable {
     Unusable::new("field_too_long", format!("{field} is longer than {MAX_FIELD_BYTES} bytes"))
 }
 
-fn said<'a>(field: &'a Option<Cow<'_, str>>) -> Option<&'a str> {
-    field.as_deref().map(str::trim).filter(|text| !text.is_empty())
+fn said<'a>(field: Option<&'a Cow<'_, str>>) -> Option<&'a str> {
+    field.map(|text| &**text).map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn city_id(text: &str) -> Result<CityId, Unusable> {

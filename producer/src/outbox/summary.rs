@@ -1,0 +1,124 @@
+//! The outbox for people and dashboards: jobs with their accounts, and how much waits.
+
+use chrono::{DateTime, Utc};
+use isobar_shared::ids::JobId;
+use isobar_shared::sqlite::SqliteError;
+use rusqlite::{OptionalExtension, Row};
+use serde::Serialize;
+
+use super::Outbox;
+use super::jobs::{JobState, id, time, unsigned};
+
+const COLUMNS: &str =
+    "SELECT job_id, kind, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
+   (SELECT count(*) FROM batches WHERE job = key AND receipt IS NULL),
+   (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE job = key AND receipt IS NULL),
+   last_seq - confirmed_seq, created_at_ms
+ FROM jobs";
+
+/// One line of `isobar outbox status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobSummary {
+    pub job_id: JobId,
+    pub kind: String,
+    pub source: String,
+    pub slot: String,
+    pub state: JobState,
+    pub error: Option<String>,
+    pub rows: u64,
+    pub tasks: u64,
+    pub rejected: u64,
+    pub duplicates: u64,
+    pub batches: u64,
+    pub unsent_batches: u64,
+    pub unsent_tasks: u64,
+    pub unconfirmed_batches: u64,
+    pub created_at: DateTime<Utc>,
+    pub age_seconds: u64,
+}
+
+/// How much waits in an outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OutboxDepth {
+    pub jobs: u64,
+    pub extracting: u64,
+    pub unsent_tasks: u64,
+    pub unconfirmed_batches: u64,
+    pub conflicts: u64,
+}
+
+impl Outbox {
+    /// Jobs with their accounts, newest first: those that are not done, then those that are.
+    pub async fn summaries(&self, limit: u32) -> Result<Vec<JobSummary>, SqliteError> {
+        self.read(move |db| {
+            db.prepare_cached(&format!("{COLUMNS} ORDER BY state = 'done', key DESC LIMIT ?1"))?
+                .query_map([limit], summary)?
+                .collect()
+        })
+        .await
+    }
+
+    pub async fn summary(&self, job_id: JobId) -> Result<Option<JobSummary>, SqliteError> {
+        self.read(move |db| {
+            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1"))?
+                .query_row([job_id.to_string()], summary)
+                .optional()
+        })
+        .await
+    }
+
+    pub async fn depth(&self) -> Result<OutboxDepth, SqliteError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT count(*), coalesce(sum(state = 'extracting'), 0),
+                   (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE receipt IS NULL),
+                   coalesce(sum(last_seq - confirmed_seq), 0), coalesce(sum(state = 'conflicted'), 0)
+                 FROM jobs WHERE state <> 'done'",
+            )?
+            .query_row([], |row| {
+                Ok(OutboxDepth {
+                    jobs: unsigned(row, 0)?,
+                    extracting: unsigned(row, 1)?,
+                    unsent_tasks: unsigned(row, 2)?,
+                    unconfirmed_batches: unsigned(row, 3)?,
+                    conflicts: unsigned(row, 4)?,
+                })
+            })
+        })
+        .await
+    }
+
+    /// Whether anything is known to be in the stream.
+    pub async fn has_sent(&self) -> Result<bool, SqliteError> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT EXISTS (SELECT 1 FROM batches WHERE receipt IS NOT NULL)",
+                [],
+                |row| row.get(0),
+            )
+        })
+        .await
+    }
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
+    let created_at = time(row, 14)?;
+    Ok(JobSummary {
+        job_id: id(row, 0)?,
+        kind: row.get(1)?,
+        source: row.get(2)?,
+        slot: row.get(3)?,
+        state: JobState::parse(&row.get::<_, String>(4)?),
+        error: row.get(5)?,
+        rows: unsigned(row, 6)?,
+        tasks: unsigned(row, 7)?,
+        rejected: unsigned(row, 8)?,
+        duplicates: unsigned(row, 9)?,
+        batches: unsigned(row, 10)?,
+        unsent_batches: unsigned(row, 11)?,
+        unsent_tasks: unsigned(row, 12)?,
+        unconfirmed_batches: unsigned(row, 13)?,
+        created_at,
+        age_seconds: (Utc::now() - created_at).num_seconds().max(0) as u64,
+    })
+}
