@@ -16,7 +16,6 @@ use isobar_shared::config::Environment;
 use isobar_shared::gazetteer::CITIES_CSV;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobRow, NewJob, Store};
-use isobar_shared::task::JobKind;
 use isobar_shared::upstream::wmo::condition;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -63,8 +62,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let folder = Folder::open(args.data_dir.as_deref())?;
     let (simulator, url) = up::sim_listener().await?;
     let environment = Environment::of_process_except(IGNORED);
-    let environment = up::with_upstream(environment, &url)
-        .with("ISOBAR_DATA_DIR", folder.path.to_string_lossy());
+    let environment =
+        up::with_upstream(environment, &url).with("ISOBAR_DATA_DIR", folder.path.to_string_lossy());
     let quiet_logs = environment.get("ISOBAR_LOG").is_none();
     let environment = if quiet_logs { environment.with("ISOBAR_LOG", "warn") } else { environment };
     let settings = app.settings_from(&environment)?;
@@ -117,12 +116,7 @@ async fn import(
     arriving.write(csv.as_bytes()).await?;
     let import = NewImport { name: "cities.csv".to_owned(), ..NewImport::default() };
     let accepted = imports.accept(arriving, import).await?;
-    let job = NewJob {
-        id: accepted.job_id,
-        kind: JobKind::Import,
-        source: accepted.source,
-        created_at: accepted.created_at,
-    };
+    let job = NewJob::from(accepted);
     parts.store.create_job(&job).await?;
     let total = csv.lines().count() as u64 - 1;
     let Some(job) = watch(app, &parts.store, job.id, total, began).await? else {
@@ -212,7 +206,8 @@ impl Folder {
         }
         let temporary = std::env::temp_dir();
         sweep(&temporary);
-        let path = temporary.join(format!("{FOLDER_PREFIX}{}-{}", Utc::now().timestamp(), Uuid::new_v4()));
+        let path =
+            temporary.join(format!("{FOLDER_PREFIX}{}-{}", Utc::now().timestamp(), Uuid::new_v4()));
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let lock = File::create(path.join(LOCK_FILE))?;
         lock.lock().context("cannot lock the demo's folder")?;
