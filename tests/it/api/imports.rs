@@ -35,19 +35,39 @@ async fn upload(api: &Api, csv: &str) -> Reply {
     post(api, multipart(&[("file", Some("cities.csv"), csv)]), &[]).await
 }
 
-/// The body was read and found good. 501 is what the stand-in says then, until the producer's
-/// imports are here; a 202 that loses its file would be worse.
-fn is_taken(reply: &Reply) {
-    is_problem(reply, 501, "not_implemented");
+/// The file was taken: its job is queued, and Location leads to it.
+async fn is_taken(api: &Api, reply: &Reply) {
+    assert_eq!(reply.status, 202, "{}", reply.body);
+    let body = reply.json();
+    assert_eq!(body["status"], "queued");
+    let job = api.get(&format!("/bulk/jobs/{}", body["job_id"].as_str().expect("an id"))).await;
+    assert_eq!((job.status.as_u16(), &job.json()["status"]), (200, &json!("queued")));
 }
 
 #[tokio::test]
-async fn nothing_is_promised_that_is_not_safe() {
+async fn an_upload_is_a_queued_job_and_so_is_a_sync() {
     let api = Api::start().await;
-    is_taken(&upload(&api, "city\nParis\n").await);
-    is_taken(&api.http.post("/api/sync/", &json!({})).await);
+    is_taken(&api, &upload(&api, "city\nParis\n").await).await;
+    let sync = api.http.post("/api/sync/", &json!({})).await;
+    assert_eq!(sync.status, 202);
+    assert_eq!(sync.json()["status"], "started");
+    let again = api.http.post("/api/sync", &json!({})).await;
+    assert_eq!(again.json(), sync.json(), "a running sync answers with its id");
     let jobs = api.get("/bulk/jobs").await.json();
-    assert_eq!(jobs["items"], json!([]));
+    let kinds: Vec<_> =
+        jobs["items"].as_array().expect("jobs").iter().map(|job| &job["kind"]).collect();
+    assert_eq!(kinds, ["sync", "import"], "newest first");
+}
+
+#[tokio::test]
+async fn the_same_key_with_the_same_file_is_the_same_job_and_with_another_file_is_refused() {
+    let api = Api::start().await;
+    let key = [("idempotency-key", "monday")];
+    let paris = multipart(&[("file", Some("a.csv"), "city\nParis\n")]);
+    let first = post(&api, paris.clone(), &key).await.json();
+    assert_eq!(post(&api, paris, &key).await.json()["job_id"], first["job_id"]);
+    let rome = multipart(&[("file", Some("a.csv"), "city\nRome\n")]);
+    is_problem(&post(&api, rome, &key).await, 422, "idempotency_key_reused");
 }
 
 #[tokio::test]
@@ -75,7 +95,7 @@ async fn a_path_is_read_only_from_the_import_folder() {
     let api = Api::with(&[("ISOBAR_IMPORT_DIR", inside.as_str())]).await;
 
     let taken = api.http.post("/bulk/import", &json!({"path": "a.csv", "force": true})).await;
-    is_taken(&taken);
+    is_taken(&api, &taken).await;
     for path in ["../b.csv", "/etc/passwd", "nowhere.csv", "."] {
         let refused = api.http.post("/bulk/import", &json!({"path": path})).await;
         is_problem(&refused, 422, "unprocessable");
@@ -87,7 +107,7 @@ async fn a_path_is_read_only_from_the_import_folder() {
         .request(Method::POST, "/bulk/import")
         .header("content-type", "application/x-www-form-urlencoded")
         .body("path=a.csv");
-    is_taken(&send(form).await.expect("an answer"));
+    is_taken(&api, &send(form).await.expect("an answer")).await;
 }
 
 #[tokio::test]

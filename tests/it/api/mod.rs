@@ -11,7 +11,8 @@ mod weather;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use isobar_api::{Imports, Parts};
+use isobar_api::Parts;
+use isobar_producer::Imports;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::{Environment, Settings};
 use isobar_shared::store::Store;
@@ -75,7 +76,7 @@ impl Api {
             broker: broker.clone(),
             store: store.clone(),
             upstream: Upstream::new(settings.clone(), broker.clone()).expect("an upstream"),
-            imports: Imports::open(&settings).expect("open the imports"),
+            imports: Imports::open(settings.clone(), broker.clone()).expect("open the imports"),
             metrics: metrics(),
         };
         let (listener, base) = listen().await;
