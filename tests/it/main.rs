@@ -8,6 +8,7 @@ mod api;
 mod broker;
 mod deploy;
 mod harness;
+mod producer;
 mod stage;
 mod store;
 mod tidy;
