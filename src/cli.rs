@@ -48,12 +48,18 @@ macro_rules! commands {
 }
 
 commands! {
+    /// The whole pipeline with nothing installed: simulator, import, progress, summary
+    Demo => demo,
+    /// API, worker and import relay in one process
+    Up => up,
     /// One cron run: take cities from a source and put them into the stream
     Produce => produce,
     /// Show or send what producers hold that is not confirmed yet
     Outbox => outbox,
     /// Work on the stream's tasks; run as many as you like
     Consume => consume,
+    /// The API, and the relay of what is imported through it
+    Serve => serve,
     /// Look for what is wrong with the configuration and its surroundings
     Doctor => doctor,
     /// Ask a role of this host whether it lives

@@ -18,7 +18,6 @@ mod gate;
 mod health;
 mod heartbeats;
 mod history;
-mod imports;
 mod linger;
 mod metrics_page;
 mod params;
@@ -32,6 +31,5 @@ mod stream;
 mod sync;
 mod weather;
 
-pub use imports::Imports;
 pub use server::{DRAIN_LIMIT, serve};
 pub use state::Parts;

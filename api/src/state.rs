@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::imports::Imports;
+use isobar_producer::Imports;
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::store::Store;

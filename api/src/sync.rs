@@ -8,6 +8,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use isobar_shared::ids::JobId;
+use isobar_shared::store::NewJob;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -21,7 +22,7 @@ pub struct SyncStarted {
 }
 
 pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
-    let job = app.imports.sync().await?;
+    let job = NewJob::from(app.imports.sync().await?);
     // So that Location leads somewhere before the first message has come through the stream.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_shared::telemetry::chain(&error);

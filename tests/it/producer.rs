@@ -244,6 +244,8 @@ async fn finished_batches_are_confirmed_and_pruned_and_their_job_is_done() {
     for (id, _) in &first {
         let _: u64 = field.redis.cli(&["XDEL", STREAM, id]).await;
     }
+    let open = &field.entries(CONTROL).await[0].0;
+    let _: u64 = field.redis.cli(&["XDEL", CONTROL, open]).await;
     field.isobar().args(["outbox", "flush"]).run().await.expect_code(0);
     assert_eq!(field.status().await["unconfirmed_batches"], 2);
     field.finish().await;

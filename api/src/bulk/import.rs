@@ -15,13 +15,14 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use isobar_producer::{Arriving, ImportError, NewImport};
 use isobar_shared::config::values::ByteSize;
 use isobar_shared::ids::JobId;
+use isobar_shared::store::NewJob;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::source_file;
-use crate::imports::{ImportError, NewImport, Spool};
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -51,7 +52,7 @@ pub struct ImportPath {
 
 /// What a body turned out to be.
 struct Received {
-    spool: Spool,
+    spool: Arriving,
     name: String,
     force: bool,
 }
@@ -69,7 +70,7 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
         None => return Err(unsupported()),
     };
     let import = NewImport { name: received.name, force: received.force, idempotency_key };
-    let job = app.imports.accept(received.spool, import).await?;
+    let job = NewJob::from(app.imports.accept(received.spool, import).await?);
     // The file is safe by now: should this fail, the relay makes the job known later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_shared::telemetry::chain(&error);
@@ -123,7 +124,7 @@ async fn from_multipart(app: &Shared, request: Request) -> Result<Received, Prob
     Ok(Received { spool, name, force })
 }
 
-async fn spool(app: &Shared, field: &mut Field<'_>, limit: ByteSize) -> Result<Spool, Problem> {
+async fn spool(app: &Shared, field: &mut Field<'_>, limit: ByteSize) -> Result<Arriving, Problem> {
     let mut spool = app.imports.spool().await?;
     let mut bytes = 0;
     while let Some(piece) = patient(field.chunk()).await? {
@@ -263,10 +264,8 @@ impl From<ImportError> for Problem {
                 let detail = "this Idempotency-Key came with another file before";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
-            error @ ImportError::Spool(_) => Self::internal(error),
-            ImportError::Absent => {
-                let detail = "imports and syncs are not served by this build; nothing was taken";
-                Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail)
+            error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
+                Self::internal(error)
             }
         }
     }

@@ -17,6 +17,7 @@ use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
 use isobar_shared::sqlite::SqliteError;
+use isobar_shared::store::NewJob as NewStoredJob;
 use isobar_shared::task::JobKind;
 use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
@@ -70,6 +71,12 @@ pub struct Accepted {
     pub created_at: DateTime<Utc>,
     /// False where the job was there before.
     pub is_new: bool,
+}
+
+impl From<Accepted> for NewStoredJob {
+    fn from(job: Accepted) -> Self {
+        Self { id: job.job_id, kind: job.kind, source: job.source, created_at: job.created_at }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -53,7 +53,7 @@ async fn a_second_run_says_who_holds_the_outbox_and_a_signal_ends_the_first_in_o
     says(&second, &["in use by isobar produce (pid "]);
     first.terminate();
     assert_eq!(first.wait(PATIENCE).await, 75, "{}", first.stderr_so_far());
-    assert!(first.stderr_so_far().contains("1,000 tasks"), "{}", first.stderr_so_far());
+    assert!(first.stderr_so_far().contains("isobar: stopped;"), "{}", first.stderr_so_far());
     field.produce("a").run().await.expect_code(0);
     assert_eq!(field.multiset().await, once_each(2_000));
 }
