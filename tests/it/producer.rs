@@ -4,6 +4,7 @@
 //! Isobar, and what a worker would have finished is deleted by hand (`finish`).
 
 mod crashes;
+mod imports;
 mod sources;
 mod trouble;
 
