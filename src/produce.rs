@@ -264,7 +264,7 @@ fn describe_plan(plan: &Plan) -> String {
     let time = match plan.eta_seconds {
         None => "no quota limits it".to_owned(),
         Some(seconds) => {
-            format!("the quota alone makes it take {}", show_duration(Duration::from_secs(seconds)))
+            format!("the quota alone makes it take {}", rounded(seconds))
         }
     };
     format!(

@@ -11,6 +11,9 @@ use sha2::{Digest, Sha256};
 use crate::outbox::{Frozen, JobKey};
 use crate::source::{City, Cursor, Unusable};
 
+/// A job's open and its seal.
+const BESIDE_REJECTS: u64 = 2;
+
 /// Rows taken and not yet frozen.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -36,15 +39,17 @@ pub struct Place {
     pub previous_hash: String,
 }
 
-/// A draft is full at this many tasks, or at as many rejects.
+/// A draft is full at this many tasks, or when its rejects leave room for open and seal only: so
+/// neither lane of an append is ever longer than the size.
 #[derive(Clone, Copy, Debug)]
 pub struct Size(pub usize);
 
 impl Draft {
     /// How many more rows may be taken without passing the size, whatever they turn out to be.
     pub fn room(&self, size: Size) -> usize {
-        let size = size.0 as u64;
-        (size - self.tasks.count).min(size - self.rejected) as usize
+        let tasks = size.0 as u64;
+        let rejects = tasks.saturating_sub(BESIDE_REJECTS).max(1);
+        (tasks - self.tasks.count).min(rejects - self.rejected) as usize
     }
 
     pub fn is_full(&self, size: Size) -> bool {
@@ -201,11 +206,11 @@ mod tests {
 
     #[test]
     fn rejects_fill_a_batch_as_tasks_do_and_duplicates_do_not() {
-        let size = Size(2);
+        let size = Size(4);
         let job_id = JobId::derive("test", "slot");
         let mut batch = draft(&["A"]);
         batch.duplicate();
-        assert_eq!((batch.room(size), batch.rows()), (1, 2));
+        assert_eq!((batch.room(size), batch.rows()), (2, 2));
         for row in [3, 4] {
             batch.reject(reject(job_id, row, Unusable::new("blank_name", "blank")));
         }

@@ -22,6 +22,9 @@ use crate::progress::{Progress, add, set};
 use crate::rejects::Rejects;
 use crate::source::{Row, Source, SourceError, SourceRow};
 
+/// Rows behind one batch, even if nearly all are duplicates: what a kill costs is read again.
+const MAX_ROWS_PER_BATCH: u64 = 100_000;
+
 /// The job on its way through.
 pub struct Extraction {
     outbox: Outbox,
@@ -92,7 +95,7 @@ impl Extraction {
 
     /// Fills and freezes one batch.
     pub async fn step(&mut self) -> Result<Step, SourceError> {
-        while !self.draft.is_full(self.size) {
+        while !self.draft.is_full(self.size) && self.draft.rows() < MAX_ROWS_PER_BATCH {
             let taken = self.job.rows + self.draft.rows();
             let left = self.job.spec.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
             let room = (self.draft.room(self.size) as u64).min(left);

@@ -139,7 +139,7 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
         (Ok(()), Ok(())) => Ok(report),
         // What needs a person is said first; else the source, which comes first on the way.
         (Ok(()), Err(failure)) => Err(failure.with(report)),
-        (Err(_), Err(failure)) if failure.remedy == Remedy::Configure => Err(failure.with(report)),
+        (Err(_), Err(failure)) if failure.remedy != Remedy::TryAgain => Err(failure.with(report)),
         (Err(failure), _) => Err(safe_so_far(failure, &report, tools).with(report)),
     }
 }
@@ -282,7 +282,7 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> 
     for job in outbox.extracting().await? {
         if job.spec.identity() == identity {
             same.push(job);
-        } else if job.rows > 0 && job.spec.path().is_some() && job.spec.path() == spec.path() {
+        } else if job.rows > 0 && is_changed(&job.spec, spec) {
             let path = spec.path().expect("compared just now").to_owned();
             let failure = Failure::from(SourceError::Changed { path });
             let message = format!(
@@ -295,6 +295,11 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> 
         }
     }
     Ok(same)
+}
+
+/// Whether both name one file, with another content.
+fn is_changed(old: &JobSpec, new: &JobSpec) -> bool {
+    old.path().is_some() && old.path() == new.path() && old.content_hash() != new.content_hash()
 }
 
 fn relay(tools: &Tools, outbox: &Outbox) -> Relay {

@@ -227,7 +227,7 @@ mod tests {
         incoming.write(b"ris\n").expect("writes");
         let upload = incoming.upload("cities.csv", "key:1", false);
         incoming.finish(&upload).expect("finishes");
-        assert_eq!(spool.uploads().expect("lists"), [upload.clone()]);
+        assert_eq!(spool.uploads().expect("lists"), std::slice::from_ref(&upload));
         let path = upload.spec.path().expect("a file");
         assert_eq!(fs::read(path).expect("reads"), b"city\nParis\n");
         spool.remove(upload.job_id).expect("removes");

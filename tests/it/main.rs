@@ -9,6 +9,7 @@ mod broker;
 mod deploy;
 mod harness;
 mod pipeline;
+mod producer;
 mod stage;
 mod store;
 mod tidy;

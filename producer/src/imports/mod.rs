@@ -138,7 +138,8 @@ impl Imports {
         blocking(move || incoming.finish(&finished)).await?;
         let accepted = self.adopt(upload).await?;
         self.inner.wake.notify_one();
-        Ok(accepted)
+        // The loop may have found the file first; to the caller it is new all the same.
+        Ok(Accepted { is_new: true, ..accepted })
     }
 
     /// The sync that runs, or the one that is started now: the source of a bare `isobar produce`.

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     const SPEC: BreakerSpec =
-        BreakerSpec { failures: 3, window: Duration::from_secs(10), open: Duration::from_secs(60) };
+        BreakerSpec { failures: 3, window: Duration::from_secs(10), open: Duration::from_mins(1) };
 
     #[test]
     fn it_opens_when_enough_failures_fall_into_one_window() {

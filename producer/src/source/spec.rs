@@ -103,6 +103,14 @@ impl JobSpec {
         }
     }
 
+    /// What identifies a file.
+    pub fn content_hash(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Csv { content_hash, .. } => Some(content_hash),
+            _ => None,
+        }
+    }
+
     pub fn bytes_total(&self) -> Option<u64> {
         match &self.origin {
             Origin::Csv { bytes, .. } => Some(*bytes),
