@@ -103,7 +103,12 @@ pub fn store_trouble(doing: &'static str, error: &StoreError) {
     tracing::warn!(step = doing, error = chain(error), "the store failed; trying again");
 }
 
-pub fn healed(epoch: &str) {
+/// `first`: this worker has not seen the stream before, so it may simply be new.
+pub fn healed(epoch: &str, first: bool) {
+    if first {
+        tracing::info!(epoch, "made the stream and its group");
+        return;
+    }
     counter!("isobar_stream_heals_total").increment(1);
     tracing::warn!(
         epoch,

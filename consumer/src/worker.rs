@@ -200,7 +200,7 @@ impl<P: Pipeline> Context<P> {
     pub async fn heal(&self) -> Result<(), BrokerError> {
         let healed = self.broker.heal(self.pipeline.topic()).await?;
         if healed.recreated {
-            events::healed(&healed.epoch);
+            events::healed(&healed.epoch, self.epoch().is_empty());
         }
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner) = healed.epoch;
         Ok(())
