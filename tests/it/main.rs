@@ -7,6 +7,7 @@
 mod api;
 mod broker;
 mod deploy;
+mod docs;
 mod harness;
 mod pipeline;
 mod producer;

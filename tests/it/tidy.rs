@@ -72,7 +72,7 @@ fn the_tree_is_tidy() {
 }
 
 /// Every .rs file as a path from the root with forward slashes; build output and dot files apart.
-fn collect(root: &Path, folder: &Path, into: &mut Vec<String>) {
+pub fn collect(root: &Path, folder: &Path, into: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("list a folder") {
         let path = entry.expect("read a folder entry").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
