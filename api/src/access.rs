@@ -71,11 +71,7 @@ impl Access {
             Ok(())
         } else {
             let detail = "this needs the API key, as X-API-Key or Authorization: Bearer";
-            Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                detail,
-            ))
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
         }
     }
 
@@ -86,11 +82,7 @@ impl Access {
             Some(host) if self.is_ours(&host, asked.local) => Ok(()),
             _ => {
                 let detail = "this Host is not allowed; ISOBAR_ALLOWED_HOSTS adds names";
-                Err(Problem::new(
-                    StatusCode::FORBIDDEN,
-                    "forbidden_host",
-                    detail,
-                ))
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail))
             }
         }
     }
@@ -110,10 +102,7 @@ impl Access {
         let origin = origin.to_str().ok().and_then(origin_authority);
         let same = origin.as_deref().is_some_and(|origin| {
             authority(asked).is_some_and(|host| without_default_port(&host) == origin)
-                || self
-                    .allowed_hosts
-                    .iter()
-                    .any(|name| name == host_of(origin))
+                || self.allowed_hosts.iter().any(|name| name == host_of(origin))
         });
         if same { Ok(()) } else { Err(foreign()) }
     }
@@ -142,18 +131,13 @@ fn authority(asked: &Asked<'_>) -> Option<String> {
 /// `https://name:443` → `name`; `None` for `null` and whatever is no web origin.
 fn origin_authority(origin: &str) -> Option<String> {
     let origin = origin.to_ascii_lowercase();
-    let authority = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"))?;
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
     let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#']);
     plain.then(|| without_default_port(authority).to_owned())
 }
 
 fn without_default_port(authority: &str) -> &str {
-    authority
-        .strip_suffix(":80")
-        .or_else(|| authority.strip_suffix(":443"))
-        .unwrap_or(authority)
+    authority.strip_suffix(":80").or_else(|| authority.strip_suffix(":443")).unwrap_or(authority)
 }
 
 /// `name:8000` → `name`, `[::1]:8000` → `::1`, `::1` → `::1`.
@@ -170,15 +154,10 @@ fn host_of(authority: &str) -> &str {
 fn carries(headers: &HeaderMap, key: &[u8; 32]) -> bool {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| token.trim().as_bytes())
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
     });
     let plain = headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
-    [plain, bearer]
-        .into_iter()
-        .flatten()
-        .any(|shown| digest(shown).ct_eq(key).into())
+    [plain, bearer].into_iter().flatten().any(|shown| digest(shown).ct_eq(key).into())
 }
 
 /// Digests have one length, so that comparing them tells nothing about the key's.
@@ -192,11 +171,8 @@ mod tests {
     use isobar_shared::config::Environment;
 
     fn access(pairs: &[(&str, &str)], listen: &str) -> Access {
-        let environment = pairs
-            .iter()
-            .fold(Environment::empty(), |env, (name, value)| {
-                env.with(name, *value)
-            });
+        let environment =
+            pairs.iter().fold(Environment::empty(), |env, (name, value)| env.with(name, *value));
         let settings = Settings::load(&environment).expect("fits");
         Access::new(&settings, listen.parse().expect("an address"))
     }
@@ -205,10 +181,7 @@ mod tests {
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| {
-                (
-                    axum::http::HeaderName::from_static(name),
-                    value.parse().expect("a value"),
-                )
+                (axum::http::HeaderName::from_static(name), value.parse().expect("a value"))
             })
             .collect();
         let asked = Asked {
@@ -226,10 +199,7 @@ mod tests {
 
     #[test]
     fn only_our_own_names_may_be_asked_for_a_change() {
-        let local = access(
-            &[("ISOBAR_ALLOWED_HOSTS", "Weather.Example:443")],
-            "127.0.0.1:8000",
-        );
+        let local = access(&[("ISOBAR_ALLOWED_HOSTS", "Weather.Example:443")], "127.0.0.1:8000");
         for host in [
             "localhost:8000",
             "LOCALHOST",
@@ -239,19 +209,9 @@ mod tests {
             "weather.example",
             "192.0.2.7:8000",
         ] {
-            assert_eq!(
-                status(&local, &Method::DELETE, &[("host", host)]),
-                200,
-                "{host}"
-            );
+            assert_eq!(status(&local, &Method::DELETE, &[("host", host)]), 200, "{host}");
         }
-        for host in [
-            "evil.example",
-            "localhost.evil.example:8000",
-            "10.0.0.1",
-            "",
-            "[",
-        ] {
+        for host in ["evil.example", "localhost.evil.example:8000", "10.0.0.1", "", "["] {
             for method in [Method::POST, Method::GET] {
                 assert_eq!(status(&local, &method, &[("host", host)]), 403, "{host}");
             }
@@ -264,14 +224,8 @@ mod tests {
     fn off_loopback_reads_may_use_any_name_and_changes_may_not() {
         let open = access(&[("ISOBAR_API_KEY", "k")], "0.0.0.0:8000");
         let key = ("x-api-key", "k");
-        assert_eq!(
-            status(&open, &Method::GET, &[("host", "api:8000"), key]),
-            200
-        );
-        assert_eq!(
-            status(&open, &Method::POST, &[("host", "api:8000"), key]),
-            403
-        );
+        assert_eq!(status(&open, &Method::GET, &[("host", "api:8000"), key]), 200);
+        assert_eq!(status(&open, &Method::POST, &[("host", "api:8000"), key]), 403);
     }
 
     #[test]
@@ -285,21 +239,10 @@ mod tests {
             ("origin", "http://127.0.0.1:8000@evil.example"),
             ("sec-fetch-site", "cross-site"),
         ] {
-            assert_eq!(
-                status(&local, &Method::POST, &[host, foreign]),
-                403,
-                "{foreign:?}"
-            );
-            assert_eq!(
-                status(&local, &Method::GET, &[host, foreign]),
-                200,
-                "{foreign:?}"
-            );
+            assert_eq!(status(&local, &Method::POST, &[host, foreign]), 403, "{foreign:?}");
+            assert_eq!(status(&local, &Method::GET, &[host, foreign]), 200, "{foreign:?}");
         }
-        for own in [
-            ("origin", "http://127.0.0.1:8000"),
-            ("sec-fetch-site", "same-origin"),
-        ] {
+        for own in [("origin", "http://127.0.0.1:8000"), ("sec-fetch-site", "same-origin")] {
             assert_eq!(status(&local, &Method::POST, &[host, own]), 200, "{own:?}");
         }
         let proxied = access(&[("ISOBAR_ALLOWED_HOSTS", "w.example")], "127.0.0.1:8000");
@@ -312,27 +255,11 @@ mod tests {
         let keyed = access(&[("ISOBAR_API_KEY", "s3cret")], "127.0.0.1:8000");
         let host = ("host", "localhost");
         assert_eq!(status(&keyed, &Method::GET, &[host]), 401);
-        assert_eq!(
-            status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cre")]),
-            401
-        );
-        assert_eq!(
-            status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cret")]),
-            200
-        );
-        for (value, expected) in [
-            ("bearer s3cret", 200),
-            ("Basic s3cret", 401),
-            ("Bearer ", 401),
-        ] {
-            assert_eq!(
-                status(&keyed, &Method::GET, &[host, ("authorization", value)]),
-                expected
-            );
+        assert_eq!(status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cre")]), 401);
+        assert_eq!(status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cret")]), 200);
+        for (value, expected) in [("bearer s3cret", 200), ("Basic s3cret", 401), ("Bearer ", 401)] {
+            assert_eq!(status(&keyed, &Method::GET, &[host, ("authorization", value)]), expected);
         }
-        assert_eq!(
-            status(&keyed, &Method::POST, &[("host", "evil.example")]),
-            403
-        );
+        assert_eq!(status(&keyed, &Method::POST, &[("host", "evil.example")]), 403);
     }
 }

@@ -30,10 +30,6 @@ pub async fn show(State(app): State<Shared>) -> Result<Json<CacheState>, Problem
         entries: app.broker.cache_len().await?,
         hits,
         misses,
-        hit_ratio: if asked == 0 {
-            0.0
-        } else {
-            hits as f64 / asked as f64
-        },
+        hit_ratio: if asked == 0 { 0.0 } else { hits as f64 / asked as f64 },
     }))
 }

@@ -27,12 +27,10 @@ pub trait Cursor: Sized {
 pub fn encode<C: Cursor>(cursor: &C) -> String {
     use std::fmt::Write;
     let plain = format!("{}:{}", C::TAG, cursor.write());
-    plain
-        .bytes()
-        .fold(String::with_capacity(plain.len() * 2), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a string never fails");
-            hex
-        })
+    plain.bytes().fold(String::with_capacity(plain.len() * 2), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string never fails");
+        hex
+    })
 }
 
 /// What [`encode`] wrote for this kind of list; anything else is 400.
@@ -55,10 +53,7 @@ pub fn page<T, C: Cursor>(
 ) -> (Vec<T>, Option<String>) {
     let more = items.len() > limit as usize;
     items.truncate(limit as usize);
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|last| encode(&after(last)));
+    let next = items.last().filter(|_| more).map(|last| encode(&after(last)));
     (items, next)
 }
 
@@ -123,10 +118,7 @@ impl Cursor for LedgerCursor {
             "" => None,
             row => Some(row.parse().ok()?),
         };
-        Some(Self {
-            row,
-            task_id: task_id.parse().ok()?,
-        })
+        Some(Self { row, task_id: task_id.parse().ok()? })
     }
 }
 
@@ -134,14 +126,9 @@ fn unhex(text: &str) -> Option<String> {
     if text.len() > MAX_CURSOR_BYTES || !text.len().is_multiple_of(2) {
         return None;
     }
-    let digits: Option<Vec<u8>> = text
-        .bytes()
-        .map(|digit| char::from(digit).to_digit(16).map(|digit| digit as u8))
-        .collect();
-    let bytes = digits?
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect();
+    let digits: Option<Vec<u8>> =
+        text.bytes().map(|digit| char::from(digit).to_digit(16).map(|digit| digit as u8)).collect();
+    let bytes = digits?.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     String::from_utf8(bytes).ok()
 }
 
@@ -156,33 +143,16 @@ mod tests {
         let job: JobCursor = decode(&encode(&JobCursor(at, id))).expect("ours");
         assert_eq!((job.0, job.1), (at, id));
         for row in [None, Some(7)] {
-            let cursor = LedgerCursor {
-                row,
-                task_id: id.task("x"),
-            };
-            assert_eq!(
-                decode::<LedgerCursor>(&encode(&cursor)).expect("ours"),
-                cursor
-            );
+            let cursor = LedgerCursor { row, task_id: id.task("x") };
+            assert_eq!(decode::<LedgerCursor>(&encode(&cursor)).expect("ours"), cursor);
         }
-        assert_eq!(
-            decode::<CityId>(&encode(&CityId(-5))).expect("ours"),
-            CityId(-5)
-        );
+        assert_eq!(decode::<CityId>(&encode(&CityId(-5))).expect("ours"), CityId(-5));
     }
 
     #[test]
     fn what_is_not_ours_or_of_another_list_is_refused() {
         let other = encode(&SearchCursor(5));
-        for text in [
-            "",
-            "zz",
-            "abc",
-            "é",
-            "00",
-            other.as_str(),
-            &"00".repeat(400),
-        ] {
+        for text in ["", "zz", "abc", "é", "00", other.as_str(), &"00".repeat(400)] {
             assert!(decode::<CityId>(text).is_err(), "{text}");
         }
     }
@@ -193,11 +163,6 @@ mod tests {
         assert_eq!(page(vec![3, 2], 2, after).1, None);
         let (items, next) = page(vec![3, 2, 1], 2, after);
         assert_eq!(items, [3, 2]);
-        assert_eq!(
-            decode::<SearchCursor>(&next.expect("more"))
-                .expect("ours")
-                .0,
-            2
-        );
+        assert_eq!(decode::<SearchCursor>(&next.expect("more")).expect("ours").0, 2);
     }
 }

@@ -104,12 +104,10 @@ async fn run(gate: &Gate, request: Request, next: Next) -> Response {
         return guarded(next.run(request)).await;
     }
     let limit = REQUEST_LIMIT.max(gate.app.settings.worst_attempt() + REQUEST_SLACK);
-    tokio::time::timeout(limit, guarded(next.run(request)))
-        .await
-        .unwrap_or_else(|_| {
-            let detail = "this took too long and was given up";
-            Problem::unavailable("timeout", detail, SHED_PAUSE).into_response()
-        })
+    tokio::time::timeout(limit, guarded(next.run(request))).await.unwrap_or_else(|_| {
+        let detail = "this took too long and was given up";
+        Problem::unavailable("timeout", detail, SHED_PAUSE).into_response()
+    })
 }
 
 /// A panic is ours to answer for, and no reason to cut the connection.
@@ -172,10 +170,9 @@ fn stray_error(response: &Response) -> Option<Problem> {
     }
     let (code, detail) = match status {
         StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
-            "unsupported_media_type",
-            "this content type is not understood here",
-        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ("unsupported_media_type", "this content type is not understood here")
+        }
         StatusCode::NOT_FOUND => ("not_found", "there is nothing here"),
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this method has no meaning here"),
         status if status.is_client_error() => ("bad_request", "the request cannot be understood"),
@@ -203,17 +200,9 @@ mod tests {
 
     #[test]
     fn an_error_of_the_framework_becomes_a_problem_and_keeps_its_headers() {
-        let stray = (
-            StatusCode::METHOD_NOT_ALLOWED,
-            [("allow", "GET,HEAD")],
-            "no",
-        )
-            .into_response();
+        let stray = (StatusCode::METHOD_NOT_ALLOWED, [("allow", "GET,HEAD")], "no").into_response();
         let response = finish(stray, "r-2", &Method::POST);
-        assert_eq!(
-            response.headers()["content-type"],
-            "application/problem+json"
-        );
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(response.headers()["allow"], "GET,HEAD");
         let fine = (StatusCode::NOT_FOUND, axum::Json(1)).into_response();
         assert!(stray_error(&fine).is_none());

@@ -55,11 +55,7 @@ pub async fn healthz(State(app): State<Shared>) -> Response {
     let components = Components {
         store: up_or_down(matches!(store, Ok(Ok(())))),
         broker: up_or_down(matches!(broker, Ok(Ok(())))),
-        upstream: if upstream.is_ok_and(|state| serves(&state)) {
-            "ok"
-        } else {
-            "degraded"
-        },
+        upstream: if upstream.is_ok_and(|state| serves(&state)) { "ok" } else { "degraded" },
     };
     let (code, status) = verdict(&components);
     (code, Json(Health { status, components })).into_response()
@@ -107,13 +103,7 @@ mod tests {
 
     #[test]
     fn only_store_and_broker_decide_whether_we_are_down() {
-        let of = |store, broker, upstream| {
-            verdict(&Components {
-                store,
-                broker,
-                upstream,
-            })
-        };
+        let of = |store, broker, upstream| verdict(&Components { store, broker, upstream });
         assert_eq!(of("ok", "ok", "ok"), (StatusCode::OK, "ok"));
         assert_eq!(of("ok", "ok", "degraded"), (StatusCode::OK, "degraded"));
         for (store, broker) in [("down", "ok"), ("ok", "down")] {

@@ -34,13 +34,7 @@ mod tests {
         let worker = |n: u32, state| (format!("worker:{n}"), state);
         let paused = json!({"paused_reason": "quota"});
         assert_eq!(paused_reason(&[]), None);
-        assert_eq!(
-            paused_reason(&[worker(1, paused.clone())]).as_deref(),
-            Some("quota")
-        );
-        assert_eq!(
-            paused_reason(&[worker(1, paused), worker(2, json!({}))]),
-            None
-        );
+        assert_eq!(paused_reason(&[worker(1, paused.clone())]).as_deref(), Some("quota"));
+        assert_eq!(paused_reason(&[worker(1, paused), worker(2, json!({}))]), None);
     }
 }

@@ -46,12 +46,7 @@ impl Imports {
     /// Makes the file safe (fsync, rename), then known to the outbox. The job it has become.
     pub async fn accept(&self, _: Spool, import: NewImport) -> Result<NewJob, ImportError> {
         let key = import.idempotency_key.is_some();
-        tracing::warn!(
-            source = import.name,
-            force = import.force,
-            key,
-            "an import was refused"
-        );
+        tracing::warn!(source = import.name, force = import.force, key, "an import was refused");
         std::future::ready(Err(ImportError::Absent)).await
     }
 

@@ -24,10 +24,7 @@ pub fn heard_out(body: Body, tasks: &TaskTracker) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Body::from_stream(HeardOut {
-        rest: Some(body.into_data_stream()),
-        tasks: tasks.clone(),
-    })
+    Body::from_stream(HeardOut { rest: Some(body.into_data_stream()), tasks: tasks.clone() })
 }
 
 struct HeardOut {

@@ -29,10 +29,7 @@ impl Params {
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// `limit`, from 1 to 500.
@@ -40,13 +37,10 @@ impl Params {
         let Some(text) = self.text("limit") else {
             return Ok(DEFAULT_LIMIT);
         };
-        text.parse()
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| {
-                let detail = format!("it must be a whole number from 1 to {MAX_LIMIT}");
-                Problem::parameter("limit", detail)
-            })
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            let detail = format!("it must be a whole number from 1 to {MAX_LIMIT}");
+            Problem::parameter("limit", detail)
+        })
     }
 
     pub fn cursor<C: Cursor>(&self) -> Result<Option<C>, Problem> {

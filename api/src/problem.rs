@@ -70,12 +70,7 @@ impl Problem {
 
     /// A well-formed body that cannot be used: 422.
     pub fn body(name: &str, detail: impl Into<String>) -> Self {
-        Self::field(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "unprocessable",
-            name,
-            detail,
-        )
+        Self::field(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", name, detail)
     }
 
     /// A body that does not parse: 400.
@@ -122,14 +117,8 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        let errors = vec![FieldError {
-            pointer: format!("/{name}"),
-            detail: detail.clone(),
-        }];
-        Self {
-            errors,
-            ..Self::new(status, code, format!("{name}: {detail}"))
-        }
+        let errors = vec![FieldError { pointer: format!("/{name}"), detail: detail.clone() }];
+        Self { errors, ..Self::new(status, code, format!("{name}: {detail}")) }
     }
 
     /// The whole answer; the gate calls it once it knows the request id.
@@ -146,10 +135,7 @@ impl Problem {
         let body = serde_json::to_vec(&body).expect("a problem is plain data");
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(pause) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(pause)));
         }

@@ -49,13 +49,9 @@ impl Answered<'_> {
         if let Some(cause) = cause {
             let error = chain(cause.as_ref().as_ref());
             if self.status == StatusCode::INTERNAL_SERVER_ERROR {
-                tracing::error!(
-                    request_id, method, path, status, latency_ms, error, "answered"
-                );
+                tracing::error!(request_id, method, path, status, latency_ms, error, "answered");
             } else {
-                tracing::warn!(
-                    request_id, method, path, status, latency_ms, error, "answered"
-                );
+                tracing::warn!(request_id, method, path, status, latency_ms, error, "answered");
             }
         } else if self.quiet {
             tracing::debug!(request_id, method, path, status, latency_ms, "answered");
@@ -87,9 +83,7 @@ pub fn describe() {
 /// Short and harmless in a log line, a header and a shell.
 fn usable(id: &str) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 /// A method that nobody knows is nobody's own series.

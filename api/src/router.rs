@@ -55,25 +55,16 @@ pub fn router(app: &Shared) -> Router {
             open: resource.open,
             pace: resource.pace,
         };
-        let methods = resource
-            .methods
-            .fallback(method_not_allowed)
-            .layer(from_fn_with_state(gated, gate));
+        let methods =
+            resource.methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         router = router
             .route(&format!("{}/", resource.path), methods.clone())
             .route(resource.path, methods);
     }
-    let nowhere = Gate {
-        app: app.clone(),
-        route: "none",
-        open: false,
-        pace: Pace::Quick,
-    };
+    let nowhere = Gate { app: app.clone(), route: "none", open: false, pace: Pace::Quick };
     router
         .fallback_service(
-            any(not_found)
-                .layer(from_fn_with_state(nowhere, gate))
-                .with_state(app.clone()),
+            any(not_found).layer(from_fn_with_state(nowhere, gate)).with_state(app.clone()),
         )
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(app.clone())
@@ -86,26 +77,15 @@ impl Resource {
 }
 
 fn quick(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource {
-        path,
-        open: false,
-        pace: Pace::Quick,
-        methods,
-    }
+    Resource { path, open: false, pace: Pace::Quick, methods }
 }
 
 fn long(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource {
-        pace: Pace::Long,
-        ..quick(path, methods)
-    }
+    Resource { pace: Pace::Long, ..quick(path, methods) }
 }
 
 fn probe(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource {
-        pace: Pace::Probe,
-        ..quick(path, methods)
-    }
+    Resource { pace: Pace::Probe, ..quick(path, methods) }
 }
 
 async fn not_found() -> Problem {

@@ -48,9 +48,7 @@ pub async fn serve(
     parts: Parts,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listen = listener
-        .local_addr()
-        .context("the listener has no address")?;
+    let listen = listener.local_addr().context("the listener has no address")?;
     if !listen.ip().is_loopback() && parts.settings.api_key.is_none() {
         bail!("refusing to serve {listen} without ISOBAR_API_KEY: anyone could post imports");
     }
@@ -77,10 +75,7 @@ pub async fn serve(
         tasks.close();
         tasks.wait().await;
     };
-    if tokio::time::timeout(FAREWELL_LIMIT, farewell)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(FAREWELL_LIMIT, farewell).await.is_err() {
         tracing::warn!("the last searches could not be written in time");
     }
     tracing::info!("the API has ended");

@@ -80,10 +80,7 @@ pub async fn show(
     let row = app.store.weather(CityId(id)).await?;
     let mut row = row.ok_or_else(|| Problem::not_found("no snapshot of this city is stored"))?;
     let raw_payload = row.raw_payload.take();
-    Ok(Json(SnapshotWithPayload {
-        snapshot: row.into(),
-        raw_payload,
-    }))
+    Ok(Json(SnapshotWithPayload { snapshot: row.into(), raw_payload }))
 }
 
 impl From<WeatherRow> for SnapshotItem {
@@ -148,10 +145,7 @@ async fn next_piece(mut progress: Progress) -> io::Result<(Bytes, Option<Progres
         .await
         .inspect_err(|error| {
             let error = isobar_shared::telemetry::chain(error);
-            tracing::warn!(
-                error,
-                "a streamed answer was cut because the store went away"
-            );
+            tracing::warn!(error, "a streamed answer was cut because the store went away");
         })
         .map_err(io::Error::other)?;
     Ok((piece, Some(progress)))

@@ -29,9 +29,6 @@ pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
     }
     let location = format!("/bulk/jobs/{}", job.id);
     let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(SyncStarted {
-        status: "started",
-        task_id: job.id,
-    });
+    let body = Json(SyncStarted { status: "started", task_id: job.id });
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
 }

@@ -59,11 +59,7 @@ struct Received {
 pub async fn import(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     if app.is_draining() {
         let detail = "this server is shutting down; nothing was imported, try again";
-        return Err(Problem::unavailable(
-            "not_ready",
-            detail,
-            Duration::from_secs(1),
-        ));
+        return Err(Problem::unavailable("not_ready", detail, Duration::from_secs(1)));
     }
     let idempotency_key = idempotency_key(request.headers())?;
     let received = match kind(request.headers()) {
@@ -72,11 +68,7 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
         Some(Kind::Form) => from_path(&app, form(&small_body(request).await?)?).await?,
         None => return Err(unsupported()),
     };
-    let import = NewImport {
-        name: received.name,
-        force: received.force,
-        idempotency_key,
-    };
+    let import = NewImport { name: received.name, force: received.force, idempotency_key };
     let job = app.imports.accept(received.spool, import).await?;
     // The file is safe by now: should this fail, the relay makes the job known later.
     if let Err(error) = app.store.create_job(&job).await {
@@ -89,10 +81,7 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
 fn accepted(job_id: JobId) -> Response {
     let location = format!("/bulk/jobs/{job_id}");
     let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(ImportAccepted {
-        job_id,
-        status: "queued",
-    });
+    let body = Json(ImportAccepted { job_id, status: "queued" });
     (StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response()
 }
 
@@ -154,21 +143,14 @@ async fn from_path(app: &Shared, asked: ImportPath) -> Result<Received, Problem>
     let limit = app.settings.max_upload;
     let folder = app.settings.import_dir.as_ref();
     let folder = folder.ok_or_else(|| {
-        Problem::body(
-            "path",
-            "imports by path are off; ISOBAR_IMPORT_DIR names their folder",
-        )
+        Problem::body("path", "imports by path are off; ISOBAR_IMPORT_DIR names their folder")
     })?;
     let mut file = source_file::open(&folder.0, &asked.path, limit).await?;
     let mut spool = app.imports.spool().await?;
     while let Some(piece) = file.next_piece().await? {
         spool.write(&piece).await?;
     }
-    Ok(Received {
-        spool,
-        name: display_name(Some(&asked.path)),
-        force: asked.force,
-    })
+    Ok(Received { spool, name: display_name(Some(&asked.path)), force: asked.force })
 }
 
 enum Kind {
@@ -190,11 +172,7 @@ fn kind(headers: &HeaderMap) -> Option<Kind> {
 
 fn unsupported() -> Problem {
     let detail = "send multipart/form-data with a file, or JSON or a form with a path";
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        detail,
-    )
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
 fn json(body: &[u8]) -> Result<ImportPath, Problem> {
@@ -206,13 +184,8 @@ fn json(body: &[u8]) -> Result<ImportPath, Problem> {
 fn form(body: &[u8]) -> Result<ImportPath, Problem> {
     let text = str::from_utf8(body).map_err(|_| Problem::malformed("a form is UTF-8"))?;
     let fields = Params::of(text);
-    let path = fields
-        .text("path")
-        .ok_or_else(|| Problem::body("path", "it is missing"))?;
-    Ok(ImportPath {
-        path: path.to_owned(),
-        force: fields.text("force").map_or(Ok(false), flag)?,
-    })
+    let path = fields.text("path").ok_or_else(|| Problem::body("path", "it is missing"))?;
+    Ok(ImportPath { path: path.to_owned(), force: fields.text("force").map_or(Ok(false), flag)? })
 }
 
 fn flag(text: &str) -> Result<bool, Problem> {
@@ -270,11 +243,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         _ => {
             let detail =
                 format!("Idempotency-Key must be at most {MAX_KEY_BYTES} plain characters");
-            Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "invalid_parameter",
-                detail,
-            ))
+            Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail))
         }
     }
 }
@@ -282,17 +251,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 /// What a person will know the file by: its last part, without what upsets a log or a table.
 fn display_name(path: Option<&str>) -> String {
     let last = path.unwrap_or_default().rsplit(['/', '\\']).next();
-    let name: String = last
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_NAME_CHARS)
-        .collect();
-    if name.trim().is_empty() {
-        "upload".to_owned()
-    } else {
-        name
-    }
+    let name: String =
+        last.unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    if name.trim().is_empty() { "upload".to_owned() } else { name }
 }
 
 impl From<ImportError> for Problem {
@@ -300,11 +261,7 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::KeyReused => {
                 let detail = "this Idempotency-Key came with another file before";
-                Self::new(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    "idempotency_key_reused",
-                    detail,
-                )
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
             error @ ImportError::Spool(_) => Self::internal(error),
             ImportError::Absent => {
@@ -337,10 +294,7 @@ mod tests {
     fn a_body_that_names_a_path_is_understood_or_says_what_it_lacks() {
         let body = json(br#"{"path":"a.csv","force":true}"#).expect("fits");
         assert!(body.force && body.path == "a.csv");
-        assert_eq!(
-            json(b"{").expect_err("no JSON").status,
-            StatusCode::BAD_REQUEST
-        );
+        assert_eq!(json(b"{").expect_err("no JSON").status, StatusCode::BAD_REQUEST);
         for wrong in [&b"{}"[..], b"[]", b"{\"path\":1}"] {
             let problem = json(wrong).expect_err("unusable");
             assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);

@@ -57,9 +57,7 @@ pub struct JobState {
 
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobPage>, Problem> {
     let limit = params.limit()?;
-    let before = params
-        .cursor::<JobCursor>()?
-        .map(|cursor| (cursor.0, cursor.1));
+    let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
     let paused = if rows.iter().any(|row| !row.status.is_final()) {
@@ -68,20 +66,13 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
         None
     };
     let now = Utc::now();
-    let items = rows
-        .into_iter()
-        .map(|row| JobState::of(row, paused.as_deref(), now))
-        .collect();
+    let items = rows.into_iter().map(|row| JobState::of(row, paused.as_deref(), now)).collect();
     Ok(Json(JobPage { items, next_cursor }))
 }
 
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
-    let paused = if row.status.is_final() {
-        None
-    } else {
-        paused_reason(&app).await
-    };
+    let paused = if row.status.is_final() { None } else { paused_reason(&app).await };
     Ok(Json(JobState::of(row, paused.as_deref(), Utc::now())))
 }
 
@@ -184,10 +175,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_null_and_the_rest_follows_from_the_counters() {
         let open = after_ten_seconds(row(50, None), None);
-        assert_eq!(
-            (open.percent, open.eta_seconds, open.rate_per_s),
-            (None, None, Some(5.0))
-        );
+        assert_eq!((open.percent, open.eta_seconds, open.rate_per_s), (None, None, Some(5.0)));
         let sealed = after_ten_seconds(row(50, Some(200)), None);
         assert_eq!((sealed.percent, sealed.eta_seconds), (Some(25.0), Some(30)));
         let idle = after_ten_seconds(row(0, Some(200)), None);

@@ -47,10 +47,8 @@ pub async fn list(
         return Err(unknown());
     }
     let rows = app.store.ledger(id, status, after, limit + 1).await?;
-    let (rows, next_cursor) = cursor::page(rows, limit, |row| LedgerCursor {
-        row: row.row,
-        task_id: row.task_id,
-    });
+    let (rows, next_cursor) =
+        cursor::page(rows, limit, |row| LedgerCursor { row: row.row, task_id: row.task_id });
     let items = rows.into_iter().map(ResultItem::from).collect();
     Ok(Json(ResultPage { items, next_cursor }))
 }

@@ -38,22 +38,14 @@ pub async fn open(folder: &Path, path: &str, limit: ByteSize) -> Result<SourceFi
     if metadata.len() == 0 {
         return Err(Problem::body("path", "the file is empty"));
     }
-    Ok(SourceFile {
-        file,
-        read_bytes: 0,
-        limit,
-    })
+    Ok(SourceFile { file, read_bytes: 0, limit })
 }
 
 impl SourceFile {
     /// `None` at the end. A file that grows meanwhile is held to the limit all the same.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES);
-        let read = self
-            .file
-            .read_buf(&mut piece)
-            .await
-            .map_err(Problem::internal)?;
+        let read = self.file.read_buf(&mut piece).await.map_err(Problem::internal)?;
         self.read_bytes += read as u64;
         if self.read_bytes > self.limit.0 {
             return Err(Problem::too_large(self.limit));
@@ -99,10 +91,7 @@ mod tests {
         std::os::unix::fs::symlink(outer.path().join("secret"), inner.join("link")).expect("links");
 
         let mut file = open(&inner, "deep/a.csv", LIMIT).await.expect("opens");
-        assert_eq!(
-            file.next_piece().await.expect("reads").expect("a piece"),
-            "city\n"
-        );
+        assert_eq!(file.next_piece().await.expect("reads").expect("a piece"), "city\n");
         assert_eq!(file.next_piece().await.expect("reads"), None);
         assert!(open(&inner, "deep/../deep/a.csv", LIMIT).await.is_ok());
 
@@ -121,19 +110,7 @@ mod tests {
             let problem = open(&inner, path, LIMIT).await.expect_err(path);
             assert_eq!(problem.detail, unusable().detail, "{path}");
         }
-        assert_eq!(
-            open(&inner, "large", LIMIT)
-                .await
-                .expect_err("large")
-                .status,
-            413
-        );
-        assert_eq!(
-            open(&inner, "empty", LIMIT)
-                .await
-                .expect_err("empty")
-                .status,
-            422
-        );
+        assert_eq!(open(&inner, "large", LIMIT).await.expect_err("large").status, 413);
+        assert_eq!(open(&inner, "empty", LIMIT).await.expect_err("empty").status, 422);
     }
 }

@@ -103,13 +103,8 @@ impl Prepared {
     }
 
     fn render(&self, cache: Origin) -> Bytes {
-        let body = Body {
-            answer: &self.answer,
-            cache,
-        };
-        serde_json::to_vec(&body)
-            .expect("an answer is plain data")
-            .into()
+        let body = Body { answer: &self.answer, cache };
+        serde_json::to_vec(&body).expect("an answer is plain data").into()
     }
 }
 
@@ -193,24 +188,14 @@ mod tests {
     #[test]
     fn hit_and_miss_share_a_tag_and_another_snapshot_has_another() {
         let at = Utc::now();
-        let prepare = |answer| {
-            Prepared::new(Cached {
-                answer,
-                expires_at: at + TimeDelta::seconds(90),
-            })
-        };
-        let (first, newer) = (
-            prepare(answer(at)),
-            prepare(answer(at + TimeDelta::minutes(15))),
-        );
+        let prepare =
+            |answer| Prepared::new(Cached { answer, expires_at: at + TimeDelta::seconds(90) });
+        let (first, newer) = (prepare(answer(at)), prepare(answer(at + TimeDelta::minutes(15))));
         assert_ne!(first.etag, newer.etag);
         assert_eq!(first.cache_control, "max-age=90");
         let miss: serde_json::Value =
             serde_json::from_slice(&first.body(Origin::Miss)).expect("JSON");
-        assert_eq!(
-            (&miss["cache"], &miss["city"]),
-            (&"miss".into(), &"Paris".into())
-        );
+        assert_eq!((&miss["cache"], &miss["city"]), (&"miss".into(), &"Paris".into()));
         assert_eq!(first.age_seconds(at + TimeDelta::seconds(5)), 5);
         assert!(!first.is_alive(at + TimeDelta::seconds(90)));
     }

@@ -26,10 +26,7 @@ where
     T: Clone + Send + Sync + 'static,
 {
     pub fn new(tasks: TaskTracker) -> Self {
-        Self {
-            running: Arc::default(),
-            tasks,
-        }
+        Self { running: Arc::default(), tasks }
     }
 
     /// The result of the flight for `key`, started by `work` if none is in the air. `None` if it
@@ -43,10 +40,7 @@ where
             if let Some(flight) = running.get(&key) {
                 flight.clone()
             } else {
-                let landing = Landing {
-                    running: Arc::clone(&self.running),
-                    key: key.clone(),
-                };
+                let landing = Landing { running: Arc::clone(&self.running), key: key.clone() };
                 let work = work();
                 let task = self.tasks.spawn(async move {
                     let _landing = landing;

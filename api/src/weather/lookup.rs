@@ -95,10 +95,7 @@ impl Weather {
         } else {
             let inner = Arc::clone(&self.inner);
             self.lookups
-                .join(
-                    asked.key.clone(),
-                    || async move { inner.look_up(asked).await },
-                )
+                .join(asked.key.clone(), || async move { inner.look_up(asked).await })
                 .await
                 .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a lookup panicked"))))
         };
@@ -136,10 +133,7 @@ impl Inner {
             .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a fetch panicked"))))?;
         let now = Utc::now();
         let ttl = ttl(self.settings.cache_ttl.0, row.fresh_until, now);
-        let cached = Cached {
-            answer: answer(&self.settings, &meant, &row),
-            expires_at: now + ttl,
-        };
+        let cached = Cached { answer: answer(&self.settings, &meant, &row), expires_at: now + ttl };
         if origin != Origin::Stale {
             self.keep(&asked, &cached, ttl).await;
         }
@@ -178,10 +172,7 @@ impl Inner {
         if let Some(meant) = meant(asked, &stored.unwrap_or_default()) {
             return Ok(meant);
         }
-        let answer = self
-            .upstream
-            .geocode(&asked.name, country, Priority::Interactive)
-            .await;
+        let answer = self.upstream.geocode(&asked.name, country, Priority::Interactive).await;
         let places = match answer {
             Answer::Ok(places) => places,
             failed => return Err(failure(&failed)),
@@ -191,10 +182,7 @@ impl Inner {
             self.unknown.insert(asked.key.clone(), ()).await;
             return Err(unknown_city(asked));
         };
-        let kept = self
-            .store
-            .remember_city(&asked.folded, country, &place)
-            .await;
+        let kept = self.store.remember_city(&asked.folded, country, &place).await;
         noted(&self.store_away, "the store", &kept);
         Ok(Meant { place, candidates })
     }
@@ -212,10 +200,7 @@ impl Inner {
             return Ok((Arc::new(row.clone()), Origin::Hit));
         }
         let locations = [place.coordinates];
-        let answer = self
-            .upstream
-            .weather(&locations, Priority::Interactive)
-            .await;
+        let answer = self.upstream.weather(&locations, Priority::Interactive).await;
         let observation = match answer {
             Answer::Ok(observations) => observations.into_iter().next(),
             failed => {
@@ -232,10 +217,7 @@ impl Inner {
         };
         let snapshot = snapshot_of(&place, observation, Utc::now());
         let row = row_of(&place, &snapshot);
-        let commit = Commit {
-            records: Records::Weather(vec![snapshot]),
-            ..Commit::default()
-        };
+        let commit = Commit { records: Records::Weather(vec![snapshot]), ..Commit::default() };
         let stored = self.store.commit(&commit).await;
         noted(&self.store_away, "the store", &stored);
         Ok((Arc::new(row), Origin::Miss))
@@ -246,11 +228,7 @@ impl Inner {
             Ok((_, origin)) => origin.as_str(),
             Err(_) => "error",
         };
-        let counter = if origin == Origin::Hit.as_str() {
-            &self.hits
-        } else {
-            &self.misses
-        };
+        let counter = if origin == Origin::Hit.as_str() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         metrics::counter!("isobar_weather_requests_total", "cache" => origin).increment(1);
     }

@@ -60,9 +60,7 @@ pub async fn weather(
     let (prepared, origin) = app.weather.find(asked).await?;
     let now = Utc::now();
     app.history.record(Arc::clone(&prepared.city), now);
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|tags| matches(tags, &prepared.etag));
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &prepared.etag));
     Ok(answer(&prepared, origin, known, now))
 }
 
@@ -93,8 +91,7 @@ fn matches(tags: &HeaderValue, own: &HeaderValue) -> bool {
         return false;
     };
     let own = opaque(own);
-    tags.split(',')
-        .any(|tag| tag.trim() == "*" || opaque(tag) == own)
+    tags.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == own)
 }
 
 /// What it says under `/metrics` about the counters of `/weather`.
@@ -120,11 +117,7 @@ mod tests {
             ("\"ab\"", false),
             ("", false),
         ] {
-            assert_eq!(
-                matches(&HeaderValue::from_static(tags), &own),
-                expected,
-                "{tags}"
-            );
+            assert_eq!(matches(&HeaderValue::from_static(tags), &own), expected, "{tags}");
         }
     }
 }

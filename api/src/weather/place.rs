@@ -57,12 +57,7 @@ impl Asked {
             })
             .transpose()?;
         let key = format!("weather:{folded}|{}", country_code.as_deref().unwrap_or(""));
-        Ok(Self {
-            name: name.to_owned(),
-            folded,
-            country_code,
-            key,
-        })
+        Ok(Self { name: name.to_owned(), folded, country_code, key })
     }
 }
 
@@ -82,30 +77,20 @@ pub fn meant(asked: &Asked, stored: &[CityRow]) -> Option<Meant> {
 
 fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<Meant> {
     let Some((listed, listed_count)) = listed else {
-        return Some(Meant {
-            place: stored.first()?.clone(),
-            candidates: stored.len(),
-        });
+        return Some(Meant { place: stored.first()?.clone(), candidates: stored.len() });
     };
-    let others = stored
-        .iter()
-        .filter(|place| !is_listed(place.id) && !is_near(place, listed))
-        .count();
+    let others =
+        stored.iter().filter(|place| !is_listed(place.id) && !is_near(place, listed)).count();
     let same = stored
         .iter()
         .find(|place| place.id == listed.id)
         .or_else(|| stored.iter().find(|place| is_near(place, listed)));
-    let larger = stored
-        .first()
-        .filter(|place| place.population > listed.population);
+    let larger = stored.first().filter(|place| place.population > listed.population);
     let mut place = larger.or(same).unwrap_or(listed).clone();
     if larger.is_none() && place.country_code.is_none() {
         place.country_code.clone_from(&listed.country_code);
     }
-    Some(Meant {
-        place,
-        candidates: listed_count + others,
-    })
+    Some(Meant { place, candidates: listed_count + others })
 }
 
 fn is_listed(id: CityId) -> bool {

@@ -50,9 +50,7 @@ async fn a_method_or_a_content_type_that_has_no_meaning_is_a_problem() {
         (Method::GET, "/bulk/import"),
         (Method::PUT, "/api/sync/"),
     ] {
-        let reply = send(api.http.request(method, path))
-            .await
-            .expect("an answer");
+        let reply = send(api.http.request(method, path)).await.expect("an answer");
         is_problem(&reply, 405, "method_not_allowed");
         assert!(!reply.headers["allow"].is_empty());
     }
@@ -61,45 +59,22 @@ async fn a_method_or_a_content_type_that_has_no_meaning_is_a_problem() {
         .request(Method::POST, "/bulk/import")
         .header("content-type", "text/csv")
         .body("city\nParis\n");
-    is_problem(
-        &send(plain).await.expect("an answer"),
-        415,
-        "unsupported_media_type",
-    );
-    let head = send(api.http.request(Method::HEAD, "/nowhere"))
-        .await
-        .expect("an answer");
+    is_problem(&send(plain).await.expect("an answer"), 415, "unsupported_media_type");
+    let head = send(api.http.request(Method::HEAD, "/nowhere")).await.expect("an answer");
     assert_eq!((head.status.as_u16(), head.body.as_str()), (404, ""));
 }
 
 #[tokio::test]
 async fn with_a_key_everything_but_the_open_routes_needs_it() {
     let api = Api::with(&[("ISOBAR_API_KEY", "s3cret")]).await;
-    for path in [
-        "/livez",
-        "/healthz/",
-        "/readyz",
-        "/weather?city=Paris",
-        "/api/weather/",
-    ] {
+    for path in ["/livez", "/healthz/", "/readyz", "/weather?city=Paris", "/api/weather/"] {
         assert_eq!(api.get(path).await.status, 200, "{path}");
     }
-    for path in [
-        "/history",
-        "/cache",
-        "/bulk/jobs",
-        "/metrics",
-        "/stream/",
-        "/nowhere",
-    ] {
+    for path in ["/history", "/cache", "/bulk/jobs", "/metrics", "/stream/", "/nowhere"] {
         is_problem(&api.get(path).await, 401, "unauthorized");
     }
     is_problem(&api.http.delete("/history").await, 401, "unauthorized");
-    is_problem(
-        &api.http.post("/api/sync/", &json!({})).await,
-        401,
-        "unauthorized",
-    );
+    is_problem(&api.http.post("/api/sync/", &json!({})).await, 401, "unauthorized");
     for (name, value) in [("x-api-key", "s3cret"), ("authorization", "Bearer s3cret")] {
         let known = Http::with_header(&api.base, name, value);
         assert_eq!(known.get("/history").await.status, 200);
@@ -120,19 +95,13 @@ async fn a_page_of_another_site_or_a_foreign_host_changes_nothing() {
         for (method, path) in [(Method::DELETE, "/history"), (Method::POST, "/bulk/import")] {
             let asked = api.http.request(method, path).header(name, value);
             let (status, code) = problem(&send(asked).await.expect("an answer"));
-            assert!(
-                status == 403 && code.starts_with("forbidden"),
-                "{name}: {code}"
-            );
+            assert!(status == 403 && code.starts_with("forbidden"), "{name}: {code}");
         }
     }
     let items = api.get("/history").await.json();
     assert_eq!(items["items"].as_array().expect("items").len(), 1);
     let own = api.base.clone();
-    let asked = api
-        .http
-        .request(Method::DELETE, "/history")
-        .header("origin", own);
+    let asked = api.http.request(Method::DELETE, "/history").header("origin", own);
     assert_eq!(send(asked).await.expect("an answer").status, 204);
 }
 
@@ -140,16 +109,10 @@ async fn a_page_of_another_site_or_a_foreign_host_changes_nothing() {
 async fn a_request_id_is_echoed_if_it_is_harmless_and_made_if_not() {
     let api = Api::start().await;
     let with = async |id: &str| {
-        let asked = api
-            .http
-            .request(Method::GET, "/nowhere")
-            .header("x-request-id", id);
+        let asked = api.http.request(Method::GET, "/nowhere").header("x-request-id", id);
         let reply = send(asked).await.expect("an answer");
         problem(&reply);
-        reply.headers["x-request-id"]
-            .to_str()
-            .expect("text")
-            .to_owned()
+        reply.headers["x-request-id"].to_str().expect("text").to_owned()
     };
     assert_eq!(with("trace-7").await, "trace-7");
     assert_ne!(with("a b\"c").await, "a b\"c");
@@ -165,12 +128,7 @@ async fn health_says_what_is_up_and_metrics_count_requests_by_route() {
     assert_eq!(api.get("/readyz").await.status, 200);
     api.get("/api/weather/4711/").await;
     let metrics = api.get("/metrics").await;
-    assert!(
-        metrics.headers["content-type"]
-            .to_str()
-            .expect("text")
-            .starts_with("text/plain")
-    );
+    assert!(metrics.headers["content-type"].to_str().expect("text").starts_with("text/plain"));
     let counted = metrics.body.lines().any(|line| {
         line.starts_with("isobar_http_requests_total{")
             && line.contains("route=\"/api/weather/{id}\"")
@@ -189,26 +147,17 @@ async fn while_it_drains_readyz_is_503_and_the_request_in_flight_finishes() {
     let http = api.http.clone();
     let mut in_flight = tokio::task::JoinSet::new();
     in_flight.spawn(async move { http.get("/weather?city=Paris").await });
-    until(PATIENCE, "the upstream has the request", async || {
-        api.forecasts().await == 1
-    })
-    .await;
+    until(PATIENCE, "the upstream has the request", async || api.forecasts().await == 1).await;
 
     api.shutdown.cancel();
     until(PATIENCE, "readyz says 503", async || {
         let fresh = Http::new(&api.base);
-        fresh
-            .try_get("/readyz")
-            .await
-            .is_ok_and(|reply| reply.status == 503)
+        fresh.try_get("/readyz").await.is_ok_and(|reply| reply.status == 503)
     })
     .await;
     let reply = in_flight.join_next().await.expect("one").expect("no panic");
     assert_eq!(reply.status, 200);
     api.stop().await;
     assert!(api.http.try_get("/livez").await.is_err());
-    assert_eq!(
-        api.store.searches(None, 10).await.expect("searches").len(),
-        1
-    );
+    assert_eq!(api.store.searches(None, 10).await.expect("searches").len(), 1);
 }

@@ -24,14 +24,10 @@ fn multipart(fields: &[(&str, Option<&str>, &str)]) -> String {
 
 async fn post(api: &Api, body: String, headers: &[(&str, &str)]) -> Reply {
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-    let request = api
-        .http
-        .request(Method::POST, "/bulk/import/")
-        .header("content-type", kind)
-        .body(body);
-    let request = headers.iter().fold(request, |request, (name, value)| {
-        request.header(*name, *value)
-    });
+    let request =
+        api.http.request(Method::POST, "/bulk/import/").header("content-type", kind).body(body);
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     send(request).await.expect("an answer")
 }
 
@@ -62,21 +58,10 @@ async fn a_body_without_a_usable_file_is_refused() {
     is_problem(&upload(&api, "").await, 422, "unprocessable");
     let other = multipart(&[("data", Some("a.csv"), "city\nParis\n")]);
     is_problem(&post(&api, other, &[]).await, 422, "unprocessable");
-    let flag = multipart(&[
-        ("file", Some("a"), "city\nParis\n"),
-        ("force", None, "maybe"),
-    ]);
+    let flag = multipart(&[("file", Some("a"), "city\nParis\n"), ("force", None, "maybe")]);
     is_problem(&post(&api, flag, &[]).await, 422, "unprocessable");
-    is_problem(
-        &upload(&api, &"x".repeat(1_025)).await,
-        413,
-        "payload_too_large",
-    );
-    is_problem(
-        &upload(&api, &"x".repeat(200_000)).await,
-        413,
-        "payload_too_large",
-    );
+    is_problem(&upload(&api, &"x".repeat(1_025)).await, 413, "payload_too_large");
+    is_problem(&upload(&api, &"x".repeat(200_000)).await, 413, "payload_too_large");
 }
 
 #[tokio::test]
@@ -89,20 +74,13 @@ async fn a_path_is_read_only_from_the_import_folder() {
     let inside = inside.to_string_lossy().into_owned();
     let api = Api::with(&[("ISOBAR_IMPORT_DIR", inside.as_str())]).await;
 
-    let taken = api
-        .http
-        .post("/bulk/import", &json!({"path": "a.csv", "force": true}))
-        .await;
+    let taken = api.http.post("/bulk/import", &json!({"path": "a.csv", "force": true})).await;
     is_taken(&taken);
     for path in ["../b.csv", "/etc/passwd", "nowhere.csv", "."] {
         let refused = api.http.post("/bulk/import", &json!({"path": path})).await;
         is_problem(&refused, 422, "unprocessable");
     }
-    is_problem(
-        &api.http.post("/bulk/import", &json!({})).await,
-        422,
-        "unprocessable",
-    );
+    is_problem(&api.http.post("/bulk/import", &json!({})).await, 422, "unprocessable");
 
     let form = api
         .http
@@ -115,14 +93,7 @@ async fn a_path_is_read_only_from_the_import_folder() {
 #[tokio::test]
 async fn imports_by_path_are_off_unless_a_folder_is_named() {
     let api = Api::start().await;
-    let refused = api
-        .http
-        .post("/bulk/import", &json!({"path": "Cargo.toml"}))
-        .await;
+    let refused = api.http.post("/bulk/import", &json!({"path": "Cargo.toml"})).await;
     is_problem(&refused, 422, "unprocessable");
-    assert!(
-        refused.body.contains("ISOBAR_IMPORT_DIR"),
-        "{}",
-        refused.body
-    );
+    assert!(refused.body.contains("ISOBAR_IMPORT_DIR"), "{}", refused.body);
 }

@@ -33,10 +33,7 @@ fn snapshot(id: i64) -> Snapshot {
 
 fn ids(array: &Value) -> Vec<i64> {
     let items = array.as_array().expect("an array");
-    items
-        .iter()
-        .map(|item| item["id"].as_i64().expect("an id"))
-        .collect()
+    items.iter().map(|item| item["id"].as_i64().expect("an id")).collect()
 }
 
 #[tokio::test]
@@ -71,10 +68,7 @@ async fn all_snapshots_are_one_array_and_pages_link_to_the_next() {
 #[tokio::test]
 async fn one_snapshot_comes_with_its_payload() {
     let api = Api::start().await;
-    let commit = Commit {
-        records: Records::Weather(vec![snapshot(7)]),
-        ..Commit::default()
-    };
+    let commit = Commit { records: Records::Weather(vec![snapshot(7)]), ..Commit::default() };
     api.store.commit(&commit).await.expect("commit");
     let one = api.get("/api/weather/7/").await.json();
     let listed = &api.get("/api/weather").await.json()[0];
@@ -137,14 +131,8 @@ async fn a_job_counts_its_rows_and_its_total_is_null_until_it_is_sealed() {
         ["processed", "succeeded", "failed", "skipped"].map(|name| job[name].as_u64().expect(name))
     };
     assert_eq!(counters(&job), [9, 6, 3, 0]);
-    assert_eq!(
-        (&job["total"], &job["percent"]),
-        (&json!(null), &json!(null))
-    );
-    assert_eq!(
-        (&job["status"], &job["kind"]),
-        (&json!("running"), &json!("import"))
-    );
+    assert_eq!((&job["total"], &job["percent"]), (&json!(null), &json!(null)));
+    assert_eq!((&job["status"], &job["kind"]), (&json!("running"), &json!("import")));
 
     let seal = JobSeal {
         job_id: id,
@@ -153,25 +141,16 @@ async fn a_job_counts_its_rows_and_its_total_is_null_until_it_is_sealed() {
         duplicates: 0,
         outcome: SealOutcome::Complete,
     };
-    let commit = Commit {
-        seals: vec![seal],
-        ..Commit::default()
-    };
+    let commit = Commit { seals: vec![seal], ..Commit::default() };
     api.store.commit(&commit).await.expect("commit");
     let job = api.get(&path).await.json();
     assert_eq!((&job["total"], &job["percent"]), (&json!(10), &json!(90.0)));
 
-    let last = Commit {
-        ledger: vec![ledger_row(id, 10)],
-        ..Commit::default()
-    };
+    let last = Commit { ledger: vec![ledger_row(id, 10)], ..Commit::default() };
     api.store.commit(&last).await.expect("commit");
     let job = api.get(&path).await.json();
     assert_eq!(counters(&job), [10, 7, 3, 0]);
-    assert_eq!(
-        (&job["status"], &job["percent"]),
-        (&json!("done"), &json!(100.0))
-    );
+    assert_eq!((&job["status"], &job["percent"]), (&json!("done"), &json!(100.0)));
     assert!(job["finished_at"].is_string() && job["eta_seconds"].is_null());
 }
 
@@ -181,10 +160,7 @@ async fn results_come_by_row_in_pages_and_by_status() {
     let id = job_of(&api, "a", Utc::now(), 30).await;
     let rows = |page: &Value| -> Vec<u64> {
         let items = page["items"].as_array().expect("items");
-        items
-            .iter()
-            .map(|item| item["row"].as_u64().expect("a row"))
-            .collect()
+        items.iter().map(|item| item["row"].as_u64().expect("a row")).collect()
     };
     let mut found = Vec::new();
     let mut cursor = String::new();
@@ -199,10 +175,7 @@ async fn results_come_by_row_in_pages_and_by_status() {
     }
     assert_eq!(found, (1..=30).collect::<Vec<_>>());
 
-    let failed = api
-        .get(&format!("/bulk/jobs/{id}/results/?status=failed"))
-        .await
-        .json();
+    let failed = api.get(&format!("/bulk/jobs/{id}/results/?status=failed")).await.json();
     assert_eq!(rows(&failed), (1..=10).map(|n| n * 3).collect::<Vec<_>>());
     assert_eq!(
         failed["items"][0],
@@ -211,9 +184,7 @@ async fn results_come_by_row_in_pages_and_by_status() {
             "last_error": "no answer that could be used", "error_code": "bad_answer", "attempts": 1,
         })
     );
-    let wrong = api
-        .get(&format!("/bulk/jobs/{id}/results?status=lost"))
-        .await;
+    let wrong = api.get(&format!("/bulk/jobs/{id}/results?status=lost")).await;
     super::is_problem(&wrong, 400, "invalid_parameter");
 }
 
@@ -227,10 +198,7 @@ async fn jobs_are_listed_newest_first_in_pages() {
     }
     let first = api.get("/bulk/jobs?limit=3").await.json();
     let next = first["next_cursor"].as_str().expect("two more");
-    let second = api
-        .get(&format!("/bulk/jobs/?limit=3&cursor={next}"))
-        .await
-        .json();
+    let second = api.get(&format!("/bulk/jobs/?limit=3&cursor={next}")).await.json();
     let found: Vec<String> = [&first, &second]
         .iter()
         .flat_map(|page| page["items"].as_array().expect("items"))

@@ -54,11 +54,7 @@ impl Api {
         let (sim_listener, sim_base) = listen().await;
         let mut sims = JoinSet::new();
         let options = isobar_sim::Options::default();
-        sims.spawn(isobar_sim::serve(
-            sim_listener,
-            options,
-            CancellationToken::new(),
-        ));
+        sims.spawn(isobar_sim::serve(sim_listener, options, CancellationToken::new()));
 
         let data_dir = dir.path().to_string_lossy().into_owned();
         let given = [
@@ -69,9 +65,7 @@ impl Api {
         let environment = given
             .iter()
             .chain(settings)
-            .fold(Environment::empty(), |env, (name, value)| {
-                env.with(name, *value)
-            });
+            .fold(Environment::empty(), |env, (name, value)| env.with(name, *value));
         let http = Http::new(&sim_base);
         let settings = Arc::new(Settings::load(&environment).expect("settings that fit"));
         let store = Store::open(&settings).await.expect("open the store");
@@ -116,9 +110,7 @@ impl Api {
     /// How many locations of the forecast have been asked for.
     async fn forecasts(&self) -> u64 {
         let stats = self.sim.get("/_sim/stats").await.json();
-        stats["endpoints"]["/v1/forecast"]["requests"]
-            .as_u64()
-            .unwrap_or(0)
+        stats["endpoints"]["/v1/forecast"]["requests"].as_u64().unwrap_or(0)
     }
 
     async fn fault(&self, plan: &Value) {
@@ -136,10 +128,7 @@ fn problem(reply: &Reply) -> (u16, String) {
     for name in ["type", "title", "detail", "code"] {
         assert!(body[name].is_string(), "{name}: {body}");
     }
-    assert_eq!(
-        body["request_id"].as_str(),
-        reply.headers["x-request-id"].to_str().ok()
-    );
+    assert_eq!(body["request_id"].as_str(), reply.headers["x-request-id"].to_str().ok());
     let code = body["code"].as_str().expect("a string").to_owned();
     (reply.status.as_u16(), code)
 }
@@ -157,7 +146,5 @@ async fn listen() -> (TcpListener, String) {
 /// One recorder for the process: all tests count into it.
 fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
     static HANDLE: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
-    HANDLE
-        .get_or_init(|| telemetry::count().expect("the first recorder"))
-        .clone()
+    HANDLE.get_or_init(|| telemetry::count().expect("the first recorder")).clone()
 }

@@ -13,22 +13,12 @@ const PARIS: i64 = 2_988_507;
 #[tokio::test]
 async fn the_first_request_is_a_miss_and_the_next_one_a_hit_with_the_same_weather() {
     let api = Api::start().await;
-    let expected = api
-        .sim
-        .get(&format!("/_sim/expected?city_id={PARIS}"))
-        .await
-        .json();
+    let expected = api.sim.get(&format!("/_sim/expected?city_id={PARIS}")).await.json();
 
     let miss = api.get("/weather?city=Paris&country=").await;
     assert_eq!(miss.status, 200, "{}", miss.body);
     let body = miss.json();
-    for field in [
-        "temperature",
-        "windspeed",
-        "winddirection",
-        "weathercode",
-        "humidity",
-    ] {
+    for field in ["temperature", "windspeed", "winddirection", "weathercode", "humidity"] {
         assert_eq!(body[field], expected[field], "{field}: {body}");
     }
     assert_eq!(body["city"], "Paris");
@@ -60,23 +50,12 @@ async fn a_known_tag_is_answered_with_304_and_no_body() {
     let api = Api::start().await;
     let first = api.get("/weather?city=Oslo").await;
     let tag = first.headers["etag"].to_str().expect("text");
-    assert!(
-        first.headers["cache-control"]
-            .to_str()
-            .expect("text")
-            .starts_with("max-age=")
-    );
+    assert!(first.headers["cache-control"].to_str().expect("text").starts_with("max-age="));
     assert!(first.headers.contains_key("age"));
-    let asked = api
-        .http
-        .request(Method::GET, "/weather?city=oslo")
-        .header("if-none-match", tag);
+    let asked = api.http.request(Method::GET, "/weather?city=oslo").header("if-none-match", tag);
     let second = send(asked).await.expect("an answer");
     assert_eq!(second.status, 304);
-    assert_eq!(
-        (second.body.as_str(), &second.headers["etag"]),
-        ("", &first.headers["etag"])
-    );
+    assert_eq!((second.body.as_str(), &second.headers["etag"]), ("", &first.headers["etag"]));
 }
 
 #[tokio::test]
@@ -86,20 +65,12 @@ async fn a_thousand_who_ask_at_once_cause_one_upstream_request() {
         .await;
     let replies = join_all((0..1_000).map(|n| {
         // Two spellings: the city is what counts.
-        let city = if n % 2 == 0 {
-            "Berlin"
-        } else {
-            "BERLIN&country=DE"
-        };
+        let city = if n % 2 == 0 { "Berlin" } else { "BERLIN&country=DE" };
         let http = api.http.clone();
         async move { http.get(&format!("/weather?city={city}")).await }
     }))
     .await;
-    assert!(
-        replies.iter().all(|reply| reply.status == 200),
-        "{:?}",
-        replies[0]
-    );
+    assert!(replies.iter().all(|reply| reply.status == 200), "{:?}", replies[0]);
     assert_eq!(api.forecasts().await, 1);
 }
 
@@ -122,8 +93,7 @@ async fn a_restart_finds_the_snapshot_in_the_cache_or_the_store() {
 async fn when_the_upstream_fails_the_last_snapshot_is_served_and_says_so() {
     let api = Api::with(&[("ISOBAR_FRESH_FOR", "0")]).await;
     let fresh = api.get("/weather?city=Madrid").await.json();
-    api.fault(&json!({"endpoint": "/v1/forecast", "status": 503, "count": 100}))
-        .await;
+    api.fault(&json!({"endpoint": "/v1/forecast", "status": 503, "count": 100})).await;
 
     // Another name of the same city, so that no cache has it.
     let stale = api.get("/weather?city=Madrid&country=ES").await;
@@ -140,8 +110,7 @@ async fn when_the_upstream_fails_the_last_snapshot_is_served_and_says_so() {
 #[tokio::test]
 async fn an_upstream_that_fails_is_502_and_one_that_says_wait_is_503_with_a_time() {
     let api = Api::start().await;
-    api.fault(&json!({"endpoint": "/v1/forecast", "status": 500, "count": 100}))
-        .await;
+    api.fault(&json!({"endpoint": "/v1/forecast", "status": 500, "count": 100})).await;
     let reply = api.get("/weather?city=Rome").await;
     is_problem(&reply, 502, "upstream_error");
     assert!(!reply.body.contains("127.0.0.1"), "{}", reply.body);
@@ -154,11 +123,7 @@ async fn an_upstream_that_fails_is_502_and_one_that_says_wait_is_503_with_a_time
     .await;
     let reply = api.get("/weather?city=Vienna").await;
     is_problem(&reply, 503, "upstream_unavailable");
-    let pause: u64 = reply.headers["retry-after"]
-        .to_str()
-        .expect("text")
-        .parse()
-        .expect("seconds");
+    let pause: u64 = reply.headers["retry-after"].to_str().expect("text").parse().expect("seconds");
     assert!((1..=3_700).contains(&pause), "{pause}");
 
     api.sim.delete("/_sim/faults").await;
@@ -194,10 +159,7 @@ async fn every_success_is_a_search_newest_first_and_can_be_cleared() {
     let page = api.get("/history?limit=2").await.json();
     let next = page["next_cursor"].as_str().expect("a third one");
     api.get("/weather?city=Cairo").await;
-    let rest = api
-        .get(&format!("/history/?limit=2&cursor={next}"))
-        .await
-        .json();
+    let rest = api.get(&format!("/history/?limit=2&cursor={next}")).await.json();
     assert_eq!(rest["items"].as_array().expect("items").len(), 1);
     assert_eq!(rest["items"][0]["id"], history["items"][2]["id"]);
 
