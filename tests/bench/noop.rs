@@ -1,0 +1,133 @@
+//! What the worker itself costs: a pipeline whose upstream answers at once and which stores
+//! nothing, over a real Redis.
+//!
+//! Entries have no job, so there is no ledger either: what is left is reading, leases, the way
+//! through the worker, an empty transaction and the acknowledgement. It is also the second
+//! pipeline that keeps the worker honest about knowing nothing of weather.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use isobar_consumer::pipeline::{Pipeline, Verdict};
+use isobar_consumer::{Until, Worker};
+use isobar_shared::broker::{Append, Appended, Broker, Topic};
+use isobar_shared::ids::{CityId, JobId};
+use isobar_shared::store::{CityFailure, Records, Store, StoreError};
+use isobar_shared::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_shared::upstream::{Answer, Waiting};
+use tokio_util::sync::CancellationToken;
+
+use crate::cities;
+use crate::ground::{Ground, folder};
+use crate::harness::redis::Redis;
+use crate::limits::{self, BATCH};
+use crate::table::Row;
+
+/// Tasks that share a request, the default of the weather pipeline.
+const BATCH_LIMIT: usize = 100;
+
+pub async fn drain(ground: &Ground) -> Vec<Row> {
+    let redis = Redis::start().await;
+    let count = ground.scale.tasks();
+    let mut runs = Vec::new();
+    for _ in 0..ground.scale.runs {
+        limits::empty(&redis).await;
+        runs.push(run(ground, &redis, count).await);
+    }
+    vec![Row::new("drain, no-op upstream", "tasks/s", runs)]
+}
+
+async fn run(ground: &Ground, redis: &Redis, count: usize) -> f64 {
+    let home = folder();
+    let settings = Arc::new(ground.settings(home.path(), &[("REDIS_URL", &redis.url())]));
+    let topic = Topic::weather(&settings);
+    let broker = Broker::open(&settings).expect("a broker");
+    fill(&broker, &topic, count).await;
+    let store = Store::open(&settings).await.expect("a store");
+    let shutdown = CancellationToken::new();
+    let worker = Worker::new(Noop { topic }, broker, store, settings, "bench", shutdown);
+    let began = Instant::now();
+    let until = Until::Drained { max_wait: Duration::from_secs(10) };
+    let ending = worker.run(until).await.expect("the worker drains");
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    assert_eq!((ending.succeeded, ending.left), (count as u64, None));
+    rate
+}
+
+async fn fill(broker: &Broker, topic: &Topic, count: usize) {
+    broker.heal(topic).await.expect("a whole stream");
+    let job_id = JobId::derive("bench", "noop");
+    let payloads = cities::payloads(count, job_id, false);
+    let tasks: Vec<&str> = payloads.iter().map(String::as_str).collect();
+    for (seq, tasks) in (1..).zip(tasks.chunks(BATCH)) {
+        let batch = Append {
+            job_id,
+            seq,
+            hash: "-",
+            previous_hash: if seq == 1 { "" } else { "-" },
+            floor: 1,
+            high_water: u64::from(u32::MAX),
+            tasks,
+            control: &[],
+        };
+        let appended = broker.append(topic, &batch).await.expect("an append");
+        assert!(matches!(appended, Appended::Sent(_)), "{appended:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Noop {
+    topic: Topic,
+}
+
+impl Pipeline for Noop {
+    type Task = WeatherTask;
+    type Record = ();
+
+    const NAME: &'static str = "noop";
+
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn decode(&self, fields: &Fields) -> Result<WeatherTask, Undecodable> {
+        WeatherTask::from_fields(fields)
+    }
+
+    fn head(task: &WeatherTask) -> &TaskHead {
+        &task.head
+    }
+
+    fn subject(task: &WeatherTask) -> (Option<CityId>, Option<String>) {
+        (task.city_id, task.city.clone())
+    }
+
+    fn batch_limit(&self, _task: &WeatherTask) -> usize {
+        BATCH_LIMIT
+    }
+
+    async fn current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+        Ok(vec![false; tasks.len()])
+    }
+
+    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<Verdict<()>>> {
+        Answer::Ok(vec![Verdict::Record(()); tasks.len()])
+    }
+
+    fn records(&self, _records: Vec<()>) -> Records {
+        Records::default()
+    }
+
+    fn failure(&self, _task: &WeatherTask, _error: &str) -> Option<CityFailure> {
+        None
+    }
+
+    async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        None
+    }
+
+    async fn upstream_state(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
