@@ -121,6 +121,11 @@ async fn run_batch<P: Pipeline>(
             let delay = (until - Utc::now()).to_std().unwrap_or_default();
             return ctx.give_back(&batch, |_| delay, false, &reason.describe()).await;
         }
+        for held in &batch {
+            if let (Some(city), _) = P::subject(&held.task) {
+                crash::point_of("consumer.fetch.poison", city.0);
+            }
+        }
         crash::point("consumer.fetch.before");
         let fetched = fetch(&ctx.pipeline, batch).await;
         crash::point("consumer.fetch.after");

@@ -31,6 +31,7 @@ pub const POINTS: &[&str] = &[
     "consumer.read.after",
     "consumer.claim.before",
     "consumer.claim.after",
+    "consumer.fetch.poison",
     "consumer.fetch.before",
     "consumer.fetch.after",
     "consumer.commit.before",
@@ -52,7 +53,17 @@ pub fn point(name: &'static str) {
     let _ = name;
 }
 
-/// Asks for a crash: `name`, or `name:n` for the nth passage. Once per process.
+/// Aborts the process if it was told to die of `key`: a poison task, as a test makes one.
+#[inline]
+pub fn point_of(name: &'static str, key: i64) {
+    #[cfg(debug_assertions)]
+    armed::pass_with(name, key);
+    #[cfg(not(debug_assertions))]
+    let _ = (name, key);
+}
+
+/// Asks for a crash: `name`, `name:n` for the nth passage, or `name=key` for every passage with
+/// that key. Once per process.
 pub fn arm(spec: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
     return armed::arm(spec);
@@ -71,24 +82,41 @@ mod armed {
         name: &'static str,
         /// Passages left until the crash.
         left: AtomicU64,
+        /// The key to die of, where one was named.
+        key: Option<i64>,
     }
 
     static ARMED: OnceLock<Armed> = OnceLock::new();
 
     pub(super) fn arm(spec: &str) -> Result<(), String> {
+        let (spec, key) = match spec.split_once('=') {
+            Some((spec, key)) => {
+                let wrong = || format!("{VARIABLE}: {key:?} is no key");
+                (spec, Some(key.parse().map_err(|_| wrong())?))
+            }
+            None => (spec, None),
+        };
         let (name, passage) = parse(spec)?;
         let left = AtomicU64::new(passage);
         // A second call in one process (a test) keeps the first.
-        let _ = ARMED.set(Armed { name, left });
+        let _ = ARMED.set(Armed { name, left, key });
         Ok(())
     }
 
     pub(super) fn pass(name: &'static str) {
         debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
-        let Some(armed) = ARMED.get().filter(|armed| armed.name == name) else {
+        let Some(armed) = ARMED.get().filter(|armed| armed.name == name && armed.key.is_none())
+        else {
             return;
         };
         if armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            std::process::abort();
+        }
+    }
+
+    pub(super) fn pass_with(name: &'static str, key: i64) {
+        debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
+        if ARMED.get().is_some_and(|armed| armed.name == name && armed.key == Some(key)) {
             std::process::abort();
         }
     }

@@ -70,11 +70,7 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
         None => return Err(unsupported()),
     };
     let import = NewImport { name: received.name, force: received.force, idempotency_key };
-<<<<<<< HEAD
     let job = NewJob::from(app.imports.accept(received.spool, import).await?);
-=======
-    let job = app.imports.accept(received.spool, import).await?;
->>>>>>> bench
     // The file is safe by now: should this fail, the relay makes the job known later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_shared::telemetry::chain(&error);

@@ -95,11 +95,7 @@ async fn a_path_is_read_only_from_the_import_folder() {
     let api = Api::with(&[("ISOBAR_IMPORT_DIR", inside.as_str())]).await;
 
     let taken = api.http.post("/bulk/import", &json!({"path": "a.csv", "force": true})).await;
-<<<<<<< HEAD
     is_taken(&api, &taken).await;
-=======
-    is_taken(&taken);
->>>>>>> bench
     for path in ["../b.csv", "/etc/passwd", "nowhere.csv", "."] {
         let refused = api.http.post("/bulk/import", &json!({"path": path})).await;
         is_problem(&refused, 422, "unprocessable");
