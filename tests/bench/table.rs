@@ -204,9 +204,10 @@ impl fmt::Display for Table {
         };
         let widths: [usize; 5] = std::array::from_fn(width);
         for [what, median, target, share, share_target] in &lines {
-            let [a, b, c, d, _] = widths;
-            let line =
-                format!("{what:<a$}  {median:>b$}  {target:<c$}  {share:<d$}  {share_target}");
+            let line = format!(
+                "{what:<0$}  {median:>1$}  {target:<2$}  {share:<3$}  {share_target}",
+                widths[0], widths[1], widths[2], widths[3]
+            );
             writeln!(f, "{}", line.trim_end())?;
         }
         for row in &self.rows {
