@@ -78,8 +78,13 @@ impl Row {
     }
 
     pub fn brief(&self) -> String {
-        let runs: Vec<String> = self.runs.iter().map(|&run| number(run)).collect();
-        format!("  {}: {} {}", self.name, runs.join(" · "), self.unit)
+        match self.runs.as_slice() {
+            [] => format!("  {}: n/a", self.name),
+            runs => {
+                let runs: Vec<String> = runs.iter().map(|&run| number(run)).collect();
+                format!("  {}: {} {}", self.name, runs.join(" · "), self.unit)
+            }
+        }
     }
 
     fn json(&self) -> Value {
@@ -204,9 +209,10 @@ impl fmt::Display for Table {
         };
         let widths: [usize; 5] = std::array::from_fn(width);
         for [what, median, target, share, share_target] in &lines {
+            let [what_width, median_width, target_width, share_width, _] = widths;
             let line = format!(
-                "{what:<0$}  {median:>1$}  {target:<2$}  {share:<3$}  {share_target}",
-                widths[0], widths[1], widths[2], widths[3]
+                "{what:<what_width$}  {median:>median_width$}  {target:<target_width$}  \
+                 {share:<share_width$}  {share_target}"
             );
             writeln!(f, "{}", line.trim_end())?;
         }
