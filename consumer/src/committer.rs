@@ -27,6 +27,8 @@ use crate::settle::{Item, Outcome};
 /// The most results in one transaction, and the longest that the first waits for company.
 const COMMIT_ITEMS: usize = 2_000;
 const COMMIT_LINGER: Duration = Duration::from_millis(25);
+/// How long a worker that is ending waits for a store in trouble before it gives entries back.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Tries of an acknowledgement before its entries are left to be delivered again (harmless).
 const ACK_TRIES: u32 = 12;
 
@@ -68,6 +70,7 @@ async fn commit<P: Pipeline>(
     acks: &mpsc::Sender<Vec<(Lane, EntryId)>>,
 ) -> Result<(), WorkerError> {
     let mut failures = 0;
+    let mut failing_since = None;
     let mut open = vec![items];
     while let Some(items) = open.pop() {
         let mut items = still_ours(ctx, items);
@@ -80,6 +83,7 @@ async fn commit<P: Pipeline>(
             Ok(report) => {
                 crash::point("consumer.commit.after");
                 failures = 0;
+                failing_since = None;
                 events::commit(items.len(), began.elapsed(), &report);
                 ctx.tally.committed(&items);
                 let ids = items.iter().map(|item| (item.lane, item.id)).collect();
@@ -105,6 +109,11 @@ async fn commit<P: Pipeline>(
             }
             Err(error) if error.is_transient() => {
                 events::commit_failed(&error, items.len());
+                let since = *failing_since.get_or_insert_with(Instant::now);
+                if ctx.shutdown.is_cancelled() && since.elapsed() > FAREWELL {
+                    // Still held: whoever leaves gives back what it holds.
+                    continue;
+                }
                 tokio::time::sleep(loop_delay(failures)).await;
                 failures += 1;
                 open.push(items);

@@ -44,6 +44,11 @@ impl Progress {
         self.at = Instant::now();
     }
 
+    /// Whether nothing has happened for longer than the drain was to wait.
+    pub fn is_over(&self, max_wait: Duration) -> bool {
+        self.at.elapsed() > max_wait
+    }
+
     fn seen(&mut self, unfinished: u64) {
         if self.unfinished.replace(unfinished) != Some(unfinished) {
             self.made();
@@ -66,7 +71,7 @@ pub async fn after_an_empty_read<P: Pipeline>(
     if unfinished == 0 {
         return Ok(Drain::Over(None));
     }
-    if progress.at.elapsed() > max_wait {
+    if progress.is_over(max_wait) {
         let left = format!("{unfinished} entries did not fall due within {max_wait:?}");
         return Ok(Drain::Over(Some(Left::Later(left))));
     }

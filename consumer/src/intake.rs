@@ -130,6 +130,12 @@ async fn read_on<P: Pipeline>(
             Err(error) => {
                 is_whole = false;
                 events::broker_trouble("read", &error);
+                if let Until::Drained { max_wait } = until
+                    && ctx.leases.is_empty()
+                    && progress.is_over(max_wait)
+                {
+                    return Ok(Some(Left::Later(error.to_string())));
+                }
                 let _ = tokio::time::timeout(loop_delay(failures), stop.cancelled()).await;
                 failures += 1;
             }
