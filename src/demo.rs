@@ -196,13 +196,13 @@ async fn first_result(store: &Store, app: &App, began: Instant) -> anyhow::Resul
 struct Folder {
     path: PathBuf,
     /// Held while the demo lives, so that a sweep can tell the living from the dead.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Folder {
     fn open(named: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(path) = named {
-            return Ok(Self { path: path.to_owned(), _lock: None });
+            return Ok(Self { path: path.to_owned(), lock: None });
         }
         let temporary = std::env::temp_dir();
         sweep(&temporary);
@@ -211,13 +211,13 @@ impl Folder {
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let lock = File::create(path.join(LOCK_FILE))?;
         lock.lock().context("cannot lock the demo's folder")?;
-        Ok(Self { path, _lock: Some(lock) })
+        Ok(Self { path, lock: Some(lock) })
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if self._lock.is_some() {
+        if self.lock.take().is_some() {
             // What cannot be removed now is swept by the next demo.
             let _ = fs::remove_dir_all(&self.path);
         }

@@ -53,7 +53,7 @@ impl Drop for LogWriter {
 /// Work that counts up, to a known end or not.
 #[derive(Debug)]
 pub struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     animated: bool,
     label: &'static str,
     said: Instant,
@@ -70,23 +70,23 @@ impl Bar {
         let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
         bar.set_style(style.progress_chars("━╸ "));
         bar.set_prefix(label);
-        Self { bar, animated, label, said: Instant::now() }
+        Self { drawn: bar, animated, label, said: Instant::now() }
     }
 
     pub fn set(&mut self, done: u64, total: Option<u64>, message: String) {
         if let Some(total) = total {
-            self.bar.set_length(total);
+            self.drawn.set_length(total);
         }
-        self.bar.set_position(done);
+        self.drawn.set_position(done);
         if !self.animated && self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
             tracing::info!(done, total, "{}: {done}{of} {message}", self.label);
         }
-        self.bar.set_message(message);
+        self.drawn.set_message(message);
     }
 
     pub fn finish(self) {
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 }

@@ -54,7 +54,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings_from(&environment)?;
     app.stop_on_signals()?;
     if args.once {
-        return once(app, settings, simulator).await;
+        return Box::pin(once(app, settings, simulator)).await;
     }
     let listener = serve::listen(&settings).await?;
     let parts = Parts::open(settings).await?;
@@ -110,7 +110,7 @@ async fn once(
     let work_done = CancellationToken::new();
     let company = roles.run_until(&work_done);
     let work = async {
-        let exit = produce_and_drain(app, settings).await;
+        let exit = Box::pin(produce_and_drain(app, settings)).await;
         work_done.cancel();
         exit
     };

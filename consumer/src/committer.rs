@@ -18,11 +18,11 @@ use isobar_shared::ids::{JobId, TaskId};
 use isobar_shared::store::{Commit, DeadLetter, StoreError};
 use tokio::sync::mpsc;
 
+use crate::context::{Context, WorkerError};
 use crate::events;
 use crate::pace::loop_delay;
 use crate::pipeline::Pipeline;
 use crate::settle::{Item, Outcome};
-use crate::worker::{Context, WorkerError};
 
 /// The most results in one transaction, and the longest that the first waits for company.
 const COMMIT_ITEMS: usize = 2_000;

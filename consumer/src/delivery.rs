@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::context::{Context, WorkerError};
 use crate::events;
 use crate::fetch::{Answered, Signal, fetch};
 use crate::gate::Reason;
@@ -24,7 +25,6 @@ use crate::pace::{entry_delay, loop_delay};
 use crate::pipeline::{Pipeline, Verdict};
 use crate::prepare::{Prepared, failed, prepare};
 use crate::settle::{GivenUp, Held, Item, Outcome, Subject, has_attempts_left, ledger_row};
-use crate::worker::{Context, WorkerError};
 
 /// A wait no longer than this is waited out with the entries in hand.
 const SHORT_WAIT: Duration = Duration::from_secs(2);

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use isobar_shared::broker::{BrokerError, Depth};
 
+use crate::context::{Context, WorkerError};
+use crate::ending::Left;
 use crate::events;
 use crate::gate::Reason;
 use crate::pipeline::Pipeline;
-use crate::worker::{Context, Left, WorkerError};
 
 /// What a look at the stream says.
 pub enum Drain {

@@ -15,14 +15,15 @@ use isobar_shared::crash;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::context::{Context, WorkerError};
 use crate::delivery::{Settled, dispatch};
 use crate::drain::{Drain, Progress, after_an_empty_read, while_shut};
+use crate::ending::{Left, Until};
 use crate::events;
 use crate::gate::Reason;
 use crate::pace::loop_delay;
 use crate::pipeline::Pipeline;
 use crate::settle::{SUSPECT_FROM, is_suspect};
-use crate::worker::{Context, Left, Until, WorkerError};
 
 /// The longest wait of a read for its first entry: bounds how late a shutdown is seen.
 const READ_WAIT: Duration = Duration::from_secs(1);

@@ -14,9 +14,9 @@ use isobar_shared::crash;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::context::Context;
 use crate::events;
 use crate::pipeline::Pipeline;
-use crate::worker::Context;
 
 /// How often a worker says what it does, and how long that is remembered.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);

@@ -90,7 +90,9 @@ fn eta(limits: &QuotaLimits, cost: u64) -> Duration {
     const HOUR_S: u64 = 3_600;
     const MINUTE_S: u64 = 60;
     // What is left after whole windows goes through the next smaller one.
-    let whole = |limit: Option<u64>, cost: u64| match limit {
+    // A tenth of each window is kept for interactive requests.
+    let whole = |limit: Option<u64>, cost: u64| match limit.map(|limit| (limit - limit / 10).max(1))
+    {
         Some(limit) if cost > limit => ((cost - 1) / limit, (cost - 1) % limit + 1),
         _ => (0, cost),
     };
@@ -107,9 +109,9 @@ mod tests {
     #[test]
     fn the_free_tier_takes_days_for_all_cities_and_a_minute_for_a_thousand() {
         let free = QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
-        assert_eq!(eta(&free, 600).as_secs(), 0);
+        assert_eq!(eta(&free, 540).as_secs(), 0, "nine tenths of 600");
         assert_eq!(eta(&free, 1_000).as_secs(), 60);
-        assert_eq!(eta(&free, 6_000).as_secs(), 3_600 + 60);
-        assert_eq!(eta(&free, 34_006).as_secs(), 3 * 86_400 + 6 * 60);
+        assert_eq!(eta(&free, 6_000).as_secs(), 3_600 + 2 * 60);
+        assert_eq!(eta(&free, 34_006).as_secs(), 3 * 86_400 + 3_600 + 4 * 60);
     }
 }

@@ -9,13 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::store::{JobStatus, Store};
 
 use crate::ground::{Ground, LIMIT, finished, folder, timed};
 use crate::harness::isobar::Isobar;
 use crate::harness::redis::Redis;
-use crate::harness::wait::{PATIENCE, until};
+use crate::harness::wait::PATIENCE;
 use crate::limits;
 use crate::table::{Row, Target};
 
@@ -118,7 +117,8 @@ async fn drain(
 }
 
 fn producer(ground: &Ground, dir: &Path, pass: usize) -> Isobar {
-    let slot = format!("pass {pass}");
+    // The stream remembers the jobs of earlier runs, so each has slots of its own.
+    let slot = format!("{} {}", dir.display(), PASSES[pass]);
     let command = ground.isobar(dir, ["produce", "--json", "--source", "api", "--slot", &slot]);
     if pass == 0 { command } else { command.args(["--force"]) }
 }
@@ -137,13 +137,8 @@ pub async fn whole(ground: &Ground) -> Vec<Row> {
         let settings = ground
             .settings(dir.path(), &[("REDIS_URL", &redis.url()), ("DATABASE_URL", &database)]);
         let store = Store::open(&settings).await.expect("a store");
-        let broker = Broker::open(&settings).expect("a broker");
-        let topic = Topic::weather(&settings);
         let mut worker = tell(ground.isobar(dir.path(), ["consume"])).spawn();
-        until(PATIENCE, "the worker reads", async || {
-            broker.consumers(&topic).await.is_ok_and(|consumers| !consumers.is_empty())
-        })
-        .await;
+        worker.wait_for_line(|line| line.contains("worker started"), PATIENCE).await;
         for (pass, rates) in rates.iter_mut().enumerate() {
             rates.push(to_the_end(ground, &tell(producer(ground, dir.path(), pass)), &store).await);
         }

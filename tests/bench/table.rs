@@ -78,8 +78,13 @@ impl Row {
     }
 
     pub fn brief(&self) -> String {
-        let runs: Vec<String> = self.runs.iter().map(|&run| number(run)).collect();
-        format!("  {}: {} {}", self.name, runs.join(" · "), self.unit)
+        match self.runs.as_slice() {
+            [] => format!("  {}: n/a", self.name),
+            runs => {
+                let runs: Vec<String> = runs.iter().map(|&run| number(run)).collect();
+                format!("  {}: {} {}", self.name, runs.join(" · "), self.unit)
+            }
+        }
     }
 
     fn json(&self) -> Value {
@@ -204,9 +209,11 @@ impl fmt::Display for Table {
         };
         let widths: [usize; 5] = std::array::from_fn(width);
         for [what, median, target, share, share_target] in &lines {
-            let [a, b, c, d, _] = widths;
-            let line =
-                format!("{what:<a$}  {median:>b$}  {target:<c$}  {share:<d$}  {share_target}");
+            let [what_width, median_width, target_width, share_width, _] = widths;
+            let line = format!(
+                "{what:<what_width$}  {median:>median_width$}  {target:<target_width$}  \
+                 {share:<share_width$}  {share_target}"
+            );
             writeln!(f, "{}", line.trim_end())?;
         }
         for row in &self.rows {

@@ -50,11 +50,11 @@ impl Field {
 
     /// Writes a file of so many cities.
     fn cities(&self, count: usize) -> PathBuf {
-        let mut text = "city_id,city,country,latitude,longitude\n".to_owned();
-        for n in 1..=count {
-            text.push_str(&format!("{n},City {n},FR,{}.5,{}.25\n", n % 90, n % 180));
-        }
-        self.file(&text)
+        let rows = (1..=count).map(|n| {
+            [n.to_string(), format!("City {n},FR,{}.5,{}.25\n", n % 90, n % 180)].join(",")
+        });
+        let header = "city_id,city,country,latitude,longitude\n".to_owned();
+        self.file(&std::iter::once(header).chain(rows).collect::<String>())
     }
 
     fn file(&self, text: &str) -> PathBuf {
@@ -97,8 +97,7 @@ fn value<'a>(fields: &'a [String], name: &str) -> &'a str {
     fields
         .chunks(2)
         .find(|pair| pair[0] == name)
-        .map(|pair| pair[1].as_str())
-        .unwrap_or_else(|| panic!("{name} is missing in {fields:?}"))
+        .map_or_else(|| panic!("{name} is missing in {fields:?}"), |pair| pair[1].as_str())
 }
 
 fn multiset(entries: &[Entry]) -> BTreeMap<String, usize> {
@@ -208,14 +207,9 @@ async fn a_slot_that_is_done_publishes_nothing_and_says_so() {
 #[tokio::test]
 async fn rows_are_tasks_rejects_or_duplicates_and_nothing_else() {
     let field = Field::new().await;
-    let mut text = "city_id,city\n".to_owned();
     // Every city three times, far apart, and a blank name after each.
-    for _ in 0..3 {
-        for n in 1..=800 {
-            text.push_str(&format!("{n},City {n}\n{n}, \n"));
-        }
-    }
-    field.file(&text);
+    let once: Vec<String> = (1..=800).map(|n| format!("{n},City {n}\n{n}, \n")).collect();
+    field.file(&format!("city_id,city\n{}", once.concat().repeat(3)));
     let rejects = field.dir.path().join("rejects.csv");
     let run = field
         .produce("a")

@@ -7,6 +7,7 @@
 use isobar_shared::broker::Receipt;
 use isobar_shared::ids::{JobId, TaskId};
 use isobar_shared::sqlite::SqliteError;
+use isobar_shared::task::Control;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 use serde::Serialize;
 
@@ -77,6 +78,7 @@ pub struct BatchIds {
     pub job_id: JobId,
     pub seq: u64,
     pub sent: bool,
+    /// Tasks and rejects: whatever will have a row in the ledger.
     pub task_ids: Vec<TaskId>,
 }
 
@@ -284,11 +286,14 @@ impl Outbox {
             .query_map((after.0, after.1 as i64, limit), |row| {
                 let n_tasks = unsigned(row, 4)?;
                 let payload: String = row.get(5)?;
-                let ids = payload
-                    .lines()
-                    .take(n_tasks as usize)
-                    .map(|line| task_id(line).ok_or(rusqlite::Error::InvalidQuery))
-                    .collect::<rusqlite::Result<_>>()?;
+                let mut ids = Vec::with_capacity(n_tasks as usize);
+                for (at, line) in payload.lines().enumerate() {
+                    if at < n_tasks as usize {
+                        ids.push(task_id(line).ok_or(rusqlite::Error::InvalidQuery)?);
+                    } else {
+                        ids.extend(reject_id(line));
+                    }
+                }
                 let seq = unsigned(row, 1)?;
                 Ok((
                     (row.get(0)?, seq),
@@ -317,7 +322,24 @@ pub(super) fn mark_sent(tx: &Transaction<'_>, marks: &[Mark]) -> rusqlite::Resul
 }
 
 fn task_id(line: &str) -> Option<TaskId> {
-    let fields: Vec<String> = serde_json::from_str(line).ok()?;
-    let at = fields.iter().step_by(2).position(|name| name == "task_id")?;
-    fields.get(2 * at + 1)?.parse().ok()
+    field(line, "task_id")?.parse().ok()
+}
+
+/// The id of a reject; opens and seals have no row in the ledger.
+fn reject_id(line: &str) -> Option<TaskId> {
+    match serde_json::from_str(&field(line, "body")?).ok()? {
+        Control::Reject(reject) => Some(reject.task_id),
+        Control::Open(_) | Control::Seal(_) => None,
+    }
+}
+
+/// One value of a line, which is an array of names and values in turn.
+fn field(line: &str, name: &str) -> Option<String> {
+    let mut fields = serde_json::from_str::<Vec<String>>(line).ok()?.into_iter();
+    while let (Some(found), Some(value)) = (fields.next(), fields.next()) {
+        if found == name {
+            return Some(value);
+        }
+    }
+    None
 }
