@@ -22,6 +22,9 @@ const WRITE_QUEUE: usize = 64;
 /// Idle readers kept; more may exist for a moment.
 const IDLE_READERS: usize = 4;
 const STATEMENT_CACHE: usize = 64;
+/// Page caches: readers are several, and what they miss the operating system has.
+const WRITER_CACHE_KIB: i32 = 16_000;
+const READER_CACHE_KIB: i32 = 4_000;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -84,7 +87,7 @@ impl Db {
     ) -> Result<Self, SqliteError> {
         let opened = |source| SqliteError::Open { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(opened)?;
-        prepare(&connection).map_err(opened)?;
+        prepare(&connection, WRITER_CACHE_KIB).map_err(opened)?;
         // WAL is a property of the file: set once, by the writer, before anyone reads.
         let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
         connection
@@ -167,7 +170,7 @@ impl Db {
         let reader =
             Connection::open_with_flags(&self.inner.path, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .map_err(opened)?;
-        prepare(&reader).map_err(opened)?;
+        prepare(&reader, READER_CACHE_KIB).map_err(opened)?;
         Ok(reader)
     }
 
@@ -186,11 +189,11 @@ impl Db {
     }
 }
 
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection, cache_kib: i32) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.pragma_update(None, "foreign_keys", "ON")?;
-    connection.pragma_update(None, "cache_size", -16_000)
+    connection.pragma_update(None, "cache_size", -cache_kib)
 }
 
 fn migrate(

@@ -120,8 +120,8 @@ impl Outbox {
                     return Ok(false);
                 }
                 tx.prepare_cached(
-                    "INSERT INTO batches (job, seq, previous_hash, hash, n_tasks, n_control, payload)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT INTO batches (job, seq, previous_hash, hash, n_tasks, n_control)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
                 .execute((
                     frozen.job,
@@ -130,8 +130,9 @@ impl Outbox {
                     &frozen.hash,
                     frozen.n_tasks as i64,
                     frozen.n_control as i64,
-                    &frozen.payload,
                 ))?;
+                tx.prepare_cached("INSERT INTO payloads (batch, payload) VALUES (?1, ?2)")?
+                    .execute((tx.last_insert_rowid(), &frozen.payload))?;
                 if !frozen.ids.is_empty() {
                     seen::record(tx, frozen.job, frozen.seq, &frozen.ids)?;
                 }
@@ -146,7 +147,7 @@ impl Outbox {
         self.read(move |db| {
             db.prepare_cached(
                 "SELECT seq, previous_hash, hash, payload, n_tasks, n_control
-                 FROM batches WHERE job = ?1 AND seq = ?2",
+                 FROM batches JOIN payloads ON batch = key WHERE job = ?1 AND seq = ?2",
             )?
             .query_row((job, seq as i64), |row| {
                 Ok(StoredBatch {
@@ -218,6 +219,11 @@ impl Outbox {
     /// Deletes confirmed batches: all up to `seq`.
     pub async fn prune(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
         self.write(move |tx| {
+            tx.execute(
+                "DELETE FROM payloads WHERE batch IN
+                   (SELECT key FROM batches WHERE job = ?1 AND seq <= ?2)",
+                (job, seq as i64),
+            )?;
             tx.execute("DELETE FROM batches WHERE job = ?1 AND seq <= ?2", (job, seq as i64))?;
             tx.execute(
                 "UPDATE jobs SET confirmed_seq = max(confirmed_seq, ?2) WHERE key = ?1",
@@ -273,8 +279,8 @@ impl Outbox {
         self.flush_marks().await?;
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT b.job, b.seq, j.job_id, b.receipt IS NOT NULL, b.n_tasks, b.payload
-                 FROM batches b JOIN jobs j ON j.key = b.job
+                "SELECT b.job, b.seq, j.job_id, b.receipt IS NOT NULL, b.n_tasks, p.payload
+                 FROM batches b JOIN payloads p ON p.batch = b.key JOIN jobs j ON j.key = b.job
                  WHERE (b.job, b.seq) > (?1, ?2) ORDER BY b.job, b.seq LIMIT ?3",
             )?
             .query_map((after.0, after.1 as i64, limit), |row| {

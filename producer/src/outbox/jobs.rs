@@ -171,7 +171,7 @@ impl Outbox {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT key, job_id, state, last_seq, confirmed_seq,
-                   coalesce((SELECT min(seq) FROM batches WHERE job = key AND receipt IS NULL), last_seq + 1)
+                   coalesce((SELECT min(seq) FROM batches WHERE job = jobs.key AND receipt IS NULL), last_seq + 1)
                  FROM jobs WHERE state IN ('extracting', 'sealed') ORDER BY key",
             )?
             .query_map([], |row| {

@@ -28,8 +28,10 @@ CREATE INDEX jobs_by_identity ON jobs (identity, state);
 -- Relay: the jobs that are not done.
 CREATE INDEX jobs_by_state ON jobs (state);
 
--- A frozen batch (I2): one line per task, then one per control message, each a JSON array.
+-- A frozen batch (I2); its payload is one line per task, then one per control message, each a
+-- JSON array.
 CREATE TABLE batches (
+    key INTEGER PRIMARY KEY,
     job INTEGER NOT NULL REFERENCES jobs (key),
     seq INTEGER NOT NULL,
     previous_hash TEXT NOT NULL,
@@ -37,7 +39,11 @@ CREATE TABLE batches (
     n_tasks INTEGER NOT NULL,
     n_control INTEGER NOT NULL,
     -- Where it went (JSON); absent while it is unsent.
-    receipt TEXT,
+    receipt TEXT
+) STRICT;
+-- Apart, because it is large: marking a batch as sent must not write it anew.
+CREATE TABLE payloads (
+    batch INTEGER PRIMARY KEY REFERENCES batches (key),
     payload TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX batches_by_seq ON batches (job, seq);

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::Outbox;
 use super::jobs::JobKey;
 
-/// Keys in memory (about 2 MiB) before they are sorted in.
-const FOLD_AT: usize = 32_768;
+/// Keys in memory (about 5 MiB) before they are sorted in.
+const FOLD_AT: usize = 131_072;
 /// Keys a transaction: short enough not to hold the relay's marks up.
 const FOLD_CHUNK: usize = 8_192;
 const KEY_BYTES: usize = 16;
@@ -28,8 +28,39 @@ const DROP_STEPS: u16 = 16;
 pub struct Seen {
     job: JobKey,
     lately: HashSet<TaskId>,
-    /// Whether anything was sorted in; before that there is no need to look.
-    folded: bool,
+    /// What was sorted in, roughly: nearly every new key is known to be new without looking.
+    folded: Option<Filter>,
+}
+
+/// A Bloom filter of fixed size: "no" is certain, "yes" is to be looked up. With a million keys
+/// one new key in 80,000 is looked up, with ten million one in 20.
+#[derive(Debug)]
+struct Filter {
+    bits: Vec<u64>,
+}
+
+impl Filter {
+    const BITS: usize = 1 << 26;
+
+    fn new() -> Self {
+        Self { bits: vec![0; Self::BITS / 64] }
+    }
+
+    fn add(&mut self, id: &TaskId) {
+        for at in places(id) {
+            self.bits[at / 64] |= 1 << (at % 64);
+        }
+    }
+
+    fn may_hold(&self, id: &TaskId) -> bool {
+        places(id).all(|at| self.bits[at / 64] & (1 << (at % 64)) != 0)
+    }
+}
+
+/// Ids are hashes already: their four quarters are as good as four hash functions.
+fn places(id: &TaskId) -> impl Iterator<Item = usize> {
+    let quarters = id.0.as_bytes().as_chunks::<4>().0;
+    quarters.iter().map(|quarter| u32::from_le_bytes(*quarter) as usize % Filter::BITS)
 }
 
 impl Seen {
@@ -43,9 +74,14 @@ impl Seen {
                 while let Some(row) = rows.next()? {
                     lately.extend(unpack(row.get_ref(0)?.as_blob()?));
                 }
-                let folded = db
-                    .prepare_cached("SELECT EXISTS (SELECT 1 FROM seen WHERE job = ?1)")?
-                    .query_row([job], |row| row.get(0))?;
+                let mut folded = None;
+                let mut keys = db.prepare_cached("SELECT key FROM seen WHERE job = ?1")?;
+                let mut rows = keys.query([job])?;
+                while let Some(row) = rows.next()? {
+                    for id in unpack(row.get_ref(0)?.as_blob()?) {
+                        folded.get_or_insert_with(Filter::new).add(&id);
+                    }
+                }
                 Ok((lately, folded))
             })
             .await?;
@@ -59,25 +95,31 @@ impl Seen {
         ids: &[TaskId],
     ) -> Result<Vec<bool>, SqliteError> {
         let mut first: Vec<bool> = ids.iter().map(|id| self.lately.insert(*id)).collect();
-        if !self.folded {
+        let Some(filter) = &self.folded else { return Ok(first) };
+        let asked: Vec<TaskId> = ids
+            .iter()
+            .zip(&first)
+            .filter_map(|(id, first)| (*first && filter.may_hold(id)).then_some(*id))
+            .collect();
+        if asked.is_empty() {
             return Ok(first);
         }
         let job = self.job;
-        let asked: Vec<TaskId> =
-            ids.iter().zip(&first).filter_map(|(id, first)| first.then_some(*id)).collect();
-        let mut known = outbox
+        let known: HashSet<TaskId> = outbox
             .read(move |db| {
                 let mut find =
                     db.prepare_cached("SELECT 1 FROM seen WHERE job = ?1 AND key = ?2")?;
-                asked
-                    .iter()
-                    .map(|id| find.exists((job, id.0.as_bytes())))
-                    .collect::<rusqlite::Result<Vec<bool>>>()
+                let mut known = HashSet::new();
+                for id in asked {
+                    if find.exists((job, id.0.as_bytes()))? {
+                        known.insert(id);
+                    }
+                }
+                Ok(known)
             })
-            .await?
-            .into_iter();
+            .await?;
         for (id, first) in ids.iter().zip(&mut first) {
-            if *first && known.next().unwrap_or_default() {
+            if known.contains(id) {
                 *first = false;
                 self.lately.remove(id);
             }
@@ -93,6 +135,10 @@ impl Seen {
         }
         let mut keys: Vec<TaskId> = self.lately.drain().collect();
         keys.sort_unstable();
+        let filter = self.folded.get_or_insert_with(Filter::new);
+        for id in &keys {
+            filter.add(id);
+        }
         let job = self.job;
         for chunk in keys.chunks(FOLD_CHUNK) {
             let chunk = chunk.to_vec();
@@ -114,7 +160,6 @@ impl Seen {
                 Ok(())
             })
             .await?;
-        self.folded = true;
         Ok(())
     }
 }
@@ -164,4 +209,47 @@ pub(super) fn record(
 
 fn unpack(blob: &[u8]) -> impl Iterator<Item = TaskId> {
     blob.as_chunks::<KEY_BYTES>().0.iter().map(|bytes| TaskId(Uuid::from_bytes(*bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_shared::ids::JobId;
+
+    use super::*;
+
+    fn ids(from: usize, to: usize) -> Vec<TaskId> {
+        let job = JobId::derive("test", "slot");
+        (from..to).map(|n| job.task(&n.to_string())).collect()
+    }
+
+    #[test]
+    fn the_filter_never_denies_what_it_holds_and_seldom_holds_what_it_should_not() {
+        let mut filter = Filter::new();
+        for id in &ids(0, 50_000) {
+            filter.add(id);
+        }
+        assert!(ids(0, 50_000).iter().all(|id| filter.may_hold(id)));
+        let wrong = ids(50_000, 100_000).iter().filter(|id| filter.may_hold(id)).count();
+        assert!(wrong < 10, "{wrong}");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_new_once_however_many_there_are_and_whoever_asks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let outbox = Outbox::open(&folder.path().join("outbox.db")).expect("opens");
+        let mut seen = Seen::load(&outbox, 1).await.expect("loads");
+        let first = seen.first_times(&outbox, &ids(0, FOLD_AT)).await.expect("asks");
+        assert!(first.iter().all(|first| *first));
+        seen.fold(&outbox).await.expect("folds");
+        assert!(seen.lately.is_empty());
+        for mut seen in [seen, Seen::load(&outbox, 1).await.expect("loads")] {
+            let some = ids(FOLD_AT - 10, FOLD_AT + 10);
+            let again = seen.first_times(&outbox, &some).await.expect("asks");
+            assert_eq!(again.iter().filter(|first| **first).count(), 10);
+            let third = seen.first_times(&outbox, &some).await.expect("asks");
+            assert!(third.iter().all(|first| !first));
+        }
+        let mut other = Seen::load(&outbox, 2).await.expect("loads");
+        assert_eq!(other.first_times(&outbox, &ids(0, 1)).await.expect("asks"), [true]);
+    }
 }

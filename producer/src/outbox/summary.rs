@@ -11,8 +11,8 @@ use super::jobs::{JobState, id, time, unsigned};
 
 const COLUMNS: &str =
     "SELECT job_id, kind, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
-   (SELECT count(*) FROM batches WHERE job = key AND receipt IS NULL),
-   (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE job = key AND receipt IS NULL),
+   (SELECT count(*) FROM batches WHERE job = jobs.key AND receipt IS NULL),
+   (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE job = jobs.key AND receipt IS NULL),
    last_seq - confirmed_seq, created_at_ms
  FROM jobs";
 
