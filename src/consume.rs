@@ -68,7 +68,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     // One pipeline so far, so `all` and `weather` are the same.
     let _ = args.pipeline;
     let name = args.name.unwrap_or_else(host_name);
-    let worker = parts.worker(&name, app.shutdown.clone());
+    let worker = parts.worker(&name, &app.shutdown);
     let beside = CancellationToken::new();
     let mut company = tokio::task::JoinSet::new();
     if let Some(address) = args.listen {
@@ -100,7 +100,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             tracing::warn!("not drained: {why}; nothing is lost, run again later");
             Exit::TryAgain
         }
-        None if ending.failed > 0 => Exit::SomeFailed,
+        None if args.drain && ending.failed > 0 => Exit::SomeFailed,
         None => Exit::Done,
     })
 }

@@ -85,7 +85,12 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     up::start_sim(&mut roles, simulator);
 
     let finished = CancellationToken::new();
-    let company = roles.run_until(&finished);
+    let company = async {
+        let end = roles.run_until(&finished).await;
+        // Nobody works on the import any more.
+        app.shutdown.cancel();
+        end
+    };
     let show = async {
         let outcome = import(&args, app, &parts, &imports, began).await;
         if outcome.is_ok() && !args.exit && !app.shutdown.is_cancelled() {

@@ -44,7 +44,7 @@ impl Parts {
         Topic::new(&self.settings.stream, &self.settings.group)
     }
 
-    pub fn worker(&self, name: &str, shutdown: CancellationToken) -> Worker<WeatherPipeline> {
+    pub fn worker(&self, name: &str, shutdown: &CancellationToken) -> Worker<WeatherPipeline> {
         let pipeline = WeatherPipeline::new(
             Arc::clone(&self.settings),
             self.upstream.clone(),

@@ -93,7 +93,7 @@ pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
 pub fn start_worker(roles: &mut Roles, parts: &Parts) {
     let parts = parts.clone();
     roles.start("the worker", |stop| async move {
-        parts.worker(&host_name(), stop).run(Until::Stopped).await?;
+        parts.worker(&host_name(), &stop).run(Until::Stopped).await?;
         Ok(())
     });
 }
@@ -135,7 +135,7 @@ async fn produce_and_drain(
     let tools = tools(settings, parts.broker.clone(), app);
     // Together, or a source larger than the high-water mark would wait for a drain that never comes.
     let producing = CancellationToken::new();
-    let worker = parts.worker(&host_name(), producing.clone());
+    let worker = parts.worker(&host_name(), &producing);
     let working = worker.run(Until::Stopped);
     let produced = async {
         let report = with_bar(produce(order, &tools), &tools.progress, app).await;
@@ -146,7 +146,7 @@ async fn produce_and_drain(
     let report = report.map_err(stop)?;
     let begun = working?;
     let rest = parts
-        .worker(&host_name(), app.shutdown.clone())
+        .worker(&host_name(), &app.shutdown)
         .run(Until::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::say(&format!(

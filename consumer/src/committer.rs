@@ -27,8 +27,12 @@ use crate::settle::{Item, Outcome};
 /// The most results in one transaction, and the longest that the first waits for company.
 const COMMIT_ITEMS: usize = 2_000;
 const COMMIT_LINGER: Duration = Duration::from_millis(25);
+/// The code of a dead letter that the store made.
+const REFUSED: &str = "store_refused";
 /// How long a worker that is ending waits for a store in trouble before it gives entries back.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// The same for a broker in trouble: what is not acknowledged is delivered again, harmlessly.
+const FAREWELL_ACK_TRIES: u32 = 2;
 /// Tries of an acknowledgement before its entries are left to be delivered again (harmless).
 const ACK_TRIES: u32 = 12;
 
@@ -98,10 +102,7 @@ async fn commit<P: Pipeline>(
             }
             Err(error @ StoreError::Data { .. }) => {
                 let item = items.remove(0);
-                if matches!(item.result, Outcome::Failed)
-                    && item.ledger.is_none()
-                    && item.city.is_none()
-                {
+                if was_refused(&item) {
                     // Not even the bare dead letter fits: that is a defect, not this row's fault.
                     return Err(WorkerError::Store(error));
                 }
@@ -110,7 +111,7 @@ async fn commit<P: Pipeline>(
             Err(error) if error.is_transient() => {
                 events::commit_failed(&error, items.len());
                 let since = *failing_since.get_or_insert_with(Instant::now);
-                if ctx.shutdown.is_cancelled() && since.elapsed() > FAREWELL {
+                if ctx.stop.is_cancelled() && since.elapsed() > FAREWELL {
                     // Still held: whoever leaves gives back what it holds.
                     continue;
                 }
@@ -168,6 +169,11 @@ fn assemble<P: Pipeline>(pipeline: &P, items: &[Item<P::Record>]) -> Commit {
     commit
 }
 
+/// Whether the store refused this before, in its plainest form.
+fn was_refused<R>(item: &Item<R>) -> bool {
+    item.dead.as_ref().is_some_and(|dead| dead.code == REFUSED)
+}
+
 /// What is left of an item that the store refuses: its end, told in words that it can store.
 fn refused<R>(item: Item<R>, error: &StoreError) -> Item<R> {
     let reason = isobar_shared::telemetry::chain(error).replace('\0', "");
@@ -178,7 +184,7 @@ fn refused<R>(item: Item<R>, error: &StoreError) -> Item<R> {
         task_id: row.map(|row| row.task_id).or(item.dead.as_ref().and_then(|dead| dead.task_id)),
         job_id: row.map(|row| row.job_id),
         city_id: row.and_then(|row| row.city_id),
-        code: "store_refused".to_owned(),
+        code: REFUSED.to_owned(),
         reason: reason.clone(),
         payload: row.and_then(|row| row.input.clone()).unwrap_or_default().into_bytes(),
         deliveries: item.dead.as_ref().map_or(1, |dead| dead.deliveries),
@@ -190,13 +196,11 @@ fn refused<R>(item: Item<R>, error: &StoreError) -> Item<R> {
     let ledger = item.ledger.map(|row| isobar_shared::store::LedgerRow {
         status: isobar_shared::store::RowStatus::Failed,
         city: None,
-        error_code: Some("store_refused".to_owned()),
+        error_code: Some(REFUSED.to_owned()),
         last_error: Some(reason),
         input: None,
         ..row
     });
-    // A second refusal comes back with nothing but the dead letter left to store.
-    let ledger = ledger.filter(|_| !matches!(item.result, Outcome::Failed));
     Item {
         lane: item.lane,
         id: item.id,
@@ -231,6 +235,9 @@ async fn ack<P: Pipeline>(
     ids: &[EntryId],
 ) -> Result<(), WorkerError> {
     for tried in 0..ACK_TRIES {
+        if tried > FAREWELL_ACK_TRIES && ctx.stop.is_cancelled() {
+            break;
+        }
         crash::point("consumer.ack.before");
         match ctx.broker.ack(ctx.pipeline.topic(), lane, ids).await {
             Ok(_) => {

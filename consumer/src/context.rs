@@ -30,6 +30,19 @@ pub enum WorkerError {
     Panic(#[source] JoinError),
 }
 
+impl WorkerError {
+    /// Whether something that we hold may have brought this about.
+    pub fn is_defect(&self) -> bool {
+        match self {
+            Self::Broker(_) => false,
+            Self::Store(error) => {
+                matches!(error, StoreError::Data { .. } | StoreError::Unexpected { .. })
+            }
+            Self::Panic(_) => true,
+        }
+    }
+}
+
 /// What the parts share.
 pub struct Context<P: Pipeline> {
     pub pipeline: P,
@@ -46,7 +59,8 @@ pub struct Context<P: Pipeline> {
     pub slots: Semaphore,
     /// Entries that may be held at once.
     pub capacity: usize,
-    pub shutdown: CancellationToken,
+    /// Cancelled when the run is to end: by its caller, by a failure, or once it is drained.
+    pub stop: CancellationToken,
     /// In which life of the stream we are; empty until it was looked at.
     pub epoch: Mutex<String>,
 }
@@ -102,8 +116,10 @@ impl<P: Pipeline> Context<P> {
     }
 
     /// Gives back what is still held (an error left it behind) and removes the worker's name.
-    pub async fn leave(&self) {
-        for lane in Lane::BOTH {
+    /// After a defect nothing is given back: what caused it falls due with its delivery counted,
+    /// so that a task which brings its worker down is found out as one that kills it is.
+    pub async fn leave(&self, after_defect: bool) {
+        for lane in Lane::BOTH.into_iter().filter(|_| !after_defect) {
             let entries: Vec<GiveBack> = self
                 .leases
                 .ids(lane)

@@ -29,6 +29,9 @@ use crate::settle::{GivenUp, Held, Item, Outcome, Subject, has_attempts_left, le
 /// A wait no longer than this is waited out with the entries in hand.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
+/// However the clocks of hosts differ, nothing is asked again sooner than this.
+const LEAST_WAIT: Duration = Duration::from_millis(250);
+
 /// Where settled entries go: the committer.
 pub type Settled<P> = mpsc::Sender<Vec<Item<<P as Pipeline>::Record>>>;
 
@@ -135,7 +138,7 @@ async fn run_batch<P: Pipeline>(
         match fetched.signal {
             None => {}
             Some(Signal::Wait(until, why)) => {
-                let left = (until - Utc::now()).to_std().unwrap_or_default();
+                let left = (until - Utc::now()).to_std().unwrap_or_default().max(LEAST_WAIT);
                 if left > SHORT_WAIT {
                     ctx.gate.wait_until(until, why);
                     events::gate_shut(&Reason::Waiting(why).describe(), until);
@@ -164,11 +167,17 @@ async fn settle<P: Pipeline>(ctx: &Context<P>, verdicts: Answered<P>, settled: &
     let max_attempts = ctx.settings.max_attempts;
     let mut items = Vec::with_capacity(verdicts.len());
     let mut again = Vec::new();
+    let mut later = Vec::new();
     let mut why_again = String::new();
     for (mut held, verdict) in verdicts {
         let attempts_before = held.entry.attempts;
         held.entry.attempts += 1;
         match verdict {
+            Verdict::Later { until, reason } => {
+                held.entry.attempts = attempts_before;
+                let delay = (until - Utc::now()).to_std().unwrap_or_default().max(LEAST_WAIT);
+                later.push((held, delay, reason));
+            }
             Verdict::Record(record) => items.push(succeeded::<P>(&held, record)),
             Verdict::Failed { code, reason } => {
                 let why = GivenUp { code: code.to_owned(), reason };
@@ -195,6 +204,9 @@ async fn settle<P: Pipeline>(ctx: &Context<P>, verdicts: Answered<P>, settled: &
     if !items.is_empty() {
         // The receiver ends after us, or has failed and the run with it.
         let _ = settled.send(items).await;
+    }
+    for (held, delay, reason) in later {
+        ctx.give_back(&[held], |_| delay, false, &reason).await;
     }
     if !again.is_empty() {
         ctx.give_back(&again, |held| entry_delay(held.entry.attempts), true, &why_again).await;

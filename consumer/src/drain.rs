@@ -4,6 +4,7 @@
 //! Emptiness is the stream's length, since an acknowledgement removes the entry: it counts what
 //! other workers hold too.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -32,16 +33,13 @@ impl Drain {
 /// When something last happened, as a drain sees it.
 pub struct Progress {
     at: Instant,
-    unfinished: Option<u64>,
+    /// Unfinished entries, and attempts made: something happened when either changes.
+    seen: Option<(u64, u64)>,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        Self { at: Instant::now(), unfinished: None }
-    }
-
-    pub fn made(&mut self) {
-        self.at = Instant::now();
+        Self { at: Instant::now(), seen: None }
     }
 
     /// Whether nothing has happened for longer than the drain was to wait.
@@ -49,9 +47,9 @@ impl Progress {
         self.at.elapsed() > max_wait
     }
 
-    fn seen(&mut self, unfinished: u64) {
-        if self.unfinished.replace(unfinished) != Some(unfinished) {
-            self.made();
+    fn seen(&mut self, unfinished: u64, attempts: u64) {
+        if self.seen.replace((unfinished, attempts)) != Some((unfinished, attempts)) {
+            self.at = Instant::now();
         }
     }
 }
@@ -64,8 +62,13 @@ pub async fn after_an_empty_read<P: Pipeline>(
 ) -> Result<Drain, WorkerError> {
     let Some(depth) = depth(ctx).await? else { return Ok(Drain::UNKNOWN) };
     let unfinished = depth.tasks + depth.control;
-    progress.seen(unfinished);
+    progress.seen(unfinished, ctx.tally.attempts.load(Ordering::Relaxed));
     if !ctx.leases.is_empty() {
+        // Longer than anything in hand may take: the store or the upstream does not let it end.
+        if progress.is_over(max_wait + ctx.settings.claim_idle.0) {
+            let left = "what is in hand does not come to an end".to_owned();
+            return Ok(Drain::Over(Some(Left::Later(left))));
+        }
         return Ok(Drain::Goes { undelivered: depth.undelivered, due: None });
     }
     if unfinished == 0 {

@@ -21,7 +21,8 @@ pub struct Tally {
     pub failed: AtomicU64,
     pub skipped: AtomicU64,
     pub dead: AtomicU64,
-    pub given_back: AtomicU64,
+    /// Attempts that failed and will be repeated.
+    pub attempts: AtomicU64,
 }
 
 impl Tally {
@@ -117,10 +118,10 @@ pub fn healed(epoch: &str, first: bool) {
 }
 
 pub fn given_back(tally: &Tally, count: usize, reason: &str, attempt: bool) {
-    tally.given_back.fetch_add(count as u64, Ordering::Relaxed);
     counter!("isobar_given_back_total", "attempt" => if attempt { "yes" } else { "no" })
         .increment(count as u64);
     if attempt {
+        tally.attempts.fetch_add(count as u64, Ordering::Relaxed);
         tracing::warn!(count, error = reason, "tasks failed and will be tried again");
     } else {
         tracing::debug!(count, reason, "gave entries back");

@@ -13,7 +13,7 @@ use crate::settle::Held;
 
 /// From this many members on, a batch that fails alike throughout blames the configuration.
 /// Fewer may well be bad each for itself.
-const ALIKE_FROM: usize = 8;
+pub const ALIKE_FROM: usize = 8;
 
 /// Tasks, each with its verdict.
 pub type Answered<P> = Vec<(Held<<P as Pipeline>::Task>, Verdict<<P as Pipeline>::Record>)>;
@@ -50,6 +50,16 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetc
                 for (verdict, answer) in verdicts[range].iter_mut().zip(answers) {
                     *verdict = Some(answer);
                 }
+            }
+            // One unreadable member spoils the answer for all: from the second attempt on it is
+            // looked for, so that its neighbours do not fail with it.
+            Answer::Retry { code: "bad_response", .. }
+                if range.len() > 1
+                    && batch[range.clone()].iter().any(|held| held.entry.attempts > 0) =>
+            {
+                let middle = range.start + range.len() / 2;
+                open.push(middle..range.end);
+                open.push(range.start..middle);
             }
             Answer::Retry { code, reason } => {
                 for verdict in &mut verdicts[range] {
@@ -95,20 +105,17 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetc
 }
 
 fn failed_alike<R>(verdicts: &[Option<Verdict<R>>]) -> Option<String> {
-    if verdicts.len() < ALIKE_FROM {
-        return None;
-    }
-    let mut first = None;
-    for verdict in verdicts {
-        let Some(Verdict::Failed { code, reason }) = verdict else {
-            return None;
-        };
-        let (alike, _) = *first.get_or_insert((*code, reason));
-        if alike != *code {
+    let mut alike: Option<(&str, &String)> = None;
+    let mut count = 0;
+    // What a wait kept from being asked says nothing either way.
+    for verdict in verdicts.iter().flatten() {
+        let Verdict::Failed { code, reason } = verdict else { return None };
+        if alike.get_or_insert((code, reason)).0 != *code {
             return None;
         }
+        count += 1;
     }
-    first.map(|(_, reason)| reason.clone())
+    alike.filter(|_| count >= ALIKE_FROM).map(|(_, reason)| reason.clone())
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ impl Reason {
             Self::Waiting(Waiting::Concurrency) => {
                 "all places at the upstream are taken".to_owned()
             }
+            Self::Waiting(Waiting::Store) => "the store does not answer".to_owned(),
             Self::Config(reason) => format!("the configuration needs a person: {reason}"),
         }
     }

@@ -20,6 +20,7 @@ use crate::delivery::{Settled, dispatch};
 use crate::drain::{Drain, Progress, after_an_empty_read, while_shut};
 use crate::ending::{Left, Until};
 use crate::events;
+use crate::fetch::ALIKE_FROM;
 use crate::gate::Reason;
 use crate::pace::loop_delay;
 use crate::pipeline::Pipeline;
@@ -46,8 +47,8 @@ pub async fn run<P: Pipeline>(
     ctx: Arc<Context<P>>,
     until: Until,
     settled: Settled<P>,
-    stop: CancellationToken,
 ) -> Result<Option<Left>, WorkerError> {
+    let stop = ctx.stop.clone();
     let mut chunks = JoinSet::new();
     let end = read_on(&ctx, until, &settled, &stop, &mut chunks).await;
     // Fetches in flight end by their own timeouts; what had not started gives itself back.
@@ -98,7 +99,6 @@ async fn read_on<P: Pipeline>(
         match step(ctx, &mut claims, &mut is_whole, free, wait).await {
             Ok(entries) if !entries.is_empty() => {
                 failures = 0;
-                progress.made();
                 crash::point("consumer.read.after");
                 if entries.iter().any(|entry| is_suspect(entry.deliveries)) {
                     run_alone(ctx, entries, settled, stop, chunks).await?;
@@ -141,7 +141,12 @@ async fn read_on<P: Pipeline>(
             }
         }
     }
-    Ok(None)
+    Ok(match until {
+        Until::Stopped => None,
+        Until::Drained { .. } => {
+            Some(Left::Later("it was stopped before the stream was empty".to_owned()))
+        }
+    })
 }
 
 /// One look at the stream: what a lost reply delivered, what fell due, or what is new.
@@ -229,8 +234,8 @@ fn hold<P: Pipeline>(ctx: &Context<P>, entries: &[Entry], since: Instant) {
 fn room<P: Pipeline>(ctx: &Context<P>) -> usize {
     let held = ctx.leases.len();
     if ctx.gate.is_probing() {
-        // One entry shows whether the configuration has been mended.
-        return usize::from(held == 0);
+        // Enough to tell a mended configuration from one that refuses everything alike.
+        return if held == 0 { 2 * ALIKE_FROM } else { 0 };
     }
     let free = ctx.capacity.saturating_sub(held);
     if free * 4 >= ctx.capacity { free } else { 0 }

@@ -12,7 +12,7 @@ use chrono::Utc;
 use isobar_shared::broker::{Entry, EntryId, Lane};
 use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobStatus, RowStatus, Store, StoreError};
-use isobar_shared::task::Control;
+use isobar_shared::task::{Control, TaskHead};
 
 use crate::pipeline::Pipeline;
 use crate::settle::{
@@ -136,13 +136,21 @@ fn skipped<P: Pipeline>(held: &Held<P::Task>, code: &str, reason: &str) -> Item<
 }
 
 fn undecodable<R>(entry: &Entry, why: &GivenUp, epoch: &str) -> Item<R> {
+    // A task whose head can be read is accounted for in its job, whatever the rest is.
+    let head = match entry.lane {
+        Lane::Tasks => TaskHead::from_fields(&entry.fields).ok(),
+        Lane::Control => None,
+    };
+    let now = Utc::now();
     Item {
         lane: entry.lane,
         id: entry.id,
         result: Outcome::Failed,
-        ledger: None,
+        ledger: head.as_ref().and_then(|head| {
+            ledger_row(head, Subject::default(), entry, RowStatus::Failed, Some(why), now)
+        }),
         city: None,
-        dead: Some(dead_letter(entry, None, None, why, epoch, Utc::now())),
+        dead: Some(dead_letter(entry, head.as_ref(), None, why, epoch, now)),
     }
 }
 

@@ -108,9 +108,10 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
             }
         }
         remove_silent_names(&ctx).await;
-        if round % SWEEPS_PER_PRUNE == SWEEPS_PER_PRUNE - 1 {
+        if round.is_multiple_of(SWEEPS_PER_PRUNE) {
             let (jobs, searches) = (ctx.settings.job_retention.0, ctx.settings.history_retention.0);
-            if let Err(error) = ctx.store.prune(Utc::now(), jobs, searches).await {
+            let pruning = ctx.store.prune(Utc::now(), jobs, searches);
+            if let Some(Err(error)) = stop.run_until_cancelled(pruning).await {
                 events::store_trouble("prune", &error);
             }
         }

@@ -44,7 +44,7 @@ impl<P: Pipeline> Worker<P> {
         store: Store,
         settings: Arc<Settings>,
         name: &str,
-        shutdown: CancellationToken,
+        shutdown: &CancellationToken,
     ) -> Self {
         let slots = settings.concurrency();
         let room = HELD_PER_SLOT * slots * settings.locations_per_request();
@@ -59,7 +59,7 @@ impl<P: Pipeline> Worker<P> {
             states: JobStates::default(),
             slots: Semaphore::new(slots),
             capacity: room.clamp(*HELD.start(), *HELD.end()),
-            shutdown,
+            stop: shutdown.child_token(),
             epoch: Mutex::default(),
             settings,
         };
@@ -88,8 +88,7 @@ impl<P: Pipeline> Worker<P> {
 
         // If the committer fails nothing more is to be read: the intake is told, ends, and drops
         // its end of the channel.
-        let failed = ctx.shutdown.child_token();
-        let reading = intake::run(Arc::clone(&ctx), until, settled, failed.clone());
+        let reading = intake::run(Arc::clone(&ctx), until, settled);
         tokio::pin!(reading);
         let mut first_error = None;
         let mut left = None;
@@ -106,9 +105,14 @@ impl<P: Pipeline> Worker<P> {
                 Some(end) = parts.join_next(), if !parts.is_empty() => {
                     let end = end.unwrap_or_else(|panic| Err(WorkerError::Panic(panic)));
                     if let Err(error) = end {
-                        failed.cancel();
+                        ctx.stop.cancel();
                         first_error.get_or_insert(error);
                     }
+                }
+                // A worker that renews nothing any more must not look alive.
+                Some(Err(panic)) = company.join_next(), if !company.is_empty() => {
+                    ctx.stop.cancel();
+                    first_error.get_or_insert(WorkerError::Panic(panic));
                 }
             }
         }
@@ -118,7 +122,7 @@ impl<P: Pipeline> Worker<P> {
                 first_error.get_or_insert(WorkerError::Panic(panic));
             }
         }
-        ctx.leave().await;
+        ctx.leave(first_error.as_ref().is_some_and(WorkerError::is_defect)).await;
         events::ended(&ctx.name, &ctx.tally);
         match first_error {
             Some(error) => Err(error),

@@ -46,7 +46,7 @@ async fn run(ground: &Ground, redis: &Redis, count: usize) -> f64 {
     fill(&broker, &topic, count).await;
     let store = Store::open(&settings).await.expect("a store");
     let shutdown = CancellationToken::new();
-    let worker = Worker::new(Noop { topic }, broker, store, settings, "bench", shutdown);
+    let worker = Worker::new(Noop { topic }, broker, store, settings, "bench", &shutdown);
     let began = Instant::now();
     let until = Until::Drained { max_wait: Duration::from_secs(10) };
     let ending = worker.run(until).await.expect("the worker drains");

@@ -29,6 +29,11 @@ pub enum Verdict<R> {
         code: &'static str,
         reason: String,
     },
+    /// It was not tried, and nobody is to blame (I7).
+    Later {
+        until: DateTime<Utc>,
+        reason: String,
+    },
 }
 
 /// What is fetched, and how it is stored.

@@ -24,6 +24,9 @@ use super::{Pipeline, Verdict};
 /// Tasks without coordinates that share a batch: each may need a geocoding request of its own,
 /// and the batch must end within a lease.
 const UNRESOLVED_PER_BATCH: usize = 8;
+/// When a task is tried again whose geocoder refuses how it is asked, or whose store is away.
+const GEOCODER_PAUSE: TimeDelta = TimeDelta::minutes(1);
+const STORE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 /// Farther from the built-in list's city than this (degrees), an equal number is a coincidence.
 const SAME_CITY_DEG: f64 = 0.5;
 
@@ -70,7 +73,7 @@ impl WeatherPipeline {
                     return Answer::Ok(Ok(numbered(place, task)));
                 }
             }
-            Err(error) => return Answer::Ok(Err(store_trouble(&error))),
+            Err(error) => return store_trouble(&error),
         }
         let mut found = match self.upstream.geocode(name, country, Priority::Batch).await {
             Answer::Ok(found) => found,
@@ -94,7 +97,7 @@ impl WeatherPipeline {
         }
         let place = found.swap_remove(0);
         if let Err(error) = self.store.remember_city(&folded, country, &place).await {
-            return Answer::Ok(Err(store_trouble(&error)));
+            return store_trouble(&error);
         }
         Answer::Ok(Ok(numbered(place, task)))
     }
@@ -120,7 +123,7 @@ impl WeatherPipeline {
                     reason: format!("no city of number {id} is known"),
                 }),
             }),
-            Err(error) => Answer::Ok(Err(store_trouble(&error))),
+            Err(error) => store_trouble(&error),
         }
     }
 
@@ -193,9 +196,10 @@ impl Pipeline for WeatherPipeline {
         let is_current = |id: CityId| {
             known.get(&id).is_some_and(|city| match self.settings.fresh_for {
                 FreshFor::Auto => city.fresh_until > now,
-                FreshFor::Fixed(age) => {
-                    city.synced_at + TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX) > now
-                }
+                FreshFor::Fixed(age) => TimeDelta::from_std(age)
+                    .ok()
+                    .and_then(|age| city.synced_at.checked_add_signed(age))
+                    .is_none_or(|until| until > now),
             })
         };
         Ok(tasks.iter().map(|task| asks(task).is_some_and(is_current)).collect())
@@ -222,9 +226,17 @@ impl Pipeline for WeatherPipeline {
                 Answer::Location { code, reason } => {
                     verdicts[at] = Some(Verdict::Failed { code, reason });
                 }
-                Answer::Wait { until, why } => return Answer::Wait { until, why },
+                // The store's trouble is everyone's; the geocoder's is only this task's.
+                Answer::Wait { until, why: Waiting::Store } => {
+                    return Answer::Wait { until, why: Waiting::Store };
+                }
+                Answer::Wait { until, why } => {
+                    let reason = format!("the geocoder has to wait: {}", why.as_str());
+                    verdicts[at] = Some(Verdict::Later { until, reason });
+                }
                 Answer::Config { reason } | Answer::Split { reason } => {
-                    return Answer::Config { reason };
+                    let until = Utc::now() + GEOCODER_PAUSE;
+                    verdicts[at] = Some(Verdict::Later { until, reason });
                 }
             }
         }
@@ -323,8 +335,14 @@ fn numbered(place: Place, task: &WeatherTask) -> Place {
     Place { id: task.city_id.unwrap_or(place.id), ..place }
 }
 
-fn store_trouble(error: &StoreError) -> Verdict<Snapshot> {
-    Verdict::Retry { code: "store_unavailable", reason: isobar_shared::telemetry::chain(error) }
+fn store_trouble<T>(error: &StoreError) -> Answer<Result<T, Verdict<Snapshot>>> {
+    let reason = isobar_shared::telemetry::chain(error);
+    if error.is_transient() {
+        tracing::warn!(error = reason, "cannot look a city up; asking again");
+        // Nobody's fault (I7): waited out with the task in hand.
+        return Answer::Wait { until: Utc::now() + STORE_PAUSE, why: Waiting::Store };
+    }
+    Answer::Ok(Err(Verdict::Retry { code: "store_unavailable", reason }))
 }
 
 #[cfg(test)]

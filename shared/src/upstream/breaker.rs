@@ -1,6 +1,7 @@
 //! A circuit breaker for one upstream host.
 //!
-//! Opens at N failures within a window that are at least half of its calls; stays open for a
+//! Opens at N failures within a window that are at least half of its calls, or when nothing has
+//! succeeded for a whole window (few slow timeouts are as bad as many fast errors); stays open for a
 //! time that doubles while probes fail; lets one probe through at a time. The state machine is
 //! failsafe's; the policy is ours ([`Window`]), since none of its own means "N within a window",
 //! and so is the single probe, since its half-open state lets every waiting caller through.
@@ -51,8 +52,7 @@ pub struct Permit {
 impl Breaker {
     pub fn new(spec: BreakerSpec) -> Self {
         let open = Opening::default();
-        let policy =
-            Window { spec, calls: VecDeque::new(), next_open: spec.open, open: open.clone() };
+        let policy = Window::new(spec, open.clone());
         Self { machine: StateMachine::new(policy, ()), probe: Arc::new(Semaphore::new(1)), open }
     }
 
@@ -105,13 +105,20 @@ struct Window {
     spec: BreakerSpec,
     /// When each call within the window ended, and whether it failed.
     calls: VecDeque<(Instant, bool)>,
+    /// The first failure since the last success.
+    failing_since: Option<Instant>,
     next_open: Duration,
     open: Opening,
 }
 
 impl Window {
+    fn new(spec: BreakerSpec, open: Opening) -> Self {
+        Self { spec, calls: VecDeque::new(), failing_since: None, next_open: spec.open, open }
+    }
+
     fn record(&mut self, failed: bool, now: Instant) {
         self.calls.push_back((now, failed));
+        self.failing_since = failed.then(|| self.failing_since.unwrap_or(now));
         while self.calls.len() > CALLS
             || self.calls.front().is_some_and(|(at, _)| now.duration_since(*at) > self.spec.window)
         {
@@ -119,9 +126,11 @@ impl Window {
         }
     }
 
-    fn is_failing(&self) -> bool {
+    fn is_failing(&self, now: Instant) -> bool {
         let failures = self.calls.iter().filter(|(_, failed)| *failed).count();
-        failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
+        let silent =
+            self.failing_since.is_some_and(|since| now.duration_since(since) >= self.spec.window);
+        silent || failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
     }
 
     fn set_open(&self, until: Option<DateTime<Utc>>) {
@@ -136,8 +145,9 @@ impl FailurePolicy for Window {
 
     fn mark_dead_on_failure(&mut self) -> Option<Duration> {
         let probed = self.open.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        self.record(true, Instant::now());
-        if !probed && !self.is_failing() {
+        let now = Instant::now();
+        self.record(true, now);
+        if !probed && !self.is_failing(now) {
             return None;
         }
         let open = self.next_open.min(LONGEST_OPEN);
@@ -148,6 +158,7 @@ impl FailurePolicy for Window {
 
     fn revived(&mut self) {
         self.calls.clear();
+        self.failing_since = None;
         self.next_open = self.spec.open;
         self.set_open(None);
     }
@@ -190,6 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_only_times_out_opens_it_too_though_slowly() {
+        let spec = spec(20, Duration::from_secs(15));
+        let mut window = Window::new(spec, Opening::default());
+        let start = Instant::now();
+        for seconds in [0, 10, 20] {
+            window.record(true, start + Duration::from_secs(seconds));
+            assert!(!window.is_failing(start + Duration::from_secs(seconds)));
+        }
+        window.record(true, start + Duration::from_secs(30));
+        assert!(window.is_failing(start + Duration::from_secs(30)));
+        window.record(false, start + Duration::from_secs(31));
+        assert!(!window.is_failing(start + Duration::from_secs(31)));
+    }
+
+    #[test]
     fn one_probe_at_a_time_and_a_dropped_one_frees_the_place() {
         let breaker = Breaker::new(spec(1, Duration::ZERO));
         fail(&breaker, 1);
@@ -204,7 +230,7 @@ mod tests {
     #[test]
     fn the_open_time_doubles_while_probes_fail_and_starts_anew_after_a_success() {
         let (spec, open) = (spec(1, Duration::from_secs(400)), Opening::default());
-        let mut window = Window { spec, calls: VecDeque::new(), next_open: spec.open, open };
+        let mut window = Window::new(spec, open);
         assert_eq!(window.mark_dead_on_failure(), Some(Duration::from_secs(400)));
         assert_eq!(window.mark_dead_on_failure(), Some(LONGEST_OPEN));
         window.revived();

@@ -37,6 +37,8 @@ pub struct Host {
 #[derive(Debug, Default)]
 struct Said {
     shut_until: Option<DateTime<Utc>>,
+    /// The same for those who ask in batches: a tenth may be left for the others.
+    batch_shut_until: Option<DateTime<Utc>>,
     config_error: Option<String>,
 }
 
@@ -61,7 +63,7 @@ impl Host {
         priority: Priority,
         timeout: Duration,
     ) -> Result<Admission, (DateTime<Utc>, Waiting)> {
-        if let Some(until) = self.said_shut_until() {
+        if let Some(until) = self.said_shut_until(priority) {
             return Err((until, Waiting::Quota));
         }
         let reservation = self.reserve(broker, weight, priority).await?;
@@ -115,13 +117,13 @@ impl Host {
     }
 
     pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        let quota = self.said_shut_until().map(|until| (until, Waiting::Quota));
+        let quota = self.said_shut_until(Priority::Batch).map(|until| (until, Waiting::Quota));
         quota.or_else(|| Some((self.breaker.shut_until()?, Waiting::Breaker)))
     }
 
     pub async fn state(&self, broker: &Broker) -> UpstreamState {
         let quota = if self.limits.is_none() {
-            QuotaUse { shut_until: self.said_shut_until(), ..QuotaUse::default() }
+            QuotaUse { shut_until: self.said_shut_until(Priority::Batch), ..QuotaUse::default() }
         } else {
             // A gauge; a broker that does not answer shows elsewhere.
             broker.quota_use(&self.name, &self.limits).await.unwrap_or_default()
@@ -148,9 +150,8 @@ impl Host {
         match broker.quota_reserve(&self.name, &self.limits, weight, keep_back).await {
             Ok(QuotaAnswer::Granted(reservation)) => Ok(Some(reservation)),
             Ok(QuotaAnswer::Shut { until }) => {
-                // Only for those who ask in batches: a tenth may be left for the others.
                 if keep_back {
-                    self.said().shut_until = Some(until);
+                    self.said().batch_shut_until = Some(until);
                 }
                 Err((until, Waiting::Quota))
             }
@@ -196,8 +197,13 @@ impl Host {
         }
     }
 
-    fn said_shut_until(&self) -> Option<DateTime<Utc>> {
-        self.said().shut_until.filter(|until| *until > Utc::now())
+    fn said_shut_until(&self, priority: Priority) -> Option<DateTime<Utc>> {
+        let said = self.said();
+        let until = match priority {
+            Priority::Interactive => said.shut_until,
+            Priority::Batch => said.shut_until.max(said.batch_shut_until),
+        };
+        until.filter(|until| *until > Utc::now())
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Said> {

@@ -89,6 +89,8 @@ pub enum Waiting {
     Breaker,
     /// All of the fleet's places at this host are taken, or the provider said so.
     Concurrency,
+    /// What is known of cities cannot be asked for.
+    Store,
 }
 
 impl Waiting {
@@ -97,6 +99,7 @@ impl Waiting {
             Self::Quota => "quota",
             Self::Breaker => "breaker",
             Self::Concurrency => "concurrency",
+            Self::Store => "store",
         }
     }
 }

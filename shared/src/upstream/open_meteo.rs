@@ -21,6 +21,8 @@ const VARIABLES: &str =
 const LOCATIONS_PER_URL: usize = 100;
 /// The interval of a model without 15-minute data is told; this is the usual one.
 const INTERVAL_S: i64 = 900;
+/// Others than these are not believed.
+const INTERVALS_S: std::ops::RangeInclusive<i64> = 1..=86_400;
 
 pub async fn weather(
     client: &Client,
@@ -147,7 +149,11 @@ fn observation(location: &Location) -> Result<Observation, Unreadable> {
             Unreadable::Broken(format!("the time {:?} is none: {error}", current.time))
         })?
         .and_utc();
-    let interval_s = current.interval.filter(|seconds| *seconds > 0).unwrap_or(INTERVAL_S);
+    let interval_s =
+        current.interval.filter(|seconds| INTERVALS_S.contains(seconds)).unwrap_or(INTERVAL_S);
+    let fresh_until = observed_at
+        .checked_add_signed(TimeDelta::seconds(interval_s))
+        .ok_or_else(|| Unreadable::Broken(format!("the time {:?} is none", current.time)))?;
     let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
     let mut raw_payload = String::with_capacity(raw.get().len() + 96);
     let _ = write!(
@@ -168,7 +174,7 @@ fn observation(location: &Location) -> Result<Observation, Unreadable> {
         humidity: whole(current.relative_humidity_2m),
         time: current.time.to_owned(),
         observed_at,
-        fresh_until: observed_at + TimeDelta::seconds(interval_s),
+        fresh_until,
         raw_payload,
     })
 }

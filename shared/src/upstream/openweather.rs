@@ -68,8 +68,10 @@ fn read(body: &[u8]) -> Result<Vec<Observation>, Unreadable> {
     let text = str::from_utf8(body)
         .map_err(|_| Unreadable::Broken("the answer is no UTF-8".to_owned()))?;
     let current: Current = serde_json::from_str(text).map_err(|error| Unreadable::json(&error))?;
-    let observed_at = DateTime::from_timestamp(current.dt, 0)
-        .ok_or_else(|| Unreadable::Broken(format!("the time {} is none", current.dt)))?;
+    let time = DateTime::from_timestamp(current.dt, 0)
+        .and_then(|at| Some((at, at.checked_add_signed(INTERVAL)?)));
+    let (observed_at, fresh_until) =
+        time.ok_or_else(|| Unreadable::Broken(format!("the time {} is none", current.dt)))?;
     let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
     Ok(vec![Observation {
         temperature: current.main.temp,
@@ -82,7 +84,7 @@ fn read(body: &[u8]) -> Result<Vec<Observation>, Unreadable> {
         humidity: whole(current.main.humidity),
         time: observed_at.format("%Y-%m-%dT%H:%M").to_string(),
         observed_at,
-        fresh_until: observed_at + INTERVAL,
+        fresh_until,
         raw_payload: text.to_owned(),
     }])
 }

@@ -51,8 +51,9 @@ fn meaning(sqlstate: &str) -> Meaning {
         _ => match sqlstate.get(..2) {
             // Connection, resources (disk, memory, connections), the server's own I/O.
             Some("08" | "53" | "58") => Meaning::Unavailable,
-            // Cardinality, data, constraint.
-            Some("21" | "22" | "23") => Meaning::Data,
+            // Cardinality, data, constraint, and limits that only this row meets (an index entry
+            // too long).
+            Some("21" | "22" | "23" | "54") => Meaning::Data,
             // Password, role.
             Some("28") => Meaning::Refused,
             _ => Meaning::Unexpected,
