@@ -17,6 +17,7 @@ use isobar_shared::store::StoreError;
 pub enum Exit {
     Done,
     Failed,
+    Usage,
     SomeFailed,
     TryAgain,
     BadConfig,
@@ -27,6 +28,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::SomeFailed => 3,
             Self::TryAgain => 75,
             Self::BadConfig => 78,
@@ -56,6 +58,10 @@ pub struct Stop {
 }
 
 impl Stop {
+    pub fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self { exit: Exit::Usage, message: message.into() }.into()
+    }
+
     pub fn config(message: impl Into<String>) -> anyhow::Error {
         Self { exit: Exit::BadConfig, message: message.into() }.into()
     }

@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     csv: Option<PathBuf>,
     /// Which run of the source this is; the same slot is produced once [default: the start second]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     slot: Option<String>,
     /// Take at most so many rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -77,6 +77,9 @@ enum Pipeline {
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let Pipeline::Weather = args.pipeline;
+    if let Some(misuse) = misuse(&args) {
+        return Err(Stop::usage(misuse));
+    }
     let settings = app.settings()?;
     app.stop_on_signals()?;
     if args.dry_run {
@@ -109,6 +112,19 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     };
     app.print(&report, || describe(&report))?;
     Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// What the flags cannot mean together; found before anything is made.
+fn misuse(args: &Args) -> Option<&'static str> {
+    let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
+    if real(&args.csv).is_some_and(|csv| real(&args.rejects) == Some(csv)) {
+        return Some("--rejects would overwrite the file that --csv reads");
+    }
+    match (args.source, &args.csv) {
+        (Some(From::Csv), None) => Some("--source csv needs --csv PATH"),
+        (Some(From::Api | From::Gazetteer), Some(_)) => Some("--csv goes with --source csv only"),
+        _ => None,
+    }
 }
 
 pub fn tools(settings: Arc<Settings>, broker: Broker, app: &App) -> Tools {
@@ -151,8 +167,7 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
             spooled = copy;
             JobSpec { origin, limit: args.limit, force: args.force }
         }
-        (From::Csv, None) => anyhow::bail!("--source csv needs --csv PATH"),
-        (_, Some(_)) => anyhow::bail!("--csv goes with --source csv only"),
+        (From::Csv, None) | (_, Some(_)) => unreachable!("misuse was found before"),
         (From::Api, None) if settings.city_source_url.is_none() => {
             return Err(Stop::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
         }

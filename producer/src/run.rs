@@ -342,7 +342,7 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
             let failure = Failure::of_relay(end);
             Err(Failure::new(failure.remedy, format!("{}; {safe}", failure.message)))
         }
-        Ok(()) if tools.shutdown.is_cancelled() && unsent > 0 => {
+        Ok(()) if tools.shutdown.is_cancelled() && outbox.unsent_batches(None).await? > 0 => {
             Err(Failure::new(Remedy::TryAgain, format!("stopped; {safe}")))
         }
         Ok(()) => match relayed.relay.conflicts() {

@@ -76,7 +76,8 @@ impl Spool {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json")
                 && path.with_extension("csv").exists()
-                && let Ok(upload) = serde_json::from_slice(&fs::read(&path)?)
+                && let Some(bytes) = unless_gone(fs::read(&path))?
+                && let Ok(upload) = serde_json::from_slice(&bytes)
             {
                 uploads.push(upload);
             }
@@ -98,11 +99,12 @@ impl Spool {
     pub fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            let abandoned = entry.path().extension().is_some_and(|extension| extension == "part")
-                && SystemTime::now()
-                    .duration_since(entry.metadata()?.modified()?)
-                    .is_ok_and(|age| age > ABANDONED_AFTER);
-            if abandoned {
+            if entry.path().extension().is_none_or(|extension| extension != "part") {
+                continue;
+            }
+            let Some(metadata) = unless_gone(entry.metadata())? else { continue };
+            let age = SystemTime::now().duration_since(metadata.modified()?);
+            if age.is_ok_and(|age| age > ABANDONED_AFTER) {
                 remove_if_there(&entry.path())?;
             }
         }
@@ -190,6 +192,14 @@ impl Drop for Incoming {
             // What cannot be removed now is swept later.
             let _ = fs::remove_file(&self.part);
         }
+    }
+}
+
+/// What another task removed or renamed while the folder was read is not there any more, that is all.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
     }
 }
 

@@ -44,6 +44,8 @@ struct Inner {
     wake: Notify,
     /// Two syncs asked for at once are one.
     sync: Mutex<()>,
+    /// Imports with a key are taken one at a time.
+    keyed: Mutex<()>,
 }
 
 /// A file on its way in; dropped before it is accepted, it is gone.
@@ -97,8 +99,15 @@ impl Imports {
         let outbox = Outbox::open(&settings.imports_path())?;
         let folder = settings.data_file("spool");
         let spool = Spool::open(&folder).map_err(ImportError::Spool)?;
-        let inner =
-            Inner { settings, broker, outbox, spool, wake: Notify::new(), sync: Mutex::new(()) };
+        let inner = Inner {
+            settings,
+            broker,
+            outbox,
+            spool,
+            wake: Notify::new(),
+            sync: Mutex::new(()),
+            keyed: Mutex::new(()),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -125,6 +134,11 @@ impl Imports {
             None => Uuid::now_v7().to_string(),
         };
         let upload = incoming.upload(&import.name, &slot, import.force);
+        // From the look at the key to the job that has it, nobody else may take it.
+        let _one = match import.idempotency_key {
+            Some(_) => Some(self.inner.keyed.lock().await),
+            None => None,
+        };
         if import.idempotency_key.is_some()
             && let Some(job) = self.inner.outbox.job_of_slot(&slot).await?
         {
@@ -189,7 +203,7 @@ impl Imports {
             JobState::Done | JobState::Conflicted => return Ok(false),
             JobState::Sealed => {}
         }
-        if self.inner.outbox.unsent_tasks(Some(job.key)).await? > 0 {
+        if self.inner.outbox.unsent_batches(Some(job.key)).await? > 0 {
             return Ok(true);
         }
         let topic = self.inner.topic();

@@ -94,7 +94,10 @@ impl Imports {
         let mut busy: Vec<JobId> = Vec::new();
         let mut later: HashMap<JobId, (Backoff, Instant)> = HashMap::new();
         while !shutdown.is_cancelled() {
-            self.adopt_spooled().await?;
+            if let Err(error) = self.adopt_spooled().await {
+                // Looked at again in a moment; the API must not end with it.
+                tracing::warn!(error = format!("{error:#}"), "cannot look through the spool");
+            }
             for job in self.inner.outbox.extracting().await? {
                 let due = later.get(&job.job_id).is_none_or(|(_, at)| *at <= Instant::now());
                 if busy.len() < EXTRACTIONS && due && !busy.contains(&job.job_id) {

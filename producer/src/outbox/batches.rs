@@ -234,6 +234,20 @@ impl Outbox {
         .await
     }
 
+    /// Batches of all jobs that are to be sent still: a seal may be one without a task.
+    pub async fn unsent_batches(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
+        self.flush_marks().await?;
+        self.read(move |db| {
+            db.query_row(
+                "SELECT count(*) FROM batches WHERE receipt IS NULL AND (?1 IS NULL OR job = ?1)
+                   AND job IN (SELECT key FROM jobs WHERE state IN ('extracting', 'sealed'))",
+                [job],
+                |row| unsigned(row, 0),
+            )
+        })
+        .await
+    }
+
     /// Tasks of all jobs (or of one) that are to be sent still.
     pub async fn unsent_tasks(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
         self.flush_marks().await?;

@@ -1,6 +1,7 @@
 //! The pages of a city service as a source that can stop anywhere and go on in another process.
 //!
-//! A run ends with a short or an empty page, never by `total_count`. The list may shift between
+//! A run ends with an empty page, or a short one that is not contradicted by `total_count`; never
+//! by `total_count` alone. The list may shift between
 //! pages: what comes twice is found by its key later on; nothing is taken on trust. The cursor
 //! names the page and how many of its rows are taken, with the page's fingerprint: if the page has
 //! changed when the run goes on, it is read again from its start. A service that answers with the
@@ -171,7 +172,12 @@ impl Api {
             )));
         }
         self.cursor.fingerprint = Some(page.fingerprint);
-        self.cursor.last |= count < self.page_limit as usize;
+        // A service may give fewer than it is asked for: a short page is the last one unless the
+        // service itself says that there is more, and then the next page tells.
+        let rows_ahead = self.ahead.len() as u64;
+        let is_short = count < self.page_limit as usize;
+        let says_more = page.total_count.is_some_and(|total| self.cursor.row + rows_ahead < total);
+        self.cursor.last |= count == 0 || (is_short && !says_more);
         self.loaded = true;
         Ok(())
     }
@@ -258,7 +264,7 @@ impl Api {
 #[derive(Debug, PartialEq)]
 enum Repeat {
     None,
-    /// It gave more than was asked for, and now the same again: that was all it has.
+    /// It gave more or fewer than was asked for, and now the same again: that was all it has.
     WholeList,
     ForEver,
 }
@@ -266,7 +272,7 @@ enum Repeat {
 fn after_repeat(repeats: u32, count: usize, page_limit: usize) -> Repeat {
     match repeats {
         0 => Repeat::None,
-        _ if count > page_limit => Repeat::WholeList,
+        _ if count != page_limit => Repeat::WholeList,
         1..MAX_REPEATS => Repeat::None,
         _ => Repeat::ForEver,
     }
@@ -284,6 +290,7 @@ mod tests {
     fn a_service_that_ignores_the_page_number_ends_the_run() {
         assert_eq!(after_repeat(0, 100, 100), Repeat::None);
         assert_eq!(after_repeat(1, 34_006, 100), Repeat::WholeList);
+        assert_eq!(after_repeat(1, 40, 100), Repeat::WholeList);
         assert_eq!(after_repeat(1, 100, 100), Repeat::None);
         assert_eq!(after_repeat(MAX_REPEATS, 100, 100), Repeat::ForEver);
     }

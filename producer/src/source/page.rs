@@ -15,6 +15,8 @@ use super::row::{Raw, Row, Unusable, decide};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     pub rows: Vec<Row>,
+    /// How many rows the service says it has, in all.
+    pub total_count: Option<u64>,
     /// Equal for pages that hold the same rows.
     pub fingerprint: String,
 }
@@ -34,6 +36,7 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
     }
     Ok(Page {
         rows: cities.iter().map(row).collect(),
+        total_count: document.get("total_count").and_then(Value::as_u64),
         fingerprint: format!("{:x}", hash.finalize()),
     })
 }

@@ -119,7 +119,7 @@ impl Records {
     fn take(&mut self) -> io::Result<Taken> {
         let start = self.offset;
         let (mut written, mut count, mut overflow) = (0, 0, false);
-        let (mut quotes, mut lines) = (0_usize, 0_usize);
+        let (mut quotes, mut lines, mut last) = (0_usize, 0_usize, b'\n');
         loop {
             let input = self.file.fill_buf()?;
             let at_end = input.is_empty();
@@ -131,14 +131,22 @@ impl Records {
             let raw = &input[..read];
             quotes += occurrences(raw, b'"');
             lines += occurrences(raw, b'\n');
+            last = raw.last().copied().unwrap_or(last);
             self.hash.update(raw);
             self.file.consume(read);
             self.offset += read as u64;
             written += more;
             count += ended;
             let end = match result {
-                // The file ends inside quotes that opened on an earlier line.
-                ReadRecordResult::Record if at_end && quotes % 2 == 1 && lines > 0 => {
+                // The file ends inside quotes that opened on an earlier line: its last field has
+                // line ends, and nothing closed it. (Counting quotes alone is not enough: an inch
+                // mark is one.)
+                ReadRecordResult::Record
+                    if at_end
+                        && lines > 0
+                        && (last != b'"' || quotes % 2 == 1)
+                        && (overflow || self.last_field(written, count).contains(&b'\n')) =>
+                {
                     Some(Ending::NeverCloses)
                 }
                 ReadRecordResult::Record => Some(Ending::Record),
@@ -160,6 +168,11 @@ impl Records {
                 return Ok(Taken { written, count, overflow, end: Ending::NeverCloses });
             }
         }
+    }
+
+    fn last_field(&self, written: usize, count: usize) -> &[u8] {
+        let start = count.checked_sub(2).map_or(0, |before| self.ends[before]);
+        self.output.get(start..written).unwrap_or_default()
     }
 
     fn judge(&self, taken: &Taken) -> Record<'_> {
@@ -282,6 +295,12 @@ mod tests {
             all(b"a,1,2\n\"b,3,4\nc,5,6\nd,7,8\n"),
             ["a|1|2", "unclosed_quote", "c|5|6", "d|7|8"]
         );
+        // An inch mark makes the number of quotes even, and the quote is as open as before.
+        assert_eq!(
+            all(b"a,1,2\n5\" b,\"c,4\nd,5,6\ne,7,8\n"),
+            ["a|1|2", "unclosed_quote", "d|5|6", "e|7|8"]
+        );
+        assert_eq!(all(b"a,1,2\n5\" b,3,4"), ["a|1|2", "5\" b|3|4"]);
         let mut large = b"\"open,1,2\n".to_vec();
         for _ in 0..200_000 {
             large.extend_from_slice(b"c,5,6\r\n");
