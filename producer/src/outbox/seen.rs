@@ -33,14 +33,14 @@ pub struct Seen {
 }
 
 /// A Bloom filter of fixed size: "no" is certain, "yes" is to be looked up. With a million keys
-/// one new key in 80,000 is looked up, with ten million one in 20.
+/// one new key in 5,000 is looked up, with ten million one in four.
 #[derive(Debug)]
 struct Filter {
     bits: Vec<u64>,
 }
 
 impl Filter {
-    const BITS: usize = 1 << 26;
+    const BITS: usize = 1 << 25;
 
     fn new() -> Self {
         Self { bits: vec![0; Self::BITS / 64] }
@@ -230,7 +230,7 @@ mod tests {
         }
         assert!(ids(0, 50_000).iter().all(|id| filter.may_hold(id)));
         let wrong = ids(50_000, 100_000).iter().filter(|id| filter.may_hold(id)).count();
-        assert!(wrong < 10, "{wrong}");
+        assert!(wrong < 20, "{wrong}");
     }
 
     #[tokio::test]
