@@ -43,6 +43,15 @@ pub struct Client {
     geocoder: Host,
 }
 
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 /// One try's end.
 enum Try<T> {
     Over(Answer<T>),
@@ -56,7 +65,17 @@ enum Try<T> {
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         install_tls();
-        let http = reqwest::Client::builder()
+        let urls = [settings.upstream_url(), &settings.geocoding_url.0];
+        let mut builder = reqwest::Client::builder();
+        if urls.iter().all(|url| url.scheme() == "http") {
+            // A machine without certificates needs none for this.
+            builder = builder.tls_certs_only([]);
+        }
+        if urls.iter().all(|url| is_loopback(url)) {
+            // What runs on this host is never behind a proxy.
+            builder = builder.no_proxy();
+        }
+        let http = builder
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT.min(settings.request_timeout.0))
             .timeout(settings.request_timeout.0)

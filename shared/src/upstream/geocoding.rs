@@ -21,6 +21,7 @@ pub async fn search(
     country_code: Option<&str>,
     priority: Priority,
 ) -> Answer<Vec<Place>> {
+    let name = name.trim();
     if name.chars().count() < SHORTEST_NAME_CHARS {
         return Answer::Ok(Vec::new());
     }

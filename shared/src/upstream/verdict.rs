@@ -3,7 +3,7 @@
 //! | status | reason | verdict |
 //! |---|---|---|
 //! | 429, or any with a limit's reason | minutely, hourly, daily | wait until that UTC boundary |
-//! | 429 | too many concurrent requests | wait a moment |
+//! | any | too many concurrent requests | wait a moment |
 //! | 429 | other | wait as `Retry-After` says, else until the next minute |
 //! | 408, 5xx | | retry |
 //! | 400, 404 | names a location | that location has failed |
@@ -42,8 +42,10 @@ pub fn verdict(
     if let Some(until) = exhausted(reason, now) {
         return Verdict::Exhausted(until);
     }
+    if reason.contains("Too many concurrent requests") {
+        return Verdict::Crowded(now + SHORTEST_WAIT);
+    }
     match status {
-        429 if reason.contains("concurrent") => Verdict::Crowded(now + SHORTEST_WAIT),
         429 => Verdict::Exhausted(
             retry_after
                 .and_then(|text| parse_retry_after(text, now))
@@ -134,6 +136,7 @@ mod tests {
                 Verdict::Exhausted(at("2026-01-17T00:00:00Z")),
             ),
             (429, "Too many concurrent requests", Verdict::Crowded(now + SHORTEST_WAIT)),
+            (400, "Too many concurrent requests", Verdict::Crowded(now + SHORTEST_WAIT)),
             (429, "Your account is temporary blocked", minute),
             (503, "The service is overloaded", Verdict::Retry),
             (500, "", Verdict::Retry),
