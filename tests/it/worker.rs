@@ -143,6 +143,20 @@ async fn an_exhausted_quota_waits_and_uses_up_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_minute_that_is_used_up_is_waited_for() {
+    let stage = Stage::set(&[]).await;
+    stage.add_city(1).await;
+    let reason = "Minutely API request limit exceeded. Please try again in one minute.";
+    let body = json!({"error": true, "reason": reason});
+    let fault = json!({"endpoint": "/v1/forecast", "status": 429, "body": body, "count": 1});
+    stage.sim.fault(&fault).await;
+    let worker = stage.isobar(["consume", "--drain", "--json", "--max-wait", "90s"]);
+    let drained = worker.run().await.expect_code(0).json();
+    assert_eq!(counts(&drained, ["succeeded", "dead"]), [1, 0]);
+    assert_eq!(stage.sim.stats().await["requests"], 2, "nobody asks again before the next minute");
+}
+
+#[tokio::test]
 async fn too_many_requests_at_once_are_simply_asked_again() {
     let stage = Stage::set(&[]).await;
     stage.add_city(1).await;
