@@ -154,6 +154,7 @@ mod tests {
                 task_id: TaskId(uuid::Uuid::nil()),
                 job_id: None,
                 row: None,
+                batch: None,
                 try_number: 1,
                 force: false,
             };

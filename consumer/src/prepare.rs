@@ -163,7 +163,7 @@ fn control<P: Pipeline>(entry: &Entry, epoch: &str, prepared: &mut Prepared<P>) 
                 lane: entry.lane,
                 id: entry.id,
                 result: Outcome::Rejected,
-                ledger: Some(reject_row(&reject, Utc::now())),
+                ledger: Some(reject_row(&reject, entry.id, Utc::now())),
                 city: None,
                 dead: None,
             });

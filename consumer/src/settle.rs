@@ -93,6 +93,8 @@ pub fn ledger_row(
         task_id: head.task_id,
         try_number: head.try_number,
         row: head.row,
+        batch: head.batch,
+        entry: Some(entry.id.to_string()),
         city_id: subject.city_id,
         city: subject.city,
         status,
@@ -107,12 +109,14 @@ pub fn ledger_row(
 }
 
 /// The ledger row of a source row that became no task.
-pub fn reject_row(reject: &Reject, now: DateTime<Utc>) -> LedgerRow {
+pub fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> LedgerRow {
     LedgerRow {
         job_id: reject.job_id,
         task_id: reject.task_id,
         try_number: 1,
         row: Some(reject.row),
+        batch: None,
+        entry: Some(entry.to_string()),
         city_id: None,
         city: reject.city.clone(),
         status: RowStatus::Failed,
@@ -231,6 +235,7 @@ mod tests {
             task_id: TaskId(uuid::Uuid::nil()),
             job_id: None,
             row: None,
+            batch: None,
             try_number: 1,
             force: false,
         };

@@ -134,10 +134,10 @@ impl Lines {
 }
 
 /// The task that a city becomes in a job.
-pub fn task(job_id: JobId, task_id: TaskId, row: u64, force: bool, city: City) -> WeatherTask {
+pub fn task(head: TaskHead, city: City) -> WeatherTask {
     WeatherTask {
         city_id: city.stored_id(),
-        head: TaskHead { task_id, job_id: Some(job_id), row: Some(row), try_number: 1, force },
+        head,
         city: city.name,
         country_code: city.country_code,
         coordinates: city.coordinates,
@@ -175,7 +175,15 @@ mod tests {
         let mut draft = Draft::default();
         for (row, name) in (1..).zip(names) {
             let city = city(name);
-            draft.task(&task(job_id, job_id.task(&city.key()), row, false, city));
+            let head = TaskHead {
+                task_id: job_id.task(&city.key()),
+                job_id: Some(job_id),
+                row: Some(row),
+                batch: Some(1),
+                try_number: 1,
+                force: false,
+            };
+            draft.task(&task(head, city));
         }
         draft
     }

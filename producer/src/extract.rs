@@ -13,7 +13,7 @@ use std::sync::Arc;
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::TaskId;
-use isobar_shared::task::{Control, JobOpen, JobSeal, Reject, SealOutcome};
+use isobar_shared::task::{Control, JobOpen, JobSeal, Reject, SealOutcome, TaskHead};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, Draft, Place, Size};
@@ -136,9 +136,15 @@ impl Extraction {
                 }
                 Row::Task(city) => {
                     if let Some((id, true)) = keys.next() {
-                        let force = self.job.spec.force;
-                        let task = batch::task(self.job.job_id, id, number, force, city);
-                        self.draft.task(&task);
+                        let head = TaskHead {
+                            task_id: id,
+                            job_id: Some(self.job.job_id),
+                            row: Some(number),
+                            batch: Some(self.job.last_seq + 1),
+                            try_number: 1,
+                            force: self.job.spec.force,
+                        };
+                        self.draft.task(&batch::task(head, city));
                         add(&self.progress.tasks, 1);
                     } else {
                         self.draft.duplicate();

@@ -44,6 +44,8 @@ pub struct TaskHead {
     pub job_id: Option<JobId>,
     /// The source row, from 1.
     pub row: Option<u64>,
+    /// Number of the batch that brought it.
+    pub batch: Option<u64>,
     /// 1 for a first run; a retry of a failed row publishes it again with the next number.
     pub try_number: u32,
     /// Fetch even if the snapshot is still current.
@@ -89,6 +91,7 @@ impl TaskHead {
             task_id,
             job_id,
             row: number(fields, "row")?,
+            batch: number(fields, "batch")?,
             try_number: number(fields, "try")?.unwrap_or(1),
             force: matches!(text(fields, "force")?, Some("1" | "true" | "True" | "TRUE")),
         })
@@ -154,6 +157,9 @@ impl WeatherTask {
         }
         if let Some(row) = self.head.row {
             wire.push(("row", row.to_string()));
+        }
+        if let Some(batch) = self.head.batch {
+            wire.push(("batch", batch.to_string()));
         }
         if self.head.try_number > 1 {
             wire.push(("try", self.head.try_number.to_string()));

@@ -59,6 +59,7 @@ pub fn payloads(count: usize, job: JobId, in_job: bool) -> Vec<String> {
             task_id: job.task(&city.id.to_string()),
             job_id: in_job.then_some(job),
             row: in_job.then_some(row),
+            batch: in_job.then_some(1 + row / 500),
             try_number: 1,
             force: false,
         };
@@ -138,6 +139,8 @@ fn ledger_row(city: &Place, job: JobId, row: u64, at: DateTime<Utc>) -> LedgerRo
         task_id: job.task(&city.id.to_string()),
         try_number: 1,
         row: Some(row),
+        batch: Some(1 + row / 500),
+        entry: Some(format!("1764102000000-{row}")),
         city_id: Some(city.id),
         city: Some(city.name.clone()),
         status: RowStatus::Success,

@@ -77,6 +77,9 @@ pub struct LedgerRow {
     pub task_id: TaskId,
     pub try_number: u32,
     pub row: Option<u64>,
+    /// Which batch brought it, and its place in the stream: for a city's timeline.
+    pub batch: Option<u64>,
+    pub entry: Option<String>,
     pub city_id: Option<CityId>,
     pub city: Option<String>,
     pub status: RowStatus,
@@ -96,6 +99,10 @@ impl LedgerRow {
     /// The row as the databases can hold it; what comes through the stream may be any number.
     pub(super) fn stored_row(&self) -> Option<i64> {
         self.row.map(bounded)
+    }
+
+    pub(super) fn stored_batch(&self) -> Option<i64> {
+        self.batch.map(bounded)
     }
 
     pub(super) fn stored_try(&self) -> i32 {

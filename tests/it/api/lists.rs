@@ -90,6 +90,8 @@ fn ledger_row(job_id: JobId, row: u64) -> LedgerRow {
         task_id: job_id.task(&row.to_string()),
         try_number: 1,
         row: Some(row),
+        batch: Some(1),
+        entry: None,
         city_id: Some(CityId(row as i64)),
         city: Some(format!("City {row}")),
         status,

@@ -52,6 +52,8 @@ pub fn row(job: JobId, number: u64, status: RowStatus) -> LedgerRow {
         task_id: task(job, number),
         try_number: 1,
         row: Some(number),
+        batch: Some(1 + number / 500),
+        entry: Some(format!("{number}-0")),
         city_id: Some(CityId(number as i64)),
         city: Some(format!("Città {number}")),
         status,

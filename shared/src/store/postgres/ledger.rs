@@ -20,10 +20,10 @@ sql! {
     ENTER = r#"
 WITH entered AS (
     INSERT INTO job_tasks (job_id, task_id, try, "row", city_id, city, status, error_code,
-        last_error, attempts, input, finished_at, rejected)
+        last_error, attempts, input, finished_at, rejected, batch, entry)
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[], $5::bigint[],
         $6::text[], $7::text[], $8::text[], $9::text[], $10::integer[], $11::text[],
-        $12::timestamptz[], $13::boolean[])
+        $12::timestamptz[], $13::boolean[], $14::bigint[], $15::text[])
     ON CONFLICT (job_id, task_id) DO NOTHING
     RETURNING job_id, status, rejected)
 SELECT job_id, status, rejected, count(*) AS rows FROM entered GROUP BY job_id, status, rejected
@@ -42,11 +42,13 @@ FOR UPDATE OF stored
 UPDATE job_tasks AS stored SET try = given.try, city_id = coalesce(given.city_id, stored.city_id),
     city = coalesce(given.city, stored.city), status = given.status,
     error_code = given.error_code, last_error = given.last_error, attempts = given.attempts,
-    input = given.input, finished_at = given.finished_at, rejected = given.rejected
+    input = given.input, finished_at = given.finished_at, rejected = given.rejected,
+    batch = given.batch, entry = given.entry
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[], $5::text[], $6::text[],
-    $7::text[], $8::text[], $9::integer[], $10::text[], $11::timestamptz[], $12::boolean[])
+    $7::text[], $8::text[], $9::integer[], $10::text[], $11::timestamptz[], $12::boolean[],
+    $13::bigint[], $14::text[])
     AS given (job_id, task_id, try, city_id, city, status, error_code, last_error, attempts,
-        input, finished_at, rejected)
+        input, finished_at, rejected, batch, entry)
 WHERE stored.job_id = given.job_id AND stored.task_id = given.task_id AND stored.try < given.try
 ";
 
@@ -60,7 +62,7 @@ WITH page AS (
     LIMIT $5)
 SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
     page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
-    cities.last_refreshed_at
+    page.batch, page.entry, cities.last_refreshed_at
 FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY coalesce(page."row", 9223372036854775807), page.task_id
 "#;
@@ -84,7 +86,7 @@ WITH page AS (
     LIMIT $4)
 SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
     page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
-    cities.last_refreshed_at
+    page.batch, page.entry, cities.last_refreshed_at
 FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page."row" NULLS LAST, page.task_id
 "#;
@@ -122,6 +124,8 @@ pub(super) async fn enter(
         .bind(column(&rows, |row| row.kept_input()))
         .bind(column(&rows, |row| row.finished_at))
         .bind(column(&rows, |row| row.rejected))
+        .bind(column(&rows, LedgerRow::stored_batch))
+        .bind(column(&rows, |row| row.entry.as_deref()))
         .fetch_all(&mut *tx)
         .await?;
     for counted in entered {
@@ -174,6 +178,8 @@ async fn replace(
         .bind(column(&rows, |row| row.kept_input()))
         .bind(column(&rows, |row| row.finished_at))
         .bind(column(&rows, |row| row.rejected))
+        .bind(column(&rows, LedgerRow::stored_batch))
+        .bind(column(&rows, |row| row.entry.as_deref()))
         .execute(tx)
         .await?;
     for row in rows {
@@ -237,6 +243,8 @@ fn read(row: &PgRow) -> sqlx::Result<LedgerRow> {
         task_id: TaskId(row.try_get("task_id")?),
         try_number: row.try_get::<i32, _>("try")? as u32,
         row: row.try_get::<Option<i64>, _>("row")?.map(|n| n as u64),
+        batch: row.try_get::<Option<i64>, _>("batch")?.map(|n| n as u64),
+        entry: row.try_get("entry")?,
         city_id: row.try_get::<Option<i64>, _>("city_id")?.map(CityId),
         city: row.try_get("city")?,
         status: status(row)?,

@@ -15,8 +15,8 @@ use crate::store::{LedgerCursor, LedgerRow, Result, RowStatus};
 sql! {
     ENTER = r#"
 INSERT INTO job_tasks (job_id, task_id, try, "row", city_id, city, status, error_code, last_error,
-    attempts, input, finished_at, rejected)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    attempts, input, finished_at, rejected, batch, entry)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 ON CONFLICT (job_id, task_id) DO NOTHING
 "#;
     LOWER_TRY = r"
@@ -25,7 +25,7 @@ SELECT status, rejected FROM job_tasks WHERE job_id = ?1 AND task_id = ?2 AND tr
     REPLACE = r"
 UPDATE job_tasks SET try = ?3, city_id = coalesce(?4, city_id), city = coalesce(?5, city),
     status = ?6, error_code = ?7, last_error = ?8, attempts = ?9, input = ?10, finished_at = ?11,
-    rejected = ?12
+    rejected = ?12, batch = ?13, entry = ?14
 WHERE job_id = ?1 AND task_id = ?2
 ";
     PAGE_OF_STATUS = r"
@@ -80,6 +80,8 @@ pub(super) fn enter(
             row.kept_input(),
             Time(row.finished_at),
             row.rejected,
+            row.stored_batch(),
+            row.entry,
         ])?;
         if new == 1 {
             tally.entered(row.job_id, row.status, row.rejected, 1);
@@ -113,6 +115,8 @@ fn replace(tx: &Transaction<'_>, row: &LedgerRow, tally: &mut Tally) -> rusqlite
         row.kept_input(),
         Time(row.finished_at),
         row.rejected,
+        row.stored_batch(),
+        row.entry,
     ])?;
     tally.replaced(row.job_id, old, (row.status, row.rejected));
     Ok(())
@@ -167,6 +171,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
         task_id: TaskId(row.get::<_, Id>("task_id")?.0),
         try_number: row.get("try")?,
         row: row.get::<_, Option<i64>>("row")?.map(|n| n as u64),
+        batch: row.get::<_, Option<i64>>("batch")?.map(|n| n as u64),
+        entry: row.get("entry")?,
         city_id: row.get::<_, Option<i64>>("city_id")?.map(CityId),
         city: row.get("city")?,
         status: word(row, "status", RowStatus::parse)?,

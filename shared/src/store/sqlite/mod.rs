@@ -27,7 +27,8 @@ use super::Result;
 use crate::sqlite::{Db, Durability};
 
 /// In order; the version of a file is how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_weather.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_weather.sql"), include_str!("migrations/0002_operations.sql")];
 
 sql! {
     PING = "SELECT count(*) FROM jobs WHERE job_id = ''";

@@ -1,0 +1,41 @@
+-- What operators and schedules need: where a task came from, failures by code, ticks, a record of
+-- who did what.
+
+-- batch: number of the batch that brought the task; entry: its place in the stream.
+ALTER TABLE job_tasks ADD COLUMN batch INTEGER;
+ALTER TABLE job_tasks ADD COLUMN entry TEXT;
+
+-- Failures by code: rows that succeed pay nothing for it.
+CREATE INDEX job_tasks_failures ON job_tasks (error_code) WHERE status = 'failed';
+
+-- Dead letters of a code, of a job, of a city, each newest first.
+CREATE INDEX dead_letters_code ON dead_letters (code, id);
+CREATE INDEX dead_letters_job ON dead_letters (job_id, id);
+CREATE INDEX dead_letters_city ON dead_letters (city_id, id);
+
+-- One row per firing of a schedule: its key decides who fires, its lease when another may take over.
+CREATE TABLE schedule_ticks (
+    schedule    TEXT NOT NULL,
+    tick        TEXT NOT NULL,
+    owner       TEXT NOT NULL,
+    lease_until TEXT NOT NULL,
+    started_at  TEXT NOT NULL,
+    done_at     TEXT,
+    outcome     TEXT,
+    detail      TEXT,
+    job_id      TEXT,
+    PRIMARY KEY (schedule, tick)
+) STRICT, WITHOUT ROWID;
+
+-- Who did what, and when.
+CREATE TABLE operations (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    at      TEXT NOT NULL,
+    actor   TEXT NOT NULL,
+    action  TEXT NOT NULL,
+    subject TEXT,
+    detail  TEXT
+) STRICT;
+
+-- Operations that are old enough to go.
+CREATE INDEX operations_time ON operations (at);
