@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use isobar_shared::metric::Metric;
 use isobar_shared::store::{Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +35,13 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(15);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of the last batches when the server ends.
 const FAREWELL_TRIES: u32 = 3;
+
+const DROPPED: Metric = Metric::counter(
+    "isobar_history_dropped_total",
+    "Searches that were not recorded because the store was away.",
+);
+
+pub const METRICS: &[Metric] = &[DROPPED];
 
 #[derive(Debug, Serialize)]
 pub struct HistoryPage {
@@ -95,7 +103,7 @@ impl History {
 
     pub fn record(&self, city: Arc<str>, at: DateTime<Utc>) {
         if self.0.try_send(Message::Searched(city, at)).is_err() {
-            metrics::counter!("isobar_history_dropped_total").increment(1);
+            metrics::counter!(DROPPED.name).increment(1);
         }
     }
 
@@ -219,14 +227,6 @@ fn warn(error: &StoreError, searches: usize, what: &str) {
 
 fn drop_searches(count: usize) {
     if count > 0 {
-        metrics::counter!("isobar_history_dropped_total").increment(count as u64);
+        metrics::counter!(DROPPED.name).increment(count as u64);
     }
-}
-
-/// What it says under `/metrics` about the counter of this file.
-pub fn describe() {
-    metrics::describe_counter!(
-        "isobar_history_dropped_total",
-        "Searches that were not recorded because the store was away."
-    );
 }

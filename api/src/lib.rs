@@ -31,5 +31,21 @@ mod stream;
 mod sync;
 mod weather;
 
+use isobar_shared::metric::Metric;
+
 pub use server::{DRAIN_LIMIT, serve};
 pub use state::Parts;
+
+/// The metrics of this crate.
+pub const METRICS: &[&[Metric]] = {
+    let [broker, producer, store] = metrics_page::ASKED;
+    &[
+        request_log::METRICS,
+        weather::METRICS,
+        history::METRICS,
+        metrics_page::METRICS,
+        broker,
+        producer,
+        store,
+    ]
+};

@@ -25,8 +25,8 @@ use tower::Service;
 
 use crate::access::LocalAddress;
 use crate::history::History;
+use crate::router;
 use crate::state::{App, Parts, Shared};
-use crate::{history, metrics_page, request_log, router, weather};
 
 /// Connections at once; the next one waits to be accepted.
 const MAX_CONNECTIONS: usize = 4_000;
@@ -39,8 +39,6 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept (out of file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often the recorder tidies its histograms, which would grow while nobody scrapes.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Serves the API on `listener` until `shutdown` is cancelled and everything is drained.
 pub async fn serve(
@@ -52,13 +50,10 @@ pub async fn serve(
     if !listen.ip().is_loopback() && parts.settings.api_key.is_none() {
         bail!("refusing to serve {listen} without ISOBAR_API_KEY: anyone could post imports");
     }
-    describe();
     let (history, writer) = History::new(parts.store.clone());
     let app = App::new(parts, history, listen);
     let mut background = JoinSet::new();
     background.spawn(writer.run());
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(tidy_metrics(app.metrics.clone()));
 
     tracing::info!(listen = %listen, "serving the API");
     accept(&listener, &app, &shutdown).await;
@@ -185,21 +180,6 @@ async fn connection(
         // Clients come and go as they like.
         tracing::debug!(%error, "connection ended");
     }
-}
-
-async fn tidy_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        metrics.run_upkeep();
-    }
-}
-
-fn describe() {
-    request_log::describe();
-    history::describe();
-    weather::describe();
-    metrics_page::describe();
 }
 
 /// Handlers catch their own panics: one here is a defect of the server itself.

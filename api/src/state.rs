@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::gate::MAX_REQUESTS;
 use crate::history::History;
+use crate::metrics_page::Counts;
 use crate::snapshots::MAX_STREAMS;
 use crate::weather::Weather;
 
@@ -44,6 +45,8 @@ pub struct App {
     pub access: Access,
     pub history: History,
     pub weather: Weather,
+    /// What `/metrics` counted last.
+    pub counts: Counts,
     /// What outlives a request: upstream fetches, bodies that are heard out.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
@@ -65,6 +68,7 @@ impl App {
             weather,
             tasks,
             history,
+            counts: Counts::default(),
             permits: Semaphore::new(MAX_REQUESTS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             ready: AtomicBool::new(false),

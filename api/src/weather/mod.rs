@@ -25,7 +25,7 @@ use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
 use cached::Prepared;
-pub use lookup::Weather;
+pub use lookup::{METRICS, Weather};
 use place::Asked;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -92,14 +92,6 @@ fn matches(tags: &HeaderValue, own: &HeaderValue) -> bool {
     };
     let own = opaque(own);
     tags.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == own)
-}
-
-/// What it says under `/metrics` about the counters of `/weather`.
-pub fn describe() {
-    metrics::describe_counter!(
-        "isobar_weather_requests_total",
-        "Answers of GET /weather by where they came from."
-    );
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use isobar_producer::Imports;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::{Environment, Settings};
 use isobar_shared::store::Store;
-use isobar_shared::telemetry;
 use isobar_shared::upstream::Upstream;
+use isobar_shared::{metric, telemetry};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -147,5 +147,10 @@ async fn listen() -> (TcpListener, String) {
 /// One recorder for the process: all tests count into it.
 fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
     static HANDLE: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| telemetry::count().expect("the first recorder")).clone()
+    let start = || {
+        let counted = telemetry::count().expect("the first recorder");
+        metric::describe(isobar_api::METRICS.iter().copied().flatten());
+        counted
+    };
+    HANDLE.get_or_init(start).clone()
 }
