@@ -14,6 +14,7 @@ mod doctor;
 mod exit;
 mod healthcheck;
 mod migrate;
+mod openapi;
 mod outbox;
 mod parts;
 mod produce;

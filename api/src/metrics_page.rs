@@ -16,6 +16,13 @@ use crate::state::Shared;
 /// Prometheus gives up after ten seconds.
 const DEPTH_LIMIT: Duration = Duration::from_secs(2);
 
+/// Counters for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, body = String, content_type = "text/plain",
+               description = "in the text format of version 0.0.4")),
+)]
 pub async fn show(State(app): State<Shared>) -> impl IntoResponse {
     let depth = app.broker.depth(&app.topic, app.settings.claim_idle.0);
     if let Ok(Ok(depth)) = timeout(DEPTH_LIMIT, depth).await {
