@@ -15,6 +15,7 @@ mod doctor;
 mod exit;
 mod healthcheck;
 mod migrate;
+mod openapi;
 mod outbox;
 mod parts;
 mod produce;

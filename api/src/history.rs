@@ -17,8 +17,10 @@ use isobar_shared::store::{Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
+use utoipa::ToSchema;
 
 use crate::cursor::{self, SearchCursor};
+use crate::openapi::schemas::Paging;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -43,19 +45,26 @@ const DROPPED: Metric = Metric::counter(
 
 pub const METRICS: &[Metric] = &[DROPPED];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryPage {
     pub items: Vec<HistoryItem>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryItem {
     pub id: i64,
     pub city: String,
     pub timestamp: DateTime<Utc>,
 }
 
+/// What was asked for, newest first
+#[utoipa::path(
+    get,
+    path = "/history",
+    params(Paging),
+    responses((status = 200, body = HistoryPage, description = "a page of searches")),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<HistoryPage>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor::<SearchCursor>()?.map(|cursor| cursor.0);
@@ -73,6 +82,12 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<Hist
     Ok(Json(HistoryPage { items, next_cursor }))
 }
 
+/// Forget what was asked for
+#[utoipa::path(
+    delete,
+    path = "/history",
+    responses((status = 204, description = "the history is empty")),
+)]
 pub async fn clear(State(app): State<Shared>) -> Result<StatusCode, Problem> {
     // Or a search from before would appear after the clearing.
     app.history.flush().await;

@@ -5,7 +5,7 @@
 //!
 //! In the order of a request: `server` (connections, drain) → `router` (every route, in one table)
 //! → `gate` (limits, `access`, problems, `request_log`) → one file per resource: `weather/`,
-//! `history`, `cache`, `bulk/`, `sync`, `snapshots`, `stream`, `health`, `metrics_page`.
+//! `history`, `cache`, `bulk/`, `sync`, `snapshots`, `stream`, `health`, `metrics_page`, `openapi/`.
 //! Beside them `params` and `cursor` (reading input), `problem` (every error), `state`.
 //!
 //! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
@@ -20,6 +20,7 @@ mod heartbeats;
 mod history;
 mod linger;
 mod metrics_page;
+mod openapi;
 mod params;
 mod problem;
 mod request_log;
@@ -33,6 +34,7 @@ mod weather;
 
 use isobar_shared::metric::Metric;
 
+pub use openapi::text as openapi;
 pub use server::{DRAIN_LIMIT, serve};
 pub use state::Parts;
 

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use isobar_shared::broker::BrokerError;
 use isobar_shared::store::StoreError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long a caller should wait for a store or broker that does not answer.
 const DEPENDENCY_PAUSE: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub struct Problem {
 }
 
 /// Which part of the input is at fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// A parameter's or field's name as a JSON pointer: `/limit`.
     pub pointer: String,
@@ -39,7 +40,8 @@ pub struct FieldError {
 }
 
 /// The body as it is sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     pub r#type: &'static str,
     pub title: &'static str,

@@ -36,6 +36,13 @@ pub const METRICS: &[Metric] = &[IN_FLIGHT];
 /// What is asked for.
 pub const ASKED: [&[Metric]; 3] = [broker::METRICS, producer::METRICS, store::METRICS];
 
+/// Counters for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    responses((status = 200, body = String, content_type = "text/plain",
+               description = "in the text format of version 0.0.4")),
+)]
 pub async fn show(State(app): State<Shared>) -> impl IntoResponse {
     let (broker, store, imports) =
         tokio::join!(broker::ask(&app), store::ask(&app), answered(app.imports.outbox().depth()),);

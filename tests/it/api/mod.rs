@@ -6,6 +6,7 @@
 mod guards;
 mod imports;
 mod lists;
+mod openapi;
 mod weather;
 
 use std::sync::{Arc, OnceLock};

@@ -23,10 +23,10 @@ impl Scrape {
         for line in text.lines().filter(|line| !line.is_empty()) {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').expect("a meaning");
-                scrape.families.entry(name.to_owned()).or_default().1 = help.to_owned();
+                scrape.families.entry(name.to_owned()).or_default().1.push_str(help);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect("a kind");
-                scrape.families.entry(name.to_owned()).or_default().0 = kind.to_owned();
+                scrape.families.entry(name.to_owned()).or_default().0.push_str(kind);
             } else {
                 scrape.series.push(Series::read(line));
             }
