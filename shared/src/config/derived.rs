@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::values::{BrokerChoice, DatabaseUrl, Provider};
 use super::{RateSpec, Settings};
 use crate::broker::QuotaLimits;
+use crate::schedule::{SYNC, Schedule};
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
@@ -101,6 +102,22 @@ impl Settings {
     /// How long a lease may be committed under: not in its last part, 10 s of the default 60 s.
     pub fn usable_lease(&self) -> Duration {
         self.claim_idle.0 * 5 / 6
+    }
+
+    /// The schedules that are set.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        [(SYNC, &self.sync_cron)]
+            .into_iter()
+            .filter_map(|(name, expression)| {
+                Some(Schedule {
+                    name,
+                    expression: expression.clone()?,
+                    timezone: self.timezone.0,
+                    misfire: self.misfire,
+                    overlap: self.overlap,
+                })
+            })
+            .collect()
     }
 
     pub(super) fn misfits(&self) -> Vec<String> {
@@ -228,6 +245,15 @@ mod tests {
         let url = ("DATABASE_URL", "postgresql+asyncpg://u:p@db/isobar");
         assert!(load(&[url]).expect_err("refused").to_string().contains("REDIS_URL"));
         assert!(load(&[url, ("ISOBAR_BROKER", "embedded")]).is_ok());
+    }
+
+    #[test]
+    fn a_schedule_is_there_once_it_has_an_expression() {
+        let set = [("ISOBAR_SYNC_CRON", "30 2 * * *"), ("ISOBAR_TIMEZONE", "Europe/Berlin")];
+        let schedules = load(&set).expect("fits").schedules();
+        assert_eq!((schedules.len(), schedules[0].name), (1, "sync"));
+        assert_eq!(schedules[0].timezone, chrono_tz::Europe::Berlin);
+        assert_eq!(load(&set[1..]).expect("fits").schedules(), []);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use values::{
     QuotaSpec, RedisUrl, Seconds, Secret,
 };
 
+use crate::schedule::{Expression, Misfire, Overlap, TimeZone};
+
 /// One row of the table: what `doctor` and the README show.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -104,6 +106,9 @@ settings! {
         listen: SocketAddr = "ISOBAR_LISTEN", "127.0.0.1:8000", "address of the API";
         max_upload: ByteSize = "ISOBAR_MAX_UPLOAD", "256 MiB", "largest import file";
         db_connections: u32 = "ISOBAR_DB_CONNECTIONS", "8", "PostgreSQL pool size";
+        timezone: TimeZone = "ISOBAR_TIMEZONE", "UTC", "IANA time zone in which schedules count the time of day";
+        misfire: Misfire = "ISOBAR_MISFIRE", "once", "ticks that nobody was there to fire: once (one run makes up for all) or skip";
+        overlap: Overlap = "ISOBAR_OVERLAP", "skip", "ticks that fall due during the run before them: skip or queue (up to 10 wait)";
         log: String = "ISOBAR_LOG", "info", "level, or filter directives";
     }
     optional {
@@ -113,6 +118,7 @@ settings! {
         outbox: values::Folder = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data dir";
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "base of /cities/?page=&limit=";
+        sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` run the source of a bare `isobar produce`: five fields of cron, six with seconds, @hourly and the like, or @every 300s";
         openweather_api_key: Secret = "ISOBAR_OPENWEATHER_API_KEY", "or …_FILE with a path";
         quota: QuotaSpec = "ISOBAR_QUOTA", "600/m,5000/h,10000/d or none; unset = the free tier for public hosts, else none";
         concurrency: usize = "ISOBAR_CONCURRENCY", "requests in flight per worker; unset = 1 on the free tier, else 8";
