@@ -4,6 +4,7 @@
 //! [`config`] (every setting, once) · [`ids`] · [`place`] (cities, names, coordinates) ·
 //! [`task`] (one city to fetch, and how it travels) · [`broker`] (the stream: Redis or embedded) ·
 //! [`upstream`] (quota → breaker → timeout → request) · [`store`] (PostgreSQL or SQLite) ·
+//! [`schedule`] (when ticks are, and which of them is due) ·
 //! [`gazetteer`] (the built-in list) · [`sqlite`] (the one way to a SQLite file) ·
 //! [`telemetry`] (logs and counters; [`metric`], [`exposition`] and [`process`] are what a scrape
 //! sees) · [`crash`] (where tests kill the process).
@@ -20,6 +21,7 @@ pub mod ids;
 pub mod metric;
 pub mod place;
 pub mod process;
+pub mod schedule;
 pub mod sqlite;
 pub mod store;
 pub mod task;
