@@ -4,6 +4,7 @@
 //! Names and labels are found by reading the expressions' text; promtool reads their grammar.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use isobar_shared::metric::{Kind, Metric};
 use serde_json::Value;
@@ -51,7 +52,7 @@ async fn the_dashboard_can_be_imported_and_its_expressions_parsed() {
     let mut rules = "groups: [{name: dashboard, rules: [\n".to_owned();
     for (number, expression) in of_dashboard().iter().enumerate() {
         let expression = Value::from(expression.replace("$__rate_interval", "5m"));
-        rules.push_str(&format!("{{record: \"panel:{number}\", expr: {expression}}},\n"));
+        writeln!(rules, "{{record: \"panel:{number}\", expr: {expression}}},").expect("a string");
     }
     rules.push_str("]}]\n");
     let folder = tempfile::tempdir().expect("temporary folder");
@@ -103,7 +104,8 @@ fn faults_of(expression: &str) -> Vec<String> {
     let known = known();
     for (at, name) in words(expression).filter(|(_, word)| word.starts_with("isobar_")) {
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
-        let histogram = base.and_then(|base| known.get(base)).filter(|of| of.kind == Kind::Histogram);
+        let histogram =
+            base.and_then(|base| known.get(base)).filter(|of| of.kind == Kind::Histogram);
         // A histogram has no series of its plain name.
         let plain = known.get(name).filter(|metric| metric.kind != Kind::Histogram);
         let Some(metric) = histogram.or(plain) else {
@@ -120,7 +122,7 @@ fn faults_of(expression: &str) -> Vec<String> {
         let has = |metric: &&Metric| metric.labels.iter().any(|of| of.name == label);
         let of_scrape = ["job", "instance"].contains(&label);
         let of_buckets = label == "le" && asked.iter().any(|metric| metric.kind == Kind::Histogram);
-        if !of_scrape && !of_buckets && !asked.iter().any(|metric| has(&metric)) {
+        if !of_scrape && !of_buckets && !asked.iter().any(has) {
             faults.push(format!("no label {label}"));
         }
     }
