@@ -72,6 +72,8 @@ commands! {
     Sim => sim,
     /// Bring the store's schema up, and nothing else
     Migrate => migrate,
+    /// Print the API's OpenAPI document
+    Openapi => openapi,
     /// Print a completion script for a shell
     Completions => completions,
 }

@@ -9,11 +9,13 @@ mod app;
 mod cli;
 mod completions;
 mod consume;
+mod counters;
 mod demo;
 mod doctor;
 mod exit;
 mod healthcheck;
 mod migrate;
+mod openapi;
 mod outbox;
 mod parts;
 mod produce;
@@ -29,12 +31,14 @@ mod worker_health;
 use std::process::ExitCode;
 
 use clap::Parser;
+use isobar_shared::process;
 
 // Many small JSON texts from several threads: measured faster than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    process::started();
     let cli = cli::Cli::parse();
     exit::report(cli::run(cli))
 }

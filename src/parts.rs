@@ -16,6 +16,8 @@ use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::counters;
+
 /// Tries of a store that does not answer yet, and the pause between them.
 const STORE_TRIES: u32 = 10;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +35,7 @@ impl Parts {
     /// Opens everything; the schema is brought up on the way.
     pub async fn open(settings: Arc<Settings>) -> anyhow::Result<Self> {
         create_data_dir(&settings)?;
-        let metrics = telemetry::count()?;
+        let metrics = counters::start()?;
         let broker = Broker::open(&settings)?;
         let store = open_store(&settings).await?;
         let upstream = Upstream::new(Arc::clone(&settings), broker.clone())?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use isobar_producer::Imports;
 use isobar_shared::config::{Environment, Settings};
+use isobar_shared::telemetry;
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -58,10 +59,16 @@ pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow:
         upstream: parts.upstream.clone(),
         imports: imports.clone(),
         metrics: parts.metrics.clone(),
+        limits: isobar_api::Limits::default(),
     };
     progress::say(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));
     let working = imports.clone();
+    let counted = parts.metrics.clone();
+    roles.start("the counters", |stop| async move {
+        telemetry::tidy(counted, stop).await;
+        Ok(())
+    });
     roles.start("the import relay", |stop| async move { working.work(stop).await });
     Ok(imports)
 }

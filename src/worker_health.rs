@@ -1,12 +1,18 @@
 //! The two questions a worker answers over HTTP: is it alive, and what has it counted.
 //!
-//! The API answers these too, and much more; a worker on a host of its own has no API.
+//! The API answers these too, and much more; a worker on a host of its own has no API. What all
+//! workers share (the stream, the quota) is told by the API alone.
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
+use isobar_shared::exposition::{Page, TEXT};
+use isobar_shared::process;
+use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +24,20 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Answers until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    metrics: PrometheusHandle,
+    counted: PrometheusHandle,
+    upstream: Upstream,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/metrics", get(async move || metrics.render()));
+        .route("/metrics", get(async move || metrics(&counted, &upstream)));
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
+}
+
+fn metrics(counted: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
+    let mut page = Page::default();
+    process::put(&mut page);
+    upstream.put(&mut page);
+    ([(CONTENT_TYPE, TEXT)], page.with_counted(counted))
 }

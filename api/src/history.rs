@@ -12,12 +12,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use isobar_shared::metric::Metric;
 use isobar_shared::store::{Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
+use utoipa::ToSchema;
 
 use crate::cursor::{self, SearchCursor};
+use crate::openapi::schemas::Paging;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -35,19 +38,33 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of the last batches when the server ends.
 const FAREWELL_TRIES: u32 = 3;
 
-#[derive(Debug, Serialize)]
+const DROPPED: Metric = Metric::counter(
+    "isobar_history_dropped_total",
+    "Searches that were not recorded because the store was away.",
+);
+
+pub const METRICS: &[Metric] = &[DROPPED];
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryPage {
     pub items: Vec<HistoryItem>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryItem {
     pub id: i64,
     pub city: String,
     pub timestamp: DateTime<Utc>,
 }
 
+/// What was asked for, newest first
+#[utoipa::path(
+    get,
+    path = "/history",
+    params(Paging),
+    responses((status = 200, body = HistoryPage, description = "a page of searches")),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<HistoryPage>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor::<SearchCursor>()?.map(|cursor| cursor.0);
@@ -65,6 +82,12 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<Hist
     Ok(Json(HistoryPage { items, next_cursor }))
 }
 
+/// Forget what was asked for
+#[utoipa::path(
+    delete,
+    path = "/history",
+    responses((status = 204, description = "the history is empty")),
+)]
 pub async fn clear(State(app): State<Shared>) -> Result<StatusCode, Problem> {
     // Or a search from before would appear after the clearing.
     app.history.flush().await;
@@ -95,7 +118,7 @@ impl History {
 
     pub fn record(&self, city: Arc<str>, at: DateTime<Utc>) {
         if self.0.try_send(Message::Searched(city, at)).is_err() {
-            metrics::counter!("isobar_history_dropped_total").increment(1);
+            metrics::counter!(DROPPED.name).increment(1);
         }
     }
 
@@ -219,14 +242,6 @@ fn warn(error: &StoreError, searches: usize, what: &str) {
 
 fn drop_searches(count: usize) {
     if count > 0 {
-        metrics::counter!("isobar_history_dropped_total").increment(count as u64);
+        metrics::counter!(DROPPED.name).increment(count as u64);
     }
-}
-
-/// What it says under `/metrics` about the counter of this file.
-pub fn describe() {
-    metrics::describe_counter!(
-        "isobar_history_dropped_total",
-        "Searches that were not recorded because the store was away."
-    );
 }

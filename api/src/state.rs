@@ -16,9 +16,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::gate::MAX_REQUESTS;
 use crate::history::History;
-use crate::snapshots::MAX_STREAMS;
+use crate::limits::Limits;
+use crate::metrics_page::Counts;
+use crate::rates::Rates;
 use crate::weather::Weather;
 
 /// What a server is made of; the caller opened all of it.
@@ -29,6 +30,7 @@ pub struct Parts {
     pub upstream: Upstream,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
+    pub limits: Limits,
 }
 
 pub type Shared = Arc<App>;
@@ -40,10 +42,14 @@ pub struct App {
     pub upstream: Upstream,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
+    pub limits: Limits,
     pub topic: Topic,
     pub access: Access,
+    pub rates: Rates,
     pub history: History,
     pub weather: Weather,
+    /// What `/metrics` counted last.
+    pub counts: Counts,
     /// What outlives a request: upstream fetches, bodies that are heard out.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
@@ -62,11 +68,13 @@ impl App {
         Arc::new(Self {
             topic: Topic::new(&settings.stream, &settings.group),
             access: Access::new(&settings, listen),
+            rates: Rates::new(settings.rate_limit_at(listen.ip())),
             weather,
             tasks,
             history,
-            permits: Semaphore::new(MAX_REQUESTS),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            counts: Counts::default(),
+            permits: Semaphore::new(parts.limits.requests),
+            streams: Arc::new(Semaphore::new(parts.limits.streams)),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             settings,
@@ -75,6 +83,7 @@ impl App {
             upstream: parts.upstream,
             imports: parts.imports,
             metrics: parts.metrics,
+            limits: parts.limits,
         })
     }
 

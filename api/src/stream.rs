@@ -4,15 +4,17 @@
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use isobar_shared::broker::QuotaUse;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::heartbeats;
 use crate::problem::Problem;
 use crate::state::Shared;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct StreamState {
     pub stream: String,
     /// Unfinished: undelivered and pending.
@@ -23,18 +25,35 @@ pub struct StreamState {
     pub dead: u64,
     pub workers: Vec<WorkerState>,
     /// What the newest producer or import relay said of its outbox; `null` when none did lately.
+    #[schema(value_type = Option<Object>)]
     pub outbox: Option<Value>,
     pub breaker: &'static str,
-    pub quota: QuotaUse,
+    pub quota: QuotaState,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WorkerState {
     pub name: String,
     pub pending: u64,
     pub idle_ms: u64,
 }
 
+/// What was used of the upstream's windows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuotaState {
+    pub minute: u64,
+    pub hour: u64,
+    pub day: u64,
+    /// Set while a window is used up, or the provider said so.
+    pub shut_until: Option<DateTime<Utc>>,
+}
+
+/// The backlog, who works on it, what holds it up
+#[utoipa::path(
+    get,
+    path = "/stream",
+    responses((status = 200, body = StreamState, description = "as it is at this moment")),
+)]
 pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Problem> {
     let (depth, consumers, heartbeats, totals, upstream) = tokio::join!(
         app.broker.depth(&app.topic, app.settings.claim_idle.0),
@@ -62,6 +81,12 @@ pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Proble
         workers,
         outbox: heartbeats::outbox(&heartbeats?),
         breaker: upstream.breaker,
-        quota: upstream.quota,
+        quota: upstream.quota.into(),
     }))
+}
+
+impl From<QuotaUse> for QuotaState {
+    fn from(used: QuotaUse) -> Self {
+        Self { minute: used.minute, hour: used.hour, day: used.day, shut_until: used.shut_until }
+    }
 }

@@ -36,6 +36,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every [`label`](Self::label) there is.
+    pub const LABELS: [&'static str; 5] = ["quota", "breaker", "concurrency", "store", "config"];
+
+    /// One word for counters.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Waiting(why) => why.as_str(),
+            Self::Config(_) => "config",
+        }
+    }
+
     pub fn describe(&self) -> String {
         match self {
             Self::Waiting(Waiting::Quota) => "the upstream's quota is used up".to_owned(),

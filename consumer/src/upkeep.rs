@@ -81,6 +81,7 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
             "upstream": upstream,
         });
         events::holding(ctx.leases.len());
+        events::paused(shut.as_ref().map(|(_, reason)| reason));
         match ctx.broker.heartbeat(&name, &state, HEARTBEAT_TTL).await {
             Ok(()) => missed = false,
             Err(error) if !missed => {

@@ -4,7 +4,8 @@
 //! starts. A slot that is done already publishes nothing. Whatever else the outbox holds is relayed
 //! along the way. A broker that is away does not stop the extraction, a source that is away does
 //! not stop the relay: what can be made safe is, and the [`Failure`] says where it lies and what to
-//! do. One run at a time has an outbox ([`OutboxLock`](crate::outbox::OutboxLock)).
+//! do. One run at a time has an outbox ([`OutboxLock`](crate::outbox::OutboxLock)), and each leaves
+//! word of how it ended ([`last_run`](crate::last_run)).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,21 +17,19 @@ use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::task::JobKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::extract::{Context, Extraction, Step};
 use crate::failure::{Failure, Remedy, thousands};
+use crate::last_run::tell;
 use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::relay::{Patience, Relay, RelayEnd, drive};
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
-
-/// The last run is remembered for a week, or until the next one.
-const HEARTBEAT_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// What is to be produced.
 #[derive(Clone, Debug)]
@@ -57,7 +56,7 @@ pub struct Tools {
 }
 
 /// What `isobar produce --json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub job_id: JobId,
     pub source: String,
@@ -79,10 +78,17 @@ pub struct Report {
 /// Runs the order against the outbox of the settings.
 pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
     let path = tools.settings.outbox_path();
-    let outbox = open_outbox(&path)?;
+    let outbox = match open_outbox(&path) {
+        Ok(outbox) => outbox,
+        Err(failure) => {
+            tell(Err(&failure), None, &tools.broker).await;
+            return Err(failure);
+        }
+    };
     let _lock = OutboxLock::take(&path)?;
-    outbox.drop_seen().await?;
-    run_in(order, tools, &outbox).await
+    let result = run_in(order, tools, &outbox).await;
+    tell(result.as_ref(), Some(&outbox), &tools.broker).await;
+    result
 }
 
 /// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
@@ -105,6 +111,7 @@ fn open_outbox(path: &std::path::Path) -> Result<Outbox, Failure> {
 
 async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, Failure> {
     let began = Instant::now();
+    outbox.drop_seen().await?;
     let slot =
         order.slot.clone().unwrap_or_else(|| Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
     let job_id = JobId::derive(&order.spec.identity(), &slot);
@@ -132,9 +139,6 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     let report = report(job_id, &order, slot, &relayed, resumed, began, outbox).await?;
     tracing::info!(job_id = %report.job_id, source = %report.source, rows = report.rows, tasks = report.tasks, rejected = report.rejected, duplicates = report.duplicates, published = report.published, unsent = report.unsent, elapsed_ms = report.elapsed_ms, "run ended");
     let relayed = conclude(&relayed, outbox, tools).await;
-    if relayed.is_ok() {
-        tell(&report, tools).await;
-    }
     match (extracted, relayed) {
         (Ok(()), Ok(())) => Ok(report),
         // What needs a person is said first; else the source, which comes first on the way.
@@ -142,13 +146,6 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
         (Err(_), Err(failure)) if failure.remedy != Remedy::TryAgain => Err(failure.with(report)),
         (Err(failure), _) => Err(safe_so_far(failure, &report, tools).with(report)),
     }
-}
-
-/// Leaves word of the run for dashboard and metrics.
-async fn tell(report: &Report, tools: &Tools) {
-    let state = serde_json::json!({ "role": "producer", "at": Utc::now(), "last_run": report });
-    // A broker that is away is told of elsewhere.
-    let _ = tools.broker.heartbeat("producer:last", &state, HEARTBEAT_TTL).await;
 }
 
 struct Extracted {

@@ -271,6 +271,8 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Import, Self::Produce];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sync => "sync",

@@ -9,6 +9,7 @@ mod broker;
 mod deploy;
 mod docs;
 mod harness;
+mod metrics;
 mod pipeline;
 mod producer;
 mod stage;

@@ -14,9 +14,11 @@ use isobar_shared::store::{JobRow, JobStatus};
 use isobar_shared::task::JobKind;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::cursor::{self, JobCursor};
 use crate::heartbeats;
+use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -24,17 +26,20 @@ use crate::state::Shared;
 /// How long a job's numbers wait for the reason of a pause, which is worth less than they are.
 const REASON_LIMIT: Duration = Duration::from_millis(500);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct JobPage {
     pub items: Vec<JobState>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobState {
+    #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
+    #[schema(value_type = schemas::JobKind)]
     pub kind: JobKind,
     pub source: String,
+    #[schema(value_type = schemas::JobStatus)]
     pub status: JobStatus,
     /// Source rows; `null` until the source has been read to its end.
     pub total: Option<u64>,
@@ -55,6 +60,13 @@ pub struct JobState {
     pub paused_reason: Option<String>,
 }
 
+/// Jobs, newest first
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs",
+    params(Paging),
+    responses((status = 200, body = JobPage, description = "a page of jobs")),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobPage>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
@@ -70,6 +82,13 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     Ok(Json(JobPage { items, next_cursor }))
 }
 
+/// How a job stands
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs/{id}",
+    params(("id" = uuid::Uuid, Path, description = "the job")),
+    responses((status = 200, body = JobState, description = "its counters, from the ledger")),
+)]
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
     let paused = if row.status.is_final() { None } else { paused_reason(&app).await };

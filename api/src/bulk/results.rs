@@ -10,24 +10,28 @@ use chrono::{DateTime, Utc};
 use isobar_shared::ids::{CityId, JobId};
 use isobar_shared::store::{LedgerCursor, LedgerRow, RowStatus};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::jobs::unknown;
 use crate::cursor;
+use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ResultPage {
     pub items: Vec<ResultItem>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ResultItem {
     pub row: Option<u64>,
     pub city: Option<String>,
+    #[schema(value_type = Option<i64>)]
     pub city_id: Option<CityId>,
+    #[schema(value_type = schemas::RowStatus)]
     pub status: RowStatus,
     pub last_refreshed_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
@@ -35,6 +39,17 @@ pub struct ResultItem {
     pub attempts: u32,
 }
 
+/// What became of a job's rows, in their order
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs/{id}/results",
+    params(
+        ("id" = uuid::Uuid, Path, description = "the job"),
+        Paging,
+        ("status" = Option<schemas::RowStatus>, Query, description = "only rows that ended so"),
+    ),
+    responses((status = 200, body = ResultPage, description = "a page of finished rows")),
+)]
 pub async fn list(
     State(app): State<Shared>,
     Id(id): Id<JobId>,

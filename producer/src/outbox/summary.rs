@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use isobar_shared::ids::JobId;
 use isobar_shared::sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Row};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Outbox;
 use super::jobs::{JobState, id, time, unsigned};
@@ -38,7 +38,7 @@ pub struct JobSummary {
 }
 
 /// How much waits in an outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxDepth {
     pub jobs: u64,
     pub extracting: u64,

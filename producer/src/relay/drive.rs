@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use isobar_shared::broker::BrokerError;
 use isobar_shared::telemetry::chain;
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use super::{Relay, RelayError, Step};
+use super::{FAILURES, Relay, RelayError, Step};
 use crate::backoff::Backoff;
 use crate::progress::set;
 
@@ -157,6 +158,7 @@ impl Driver {
     }
 
     fn trouble(&mut self, error: BrokerError) -> Result<Duration, RelayEnd> {
+        counter!(FAILURES.name).increment(1);
         match error {
             BrokerError::Refused { .. } => Err(RelayEnd::Refused(error)),
             BrokerError::Unexpected { .. } => Err(RelayEnd::Broken(error.into())),

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use isobar_shared::broker::{Append, Appended, Broker, BrokerError, Receipt, Topic};
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::metric::Metric;
 use isobar_shared::sqlite::SqliteError;
+use metrics::counter;
 
 pub use drive::{Patience, RelayEnd, drive};
 
@@ -28,6 +30,21 @@ use crate::progress::{Progress, add};
 const MAX_UNWRITTEN_MARKS: usize = 64;
 /// Steps between two looks for jobs that were opened meanwhile.
 const LOOK_EVERY: u32 = 16;
+
+const PUBLISHED: Metric = Metric::counter(
+    "isobar_producer_published_tasks_total",
+    "Tasks that this process has put into the stream.",
+);
+const CONFLICTS: Metric = Metric::counter(
+    "isobar_producer_conflicts_total",
+    "Jobs that were left alone because the stream holds something else under their numbers.",
+);
+const FAILURES: Metric = Metric::counter(
+    "isobar_producer_broker_failures_total",
+    "Appends and looks of the relay that the broker did not answer or refused.",
+);
+
+pub const METRICS: &[Metric] = &[PUBLISHED, CONFLICTS, FAILURES];
 
 pub struct Relay {
     outbox: Outbox,
@@ -223,6 +240,7 @@ impl Relay {
     /// Only a person can judge this: the job is left as it is, the others go on.
     async fn conflict(&mut self, key: JobKey, why: &str) -> Result<Step, RelayError> {
         let job_id = self.lane(key).job_id;
+        counter!(CONFLICTS.name).increment(1);
         tracing::error!(%job_id, "{why}; the job is left alone");
         self.outbox.mark_conflicted(key, why).await?;
         self.conflicts.push(job_id);
@@ -266,7 +284,7 @@ impl Relay {
         let job_id = lane.job_id;
         *self.published.entry(job_id).or_default() += batch.n_tasks;
         add(&self.progress.published, batch.n_tasks);
-        metrics::counter!("isobar_producer_published_tasks_total").increment(batch.n_tasks);
+        counter!(PUBLISHED.name).increment(batch.n_tasks);
     }
 
     fn lane(&mut self, key: JobKey) -> &mut Lane {

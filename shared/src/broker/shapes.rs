@@ -239,6 +239,14 @@ pub enum Window {
 impl Window {
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
     pub fn length_ms(self) -> u64 {
         match self {
             Self::Minute => 60_000,
@@ -268,6 +276,16 @@ pub struct QuotaUse {
     pub day: u64,
     /// Set while the provider's or our own windows are shut.
     pub shut_until: Option<DateTime<Utc>>,
+}
+
+impl QuotaUse {
+    pub fn of(&self, window: Window) -> u64 {
+        match window {
+            Window::Minute => self.minute,
+            Window::Hour => self.hour,
+            Window::Day => self.day,
+        }
+    }
 }
 
 /// What `doctor` judges a Redis by; `None` where the server does not tell.

@@ -228,6 +228,7 @@ macro_rules! one_of {
         }
     };
 }
+pub(crate) use one_of;
 
 one_of! {
     /// Who tells the weather.

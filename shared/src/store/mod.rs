@@ -17,6 +17,7 @@ mod nul;
 pub mod postgres;
 mod shapes;
 pub mod sqlite;
+mod ticks;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use shapes::{
     JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot, StoreError,
     Totals, WeatherRow,
 };
+pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
 use crate::config::Settings;
 use crate::config::values::DatabaseUrl;
@@ -55,6 +57,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Store {
     /// Connects and brings the schema up, one process at a time; a newer schema is refused.
@@ -129,8 +132,8 @@ impl Store {
         either!(self, backend => backend.remember_city(folded_name, country_code, place).await)
     }
 
-    /// Ends what is too old: ledger rows of jobs finished before, searches before. In small
-    /// transactions; returns (ledger rows, searches) removed.
+    /// Ends what is too old: ledger rows of jobs finished before and ticks of schedules, searches
+    /// before. In small transactions; returns (ledger rows, searches) removed.
     pub async fn prune(
         &self,
         now: DateTime<Utc>,

@@ -7,10 +7,12 @@
 //! back instead. Redirects are off, bodies are limited, and neither secrets nor query strings
 //! reach a log or an error (OpenWeather's key is in its URL).
 //!
-//! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read).
+//! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read),
+//! [`gauges`] (what a scrape is told).
 
 mod breaker;
 mod client;
+mod gauges;
 mod geocoding;
 mod host;
 mod open_meteo;
@@ -29,6 +31,7 @@ use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
 
 pub use client::install_tls;
+pub use gauges::{METRICS, Quotas};
 
 /// A client of the configured provider. Cheap to clone; clones share breaker and connections.
 #[derive(Clone, Debug)]
@@ -121,6 +124,11 @@ pub struct UpstreamState {
     pub quota: QuotaUse,
     /// The last configuration error, until a request succeeds.
     pub config_error: Option<String>,
+}
+
+impl UpstreamState {
+    /// The states of a breaker.
+    pub const BREAKER: [&'static str; 3] = ["closed", "open", "half_open"];
 }
 
 impl Upstream {

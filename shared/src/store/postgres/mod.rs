@@ -20,6 +20,7 @@ mod migrate;
 mod prune;
 mod searches;
 mod snapshot;
+mod ticks;
 mod totals;
 
 use std::str::FromStr;
@@ -106,6 +107,7 @@ pub fn statements() -> Vec<&'static str> {
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,
+        ticks::STATEMENTS,
         totals::STATEMENTS,
     ]
     .concat()

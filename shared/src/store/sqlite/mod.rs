@@ -17,6 +17,7 @@ mod prune;
 mod searches;
 mod snapshot;
 mod text;
+mod ticks;
 mod totals;
 
 use std::path::Path;
@@ -86,6 +87,7 @@ pub fn statements() -> Vec<&'static str> {
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,
+        ticks::STATEMENTS,
         totals::STATEMENTS,
     ]
     .concat()

@@ -26,6 +26,12 @@ CREATE TABLE schedule_ticks (
     PRIMARY KEY (schedule, tick)
 );
 
+-- One run of a schedule at a time, however many claim: what is unfinished is in the others' way.
+CREATE UNIQUE INDEX schedule_ticks_unfinished ON schedule_ticks (schedule) WHERE done_at IS NULL;
+
+-- Ticks that are old enough to go.
+CREATE INDEX schedule_ticks_done ON schedule_ticks (done_at);
+
 -- Who did what, and when.
 CREATE TABLE operations (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
