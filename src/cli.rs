@@ -50,7 +50,7 @@ macro_rules! commands {
 commands! {
     /// The whole pipeline with nothing installed: simulator, import, progress, summary
     Demo => demo,
-    /// API, worker and import relay in one process
+    /// API, worker, import relay and schedule in one process
     Up => up,
     /// One cron run: take cities from a source and put them into the stream
     Produce => produce,
@@ -60,6 +60,8 @@ commands! {
     Consume => consume,
     /// The API, and the relay of what is imported through it
     Serve => serve,
+    /// Built-in cron: fire the configured schedules; any number may run, each tick fires once
+    Schedule => schedule,
     /// Look for what is wrong with the configuration and its surroundings
     Doctor => doctor,
     /// Ask a role of this host whether it lives

@@ -21,6 +21,7 @@ mod parts;
 mod produce;
 mod progress;
 mod roles;
+mod schedule;
 mod serve;
 mod sim;
 mod status;

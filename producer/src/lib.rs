@@ -18,9 +18,11 @@ pub mod progress;
 mod rejects;
 pub mod relay;
 pub mod run;
+pub mod slot;
 pub mod source;
 pub mod spool;
 
+pub use backoff::Backoff;
 pub use failure::{Failure, Remedy, thousands};
 pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport};
 

@@ -29,4 +29,4 @@ pub mod telemetry;
 pub mod upstream;
 
 /// The metrics of this crate.
-pub const METRICS: &[&[metric::Metric]] = &[process::METRICS, upstream::METRICS];
+pub const METRICS: &[&[metric::Metric]] = &[process::METRICS, schedule::METRICS, upstream::METRICS];

@@ -175,7 +175,7 @@ impl Driver {
                     tracing::warn!(error = chain(&error), "the broker is in trouble; trying again");
                 }
                 let missing = matches!(error, BrokerError::Missing { .. });
-                let pause = self.redial.next();
+                let pause = self.redial.pause();
                 Ok(if missing { Duration::ZERO } else { pause })
             }
         }
@@ -187,6 +187,6 @@ impl Driver {
         if self.patience.max_wait.is_some_and(|max_wait| since.elapsed() >= max_wait) {
             return Err(end(since.elapsed()));
         }
-        Ok(self.full.next())
+        Ok(self.full.pause())
     }
 }
