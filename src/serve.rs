@@ -59,6 +59,7 @@ pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow:
         upstream: parts.upstream.clone(),
         imports: imports.clone(),
         metrics: parts.metrics.clone(),
+        limits: isobar_api::Limits::default(),
     };
     progress::say(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));

@@ -3,29 +3,37 @@
 //! [`serve`] is all that the binary needs. Handlers are thin: they read parameters, ask store,
 //! broker, upstream or imports, and shape the answer; no rule of the pipeline is decided here.
 //!
-//! In the order of a request: `server` (connections, drain) → `router` (every route, in one table)
-//! → `gate` (limits, `access`, problems, `request_log`) → one file per resource: `weather/`,
-//! `history`, `cache`, `bulk/`, `sync`, `snapshots`, `stream`, `health`, `metrics_page`, `openapi/`.
-//! Beside them `params` and `cursor` (reading input), `problem` (every error), `state`.
+//! In the order of a request: `server` (accepts, drains) → `connection` → `router` (every route, in
+//! one table) → `gate` (`rates`, `access`, problems, `guard_headers`, `request_log`) → one file per
+//! resource: `weather/`, `history`, `cache`, `bulk/`, `sync`, `snapshots`, `stream`, `health`,
+//! `metrics_page`, `login`, `openapi/`. Beside them `params` and `cursor` (reading input), `problem`
+//! (every error), `limits`, `state`.
 //!
 //! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
 
 mod access;
 mod bulk;
 mod cache;
+mod connection;
 mod cursor;
 mod gate;
+mod guard_headers;
 mod health;
 mod heartbeats;
 mod history;
+mod limits;
 mod linger;
+mod login;
 mod metrics_page;
 mod openapi;
 mod params;
 mod problem;
+mod rates;
 mod request_log;
 mod router;
 mod server;
+mod sessions;
+mod slow_reader;
 mod snapshots;
 mod state;
 mod stream;
@@ -34,6 +42,7 @@ mod weather;
 
 use isobar_shared::metric::Metric;
 
+pub use limits::Limits;
 pub use openapi::text as openapi;
 pub use server::{DRAIN_LIMIT, serve};
 pub use state::Parts;

@@ -80,6 +80,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
     }
 
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -87,6 +91,14 @@ impl Problem {
     pub fn too_large(limit: impl std::fmt::Display) -> Self {
         let detail = format!("the body is larger than {limit}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    pub fn too_often(retry_after: Duration) -> Self {
+        let detail = "this client asks more often than ISOBAR_RATE_LIMIT allows";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        }
     }
 
     pub fn unavailable(

@@ -18,7 +18,7 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, metrics_page, openapi, snapshots, stream, sync, weather,
+    bulk, cache, health, history, login, metrics_page, openapi, snapshots, stream, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -50,7 +50,11 @@ pub fn table() -> Vec<Resource> {
         probe("/healthz", routes!(health::healthz)).open(),
         probe("/readyz", routes!(health::readyz)).open(),
         probe("/metrics", routes!(metrics_page::show)),
+        quick("/login", routes!(login::form, login::sign_in)).open(),
+        quick("/logout", routes!(login::sign_out)).open(),
         quick("/openapi.json", routes!(openapi::page::document)).open(),
+        quick("/docs", routes!(openapi::page::docs)).open(),
+        quick("/docs/{file}", routes!(openapi::page::file)).open(),
     ]
 }
 

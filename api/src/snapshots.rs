@@ -31,8 +31,6 @@ use crate::state::Shared;
 
 /// Snapshots read at a time while all are streamed.
 const STREAM_PAGE: u32 = 1_000;
-/// Whole tables that may be sent at once.
-pub const MAX_STREAMS: usize = 64;
 const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -16,10 +16,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::gate::MAX_REQUESTS;
 use crate::history::History;
+use crate::limits::Limits;
 use crate::metrics_page::Counts;
-use crate::snapshots::MAX_STREAMS;
+use crate::rates::Rates;
 use crate::weather::Weather;
 
 /// What a server is made of; the caller opened all of it.
@@ -30,6 +30,7 @@ pub struct Parts {
     pub upstream: Upstream,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
+    pub limits: Limits,
 }
 
 pub type Shared = Arc<App>;
@@ -41,8 +42,10 @@ pub struct App {
     pub upstream: Upstream,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
+    pub limits: Limits,
     pub topic: Topic,
     pub access: Access,
+    pub rates: Rates,
     pub history: History,
     pub weather: Weather,
     /// What `/metrics` counted last.
@@ -65,12 +68,13 @@ impl App {
         Arc::new(Self {
             topic: Topic::new(&settings.stream, &settings.group),
             access: Access::new(&settings, listen),
+            rates: Rates::new(settings.rate_limit_at(listen.ip())),
             weather,
             tasks,
             history,
             counts: Counts::default(),
-            permits: Semaphore::new(MAX_REQUESTS),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            permits: Semaphore::new(parts.limits.requests),
+            streams: Arc::new(Semaphore::new(parts.limits.streams)),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             settings,
@@ -79,6 +83,7 @@ impl App {
             upstream: parts.upstream,
             imports: parts.imports,
             metrics: parts.metrics,
+            limits: parts.limits,
         })
     }
 

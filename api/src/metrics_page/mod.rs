@@ -22,7 +22,6 @@ use isobar_shared::metric::Metric;
 use isobar_shared::process;
 use tokio::time::timeout;
 
-use crate::gate::MAX_REQUESTS;
 use crate::state::Shared;
 pub use store::Counts;
 
@@ -48,7 +47,7 @@ pub async fn show(State(app): State<Shared>) -> impl IntoResponse {
         tokio::join!(broker::ask(&app), store::ask(&app), answered(app.imports.outbox().depth()),);
     let mut page = Page::default();
     process::put(&mut page);
-    page.put(&IN_FLIGHT, (MAX_REQUESTS - app.permits.available_permits()) as f64);
+    page.put(&IN_FLIGHT, (app.limits.requests - app.permits.available_permits()) as f64);
     app.upstream.put(&mut page);
     broker.put(&mut page);
     store.put(&mut page);

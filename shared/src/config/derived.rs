@@ -2,11 +2,12 @@
 //!
 //! Each check's message holds both numbers, so that the reader need not look either of them up.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Settings;
 use super::values::{BrokerChoice, DatabaseUrl, Provider};
+use super::{RateSpec, Settings};
 use crate::broker::QuotaLimits;
 use crate::schedule::{SYNC, Schedule};
 
@@ -19,6 +20,8 @@ const OPEN_METEO_FREE: QuotaLimits =
     QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
 const OPENWEATHER_FREE: QuotaLimits = QuotaLimits { minute: Some(60), hour: None, day: None };
 const DEFAULT_HIGH_WATER: u64 = 100_000;
+/// Where others can reach the API: ample for a person and a page, and for a few behind one address.
+const OPEN_RATE: RateSpec = RateSpec::Limited { requests: 6_000, window: Duration::from_mins(1) };
 /// Tries of one request inside a process (connect, reset, 408, 5xx), and the pause between them.
 pub const REQUEST_TRIES: u32 = 2;
 pub const REQUEST_RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -184,6 +187,12 @@ impl Settings {
         wrong
     }
 
+    /// How often each client may ask a server that listens there: on loopback there is but one.
+    pub fn rate_limit_at(&self, listen: IpAddr) -> RateSpec {
+        let unset = if listen.is_loopback() { RateSpec::None } else { OPEN_RATE };
+        self.rate_limit.unwrap_or(unset)
+    }
+
     /// What only a listening role must have: a key, unless nobody else can reach it.
     pub fn listen_misfit(&self) -> Option<String> {
         (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
@@ -210,6 +219,17 @@ mod tests {
         let own = load(&[("ISOBAR_OPEN_METEO_URL", "http://127.0.0.1:8090")]).expect("fits");
         assert_eq!((own.concurrency(), own.high_water()), (8, 100_000));
         assert!(own.quota_limits().is_none());
+    }
+
+    #[test]
+    fn clients_are_limited_where_others_can_reach_us_unless_it_is_said() {
+        let of = |settings: Settings, listen: &str| {
+            settings.rate_limit_at(listen.parse().expect("an address")).to_string()
+        };
+        assert_eq!(of(Settings::defaults(), "127.0.0.1"), "none");
+        assert_eq!(of(Settings::defaults(), "0.0.0.0"), "6000/m");
+        let said = || load(&[("ISOBAR_RATE_LIMIT", "20/s")]).expect("fits");
+        assert_eq!((of(said(), "::1"), of(said(), "0.0.0.0")), ("20/s".into(), "20/s".into()));
     }
 
     #[test]

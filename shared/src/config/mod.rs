@@ -9,6 +9,7 @@
 
 mod derived;
 mod environment;
+mod rate;
 pub mod values;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES};
 pub use environment::Environment;
+pub use rate::RateSpec;
 use values::{
     BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, FreshFor, HttpUrl, LogFormat, Provider,
     QuotaSpec, RedisUrl, Seconds, Secret,
@@ -122,6 +124,7 @@ settings! {
         concurrency: usize = "ISOBAR_CONCURRENCY", "requests in flight per worker; unset = 1 on the free tier, else 8";
         allowed_hosts: values::Names = "ISOBAR_ALLOWED_HOSTS", "names added to the Host allow-list, comma-separated";
         api_key: Secret = "ISOBAR_API_KEY", "or …_FILE with a path; needed off loopback";
+        rate_limit: RateSpec = "ISOBAR_RATE_LIMIT", "requests of one client: 600/m, 20/s or none; unset = none on loopback, else 6000/m";
         import_dir: values::Folder = "ISOBAR_IMPORT_DIR", "the only folder from which path= imports may read";
         log_format: LogFormat = "ISOBAR_LOG_FORMAT", "pretty or json; unset = pretty on a terminal";
     }

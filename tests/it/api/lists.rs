@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-fn snapshot(id: i64) -> Snapshot {
+pub fn snapshot(id: i64) -> Snapshot {
     let at = Utc::now();
     Snapshot {
         city_id: CityId(id),

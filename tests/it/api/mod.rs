@@ -5,14 +5,16 @@
 
 mod guards;
 mod imports;
+mod limits;
 mod lists;
 mod openapi;
+mod security;
 mod weather;
 
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use isobar_api::Parts;
+use isobar_api::{Limits, Parts};
 use isobar_producer::Imports;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::{Environment, Settings};
@@ -53,6 +55,11 @@ impl Api {
 
     /// On the data that `dir` holds already.
     async fn within(dir: TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::limited(dir, settings, Limits::default()).await
+    }
+
+    /// With limits that a test can reach.
+    async fn limited(dir: TempDir, settings: &[(&str, &str)], limits: Limits) -> Self {
         let (sim_listener, sim_base) = listen().await;
         let mut sims = JoinSet::new();
         let options = isobar_sim::Options::default();
@@ -79,6 +86,7 @@ impl Api {
             upstream: Upstream::new(settings.clone(), broker.clone()).expect("an upstream"),
             imports: Imports::open(settings.clone(), broker.clone()).expect("open the imports"),
             metrics: metrics(),
+            limits,
         };
         let (listener, base) = listen().await;
         let shutdown = CancellationToken::new();
