@@ -103,6 +103,21 @@ impl Cursor for JobCursor {
     }
 }
 
+/// A tick of a schedule, which has no two at one time.
+pub struct TickCursor(pub DateTime<Utc>);
+
+impl Cursor for TickCursor {
+    const TAG: &'static str = "tick";
+
+    fn write(&self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Nanos, true)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text).ok().map(|tick| Self(tick.to_utc()))
+    }
+}
+
 /// A finished task, by its row.
 impl Cursor for LedgerCursor {
     const TAG: &'static str = "row";

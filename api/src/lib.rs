@@ -31,6 +31,7 @@ mod problem;
 mod rates;
 mod request_log;
 mod router;
+mod schedules;
 mod server;
 mod sessions;
 mod slow_reader;

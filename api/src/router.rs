@@ -18,7 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, login, metrics_page, openapi, snapshots, stream, sync, weather,
+    bulk, cache, health, history, login, metrics_page, openapi, schedules, snapshots, stream, sync,
+    weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -46,6 +47,8 @@ pub fn table() -> Vec<Resource> {
         long("/api/weather/", routes!(snapshots::list)).open(),
         quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
         quick("/stream", routes!(stream::show)),
+        quick("/schedules", routes!(schedules::list)),
+        quick("/schedules/{name}", routes!(schedules::show)),
         probe("/livez", routes!(health::livez)).open(),
         probe("/healthz", routes!(health::healthz)).open(),
         probe("/readyz", routes!(health::readyz)).open(),

@@ -78,7 +78,15 @@ async fn look(
     };
     let due = due(schedule, known, now);
     note(post, &due, known).await?;
-    let Some(tick) = due.fire else { return Ok(nap(post)) };
+    let Some(tick) = due.fire else {
+        let nap = nap(post);
+        tracing::debug!(
+            schedule = schedule.name,
+            nap_ms = nap.as_millis() as u64,
+            "nothing is due"
+        );
+        return Ok(nap);
+    };
     if !has_leftovers(post).await {
         // Cut short by a stop, which the run then hears of.
         let _ = stop.run_until_cancelled(tokio::time::sleep(HEAD_START)).await;
