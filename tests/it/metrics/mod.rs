@@ -5,6 +5,7 @@
 //! they are.
 
 mod scrape;
+mod shipped;
 mod times;
 
 use std::collections::BTreeMap;
