@@ -25,9 +25,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use shapes::{
-    CityFailure, CityRow, Commit, CommitReport, DeadLetter, Freshness, Imbalance, JobRow,
-    JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot, StoreError,
-    Totals, WeatherRow,
+    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadLetter, Freshness, Imbalance,
+    JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot,
+    StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
@@ -225,9 +225,19 @@ impl Store {
         either!(self, backend => backend.imbalances().await)
     }
 
-    /// Dead letters, newest first, below id `before` if given.
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        either!(self, backend => backend.dead_letters(before, limit).await)
+    /// Dead letters that `filter` means, newest first, below id `before` if given.
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>> {
+        either!(self, backend => backend.dead_letters(filter, before, limit).await)
+    }
+
+    /// How many dead letters `filter` means.
+    pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        either!(self, backend => backend.count_dead_letters(filter).await)
     }
 }
 
