@@ -64,13 +64,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let settings = app.settings_from(&environment)?;
     app.stop_on_signals()?;
-    if let Some(address) = args.listen
-        && !address.ip().is_loopback()
-        && settings.api_key.is_none()
-    {
-        return Err(Stop::config(format!(
-            "--listen {address} is not loopback and ISOBAR_API_KEY is unset: refusing, as `serve` does"
-        )));
+    if let Some(address) = args.listen {
+        worker_health::check(address, &settings)?;
     }
     let began = std::time::Instant::now();
     let parts = Parts::open(settings).await?;

@@ -72,6 +72,21 @@ impl Cursor for SearchCursor {
     }
 }
 
+/// An operation, by its number.
+pub struct OperationCursor(pub i64);
+
+impl Cursor for OperationCursor {
+    const TAG: &'static str = "operation";
+
+    fn write(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 /// A snapshot, by its city.
 impl Cursor for CityId {
     const TAG: &'static str = "city";
@@ -100,6 +115,21 @@ impl Cursor for JobCursor {
         let (created_at, id) = text.split_once('|')?;
         let created_at = DateTime::parse_from_rfc3339(created_at).ok()?;
         Some(Self(created_at.to_utc(), id.parse().ok()?))
+    }
+}
+
+/// A tick of a schedule, which has no two at one time.
+pub struct TickCursor(pub DateTime<Utc>);
+
+impl Cursor for TickCursor {
+    const TAG: &'static str = "tick";
+
+    fn write(&self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Nanos, true)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text).ok().map(|tick| Self(tick.to_utc()))
     }
 }
 

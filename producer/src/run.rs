@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
@@ -28,6 +28,7 @@ use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::relay::{Patience, Relay, RelayEnd, drive};
+use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
 
@@ -44,6 +45,32 @@ pub struct Order {
     pub spooled: Option<PathBuf>,
     /// How long to wait for room in the stream.
     pub max_wait: Duration,
+}
+
+impl Order {
+    /// What a bare `isobar produce` does.
+    pub fn configured(settings: &Settings, max_wait: Duration) -> Self {
+        Self {
+            spec: JobSpec::configured(settings, None, false),
+            kind: JobKind::Produce,
+            slot: None,
+            rejects: None,
+            spooled: None,
+            max_wait,
+        }
+    }
+
+    /// The same for a tick of a schedule: wherever it is fired, it is one job in the same bytes.
+    #[must_use]
+    pub fn at(&self, tick: DateTime<Utc>) -> Self {
+        Self { slot: Some(slot::of(tick)), ..self.clone() }
+    }
+
+    /// The job that it will be; unknown while it has no slot.
+    pub fn job_id(&self) -> Option<JobId> {
+        let slot = self.slot.as_deref()?;
+        Some(JobId::derive(&self.spec.identity(), slot))
+    }
 }
 
 /// What a run works with.
@@ -112,8 +139,7 @@ fn open_outbox(path: &std::path::Path) -> Result<Outbox, Failure> {
 async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, Failure> {
     let began = Instant::now();
     outbox.drop_seen().await?;
-    let slot =
-        order.slot.clone().unwrap_or_else(|| Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
+    let slot = order.slot.clone().unwrap_or_else(|| slot::of(Utc::now()));
     let job_id = JobId::derive(&order.spec.identity(), &slot);
     let before = unsealed(outbox, &order.spec).await?;
     // The relay has the outbox's old batches to send from the first moment on.
@@ -175,7 +201,7 @@ async fn extract_all(
         slot: slot.to_owned(),
         kind: order.kind,
         spec: order.spec.clone(),
-        created_at: Utc::now(),
+        created_at: slot::time(slot).unwrap_or_else(Utc::now),
     };
     let (job, is_new) = match outbox.open_job(new).await {
         Ok(opened) => opened,
@@ -251,15 +277,26 @@ async fn extract(
         if tools.shutdown.is_cancelled() {
             return Err(SourceError::Stopped.into());
         }
-        match extraction.step().await? {
-            Step::Froze => {}
-            Step::Sealed => return Ok(()),
-            Step::SealedAsFailed => {
+        match extraction.step().await {
+            Ok(Step::Froze) => {}
+            Ok(Step::Sealed) => return Ok(()),
+            Ok(Step::SealedAsFailed) => {
                 let why = extraction.job().error.clone().unwrap_or_default();
                 return Err(Failure::new(Remedy::GiveUp, why));
             }
+            Err(SourceError::Taken) => return Err(ended(extraction.job(), outbox).await?),
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// What to say of a job that somebody else has sealed: who cancelled it, most likely.
+async fn ended(job: &Job, outbox: &Outbox) -> Result<Failure, Failure> {
+    let now = outbox.job(job.job_id).await?;
+    Ok(match now.and_then(|job| job.error) {
+        Some(why) => Failure::new(Remedy::GiveUp, format!("job {}: {why}", job.job_id)),
+        None => SourceError::Taken.into(),
+    })
 }
 
 /// A sealed job reads its source no more.
@@ -341,6 +378,14 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
         }
         Ok(()) if tools.shutdown.is_cancelled() && outbox.unsent_batches(None).await? > 0 => {
             Err(Failure::new(Remedy::TryAgain, format!("stopped; {safe}")))
+        }
+        Ok(()) if relayed.relay.paused().next().is_some() => {
+            let paused = relayed.relay.paused().next().map(|job| job.to_string());
+            let paused = paused.unwrap_or_default();
+            Err(Failure::new(
+                Remedy::TryAgain,
+                format!("job {paused} is paused (`isobar jobs resume {paused}`); {safe}"),
+            ))
         }
         Ok(()) => match relayed.relay.conflicts() {
             [] => Ok(()),

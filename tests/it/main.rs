@@ -12,6 +12,7 @@ mod harness;
 mod metrics;
 mod pipeline;
 mod producer;
+mod schedule;
 mod stage;
 mod store;
 mod tidy;

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use isobar_shared::{store, task};
+use isobar_shared::{schedule, store, task};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -39,6 +39,9 @@ words_of! {
     JobKind of task;
     JobStatus of store;
     RowStatus of store;
+    TickOutcome of store;
+    Misfire of schedule;
+    Overlap of schedule;
 }
 
 /// `limit` and `cursor`, as most lists have them: `params(Paging)`.

@@ -115,7 +115,7 @@ impl Imports {
                             let backoff = Backoff::new(LATER_BASE, LATER_CAP);
                             let (backoff, at) =
                                 later.entry(job_id).or_insert((backoff, Instant::now()));
-                            let pause = backoff.next();
+                            let pause = backoff.pause();
                             *at = Instant::now() + pause;
                             tracing::warn!(%job_id, error = chain(&error), pause_ms = pause.as_millis() as u64, "a job's source is in trouble; trying again later");
                         }

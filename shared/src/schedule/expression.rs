@@ -22,6 +22,7 @@ use crate::config::values::{duration, show_duration};
 
 /// The longest period: what is rarer than this has a day, and a day is what cron is for.
 const MAX_PERIOD_S: u64 = 366 * 86_400;
+const FIELDS: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
 /// The names that stand for five fields.
 const NAMES: [&str; 6] = ["@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually"];
 const HELP: &str = "write minute, hour, day, month and weekday as `5 */3 * * *` (with seconds before them if you like), \
@@ -125,15 +126,25 @@ fn cron(text: &str) -> Result<Cron, String> {
     } else if !(5..=6).contains(&fields) {
         return wrong(&format!("it has {fields} fields"));
     }
-    match CronParser::builder().year(Year::Disallowed).build().parse(text) {
-        Ok(cron) => Ok(cron),
-        Err(
-            CronError::ComponentError(why)
-            | CronError::IllegalCharacters(why)
-            | CronError::InvalidPattern(why),
-        ) => wrong(why.trim_end_matches('.')),
-        Err(error) => wrong(error.to_string().trim_end_matches('.')),
-    }
+    parse(text).or_else(|error| match culprit(text) {
+        Some((name, field)) => wrong(&format!("{field:?} is no {name}")),
+        None => wrong(&error.to_string()),
+    })
+}
+
+fn parse(text: &str) -> Result<Cron, CronError> {
+    CronParser::builder().year(Year::Disallowed).build().parse(text)
+}
+
+/// The first field that is wrong by itself, and what it is called.
+fn culprit(text: &str) -> Option<(&'static str, &str)> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let names = FIELDS.iter().skip(FIELDS.len() - fields.len().min(FIELDS.len()));
+    names.zip(&fields).enumerate().find_map(|(at, (name, field))| {
+        let mut alone = vec!["*"; fields.len()];
+        alone[at] = field;
+        parse(&alone.join(" ")).is_err().then_some((*name, *field))
+    })
 }
 
 impl fmt::Display for Expression {
@@ -223,14 +234,15 @@ mod tests {
             ("", "it is empty"),
             ("* * * *", "it has 4 fields"),
             ("* * * * * * 2027", "it has 7 fields"),
-            ("61 * * * *", "out of bounds"),
-            ("* 24 * * *", "out of bounds"),
-            ("* * 0 * *", "out of bounds"),
-            ("* * * 13 *", "out of bounds"),
-            ("* * * * 8", "out of bounds"),
-            ("5-1 * * * *", "out of bounds"),
-            ("*/0 * * * *", "zero"),
-            ("often * * * *", "illegal character"),
+            ("61 * * * *", "\"61\" is no minute"),
+            ("* 24 * * *", "\"24\" is no hour"),
+            ("* * 0 * *", "\"0\" is no day"),
+            ("* * * 13 *", "\"13\" is no month"),
+            ("* * * * 8", "\"8\" is no weekday"),
+            ("60 * * * * *", "\"60\" is no second"),
+            ("5-1 * * * *", "\"5-1\" is no minute"),
+            ("*/0 * * * *", "\"*/0\" is no minute"),
+            ("0 noon * * SUNDAY", "\"noon\" is no hour"),
             ("0 0 30 2 *", "never fires"),
             ("0 0 31 4,6,9,11 *", "never fires"),
             ("@reboot", "there is no such name"),

@@ -21,6 +21,17 @@ pub use due::{Due, Known, ON_TIME, QUEUE, Span, due};
 pub use expression::{Expression, TimeZone};
 
 use crate::config::values::one_of;
+use crate::metric::{Label, Metric};
+use crate::store::TickOutcome;
+
+/// Counted by whoever decided about the tick.
+pub const TICKS: Metric = Metric::counter(
+    "isobar_schedule_ticks_total",
+    "Ticks of schedules that this process decided about.",
+)
+.by(&[Label::of("outcome", &TickOutcome::NAMES)]);
+
+pub const METRICS: &[Metric] = &[TICKS];
 
 /// What every schedule is called that this version knows.
 pub const NAMES: &[&str] = &[SYNC];

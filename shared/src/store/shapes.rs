@@ -186,6 +186,25 @@ pub struct DeadLetter {
     pub source: String,
 }
 
+/// Which dead letters are meant: what is absent restricts nothing, so the empty filter is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadFilter {
+    pub code: Option<String>,
+    pub job_id: Option<JobId>,
+    pub id: Option<i64>,
+}
+
+impl DeadFilter {
+    /// The lowest and the highest id that it lets through, of those below `before` if given.
+    pub(super) fn ids(&self, before: Option<i64>) -> (i64, i64) {
+        let highest = before.map_or(i64::MAX, |before| before.saturating_sub(1));
+        match self.id {
+            None => (i64::MIN, highest),
+            Some(id) => (id, highest.min(id)),
+        }
+    }
+}
+
 /// What a commit changed: repeats count nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommitReport {

@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 use super::{Result, Store, either};
 use crate::ids::JobId;
@@ -31,7 +32,8 @@ pub struct Tick {
     pub job_id: Option<JobId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TickOutcome {
     /// Everything of it is in the stream.
     Done,
@@ -147,6 +149,8 @@ mod tests {
         for outcome in TickOutcome::ALL {
             assert_eq!(TickOutcome::parse(outcome.as_str()), Some(outcome));
         }
+        let name = serde_json::to_value(TickOutcome::SkippedOverlap).expect("plain data");
+        assert_eq!(name, TickOutcome::SkippedOverlap.as_str());
         assert_eq!(TickOutcome::Missed.as_str(), "missed");
         assert_eq!(TickOutcome::parse("lost"), None);
     }

@@ -8,6 +8,7 @@ mod imports;
 mod limits;
 mod lists;
 mod openapi;
+mod schemathesis;
 mod security;
 mod weather;
 

@@ -9,7 +9,7 @@ use super::SqliteStore;
 use super::text::{Id, Time};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::nul::without_nul;
-use crate::store::{DeadLetter, Result};
+use crate::store::{DeadFilter, DeadLetter, Result};
 
 sql! {
     BURY = r"
@@ -18,7 +18,23 @@ INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliv
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (source) DO NOTHING
 ";
-    PAGE = "SELECT * FROM dead_letters WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+    PAGE = r"
+SELECT * FROM dead_letters WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3
+";
+    PAGE_OF_CODE = r"
+SELECT * FROM dead_letters WHERE code = ?4 AND id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3
+";
+    PAGE_OF_JOB = r"
+SELECT * FROM dead_letters
+WHERE job_id = ?4 AND (?5 IS NULL OR code = ?5) AND id BETWEEN ?1 AND ?2
+ORDER BY id DESC LIMIT ?3
+";
+    COUNT = "SELECT count(*) FROM dead_letters WHERE id BETWEEN ?1 AND ?2";
+    COUNT_OF_CODE = "SELECT count(*) FROM dead_letters WHERE code = ?3 AND id BETWEEN ?1 AND ?2";
+    COUNT_OF_JOB = r"
+SELECT count(*) FROM dead_letters
+WHERE job_id = ?3 AND (?4 IS NULL OR code = ?4) AND id BETWEEN ?1 AND ?2
+";
 }
 
 /// How many of `dead` were new.
@@ -44,14 +60,51 @@ pub(super) fn bury(tx: &Transaction<'_>, dead: &[DeadLetter]) -> rusqlite::Resul
 }
 
 impl SqliteStore {
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        self.read(move |db| {
-            db.prepare_cached(PAGE)?
-                .query_map(params![before.unwrap_or(i64::MAX), limit], read)?
-                .collect()
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>> {
+        let (lowest, highest) = filter.ids(before);
+        let (job, code) = parts(filter);
+        self.read(move |db| match (job, code) {
+            (Some(job), code) => db
+                .prepare_cached(PAGE_OF_JOB)?
+                .query_map(params![lowest, highest, limit, job, code], read)?
+                .collect(),
+            (None, Some(code)) => db
+                .prepare_cached(PAGE_OF_CODE)?
+                .query_map(params![lowest, highest, limit, code], read)?
+                .collect(),
+            (None, None) => {
+                db.prepare_cached(PAGE)?.query_map(params![lowest, highest, limit], read)?.collect()
+            }
         })
         .await
     }
+
+    pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        let (lowest, highest) = filter.ids(None);
+        let (job, code) = parts(filter);
+        let count = |row: &Row<'_>| row.get::<_, i64>(0).map(|count| count as u64);
+        self.read(move |db| match (job, code) {
+            (Some(job), code) => db
+                .prepare_cached(COUNT_OF_JOB)?
+                .query_row(params![lowest, highest, job, code], count),
+            (None, Some(code)) => {
+                db.prepare_cached(COUNT_OF_CODE)?.query_row(params![lowest, highest, code], count)
+            }
+            (None, None) => db.prepare_cached(COUNT)?.query_row(params![lowest, highest], count),
+        })
+        .await
+    }
+}
+
+/// Job and code, as they are bound.
+fn parts(filter: &DeadFilter) -> (Option<Id>, Option<String>) {
+    let code = filter.code.as_deref().map(|code| without_nul(code).into_owned());
+    (filter.job_id.map(|id| Id(id.0)), code)
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {

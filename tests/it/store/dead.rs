@@ -1,0 +1,92 @@
+//! Dead letters: each is found by what people know of it, and a filter means the same everywhere.
+
+use isobar_shared::store::{Commit, DeadFilter, DeadLetter, Store};
+
+use super::make::{dead, job};
+use super::{Subject, on_both};
+
+on_both!(
+    a_filter_lists_and_counts_the_same_dead_letters,
+    pages_of_a_filter_are_stable_while_others_die,
+);
+
+/// Six letters of two codes and two jobs, one of them of no job.
+async fn bury_six(store: &Store) {
+    let mut letters = Vec::new();
+    for (number, slot, code) in [
+        (1, Some("a"), "upstream_error"),
+        (2, Some("a"), "city_not_found"),
+        (3, Some("b"), "upstream_error"),
+        (4, None, "undecodable"),
+        (5, Some("a"), "upstream_error"),
+        (6, Some("b"), "city_not_found"),
+    ] {
+        letters.push(DeadLetter {
+            job_id: slot.map(job),
+            code: code.into(),
+            ..dead(&format!("tasks/{number}-0 of 1"))
+        });
+    }
+    store.commit(&Commit { dead: letters, ..Commit::default() }).await.expect("commits");
+}
+
+fn numbers(letters: &[DeadLetter]) -> Vec<&str> {
+    letters.iter().map(|letter| &letter.source[6..7]).collect()
+}
+
+fn filter(code: Option<&str>, slot: Option<&str>, id: Option<i64>) -> DeadFilter {
+    DeadFilter { code: code.map(Into::into), job_id: slot.map(job), id }
+}
+
+async fn a_filter_lists_and_counts_the_same_dead_letters(subject: Subject) {
+    let store = &subject.store;
+    bury_six(store).await;
+    let all = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let three = all.iter().find(|letter| letter.source.contains("/3-")).map(|letter| letter.id);
+    let cases: [(DeadFilter, &[&str]); 10] = [
+        (filter(None, None, None), &["6", "5", "4", "3", "2", "1"]),
+        (filter(Some("upstream_error"), None, None), &["5", "3", "1"]),
+        (filter(None, Some("a"), None), &["5", "2", "1"]),
+        (filter(Some("city_not_found"), Some("a"), None), &["2"]),
+        (filter(None, None, three), &["3"]),
+        (filter(Some("upstream_error"), Some("b"), three), &["3"]),
+        (filter(Some("undecodable"), None, three), &[]),
+        (filter(None, Some("a"), three), &[]),
+        (filter(Some("unheard\0of"), None, None), &[]),
+        (filter(None, None, Some(i64::MIN)), &[]),
+    ];
+    for (filter, expected) in cases {
+        let listed = store.dead_letters(&filter, None, 10).await.expect("reads");
+        assert_eq!(numbers(&listed), expected, "{filter:?}");
+        let counted = store.count_dead_letters(&filter).await.expect("reads");
+        assert_eq!(counted, expected.len() as u64, "{filter:?}");
+    }
+    let below = store.dead_letters(&filter(None, None, three), three, 10).await.expect("reads");
+    assert_eq!(below, vec![]);
+}
+
+async fn pages_of_a_filter_are_stable_while_others_die(subject: Subject) {
+    let store = &subject.store;
+    bury_six(store).await;
+    for filter in [filter(Some("upstream_error"), None, None), filter(None, Some("a"), None)] {
+        let whole = store.dead_letters(&filter, None, 10).await.expect("reads");
+        let mut seen = Vec::new();
+        let mut before = None;
+        loop {
+            let page = store.dead_letters(&filter, before, 1).await.expect("reads");
+            let Some(last) = page.last() else { break };
+            before = Some(last.id);
+            let newer = DeadLetter {
+                job_id: Some(job("a")),
+                code: "upstream_error".into(),
+                ..dead(&format!("tasks/{}-1 of {}", last.id, seen.len()))
+            };
+            seen.extend(page);
+            store
+                .commit(&Commit { dead: vec![newer], ..Commit::default() })
+                .await
+                .expect("commits");
+        }
+        assert_eq!(seen, whole);
+    }
+}
