@@ -17,6 +17,7 @@ mod error;
 mod jobs;
 mod ledger;
 mod migrate;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
@@ -104,6 +105,7 @@ pub fn statements() -> Vec<&'static str> {
         jobs::STATEMENTS,
         ledger::STATEMENTS,
         migrate::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,

@@ -13,6 +13,7 @@ mod dead_letters;
 mod error;
 mod jobs;
 mod ledger;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
@@ -84,6 +85,7 @@ pub fn statements() -> Vec<&'static str> {
         dead_letters::STATEMENTS,
         jobs::STATEMENTS,
         ledger::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,
