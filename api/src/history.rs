@@ -5,6 +5,7 @@
 //! so does the end of the server, so nobody misses a search of their own. When the store is away
 //! the queue fills and further searches are dropped and counted: they never hold up the weather.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use isobar_shared::metric::Metric;
 use isobar_shared::store::{Action, NewOperation, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
 use crate::actor::Actor;
@@ -167,14 +168,15 @@ impl HistoryWriter {
     /// Takes what comes until the batch is full, its time is over or somebody waits for it. False
     /// when nothing more will come.
     async fn gather(&mut self, gathered: &mut Gathered) -> bool {
-        let until = Instant::now() + GATHER;
+        let mut over = pin!(sleep(GATHER));
         while gathered.searches.len() < BATCH && gathered.waiting.is_empty() {
             tokio::select! {
+                biased;
                 message = self.queue.recv() => match message {
                     Some(message) => gathered.add(message),
                     None => return false,
                 },
-                () = sleep_until(until) => break,
+                () = &mut over => break,
             }
         }
         true

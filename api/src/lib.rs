@@ -17,6 +17,7 @@ mod bulk;
 mod cache;
 mod connection;
 mod cursor;
+mod dead;
 mod gate;
 mod guard_headers;
 mod health;
@@ -39,10 +40,12 @@ mod sessions;
 mod slow_reader;
 mod snapshots;
 mod state;
+mod stats;
 mod stream;
 mod switches;
 mod sync;
 mod weather;
+mod young;
 
 use isobar_shared::metric::Metric;
 

@@ -18,8 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
-    stream, switches, sync, weather,
+    bulk, cache, dead, health, history, login, metrics_page, openapi, operations, schedules,
+    snapshots, stats, stream, switches, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -40,6 +40,7 @@ pub fn table() -> Vec<Resource> {
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
         long("/bulk/import", routes!(bulk::import::import)),
+        quick("/bulk/summary", routes!(bulk::summary::show)),
         quick("/bulk/jobs", routes!(bulk::jobs::list)),
         quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
@@ -54,6 +55,10 @@ pub fn table() -> Vec<Resource> {
         quick("/stream/resume", routes!(switches::resume)),
         quick("/stream/breaker/reset", routes!(switches::reset_breaker)),
         quick("/operations", routes!(operations::list)),
+        quick("/dead-letters", routes!(dead::list::list)),
+        quick("/dead-letters/groups", routes!(dead::groups::list)),
+        quick("/dead-letters/{id}", routes!(dead::list::show)),
+        quick("/stats", routes!(stats::show)),
         quick("/schedules", routes!(schedules::list)),
         quick("/schedules/{name}", routes!(schedules::show)),
         probe("/livez", routes!(health::livez)).open(),

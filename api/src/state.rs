@@ -5,22 +5,24 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use isobar_producer::Imports;
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
-use isobar_shared::store::Store;
+use isobar_shared::store::{Store, StoreError, Totals};
 use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::bulk::summary::{FailureItem, RefreshedCity};
 use crate::history::History;
 use crate::limits::Limits;
-use crate::metrics_page::Counts;
 use crate::rates::Rates;
 use crate::weather::Weather;
+use crate::young::Young;
 
 /// What a server is made of; the caller opened all of it.
 pub struct Parts {
@@ -33,7 +35,18 @@ pub struct Parts {
     pub limits: Limits,
 }
 
+/// How old counts of whole tables may be.
+const TOTALS_LIFE: Duration = Duration::from_secs(5);
+
 pub type Shared = Arc<App>;
+
+/// Answers that are read from whole tables, kept for all who ask meanwhile.
+#[derive(Default)]
+pub struct Scans {
+    pub totals: Young<Totals>,
+    pub refreshed: Young<Vec<RefreshedCity>>,
+    pub failures: Young<Vec<FailureItem>>,
+}
 
 pub struct App {
     pub settings: Arc<Settings>,
@@ -48,8 +61,8 @@ pub struct App {
     pub rates: Rates,
     pub history: History,
     pub weather: Weather,
-    /// What `/metrics` counted last.
-    pub counts: Counts,
+    /// What was read from whole tables lately.
+    pub scans: Scans,
     /// What outlives a request: upstream fetches, bodies that are heard out.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
@@ -72,7 +85,7 @@ impl App {
             weather,
             tasks,
             history,
-            counts: Counts::default(),
+            scans: Scans::default(),
             permits: Semaphore::new(parts.limits.requests),
             streams: Arc::new(Semaphore::new(parts.limits.streams)),
             ready: AtomicBool::new(false),
@@ -85,6 +98,11 @@ impl App {
             metrics: parts.metrics,
             limits: parts.limits,
         })
+    }
+
+    /// How much there is of everything, some seconds old at most.
+    pub async fn totals(&self) -> Result<Totals, StoreError> {
+        self.scans.totals.get(TOTALS_LIFE, self.store.totals()).await
     }
 
     /// Store and broker have both answered once.

@@ -10,3 +10,4 @@ pub mod jobs;
 mod pauses;
 pub mod results;
 mod source_file;
+pub mod summary;

@@ -27,9 +27,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
-    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadLetter, Freshness, Imbalance,
-    JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot,
-    StoreError, Totals, WeatherRow,
+    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailureGroup,
+    Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus,
+    Search, Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
@@ -175,8 +175,25 @@ impl Store {
         either!(self, backend => backend.clear_searches().await)
     }
 
+    /// Reads whole tables: callers keep the answer for a while.
     pub async fn totals(&self) -> Result<Totals> {
         either!(self, backend => backend.totals().await)
+    }
+
+    /// How many jobs there are of each status; none is absent.
+    pub async fn jobs_by_status(&self) -> Result<HashMap<JobStatus, u64>> {
+        either!(self, backend => backend.jobs_by_status().await)
+    }
+
+    /// The cities that were refreshed last, newest first. Reads the whole table: no index has a
+    /// column that changes with each fetch.
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.recently_refreshed(limit).await)
+    }
+
+    /// The ledger's failures by code, the most frequent first.
+    pub async fn failures(&self, limit: u32) -> Result<Vec<FailureGroup>> {
+        either!(self, backend => backend.failures(limit).await)
     }
 }
 
@@ -246,6 +263,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<DeadLetter>> {
         either!(self, backend => backend.dead_letters(filter, before, limit).await)
+    }
+
+    /// Dead letters by code, the most frequent first; of one job or of all.
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+        either!(self, backend => backend.dead_letter_groups(job).await)
     }
 
     /// How many dead letters `filter` means.

@@ -8,6 +8,7 @@ mod imports;
 mod limits;
 mod lists;
 mod openapi;
+mod operations;
 mod schemathesis;
 mod security;
 mod weather;

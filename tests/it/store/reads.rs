@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use isobar_shared::ids::CityId;
 use isobar_shared::place::Coordinates;
-use isobar_shared::store::{Commit, JobStatus, LedgerCursor, NewJob, RowStatus, Totals};
+use isobar_shared::store::{
+    Action, Commit, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation, RowStatus, Totals,
+};
 use isobar_shared::task::JobKind;
 
 use super::make::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
@@ -22,6 +24,7 @@ on_both!(
     what_is_old_goes_and_its_totals_stay,
     a_counter_that_was_tampered_with_is_found,
     totals_count_what_is_there,
+    failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first,
     others_can_query_the_tables_of_the_contract,
 );
 
@@ -242,11 +245,44 @@ async fn totals_count_what_is_there(subject: Subject) {
         snapshots: 2,
         jobs: 2,
         unfinished_jobs: 1,
+        ledger_rows: 2,
         dead_letters: 1,
         searches: 1,
+        operations: 1,
+        ticks: 0,
     };
+    let operation = NewOperation::now("cli ada@host", Action::HistoryClear);
+    store.record_operation(&operation).await.expect("records");
     assert_eq!(store.totals().await.expect("reads"), expected);
+    let by_status = store.jobs_by_status().await.expect("reads");
+    assert_eq!(by_status, [(JobStatus::Done, 1), (JobStatus::Running, 1)].into());
     store.ping().await.expect("answers");
+}
+
+async fn failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first(
+    subject: Subject,
+) {
+    let store = &subject.store;
+    let id = job("a");
+    let failed = |number, code: &str| LedgerRow {
+        error_code: Some(code.to_owned()),
+        ..row(id, number, RowStatus::Failed)
+    };
+    let rows = vec![
+        failed(1, "rare"),
+        failed(2, "often"),
+        failed(3, "often"),
+        row(id, 4, RowStatus::Success),
+    ];
+    let snapshots = vec![snapshot(1, at(5)), snapshot(2, at(9)), snapshot(3, at(7))];
+    store.commit(&Commit { ledger: rows, ..weather(snapshots) }).await.expect("commits");
+    let failures = store.failures(10).await.expect("reads");
+    let counted: Vec<_> = failures.iter().map(|group| (group.code.as_str(), group.count)).collect();
+    assert_eq!(counted, [("often", 2), ("rare", 1)]);
+    assert_eq!(failures[0].sample, "the upstream answered 500");
+    assert_eq!(store.failures(1).await.expect("reads").len(), 1);
+    let recent = store.recently_refreshed(2).await.expect("reads");
+    assert_eq!(recent.iter().map(|city| city.id).collect::<Vec<_>>(), [CityId(2), CityId(3)]);
 }
 
 async fn others_can_query_the_tables_of_the_contract(subject: Subject) {

@@ -46,6 +46,12 @@ WHERE id IN (
 ORDER BY population DESC NULLS LAST, id
 LIMIT $3
 "#;
+    RECENT = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE last_refreshed_at IS NOT NULL ORDER BY last_refreshed_at DESC, id LIMIT $1
+"#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
 INSERT INTO cities AS stored (id, name, name_key, country_code, admin1_code, latitude, longitude,
@@ -116,6 +122,15 @@ impl PostgresStore {
             .bind(folded_name)
             .bind(country_code.map(str::to_ascii_uppercase))
             .bind(MAX_CANDIDATES)
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(city).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        sqlx::query(RECENT)
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(city).collect())

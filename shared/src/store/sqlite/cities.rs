@@ -38,6 +38,12 @@ WHERE id IN (
 ORDER BY population DESC NULLS LAST, id
 LIMIT ?3
 "#;
+    RECENT = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE last_refreshed_at IS NOT NULL ORDER BY last_refreshed_at DESC, id LIMIT ?1
+"#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
 INSERT INTO cities AS stored (id, name, name_key, country_code, admin1_code, latitude, longitude,
@@ -112,6 +118,10 @@ impl SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        self.read(move |db| db.prepare_cached(RECENT)?.query_map([limit], city)?.collect()).await
     }
 
     pub async fn remember_city(
