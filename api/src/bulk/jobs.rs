@@ -18,7 +18,7 @@ use crate::cursor::{self, JobCursor};
 use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
-use crate::state::Shared;
+use crate::state::{App, Shared};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobPage {
@@ -26,7 +26,7 @@ pub struct JobPage {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobState {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
@@ -66,18 +66,22 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
+    Ok(Json(JobPage { items: states(&app, rows).await, next_cursor }))
+}
+
+/// How these jobs stand, and why those that do not move do not.
+pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
     let pauses = if rows.iter().any(|row| !row.status.is_final()) {
-        Pauses::look(&app).await
+        Pauses::look(app).await
     } else {
         Pauses::default()
     };
     let now = Utc::now();
-    let items = rows.into_iter().map(|row| {
+    let state = |row: JobRow| {
         let paused = pauses.of(row.id);
         JobState::of(row, paused, now)
-    });
-    let items = items.collect();
-    Ok(Json(JobPage { items, next_cursor }))
+    };
+    rows.into_iter().map(state).collect()
 }
 
 /// How a job stands

@@ -6,14 +6,12 @@
 //! ([`live`]) sends the panels that changed, and the browser puts them in place of the old ones:
 //! there is one rendering of everything, and it is here.
 //!
-//! The page only shows and asks. What its buttons do ([`act`]) is done by the functions behind the
-//! API's own routes. Templates lie in `api/templates/`, scripts and styles in `api/assets/`
-//! ([`assets`]), served from this binary and never from elsewhere.
+//! The page only shows. Its forms are for the API's own routes, which do and record everything.
+//! Templates lie in `api/templates/`, scripts and styles in `api/assets/` ([`assets`]), served from
+//! this binary and never from elsewhere.
 
-pub mod act;
 pub mod assets;
-mod found;
-mod home;
+pub mod home;
 mod known;
 pub mod live;
 mod look;
@@ -21,5 +19,4 @@ mod panels;
 mod pulse;
 mod words;
 
-pub use home::{Page, show};
 pub use live::{Live, keep_looking};

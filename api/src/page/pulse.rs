@@ -10,8 +10,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
-
-use super::look::Beat;
+use serde::Deserialize;
+use serde_json::Value;
 
 /// One place of the ring: as long as a worker's heartbeats are apart, or it would beat as they do.
 pub const BUCKET_SECONDS: u64 = 5;
@@ -19,6 +19,57 @@ pub const BUCKET_SECONDS: u64 = 5;
 pub const BUCKETS: usize = 180;
 /// A worker that was silent for longer than the ring remembers is forgotten.
 const FORGET_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// What a role says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beat {
+    /// `<role>:<instance>`.
+    pub name: String,
+    pub state: BeatState,
+}
+
+/// Unknown fields are read over, missing ones are zero.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct BeatState {
+    pub held: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    pub paused_reason: Option<String>,
+    pub paused_until: Option<DateTime<Utc>>,
+    pub upstream: Option<UpstreamBeat>,
+    /// Of an import relay, or of the last producer.
+    pub outbox: Option<OutboxBeat>,
+}
+
+/// What a worker knows of the upstream.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct UpstreamBeat {
+    pub breaker: String,
+    pub breaker_until: Option<DateTime<Utc>>,
+    pub config_error: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct OutboxBeat {
+    pub unsent_tasks: u64,
+}
+
+impl Beat {
+    /// `None` where it is no object of ours.
+    pub fn read((name, state): (String, Value)) -> Option<Self> {
+        let state = serde_json::from_value(state).ok()?;
+        Some(Self { name, state })
+    }
+
+    /// The worker's name in the stream, if it is one.
+    pub fn worker(&self) -> Option<&str> {
+        self.name.strip_prefix("worker:")
+    }
+}
 
 /// What was finished in one place of the ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +97,7 @@ impl Pulse {
     /// Takes what the workers say now as the next place of the ring.
     pub fn beat(&mut self, beats: &[Beat], now: DateTime<Utc>) {
         let mut bucket = Bucket::default();
-        for beat in beats.iter().filter(|beat| beat.is_worker()) {
+        for beat in beats.iter().filter(|beat| beat.worker().is_some()) {
             let counted = Bucket {
                 succeeded: beat.state.succeeded,
                 failed: beat.state.failed,
@@ -77,7 +128,6 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::BeatState;
     use super::*;
 
     fn beat(name: &str, succeeded: u64, failed: u64) -> Beat {

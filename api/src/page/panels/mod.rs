@@ -1,41 +1,71 @@
-//! The panels of the page: each a template over one look, and nothing else.
+//! The panels: each a template over a [`Look`], and nothing else.
 //!
-//! A panel does not ask anybody anything; what it shows was seen already, and what was not seen it
-//! says so. One file each: [`lights`] (is it well?), [`flow`] (how much waits where), [`pulse`]
-//! (how fast), [`quota`] (how much is left), [`jobs`], [`workers`].
+//! A panel decides here what its template says, so that templates hold no rules and panels can be
+//! tested as values. A panel's HTML changes only when what it says does: times stand in it as
+//! moments, and the browser makes ages of them.
 
-mod flow;
+mod backlog;
+mod chart;
+mod failures;
+mod health;
 mod jobs;
-mod lights;
-mod pulse;
+mod operations;
 mod quota;
+mod schedules;
 mod workers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use askama::Template;
 
 use super::look::Look;
 
-/// A piece of the page that is sent again when it differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Panel {
-    /// The id of its place in the page.
-    pub id: &'static str,
-    pub html: String,
+/// HTML by the panel's name.
+pub type Panels = BTreeMap<&'static str, Arc<str>>;
+
+pub fn render(look: &Look) -> Result<Panels, askama::Error> {
+    let panels = [
+        ("health", health::Health::of(look).render()?),
+        ("backlog", backlog::Backlog::of(look).render()?),
+        ("chart", chart::Chart::of(look).render()?),
+        ("quota", quota::Quota::of(look).render()?),
+        ("jobs", jobs::Jobs::of(look).render()?),
+        ("failures", failures::Failures::of(look).render()?),
+        ("schedules", schedules::Schedules::of(look).render()?),
+        ("workers", workers::Workers::of(look).render()?),
+        ("operations", operations::Operations::of(look).render()?),
+    ];
+    Ok(panels.into_iter().map(|(name, html)| (name, Arc::from(html))).collect())
 }
 
-/// All of them, in the order of the page.
-pub fn all(look: &Look) -> Vec<Panel> {
-    vec![
-        panel("lights", &lights::Lights::of(look)),
-        panel("flow", &flow::Flow::of(look)),
-        panel("pulse", &pulse::Chart::of(&look.pulse)),
-        panel("quota", &quota::Quota::of(look)),
-        panel("jobs", &jobs::Jobs::of(look)),
-        panel("workers", &workers::Workers::of(look)),
-    ]
+/// How something is, as a light with a shape and a word of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lamp {
+    Good,
+    Warn,
+    Bad,
+    Idle,
 }
 
-fn panel(id: &'static str, template: &impl Template) -> Panel {
-    // Rendering into a string fails only where a value's own Display does.
-    Panel { id, html: template.render().expect("our values can be written") }
+impl Lamp {
+    /// The class that colours it.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+            Self::Idle => "idle",
+        }
+    }
+
+    /// A shape for those who do not tell the colours apart.
+    pub fn shape(self) -> &'static str {
+        match self {
+            Self::Good => "●",
+            Self::Warn => "▲",
+            Self::Bad => "■",
+            Self::Idle => "○",
+        }
+    }
 }

@@ -1,7 +1,8 @@
-//! How much of the upstream's quota is used, and when each window begins anew.
+//! How much of the provider's quota is used, and when each window begins anew.
 
 use askama::Template;
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use isobar_shared::broker::Window;
 
 use crate::page::look::Look;
 use crate::page::words::{Count, When};
@@ -9,55 +10,52 @@ use crate::page::words::{Count, When};
 #[derive(Template)]
 #[template(path = "panels/quota.html")]
 pub struct Quota {
-    windows: Vec<Window>,
-    shut_until: Option<When>,
     host: String,
+    gauges: Vec<Gauge>,
+    shut_until: Option<When>,
 }
 
-pub struct Window {
-    name: &'static str,
+struct Gauge {
+    window: &'static str,
     used: Count,
     limit: Count,
-    /// What batches may use: a tenth is kept for interactive requests.
-    high: u64,
+    percent: u64,
+    /// Nearly or wholly used up.
+    tight: bool,
     resets: When,
 }
 
 impl Quota {
     pub fn of(look: &Look) -> Self {
-        let Some(state) = &look.upstream.value else {
-            return Self { windows: Vec::new(), shut_until: None, host: String::new() };
+        let Some(upstream) = &look.upstream.value else {
+            return Self { host: String::new(), gauges: Vec::new(), shut_until: None };
         };
-        let (used, limits) = (&state.quota, look.quota_limits);
-        let windows = [
-            ("Minute", used.minute, limits.minute, TimeDelta::minutes(1)),
-            ("Hour", used.hour, limits.hour, TimeDelta::hours(1)),
-            ("Day", used.day, limits.day, TimeDelta::days(1)),
-        ];
-        let windows = windows
-            .into_iter()
-            .filter_map(|(name, used, limit, length)| {
-                let limit = limit?;
-                Some(Window {
-                    name,
-                    used: Count(used),
-                    limit: Count(limit),
-                    high: limit - limit / 10,
-                    resets: When::until(next(look.at, length)),
-                })
+        let gauge = |window: Window| {
+            let limit = look.quota_limits.of(window)?;
+            let used = upstream.quota.of(window);
+            let percent = (used * 100).checked_div(limit).unwrap_or(100).min(100);
+            Some(Gauge {
+                window: window.as_str(),
+                used: Count(used),
+                limit: Count(limit),
+                percent,
+                tight: percent >= 90,
+                resets: When::until(end(window, look.at)),
             })
-            .collect();
+        };
         Self {
-            windows,
-            shut_until: used.shut_until.filter(|until| *until > look.at).map(When::until),
-            host: state.host.clone(),
+            host: upstream.host.clone(),
+            gauges: Window::ALL.into_iter().filter_map(gauge).collect(),
+            shut_until: upstream.quota.shut_until.map(When::until),
         }
     }
 }
 
-/// When the window of `length` that holds `now` ends, as the provider counts: whole UTC ones.
-fn next(now: DateTime<Utc>, length: TimeDelta) -> DateTime<Utc> {
-    now.duration_trunc(length).unwrap_or(now) + length
+/// Windows are aligned to UTC.
+fn end(window: Window, now: DateTime<Utc>) -> DateTime<Utc> {
+    let length = window.length_ms() as i64;
+    let end = (now.timestamp_millis().div_euclid(length) + 1) * length;
+    DateTime::from_timestamp_millis(end).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -65,11 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_ends_at_its_utc_boundary() {
-        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
-        let now = at("2026-01-16T23:59:30Z");
-        assert_eq!(next(now, TimeDelta::minutes(1)), at("2026-01-17T00:00:00Z"));
-        assert_eq!(next(now, TimeDelta::days(1)), at("2026-01-17T00:00:00Z"));
-        assert_eq!(next(at("2026-01-17T00:00:00Z"), TimeDelta::hours(1)), at("2026-01-17T01:00:00Z"));
+    fn a_window_ends_where_the_next_one_begins() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
+        let now = at("2026-01-16T12:03:04.5Z");
+        assert_eq!(end(Window::Minute, now), at("2026-01-16T12:04:00Z"));
+        assert_eq!(end(Window::Hour, now), at("2026-01-16T13:00:00Z"));
+        assert_eq!(end(Window::Day, at("2026-01-16T00:00:00Z")), at("2026-01-17T00:00:00Z"));
     }
 }
