@@ -17,7 +17,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::bulk::events::Watches;
+use crate::bulk::pace::Paces;
 use crate::bulk::summary::{FailureItem, RefreshedCity};
+use crate::cities::map::Drawn;
 use crate::history::History;
 use crate::limits::Limits;
 use crate::rates::Rates;
@@ -46,6 +49,7 @@ pub struct Scans {
     pub totals: Young<Totals>,
     pub refreshed: Young<Vec<RefreshedCity>>,
     pub failures: Young<Vec<FailureItem>>,
+    pub map: Young<Arc<Drawn>>,
 }
 
 pub struct App {
@@ -67,6 +71,11 @@ pub struct App {
     pub tasks: TaskTracker,
     /// One for each request in a handler.
     pub permits: Semaphore,
+    /// How fast jobs were lately.
+    pub paces: Paces,
+    /// Jobs that somebody listens to, and a place for each listener.
+    pub watches: Watches,
+    pub listeners: Arc<Semaphore>,
     /// One for each answer that is streamed in pages.
     pub streams: Arc<Semaphore>,
     ready: AtomicBool,
@@ -87,6 +96,9 @@ impl App {
             history,
             scans: Scans::default(),
             permits: Semaphore::new(parts.limits.requests),
+            paces: Paces::default(),
+            watches: Watches::default(),
+            listeners: Arc::new(Semaphore::new(parts.limits.listeners)),
             streams: Arc::new(Semaphore::new(parts.limits.streams)),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),
