@@ -6,6 +6,7 @@
 
 pub mod cancel;
 pub mod events;
+mod export;
 pub mod import;
 pub mod jobs;
 pub mod pace;

@@ -185,6 +185,11 @@ impl Store {
         either!(self, backend => backend.jobs_by_status().await)
     }
 
+    /// The cities of these ids, without their raw payloads; unknown ones are absent.
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_by_id(ids).await)
+    }
+
     /// Cities by ascending id, without their raw payloads, from `offset` on: for those who page by
     /// number, as city services do.
     pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {

@@ -5,6 +5,7 @@
 
 mod cities;
 mod events;
+mod export;
 mod guards;
 mod imports;
 mod limits;

@@ -47,6 +47,12 @@ WHERE id IN (
 ORDER BY population DESC NULLS LAST, id
 LIMIT $3
 "#;
+    BY_ID = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE id = ANY($1::bigint[])
+"#;
     /// By number of the row, since that is how city services are paged: it reads what it passes over.
     CITIES = r#"
 SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
@@ -134,6 +140,15 @@ impl PostgresStore {
             .bind(folded_name)
             .bind(country_code.map(str::to_ascii_uppercase))
             .bind(MAX_CANDIDATES)
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(city).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        sqlx::query(BY_ID)
+            .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(city).collect())

@@ -39,6 +39,12 @@ WHERE id IN (
 ORDER BY population DESC NULLS LAST, id
 LIMIT ?3
 "#;
+    BY_ID = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE id = ?1
+"#;
     /// By number of the row, since that is how city services are paged: it reads what it passes over.
     CITIES = r#"
 SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
@@ -128,6 +134,19 @@ impl SqliteStore {
             db.prepare_cached(NAMED)?
                 .query_map(params![name, country, MAX_CANDIDATES], city)?
                 .collect()
+        })
+        .await
+    }
+
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        let ids = ids.to_vec();
+        self.read(move |db| {
+            let mut by_id = db.prepare_cached(BY_ID)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(by_id.query_row([id.0], city).optional()?);
+            }
+            Ok(found)
         })
         .await
     }
