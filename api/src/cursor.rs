@@ -57,34 +57,33 @@ pub fn page<T, C: Cursor>(
     (items, next)
 }
 
-/// A search, by its number.
-pub struct SearchCursor(pub i64);
+/// Lists of rows that are numbered as they come.
+macro_rules! by_number {
+    ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {$(
+        $(#[$doc])*
+        pub struct $name(pub i64);
 
-impl Cursor for SearchCursor {
-    const TAG: &'static str = "search";
+        impl Cursor for $name {
+            const TAG: &'static str = $tag;
 
-    fn write(&self) -> String {
-        self.0.to_string()
-    }
+            fn write(&self) -> String {
+                self.0.to_string()
+            }
 
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
-    }
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok().map(Self)
+            }
+        }
+    )*};
 }
 
-/// An operation, by its number.
-pub struct OperationCursor(pub i64);
-
-impl Cursor for OperationCursor {
-    const TAG: &'static str = "operation";
-
-    fn write(&self) -> String {
-        self.0.to_string()
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
-    }
+by_number! {
+    /// A search, by its number.
+    SearchCursor = "search";
+    /// An operation, by its number.
+    OperationCursor = "operation";
+    /// A dead letter, by its number.
+    DeadCursor = "dead";
 }
 
 /// A snapshot, by its city.

@@ -15,8 +15,11 @@ mod access;
 mod actor;
 mod bulk;
 mod cache;
+mod cities;
 mod connection;
 mod cursor;
+mod dead;
+mod etag;
 mod gate;
 mod guard_headers;
 mod health;
@@ -39,10 +42,12 @@ mod sessions;
 mod slow_reader;
 mod snapshots;
 mod state;
+mod stats;
 mod stream;
 mod switches;
 mod sync;
 mod weather;
+mod young;
 
 use isobar_shared::metric::Metric;
 

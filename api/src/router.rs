@@ -18,8 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
-    stream, switches, sync, weather,
+    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations,
+    schedules, snapshots, stats, stream, switches, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -40,20 +40,29 @@ pub fn table() -> Vec<Resource> {
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
         long("/bulk/import", routes!(bulk::import::import)),
+        quick("/bulk/summary", routes!(bulk::summary::show)),
         quick("/bulk/jobs", routes!(bulk::jobs::list)),
         quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
+        long("/bulk/jobs/{id}/events", routes!(bulk::events::listen)),
         quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
         quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
         quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
         quick("/api/sync/", routes!(sync::start)),
         long("/api/weather/", routes!(snapshots::list)).open(),
         quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
+        quick("/cities/", routes!(cities::list::list)).open(),
+        quick("/cities/{id}", routes!(cities::show::show)),
+        quick("/map", routes!(cities::map::show)),
         quick("/stream", routes!(stream::show)),
         quick("/stream/pause", routes!(switches::pause)),
         quick("/stream/resume", routes!(switches::resume)),
         quick("/stream/breaker/reset", routes!(switches::reset_breaker)),
         quick("/operations", routes!(operations::list)),
+        quick("/dead-letters", routes!(dead::list::list)),
+        quick("/dead-letters/groups", routes!(dead::groups::list)),
+        quick("/dead-letters/{id}", routes!(dead::list::show)),
+        quick("/stats", routes!(stats::show)),
         quick("/schedules", routes!(schedules::list)),
         quick("/schedules/{name}", routes!(schedules::show)),
         probe("/livez", routes!(health::livez)).open(),

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_shared::broker::QuotaUse;
+use isobar_shared::store::DeadFilter;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -64,11 +65,12 @@ pub struct QuotaState {
     responses((status = 200, body = StreamState, description = "as it is at this moment")),
 )]
 pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Problem> {
-    let (depth, consumers, heartbeats, totals, upstream, switches) = tokio::join!(
+    let everything = DeadFilter::default();
+    let (depth, consumers, heartbeats, dead, upstream, switches) = tokio::join!(
         app.broker.depth(&app.topic, app.settings.claim_idle.0),
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
-        app.store.totals(),
+        app.store.count_dead_letters(&everything),
         app.upstream.state(),
         app.broker.switches(&app.topic),
     );
@@ -87,7 +89,7 @@ pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Proble
         undelivered: depth.undelivered,
         pending: depth.pending,
         oldest_pending_seconds: depth.oldest_pending_ms as f64 / 1000.0,
-        dead: totals?.dead_letters,
+        dead: dead?,
         workers,
         outbox: heartbeats::outbox(&heartbeats?),
         breaker: upstream.breaker,

@@ -23,7 +23,6 @@ use isobar_shared::process;
 use tokio::time::timeout;
 
 use crate::state::Shared;
-pub use store::Counts;
 
 /// Prometheus gives up after ten seconds.
 const ASK_LIMIT: Duration = Duration::from_secs(2);

@@ -1,20 +1,14 @@
 //! What only the store knows: how much is in it.
 //!
-//! Counting reads whole tables, so it is done at most every [`LIFE`], however many scrape. Whether
-//! the store answers at all is asked each time.
-
-use std::time::{Duration, Instant};
+//! Counting reads whole tables, so it is done once in a while, however many scrape ([`App::totals`]).
+//! Whether the store answers at all is asked each time.
 
 use isobar_shared::exposition::{Page, one_if};
 use isobar_shared::metric::Metric;
-use isobar_shared::store::{Store, StoreError, Totals};
-use tokio::sync::Mutex;
+use isobar_shared::store::Totals;
 
 use super::answered;
 use crate::state::App;
-
-/// How old a count may be.
-const LIFE: Duration = Duration::from_secs(15);
 
 const UP: Metric = Metric::gauge("isobar_store_up", "1 if the store answered this scrape.");
 const CITIES: Metric = Metric::gauge("isobar_stored_cities", "Cities in the store.");
@@ -27,26 +21,6 @@ const DEAD_LETTERS: Metric =
 
 pub const METRICS: &[Metric] = &[UP, CITIES, SNAPSHOTS, UNFINISHED, DEAD_LETTERS];
 
-/// The last count.
-#[derive(Default)]
-pub struct Counts(Mutex<Option<(Instant, Totals)>>);
-
-impl Counts {
-    /// The last count if it is young enough, else a new one. Who comes meanwhile waits for it.
-    async fn of(&self, store: &Store) -> Result<Totals, StoreError> {
-        let mut last = self.0.lock().await;
-        if let Some((at, totals)) = *last
-            && at.elapsed() < LIFE
-        {
-            return Ok(totals);
-        }
-        *last = None;
-        let totals = store.totals().await?;
-        *last = Some((Instant::now(), totals));
-        Ok(totals)
-    }
-}
-
 /// What the store said; nothing of what it did not say in time.
 pub struct Said {
     up: bool,
@@ -54,8 +28,7 @@ pub struct Said {
 }
 
 pub async fn ask(app: &App) -> Said {
-    let (up, totals) =
-        tokio::join!(answered(app.store.ping()), answered(app.counts.of(&app.store)));
+    let (up, totals) = tokio::join!(answered(app.store.ping()), answered(app.totals()));
     Said { up: up.is_some(), totals }
 }
 

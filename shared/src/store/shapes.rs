@@ -336,8 +336,43 @@ pub struct Totals {
     pub snapshots: u64,
     pub jobs: u64,
     pub unfinished_jobs: u64,
+    /// Rows of the ledger, as the jobs' accounts say: counting them would take seconds.
+    pub ledger_rows: u64,
     pub dead_letters: u64,
     pub searches: u64,
+    pub operations: u64,
+    pub ticks: u64,
+}
+
+/// A city as a point of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapPoint {
+    pub id: CityId,
+    pub name: String,
+    pub latitude: f64,
+    pub longitude: f64,
+    /// °C; `None` while there is no snapshot.
+    pub temperature: Option<f64>,
+}
+
+/// Failures of one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureGroup {
+    pub code: String,
+    pub count: u64,
+    /// One of the reasons.
+    pub sample: String,
+}
+
+/// Dead letters of one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadGroup {
+    pub code: String,
+    pub count: u64,
+    /// One of the reasons.
+    pub sample: String,
+    pub oldest: DateTime<Utc>,
+    pub newest: DateTime<Utc>,
 }
 
 /// A job whose counters and ledger do not agree.

@@ -8,6 +8,7 @@ use super::{Subject, on_both};
 on_both!(
     a_filter_lists_and_counts_the_same_dead_letters,
     pages_of_a_filter_are_stable_while_others_die,
+    letters_are_counted_by_code,
 );
 
 /// Six letters of two codes and two jobs, one of them of no job.
@@ -89,4 +90,20 @@ async fn pages_of_a_filter_are_stable_while_others_die(subject: Subject) {
         }
         assert_eq!(seen, whole);
     }
+}
+
+async fn letters_are_counted_by_code(subject: Subject) {
+    let store = &subject.store;
+    bury_six(store).await;
+    let groups = async |slot: Option<&str>| {
+        let groups = store.dead_letter_groups(slot.map(job)).await.expect("reads");
+        groups.into_iter().map(|group| (group.code, group.count)).collect::<Vec<_>>()
+    };
+    let named = |groups: &[(&str, u64)]| -> Vec<(String, u64)> {
+        groups.iter().map(|(code, count)| ((*code).to_owned(), *count)).collect()
+    };
+    let all = named(&[("upstream_error", 3), ("city_not_found", 2), ("undecodable", 1)]);
+    assert_eq!(groups(None).await, all);
+    assert_eq!(groups(Some("b")).await, named(&[("city_not_found", 1), ("upstream_error", 1)]));
+    assert_eq!(groups(Some("unheard of")).await, []);
 }

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use super::{PostgresStore, column};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::nul::without_nul;
-use crate::store::{DeadFilter, DeadLetter, Result};
+use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
     BURY = r"
@@ -35,6 +35,17 @@ SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts
 FROM dead_letters
 WHERE job_id = $4 AND ($5::text IS NULL OR code = $5) AND id BETWEEN $1 AND $2
 ORDER BY id DESC LIMIT $3
+";
+    PAGE_OF_CITY = r"
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters WHERE city_id = $1 ORDER BY id DESC LIMIT $2
+";
+    GROUPS = r"
+SELECT code, count(*) AS letters, max(reason) AS sample, min(first_seen) AS oldest,
+    max(last_seen) AS newest
+FROM dead_letters WHERE $1::uuid IS NULL OR job_id = $1
+GROUP BY code ORDER BY letters DESC, code
 ";
     COUNT = "SELECT count(*) FROM dead_letters WHERE id BETWEEN $1 AND $2";
     COUNT_OF_CODE = "SELECT count(*) FROM dead_letters WHERE code = $3 AND id BETWEEN $1 AND $2";
@@ -84,6 +95,34 @@ impl PostgresStore {
             (None, None) => ranged(PAGE),
         };
         asked
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        sqlx::query(PAGE_OF_CITY)
+            .bind(id.0)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+        let read = |row: &PgRow| {
+            Ok(DeadGroup {
+                code: row.try_get("code")?,
+                count: row.try_get::<i64, _>("letters")? as u64,
+                sample: row.try_get("sample")?,
+                oldest: row.try_get("oldest")?,
+                newest: row.try_get("newest")?,
+            })
+        };
+        sqlx::query(GROUPS)
+            .bind(job.map(|job| job.0))
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(read).collect())

@@ -9,7 +9,7 @@ use super::SqliteStore;
 use super::text::{Id, Time};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::nul::without_nul;
-use crate::store::{DeadFilter, DeadLetter, Result};
+use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
     BURY = r"
@@ -28,6 +28,13 @@ SELECT * FROM dead_letters WHERE code = ?4 AND id BETWEEN ?1 AND ?2 ORDER BY id 
 SELECT * FROM dead_letters
 WHERE job_id = ?4 AND (?5 IS NULL OR code = ?5) AND id BETWEEN ?1 AND ?2
 ORDER BY id DESC LIMIT ?3
+";
+    PAGE_OF_CITY = "SELECT * FROM dead_letters WHERE city_id = ?1 ORDER BY id DESC LIMIT ?2";
+    GROUPS = r"
+SELECT code, count(*) AS letters, max(reason) AS sample, min(first_seen) AS oldest,
+    max(last_seen) AS newest
+FROM dead_letters WHERE ?1 IS NULL OR job_id = ?1
+GROUP BY code ORDER BY letters DESC, code
 ";
     COUNT = "SELECT count(*) FROM dead_letters WHERE id BETWEEN ?1 AND ?2";
     COUNT_OF_CODE = "SELECT count(*) FROM dead_letters WHERE code = ?3 AND id BETWEEN ?1 AND ?2";
@@ -80,6 +87,31 @@ impl SqliteStore {
             (None, None) => {
                 db.prepare_cached(PAGE)?.query_map(params![lowest, highest, limit], read)?.collect()
             }
+        })
+        .await
+    }
+
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        self.read(move |db| {
+            db.prepare_cached(PAGE_OF_CITY)?.query_map(params![id.0, limit], read)?.collect()
+        })
+        .await
+    }
+
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+        let job = job.map(|job| Id(job.0));
+        self.read(move |db| {
+            db.prepare_cached(GROUPS)?
+                .query_map([job], |row| {
+                    Ok(DeadGroup {
+                        code: row.get("code")?,
+                        count: row.get::<_, i64>("letters")? as u64,
+                        sample: row.get("sample")?,
+                        oldest: row.get::<_, Time>("oldest")?.0,
+                        newest: row.get::<_, Time>("newest")?.0,
+                    })
+                })?
+                .collect()
         })
         .await
     }
