@@ -20,6 +20,8 @@ pub struct Limits {
     pub requests: usize,
     /// Whole tables that may be sent at once.
     pub streams: usize,
+    /// Clients that may listen to events at once.
+    pub listeners: usize,
 }
 
 impl Default for Limits {
@@ -30,6 +32,7 @@ impl Default for Limits {
             progress: Duration::from_secs(30),
             requests: 2_000,
             streams: 64,
+            listeners: 1_000,
         }
     }
 }

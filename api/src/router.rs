@@ -18,8 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, dead, health, history, login, metrics_page, openapi, operations, page, schedules,
-    snapshots, stats, stream, switches, sync, weather,
+    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations, page,
+    schedules, snapshots, stats, stream, switches, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -47,12 +47,16 @@ pub fn table() -> Vec<Resource> {
         quick("/bulk/jobs", routes!(bulk::jobs::list)),
         quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
+        long("/bulk/jobs/{id}/events", routes!(bulk::events::listen)),
         quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
         quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
         quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
         quick("/api/sync/", routes!(sync::start)),
         long("/api/weather/", routes!(snapshots::list)).open(),
         quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
+        quick("/cities/", routes!(cities::list::list)).open(),
+        quick("/cities/{id}", routes!(cities::show::show)),
+        quick("/map", routes!(cities::map::show)),
         quick("/stream", routes!(stream::show)),
         quick("/stream/pause", routes!(switches::pause)),
         quick("/stream/resume", routes!(switches::resume)),

@@ -17,9 +17,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::bulk::events::Watches;
+use crate::bulk::pace::Paces;
 use crate::bulk::summary::{FailureItem, RefreshedCity};
+use crate::cities::map::Drawn;
 use crate::history::History;
 use crate::limits::Limits;
+use crate::page::Live;
 use crate::rates::Rates;
 use crate::weather::Weather;
 use crate::young::Young;
@@ -46,6 +50,7 @@ pub struct Scans {
     pub totals: Young<Totals>,
     pub refreshed: Young<Vec<RefreshedCity>>,
     pub failures: Young<Vec<FailureItem>>,
+    pub map: Young<Arc<Drawn>>,
 }
 
 pub struct App {
@@ -63,10 +68,17 @@ pub struct App {
     pub weather: Weather,
     /// What was read from whole tables lately.
     pub scans: Scans,
+    /// What open pages are shown.
+    pub live: Live,
     /// What outlives a request: upstream fetches, bodies that are heard out.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
     pub permits: Semaphore,
+    /// How fast jobs were lately.
+    pub paces: Paces,
+    /// Jobs that somebody listens to, and a place for each listener.
+    pub watches: Watches,
+    pub listeners: Arc<Semaphore>,
     /// One for each answer that is streamed in pages.
     pub streams: Arc<Semaphore>,
     ready: AtomicBool,
@@ -86,7 +98,11 @@ impl App {
             tasks,
             history,
             scans: Scans::default(),
+            live: Live::default(),
             permits: Semaphore::new(parts.limits.requests),
+            paces: Paces::default(),
+            watches: Watches::default(),
+            listeners: Arc::new(Semaphore::new(parts.limits.listeners)),
             streams: Arc::new(Semaphore::new(parts.limits.streams)),
             ready: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! `GET /weather` of a cached city, beside a handler that does nothing.
 //!
-//! The bare handler answers with the same bytes through axum, over the same connection handling and
+//! The bare handler answers with as many bytes through axum, over the same connection handling and
 //! the same allocator, in this process, which does nothing else meanwhile. The difference is what
 //! Isobar does with a request: limits, access, cache, headers, a record of the search, counters and
 //! a line in the log. Everything shares the machine's cores with `wrk`.
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::ground::{Ground, folder};
-use crate::harness::http::Http;
+use crate::harness::http::{Http, Reply};
 use crate::harness::isobar::{Isobar, Running};
 use crate::harness::redis::Redis;
 use crate::harness::wait::{PATIENCE, until};
@@ -47,7 +47,7 @@ pub async fn weather(ground: &Ground) -> Vec<Row> {
     let http = Http::new(&base);
     let answer = http.get(PATH).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let (_bare, bare_base) = bare(answer.body).await;
+    let (_bare, bare_base) = bare(as_long_as(&answer)).await;
 
     let mut runs = [const { [const { Vec::new() }; 2] }; 2];
     for _ in 0..ground.scale.runs {
@@ -90,9 +90,19 @@ pub async fn serve(command: Isobar) -> (Running, String) {
     (api, base)
 }
 
+/// The answer's body, and blanks for the headers that a bare handler does not send.
+fn as_long_as(answer: &Reply) -> Bytes {
+    let lacking: usize = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| ![CONTENT_TYPE, CONTENT_LENGTH, DATE].contains(name))
+        .map(|(name, value)| format!("{name}: \r\n").len() + value.len())
+        .sum();
+    format!("{}{:lacking$}", answer.body, "").into()
+}
+
 /// A server whose every answer is `body`; it ends with the set.
-async fn bare(body: String) -> (JoinSet<()>, String) {
-    let body = Bytes::from(body);
+async fn bare(body: Bytes) -> (JoinSet<()>, String) {
     let answer = async move || ([(CONTENT_TYPE, "application/json")], body.clone());
     let router = Router::new().route("/weather", get(answer));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");

@@ -1,8 +1,10 @@
 //! `/bulk/jobs`: how jobs stand.
 //!
-//! Counters are the ledger's accounts; rate, percentage and the time left are computed from them
-//! and the clock, so nothing has to be remembered between two requests. `total` is unknown until
-//! the source has been read to its end, and so is what follows from it.
+//! Counters are the ledger's accounts; percentage and the time left are computed from them, so a
+//! restart changes nothing. `total` is unknown until the source has been read to its end, and so is
+//! what follows from it. [`Standing`] is what else is known of jobs at the moment of a request.
+
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +15,7 @@ use isobar_shared::task::JobKind;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::pace::Paces;
 use super::pauses::Pauses;
 use crate::cursor::{self, JobCursor};
 use crate::openapi::schemas::{self, Paging};
@@ -47,7 +50,7 @@ pub struct JobState {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub percent: Option<f64>,
-    /// Finished tasks per second since the first one was.
+    /// Finished tasks per second lately, or on the average where that is not known.
     pub rate_per_s: Option<f64>,
     pub eta_seconds: Option<u64>,
     /// Why nothing moves at the moment, if something holds it up.
@@ -69,21 +72,6 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     Ok(Json(JobPage { items: states(&app, rows).await, next_cursor }))
 }
 
-/// How these jobs stand, and why those that do not move do not.
-pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
-    let pauses = if rows.iter().any(|row| !row.status.is_final()) {
-        Pauses::look(app).await
-    } else {
-        Pauses::default()
-    };
-    let now = Utc::now();
-    let state = |row: JobRow| {
-        let paused = pauses.of(row.id);
-        JobState::of(row, paused, now)
-    };
-    rows.into_iter().map(state).collect()
-}
-
 /// How a job stands
 #[utoipa::path(
     get,
@@ -93,8 +81,53 @@ pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
 )]
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
-    let paused = if row.status.is_final() { None } else { Pauses::look(&app).await.of(id) };
-    Ok(Json(JobState::of(row, paused, Utc::now())))
+    Ok(Json(state(&app, row).await))
+}
+
+/// How these jobs stand at this moment.
+pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
+    let standing = Standing::look(app, &rows).await;
+    rows.into_iter().map(|row| standing.of(row)).collect()
+}
+
+/// How a job stands at this moment.
+pub async fn state(app: &App, row: JobRow) -> JobState {
+    Standing::look(app, std::slice::from_ref(&row)).await.of(row)
+}
+
+/// What is known of jobs beside their rows.
+struct Standing<'a> {
+    paces: &'a Paces,
+    pauses: Pauses,
+}
+
+impl<'a> Standing<'a> {
+    /// Asks why nothing moves, if any of the jobs might.
+    async fn look(app: &'a App, rows: &[JobRow]) -> Self {
+        let pauses = if rows.iter().any(|row| !row.status.is_final()) {
+            Pauses::look(app).await
+        } else {
+            Pauses::default()
+        };
+        Self { paces: &app.paces, pauses }
+    }
+
+    fn of(&self, row: JobRow) -> JobState {
+        let lately = if row.status.is_final() {
+            None
+        } else {
+            self.paces.look(row.id, row.processed, Instant::now())
+        };
+        let paused = self.pauses.of(row.id);
+        JobState::of(row, Lately { paused, rate: lately }, Utc::now())
+    }
+}
+
+/// What is true of a job now and not in its row.
+#[derive(Debug, Default)]
+struct Lately {
+    paused: Option<String>,
+    rate: Option<f64>,
 }
 
 pub fn unknown() -> Problem {
@@ -102,8 +135,9 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    fn of(row: JobRow, paused: Option<String>, now: DateTime<Utc>) -> Self {
-        let rate_per_s = rate(&row, now);
+    fn of(row: JobRow, lately: Lately, now: DateTime<Utc>) -> Self {
+        let Lately { paused, rate } = lately;
+        let rate_per_s = rate.or_else(|| average(&row, now));
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();
         Self {
@@ -132,7 +166,7 @@ impl JobState {
     }
 }
 
-fn rate(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
+fn average(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
     let started_at = row.started_at?;
     let until = row.finished_at.unwrap_or(now);
     let seconds = (until - started_at).as_seconds_f64();
@@ -177,7 +211,8 @@ mod tests {
     }
 
     fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
-        JobState::of(row, paused.map(str::to_owned), DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
+        let lately = Lately { paused: paused.map(str::to_owned), rate: None };
+        JobState::of(row, lately, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
     }
 
     #[test]
@@ -191,6 +226,9 @@ mod tests {
         let paused = after_ten_seconds(row(50, Some(200)), Some("quota"));
         assert_eq!(paused.paused_reason.as_deref(), Some("quota"));
         assert_eq!(paused.eta_seconds, None);
+        let lately = Lately { paused: None, rate: Some(75.0) };
+        let lately = JobState::of(row(50, Some(200)), lately, DateTime::UNIX_EPOCH);
+        assert_eq!((lately.rate_per_s, lately.eta_seconds), (Some(75.0), Some(2)));
     }
 
     #[test]

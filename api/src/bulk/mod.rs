@@ -5,8 +5,11 @@
 //! ledger's accounts, so they are the same after a restart of any process.
 
 pub mod cancel;
+pub mod events;
+mod export;
 pub mod import;
 pub mod jobs;
+pub mod pace;
 mod pauses;
 pub mod results;
 mod source_file;

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use crate::etag::is_known;
 use crate::params::Id;
 use crate::problem::Problem;
 
@@ -41,6 +42,8 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "clock.js": SCRIPT,
         "forms.js": SCRIPT,
         "import.js": SCRIPT,
+        "map.js": SCRIPT,
+        "search.js": SCRIPT,
         "say.js": SCRIPT,
     }
 });
@@ -64,10 +67,9 @@ fn asset(name: &'static str, kind: &'static str, text: &'static str) -> Asset {
 pub async fn file(Id(name): Id<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("the page has no such file");
     let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(unknown)?;
-    let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
     let etag = HeaderValue::from_str(&asset.etag).expect("hexadecimal digits");
-    let common = [(ETAG, etag), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-    if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag) {
+    let common = [(ETAG, etag.clone()), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    if is_known(headers.get(IF_NONE_MATCH), &etag) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     Ok((common, [(CONTENT_TYPE, asset.kind)], asset.text).into_response())

@@ -1,7 +1,7 @@
 //! `GET /`: the page itself, whole as it is sent.
 //!
-//! A browser without the key is sent to `/login`. With `?city=` the page also says what is known of
-//! the cities of that name.
+//! A browser without the key is sent to `/login`. With `?city=` or `?city_id=` the page also says
+//! what is known of a city ([`found`]); a script that wants only that takes it out of the page.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::http::header::LOCATION;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::found;
 use super::live::Seen;
 use super::words::Clock;
 use crate::params::Params;
@@ -24,7 +25,9 @@ struct Page<'a> {
     stream: &'a str,
     at: Clock,
     keyed: bool,
+    /// What was searched for, and what is known of it.
     city: &'a str,
+    found: String,
     max_upload: String,
 }
 
@@ -38,7 +41,10 @@ impl Page<'_> {
 #[utoipa::path(
     get,
     path = "/",
-    params(("city" = Option<String>, Query, description = "what is known of the cities of this name")),
+    params(
+        ("city" = Option<String>, Query, description = "also what is known of the cities of this name"),
+        ("city_id" = Option<i64>, Query, description = "also what is known of this city"),
+    ),
     responses(
         (status = 200, body = String, content_type = "text/html", description = "the page"),
         (status = 303, description = "this needs the key",
@@ -55,12 +61,19 @@ pub async fn show(
         return Ok((StatusCode::SEE_OTHER, [(LOCATION, form)]).into_response());
     }
     let seen: Arc<Seen> = app.live.now(&app).await.map_err(Problem::internal)?;
+    let found = found::find(&app, &params).await?;
+    let city = match (&found, params.text("city")) {
+        (_, Some(city)) => city,
+        (Some(found), None) => found.name(),
+        (None, None) => "",
+    };
     let page = Page {
         seen: &seen,
         stream: &app.settings.stream,
         at: Clock(seen.at),
         keyed: app.access.has_key(),
-        city: params.text("city").unwrap_or_default(),
+        city,
+        found: found.as_ref().map_or(Ok(String::new()), Template::render).map_err(Problem::internal)?,
         max_upload: app.settings.max_upload.to_string(),
     };
     Ok(Html(page.render().map_err(Problem::internal)?).into_response())

@@ -11,12 +11,19 @@ use tokio::time::timeout;
 /// Who takes longer than this to answer counts as away, until the next look.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Known<T> {
     /// The last answer, however old.
     pub value: Option<T>,
     /// Why there is no newer one.
     pub trouble: Option<String>,
+}
+
+impl<T> Default for Known<T> {
+    /// Nobody has asked yet.
+    fn default() -> Self {
+        Self { value: None, trouble: None }
+    }
 }
 
 impl<T: Clone> Known<T> {

@@ -168,7 +168,7 @@ async fn next(mut watcher: Watcher) -> Option<(Result<Event, Infallible>, Watche
         match frame {
             Frame::Ended => return None,
             // What was seen before this page was opened may be old.
-            Frame::Seen(seen) if Utc::now() - seen.at < 2 * FRESH_FOR => {
+            Frame::Seen(seen) if Utc::now() - seen.at < FRESH_FOR * 2 => {
                 if !watcher.app.access.knows(&watcher.headers) {
                     return None;
                 }
@@ -185,7 +185,7 @@ impl Watcher {
         let changed: Vec<_> = seen
             .panels
             .iter()
-            .filter(|(name, html)| self.sent.get(name).is_none_or(|sent| sent != *html))
+            .filter(|(name, html)| self.sent.get(*name).is_none_or(|sent| sent != *html))
             .map(|(name, html)| (*name, Arc::clone(html)))
             .collect();
         let state = Change {

@@ -11,6 +11,7 @@
 //! this binary and never from elsewhere.
 
 pub mod assets;
+mod found;
 pub mod home;
 mod known;
 pub mod live;

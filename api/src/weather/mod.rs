@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use crate::etag::is_known;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -94,7 +95,7 @@ pub async fn weather(
     let (prepared, origin) = app.weather.find(asked).await?;
     let now = Utc::now();
     app.history.record(Arc::clone(&prepared.city), now);
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &prepared.etag));
+    let known = is_known(headers.get(IF_NONE_MATCH), &prepared.etag);
     Ok(answer(&prepared, origin, known, now))
 }
 
@@ -116,34 +117,4 @@ fn answer(prepared: &Prepared, origin: Origin, known: bool, now: DateTime<Utc>) 
     };
     headers.insert(CACHE_CONTROL, cache_control);
     response
-}
-
-/// Whether one of the tags of `If-None-Match` is ours, compared weakly.
-fn matches(tags: &HeaderValue, own: &HeaderValue) -> bool {
-    let opaque = |tag: &'_ str| tag.trim().trim_start_matches("W/").to_owned();
-    let (Ok(tags), Ok(own)) = (tags.to_str(), own.to_str()) else {
-        return false;
-    };
-    let own = opaque(own);
-    tags.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == own)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_found_in_a_list_weak_or_strong() {
-        let own = HeaderValue::from_static("W/\"abc\"");
-        for (tags, expected) in [
-            ("W/\"abc\"", true),
-            ("\"abc\"", true),
-            ("\"x\", W/\"abc\"", true),
-            ("*", true),
-            ("\"ab\"", false),
-            ("", false),
-        ] {
-            assert_eq!(matches(&HeaderValue::from_static(tags), &own), expected, "{tags}");
-        }
-    }
 }

@@ -28,8 +28,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
     CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailureGroup,
-    Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus,
-    Search, Snapshot, StoreError, Totals, WeatherRow,
+    Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, MapPoint, NewJob, Records,
+    RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
@@ -185,6 +185,22 @@ impl Store {
         either!(self, backend => backend.jobs_by_status().await)
     }
 
+    /// The cities of these ids, without their raw payloads; unknown ones are absent.
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_by_id(ids).await)
+    }
+
+    /// Cities by ascending id, without their raw payloads, from `offset` on: for those who page by
+    /// number, as city services do.
+    pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_page(offset, limit).await)
+    }
+
+    /// All cities whose place is known. Reads the whole table.
+    pub async fn map_points(&self) -> Result<Vec<MapPoint>> {
+        either!(self, backend => backend.map_points().await)
+    }
+
     /// The cities that were refreshed last, newest first. Reads the whole table: no index has a
     /// column that changes with each fetch.
     pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
@@ -245,6 +261,11 @@ impl Store {
         either!(self, backend => backend.ledger(job, status, after, limit).await)
     }
 
+    /// The ledger rows of these tasks; those that have none are absent.
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        either!(self, backend => backend.ledger_rows(tasks).await)
+    }
+
     /// Those of `tasks` that have no ledger row, for `verify`.
     pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
         either!(self, backend => backend.missing_from_ledger(job, tasks).await)
@@ -263,6 +284,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<DeadLetter>> {
         either!(self, backend => backend.dead_letters(filter, before, limit).await)
+    }
+
+    /// Dead letters of a city, newest first.
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        either!(self, backend => backend.dead_letters_of_city(id, limit).await)
     }
 
     /// Dead letters by code, the most frequent first; of one job or of all.

@@ -344,6 +344,17 @@ pub struct Totals {
     pub ticks: u64,
 }
 
+/// A city as a point of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapPoint {
+    pub id: CityId,
+    pub name: String,
+    pub latitude: f64,
+    pub longitude: f64,
+    /// °C; `None` while there is no snapshot.
+    pub temperature: Option<f64>,
+}
+
 /// Failures of one code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureGroup {

@@ -80,7 +80,7 @@ async fn one_snapshot_comes_with_its_payload() {
     assert_eq!(listed.as_object().expect("an object").len(), 10);
 }
 
-fn ledger_row(job_id: JobId, row: u64) -> LedgerRow {
+pub fn ledger_row(job_id: JobId, row: u64) -> LedgerRow {
     let status = match row % 3 {
         0 => RowStatus::Failed,
         _ => RowStatus::Success,

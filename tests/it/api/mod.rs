@@ -3,6 +3,9 @@
 //! The server is the one that `isobar serve` runs; only the binary around it is missing, so that a
 //! test may also look into the store and the broker behind the API, and put things there.
 
+mod cities;
+mod events;
+mod export;
 mod guards;
 mod imports;
 mod limits;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Api, is_problem};
 
-fn dead(number: u32, code: &str, job_id: Option<JobId>, payload: &[u8]) -> DeadLetter {
+pub fn dead(number: u32, code: &str, job_id: Option<JobId>, payload: &[u8]) -> DeadLetter {
     DeadLetter {
         id: 0,
         task_id: None,

@@ -91,13 +91,13 @@ async fn something_to_find(http: &Http) -> String {
 
 /// Ids that lead somewhere, so that what lies behind them is looked at as well.
 fn config_for(job: &str) -> String {
-    ["/bulk/jobs/{id}", "/bulk/jobs/{id}/results"]
-        .map(|path| {
-            format!(
-                "[[operations]]\ninclude-path = \"{path}\"\nparameters = {{ id = \"{job}\" }}\n"
-            )
-        })
-        .concat()
+    let of_job = ["", "/results", "/events", "/cancel", "/pause", "/resume"]
+        .map(|rest| (format!("/bulk/jobs/{{id}}{rest}"), job));
+    let of_city = [("/cities/{id}".to_owned(), "2988507")];
+    let operation = |(path, id): (String, &str)| {
+        format!("[[operations]]\ninclude-path = \"{path}\"\nparameters = {{ id = \"{id}\" }}\n")
+    };
+    of_job.into_iter().chain(of_city).map(operation).collect()
 }
 
 fn last_lines(text: &str) -> String {

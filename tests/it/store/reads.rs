@@ -5,7 +5,8 @@ use std::time::Duration;
 use isobar_shared::ids::CityId;
 use isobar_shared::place::Coordinates;
 use isobar_shared::store::{
-    Action, Commit, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation, RowStatus, Totals,
+    Action, Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation,
+    RowStatus, Totals,
 };
 use isobar_shared::task::JobKind;
 
@@ -24,6 +25,8 @@ on_both!(
     what_is_old_goes_and_its_totals_stay,
     a_counter_that_was_tampered_with_is_found,
     totals_count_what_is_there,
+    cities_are_paged_by_number_and_drawn_on_a_map,
+    a_task_is_found_by_its_job_and_its_city,
     failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first,
     others_can_query_the_tables_of_the_contract,
 );
@@ -257,6 +260,44 @@ async fn totals_count_what_is_there(subject: Subject) {
     let by_status = store.jobs_by_status().await.expect("reads");
     assert_eq!(by_status, [(JobStatus::Done, 1), (JobStatus::Running, 1)].into());
     store.ping().await.expect("answers");
+}
+
+async fn cities_are_paged_by_number_and_drawn_on_a_map(subject: Subject) {
+    let store = &subject.store;
+    let commit = Commit {
+        failed_cities: vec![failure(9)],
+        ..weather(vec![snapshot(3, at(0)), snapshot(1, at(0)), snapshot(2, at(0))])
+    };
+    store.commit(&commit).await.expect("commits");
+    let page = async |offset, limit| {
+        let cities = store.cities_page(offset, limit).await.expect("reads");
+        cities.iter().map(|city| city.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (page(0, 2).await, page(2, 2).await, page(4, 2).await),
+        (vec![1, 2], vec![3, 9], vec![])
+    );
+    assert_eq!(page(u64::MAX, 2).await, Vec::<i64>::new());
+    let points = store.map_points().await.expect("reads");
+    let with_weather: Vec<_> =
+        points.iter().filter(|point| point.temperature.is_some()).map(|point| point.id.0).collect();
+    assert_eq!(with_weather, [1, 2, 3]);
+}
+
+async fn a_task_is_found_by_its_job_and_its_city(subject: Subject) {
+    let store = &subject.store;
+    let (one, other) = (job("a"), job("b"));
+    let rows = vec![row(one, 1, RowStatus::Success), row(other, 2, RowStatus::Failed)];
+    let letter = DeadLetter { city_id: Some(CityId(2)), ..dead("tasks/1-0 of 1") };
+    let commit = Commit { dead: vec![letter], ..ledger(rows.clone()) };
+    store.commit(&commit).await.expect("commits");
+    let asked = [(one, task(one, 1)), (one, task(one, 2)), (other, task(other, 2))];
+    let mut found = store.ledger_rows(&asked).await.expect("reads");
+    found.sort_by_key(|row| row.row);
+    assert_eq!(found, rows);
+    let letters =
+        async |city| store.dead_letters_of_city(CityId(city), 9).await.expect("reads").len();
+    assert_eq!((letters(2).await, letters(1).await), (1, 0));
 }
 
 async fn failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first(

@@ -36,6 +36,11 @@ FROM dead_letters
 WHERE job_id = $4 AND ($5::text IS NULL OR code = $5) AND id BETWEEN $1 AND $2
 ORDER BY id DESC LIMIT $3
 ";
+    PAGE_OF_CITY = r"
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters WHERE city_id = $1 ORDER BY id DESC LIMIT $2
+";
     GROUPS = r"
 SELECT code, count(*) AS letters, max(reason) AS sample, min(first_seen) AS oldest,
     max(last_seen) AS newest
@@ -90,6 +95,16 @@ impl PostgresStore {
             (None, None) => ranged(PAGE),
         };
         asked
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        sqlx::query(PAGE_OF_CITY)
+            .bind(id.0)
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(read).collect())

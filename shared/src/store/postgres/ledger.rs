@@ -91,6 +91,14 @@ FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page."row" NULLS LAST, page.task_id
 "#;
 
+    ROWS = r#"
+SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
+    page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
+    page.batch, page.entry, NULL::timestamptz AS last_refreshed_at
+FROM unnest($1::uuid[], $2::uuid[]) AS given (job_id, task_id)
+JOIN job_tasks AS page ON page.job_id = given.job_id AND page.task_id = given.task_id
+"#;
+
     MISSING = r"
 SELECT given.task_id FROM unnest($2::uuid[]) WITH ORDINALITY AS given (task_id, place)
 WHERE NOT EXISTS (
@@ -206,6 +214,18 @@ impl PostgresStore {
             .bind(rank)
             .bind(task.0)
             .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        let (jobs, tasks): (Vec<Uuid>, Vec<Uuid>) =
+            tasks.iter().map(|(job, task)| (job.0, task.0)).unzip();
+        sqlx::query(ROWS)
+            .bind(jobs)
+            .bind(tasks)
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(read).collect())

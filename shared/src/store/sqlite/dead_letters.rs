@@ -29,6 +29,7 @@ SELECT * FROM dead_letters
 WHERE job_id = ?4 AND (?5 IS NULL OR code = ?5) AND id BETWEEN ?1 AND ?2
 ORDER BY id DESC LIMIT ?3
 ";
+    PAGE_OF_CITY = "SELECT * FROM dead_letters WHERE city_id = ?1 ORDER BY id DESC LIMIT ?2";
     GROUPS = r"
 SELECT code, count(*) AS letters, max(reason) AS sample, min(first_seen) AS oldest,
     max(last_seen) AS newest
@@ -86,6 +87,13 @@ impl SqliteStore {
             (None, None) => {
                 db.prepare_cached(PAGE)?.query_map(params![lowest, highest, limit], read)?.collect()
             }
+        })
+        .await
+    }
+
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        self.read(move |db| {
+            db.prepare_cached(PAGE_OF_CITY)?.query_map(params![id.0, limit], read)?.collect()
         })
         .await
     }

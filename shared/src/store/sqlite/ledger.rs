@@ -53,6 +53,9 @@ FROM (SELECT * FROM (SELECT * FROM job_tasks
 LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page.rank, page.task_id
 ";
+    ROW = r"
+SELECT *, NULL AS last_refreshed_at FROM job_tasks WHERE job_id = ?1 AND task_id = ?2
+";
     IS_THERE = "SELECT 1 FROM job_tasks WHERE job_id = ?1 AND task_id = ?2";
 }
 
@@ -143,6 +146,19 @@ impl SqliteStore {
                     .query_map(params![job, rank, task, limit], read)?
                     .collect(),
             }
+        })
+        .await
+    }
+
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        let tasks = tasks.to_vec();
+        self.read(move |db| {
+            let mut row = db.prepare_cached(ROW)?;
+            let mut found = Vec::new();
+            for (job, task) in tasks {
+                found.extend(row.query_row(params![Id(job.0), Id(task.0)], read).optional()?);
+            }
+            Ok(found)
         })
         .await
     }
