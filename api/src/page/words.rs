@@ -52,8 +52,6 @@ enum Kept {
     Age,
     /// `in 12 s`.
     Until,
-    /// As it stands.
-    Plain,
 }
 
 impl When {
@@ -64,10 +62,6 @@ impl When {
     pub fn until(at: DateTime<Utc>) -> Self {
         Self { at, kept: Kept::Until }
     }
-
-    pub fn plain(at: DateTime<Utc>) -> Self {
-        Self { at, kept: Kept::Plain }
-    }
 }
 
 impl fmt::Display for When {
@@ -75,7 +69,6 @@ impl fmt::Display for When {
         let kept = match self.kept {
             Kept::Age => " data-age",
             Kept::Until => " data-until",
-            Kept::Plain => "",
         };
         write!(f, r#"<time datetime="{}"{kept}>{}</time>"#, stamp(self.at), Clock(self.at))
     }

@@ -45,10 +45,16 @@ impl Health {
 
 fn part(name: &'static str, part: &Part) -> Light {
     let (lamp, word, detail) = match &part.trouble {
-        None => (Lamp::Good, "answers", format!("{} at {}", part.kind, part.location)),
+        None => (Lamp::Good, "answers", place(part)),
         Some(trouble) => (Lamp::Bad, "away", trouble.clone()),
     };
     Light { name, lamp, word: word.to_owned(), detail, at: None, action: None }
+}
+
+/// A location mostly says what it is by its scheme.
+fn place(part: &Part) -> String {
+    let Part { kind, location, .. } = part;
+    if location.contains("://") { location.clone() } else { format!("{kind}, {location}") }
 }
 
 /// The upstream is as the one of us finds it who has the most trouble with it.
