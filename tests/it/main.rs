@@ -10,6 +10,7 @@ mod deploy;
 mod docs;
 mod harness;
 mod metrics;
+mod operate;
 mod pipeline;
 mod producer;
 mod schedule;
