@@ -82,6 +82,9 @@ impl<P: Pipeline> Context<P> {
     pub async fn look_at_switches(&self) -> Result<(), BrokerError> {
         let switches = self.broker.switches(self.pipeline.topic()).await?;
         self.pipeline.obey(&switches);
+        if switches.has_resets_since(&self.switches()) {
+            self.gate.breaker_was_reset();
+        }
         *self.switches.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(switches);
         Ok(())
     }

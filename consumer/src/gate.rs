@@ -96,6 +96,14 @@ impl Gate {
         }
     }
 
+    /// An operator has reset a breaker: nothing waits for its time any more.
+    pub fn breaker_was_reset(&self) {
+        let mut state = self.lock();
+        if matches!(state.shut, Some((_, Reason::Waiting(Waiting::Breaker)))) {
+            state.shut = None;
+        }
+    }
+
     /// Until when and why no entry may be read, if that is so now.
     pub fn shut(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Reason)> {
         self.lock().shut.clone().filter(|(until, _)| *until > now)

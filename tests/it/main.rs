@@ -11,6 +11,7 @@ mod docs;
 mod harness;
 mod metrics;
 mod page;
+mod operate;
 mod pipeline;
 mod producer;
 mod schedule;
