@@ -68,6 +68,14 @@ commands! {
     Healthcheck => healthcheck,
     /// How far everything is: outbox, stream, jobs, workers
     Status => status,
+    /// Look at jobs and end, pause or resume them
+    Jobs => jobs,
+    /// Have no worker read anything until it is resumed
+    Pause => pause,
+    /// Have workers read again
+    Resume => resume,
+    /// Have every process try the weather service again
+    Breaker => breaker,
     /// Prove that nothing is lost, or name what does not balance
     Verify => verify,
     /// The upstreams, offline, with faults on a plan

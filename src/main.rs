@@ -6,6 +6,7 @@
 //! or with the picture in ARCHITECTURE.md.
 
 mod app;
+mod breaker;
 mod cli;
 mod completions;
 mod consume;
@@ -14,12 +15,16 @@ mod demo;
 mod doctor;
 mod exit;
 mod healthcheck;
+mod jobs;
 mod migrate;
 mod openapi;
+mod operator;
 mod outbox;
 mod parts;
+mod pause;
 mod produce;
 mod progress;
+mod resume;
 mod roles;
 mod schedule;
 mod serve;

@@ -107,7 +107,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         }
     };
     let tools = tools(settings, broker, app);
-    let report = match with_bar(produce(order, &tools), &tools.progress, app).await {
+    let report = match Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await {
         Ok(report) => report,
         Err(failure) => {
             if let Some(report) = &failure.report

@@ -131,7 +131,7 @@ async fn produce_and_drain(
     let worker = parts.worker(&host_name(), &producing);
     let working = worker.run(Until::Stopped);
     let produced = async {
-        let report = with_bar(produce(order, &tools), &tools.progress, app).await;
+        let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
         producing.cancel();
         report
     };

@@ -72,6 +72,21 @@ impl Cursor for SearchCursor {
     }
 }
 
+/// An operation, by its number.
+pub struct OperationCursor(pub i64);
+
+impl Cursor for OperationCursor {
+    const TAG: &'static str = "operation";
+
+    fn write(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+}
+
 /// A snapshot, by its city.
 impl Cursor for CityId {
     const TAG: &'static str = "city";

@@ -13,12 +13,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use isobar_shared::metric::Metric;
-use isobar_shared::store::{Store, StoreError};
+use isobar_shared::store::{Action, NewOperation, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use utoipa::ToSchema;
 
+use crate::actor::Actor;
 use crate::cursor::{self, SearchCursor};
 use crate::openapi::schemas::Paging;
 use crate::params::Params;
@@ -88,7 +89,9 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<Hist
     path = "/history",
     responses((status = 204, description = "the history is empty")),
 )]
-pub async fn clear(State(app): State<Shared>) -> Result<StatusCode, Problem> {
+pub async fn clear(State(app): State<Shared>, actor: Actor) -> Result<StatusCode, Problem> {
+    let operation = NewOperation::now(&actor.0, Action::HistoryClear);
+    app.store.record_operation(&operation).await?;
     // Or a search from before would appear after the clearing.
     app.history.flush().await;
     app.store.clear_searches().await?;

@@ -12,6 +12,7 @@
 //! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
 
 mod access;
+mod actor;
 mod bulk;
 mod cache;
 mod connection;
@@ -26,6 +27,7 @@ mod linger;
 mod login;
 mod metrics_page;
 mod openapi;
+mod operations;
 mod params;
 mod problem;
 mod rates;
@@ -38,6 +40,7 @@ mod slow_reader;
 mod snapshots;
 mod state;
 mod stream;
+mod switches;
 mod sync;
 mod weather;
 

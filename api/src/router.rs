@@ -18,8 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, login, metrics_page, openapi, schedules, snapshots, stream, sync,
-    weather,
+    bulk, cache, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
+    stream, switches, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -43,10 +43,17 @@ pub fn table() -> Vec<Resource> {
         quick("/bulk/jobs", routes!(bulk::jobs::list)),
         quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
+        quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
+        quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
+        quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
         quick("/api/sync/", routes!(sync::start)),
         long("/api/weather/", routes!(snapshots::list)).open(),
         quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
         quick("/stream", routes!(stream::show)),
+        quick("/stream/pause", routes!(switches::pause)),
+        quick("/stream/resume", routes!(switches::resume)),
+        quick("/stream/breaker/reset", routes!(switches::reset_breaker)),
+        quick("/operations", routes!(operations::list)),
         quick("/schedules", routes!(schedules::list)),
         quick("/schedules/{name}", routes!(schedules::show)),
         probe("/livez", routes!(health::livez)).open(),

@@ -29,6 +29,15 @@ pub struct StreamState {
     pub outbox: Option<Value>,
     pub breaker: &'static str,
     pub quota: QuotaState,
+    /// Set while an operator has paused reading.
+    pub paused: Option<Paused>,
+}
+
+/// Who paused it, and when.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Paused {
+    pub by: String,
+    pub at: DateTime<Utc>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,12 +64,13 @@ pub struct QuotaState {
     responses((status = 200, body = StreamState, description = "as it is at this moment")),
 )]
 pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Problem> {
-    let (depth, consumers, heartbeats, totals, upstream) = tokio::join!(
+    let (depth, consumers, heartbeats, totals, upstream, switches) = tokio::join!(
         app.broker.depth(&app.topic, app.settings.claim_idle.0),
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
         app.store.totals(),
         app.upstream.state(),
+        app.broker.switches(&app.topic),
     );
     let depth = depth?;
     let workers = consumers?
@@ -82,6 +92,7 @@ pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Proble
         outbox: heartbeats::outbox(&heartbeats?),
         breaker: upstream.breaker,
         quota: upstream.quota.into(),
+        paused: switches?.reading().map(|thrown| Paused { by: thrown.by.clone(), at: thrown.at }),
     }))
 }
 

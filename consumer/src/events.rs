@@ -41,7 +41,18 @@ const BROKER_FAILURES: Metric = Metric::counter(
 )
 .by(&[Label::of(
     "step",
-    &["read", "ack", "renew", "heartbeat", "sweep", "give back", "leave", "drain"],
+    &[
+        "read",
+        "ack",
+        "renew",
+        "heartbeat",
+        "sweep",
+        "give back",
+        "park",
+        "switches",
+        "leave",
+        "drain",
+    ],
 )]);
 const STORE_FAILURES: Metric = Metric::counter(
     "isobar_store_failures_total",
@@ -57,6 +68,8 @@ const GIVEN_BACK: Metric = Metric::counter(
     "Entries given back to the stream; attempt says whether that counted as one.",
 )
 .by(&[Label::of("attempt", &["yes", "no"])]);
+const PARKED: Metric =
+    Metric::counter("isobar_parked_total", "Entries set aside because their job was paused.");
 const LEASES_LOST: Metric = Metric::counter(
     "isobar_leases_lost_total",
     "Entries that another worker took over while this one had them.",
@@ -87,6 +100,7 @@ pub const METRICS: &[Metric] = &[
     STORE_FAILURES,
     HEALS,
     GIVEN_BACK,
+    PARKED,
     LEASES_LOST,
     PAUSES,
     PAUSED,
@@ -207,6 +221,11 @@ pub fn given_back(tally: &Tally, count: usize, reason: &str, attempt: bool) {
     } else {
         tracing::debug!(count, reason, "gave entries back");
     }
+}
+
+pub fn parked(count: usize) {
+    counter!(PARKED.name).increment(count as u64);
+    tracing::debug!(count, "set entries of paused jobs aside");
 }
 
 pub fn leases_lost(count: usize) {

@@ -33,17 +33,21 @@ struct State {
 pub enum Reason {
     Waiting(Waiting),
     Config(String),
+    /// An operator wants it so: who, and since when.
+    Paused(String),
 }
 
 impl Reason {
     /// Every [`label`](Self::label) there is.
-    pub const LABELS: [&'static str; 5] = ["quota", "breaker", "concurrency", "store", "config"];
+    pub const LABELS: [&'static str; 6] =
+        ["quota", "breaker", "concurrency", "store", "config", "operator"];
 
     /// One word for counters.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Waiting(why) => why.as_str(),
             Self::Config(_) => "config",
+            Self::Paused(_) => "operator",
         }
     }
 
@@ -58,6 +62,7 @@ impl Reason {
             }
             Self::Waiting(Waiting::Store) => "the store does not answer".to_owned(),
             Self::Config(reason) => format!("the configuration needs a person: {reason}"),
+            Self::Paused(who) => format!("reading was paused by {who}"),
         }
     }
 }

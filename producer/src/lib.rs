@@ -8,6 +8,7 @@
 
 mod backoff;
 pub mod batch;
+mod cancel;
 pub mod extract;
 mod failure;
 pub mod imports;
@@ -23,6 +24,7 @@ pub mod source;
 pub mod spool;
 
 pub use backoff::Backoff;
+pub use cancel::{Cancelled, cancel};
 pub use failure::{Failure, Remedy, thousands};
 pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport};
 

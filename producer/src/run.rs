@@ -277,15 +277,26 @@ async fn extract(
         if tools.shutdown.is_cancelled() {
             return Err(SourceError::Stopped.into());
         }
-        match extraction.step().await? {
-            Step::Froze => {}
-            Step::Sealed => return Ok(()),
-            Step::SealedAsFailed => {
+        match extraction.step().await {
+            Ok(Step::Froze) => {}
+            Ok(Step::Sealed) => return Ok(()),
+            Ok(Step::SealedAsFailed) => {
                 let why = extraction.job().error.clone().unwrap_or_default();
                 return Err(Failure::new(Remedy::GiveUp, why));
             }
+            Err(SourceError::Taken) => return Err(ended(extraction.job(), outbox).await?),
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// What to say of a job that somebody else has sealed: who cancelled it, most likely.
+async fn ended(job: &Job, outbox: &Outbox) -> Result<Failure, Failure> {
+    let now = outbox.job(job.job_id).await?;
+    Ok(match now.and_then(|job| job.error) {
+        Some(why) => Failure::new(Remedy::GiveUp, format!("job {}: {why}", job.job_id)),
+        None => SourceError::Taken.into(),
+    })
 }
 
 /// A sealed job reads its source no more.
@@ -367,6 +378,14 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
         }
         Ok(()) if tools.shutdown.is_cancelled() && outbox.unsent_batches(None).await? > 0 => {
             Err(Failure::new(Remedy::TryAgain, format!("stopped; {safe}")))
+        }
+        Ok(()) if relayed.relay.paused().next().is_some() => {
+            let paused = relayed.relay.paused().next().map(|job| job.to_string());
+            let paused = paused.unwrap_or_default();
+            Err(Failure::new(
+                Remedy::TryAgain,
+                format!("job {paused} is paused (`isobar jobs resume {paused}`); {safe}"),
+            ))
         }
         Ok(()) => match relayed.relay.conflicts() {
             [] => Ok(()),

@@ -4,6 +4,7 @@
 //! [`config`] (every setting, once) · [`ids`] · [`place`] (cities, names, coordinates) ·
 //! [`task`] (one city to fetch, and how it travels) · [`broker`] (the stream: Redis or embedded) ·
 //! [`upstream`] (quota → breaker → timeout → request) · [`store`] (PostgreSQL or SQLite) ·
+//! [`operate`] (what operators may switch, each recorded) ·
 //! [`schedule`] (when ticks are, and which of them is due) ·
 //! [`gazetteer`] (the built-in list) · [`sqlite`] (the one way to a SQLite file) ·
 //! [`telemetry`] (logs and counters; [`metric`], [`exposition`] and [`process`] are what a scrape
@@ -19,6 +20,7 @@ pub mod exposition;
 pub mod gazetteer;
 pub mod ids;
 pub mod metric;
+pub mod operate;
 pub mod place;
 pub mod process;
 pub mod schedule;

@@ -267,8 +267,20 @@ pub enum SealOutcome {
     Complete,
     /// It could not be read to its end and will not be resumed.
     Failed,
-    /// Someone cancelled the job; what was not published counts as duplicates do: skipped.
+    /// Someone cancelled the job: it has the rows that were taken until then.
     Cancelled,
+}
+
+impl SealOutcome {
+    pub const ALL: [Self; 3] = [Self::Complete, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Who started a job: `POST /api/sync/`, an upload, or `isobar produce`.

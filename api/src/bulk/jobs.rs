@@ -4,8 +4,6 @@
 //! and the clock, so nothing has to be remembered between two requests. `total` is unknown until
 //! the source has been read to its end, and so is what follows from it.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -13,18 +11,14 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobRow, JobStatus};
 use isobar_shared::task::JobKind;
 use serde::Serialize;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::pauses::Pauses;
 use crate::cursor::{self, JobCursor};
-use crate::heartbeats;
 use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
-
-/// How long a job's numbers wait for the reason of a pause, which is worth less than they are.
-const REASON_LIMIT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobPage {
@@ -72,13 +66,17 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
-    let paused = if rows.iter().any(|row| !row.status.is_final()) {
-        paused_reason(&app).await
+    let pauses = if rows.iter().any(|row| !row.status.is_final()) {
+        Pauses::look(&app).await
     } else {
-        None
+        Pauses::default()
     };
     let now = Utc::now();
-    let items = rows.into_iter().map(|row| JobState::of(row, paused.as_deref(), now)).collect();
+    let items = rows.into_iter().map(|row| {
+        let paused = pauses.of(row.id);
+        JobState::of(row, paused, now)
+    });
+    let items = items.collect();
     Ok(Json(JobPage { items, next_cursor }))
 }
 
@@ -91,8 +89,8 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
 )]
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
-    let paused = if row.status.is_final() { None } else { paused_reason(&app).await };
-    Ok(Json(JobState::of(row, paused.as_deref(), Utc::now())))
+    let paused = if row.status.is_final() { None } else { Pauses::look(&app).await.of(id) };
+    Ok(Json(JobState::of(row, paused, Utc::now())))
 }
 
 pub fn unknown() -> Problem {
@@ -100,7 +98,7 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    fn of(row: JobRow, paused: Option<&str>, now: DateTime<Utc>) -> Self {
+    fn of(row: JobRow, paused: Option<String>, now: DateTime<Utc>) -> Self {
         let rate_per_s = rate(&row, now);
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();
@@ -111,7 +109,7 @@ impl JobState {
                 .filter(|(_, rate)| running && paused.is_none() && *rate > 0.0)
                 .map(|(left, rate)| (left as f64 / rate).ceil() as u64),
             rate_per_s: rate_per_s.map(|rate| round_to(rate, 10.0)),
-            paused_reason: paused.filter(|_| running).map(str::to_owned),
+            paused_reason: paused.filter(|_| running),
             job_id: row.id,
             kind: row.kind,
             source: row.source,
@@ -128,19 +126,6 @@ impl JobState {
             finished_at: row.finished_at,
         }
     }
-}
-
-/// What the workers say, or else what this process knows of quota and breaker.
-async fn paused_reason(app: &Shared) -> Option<String> {
-    let asked = async {
-        let heartbeats = app.broker.heartbeats().await.unwrap_or_default();
-        if let Some(reason) = heartbeats::paused_reason(&heartbeats) {
-            return Some(reason);
-        }
-        let (_, why) = app.upstream.shut_until()?;
-        Some(why.as_str().to_owned())
-    };
-    timeout(REASON_LIMIT, asked).await.ok().flatten()
 }
 
 fn rate(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
@@ -188,7 +173,7 @@ mod tests {
     }
 
     fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
-        JobState::of(row, paused, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
+        JobState::of(row, paused.map(str::to_owned), DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! [`jobs`] tells how jobs stand · [`results`] what became of each row. The numbers come from the
 //! ledger's accounts, so they are the same after a restart of any process.
 
+pub mod cancel;
 pub mod import;
 pub mod jobs;
+mod pauses;
 pub mod results;
 mod source_file;

@@ -22,8 +22,9 @@ use isobar_shared::task::JobKind;
 use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
+use crate::cancel::{Cancelled, cancel};
 use crate::outbox::{Job, JobState, JobSummary, NewJob, OpenError, Outbox};
-use crate::source::JobSpec;
+use crate::source::{JobSpec, SourceError};
 use crate::spool::{Incoming, Spool, Upload};
 
 /// Receipts asked about at a time.
@@ -176,6 +177,18 @@ impl Imports {
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
         self.inner.wake.notify_one();
         Ok(accepted(&job, is_new))
+    }
+
+    /// Ends the extraction of a cancelled import; one that is not here is none of ours.
+    pub async fn cancel(&self, job_id: JobId, who: &str) -> Result<Cancelled, SourceError> {
+        let cancelled = cancel(&self.inner.outbox, job_id, who).await?;
+        self.look();
+        Ok(cancelled)
+    }
+
+    /// Has the relay look at once for what has changed.
+    pub fn look(&self) {
+        self.inner.outbox.announce();
     }
 
     /// How far the job's way through the outbox is; none if it never was here, or long ago.

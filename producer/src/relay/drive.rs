@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use isobar_shared::broker::BrokerError;
+use isobar_shared::broker::{BrokerError, SWITCHES_EVERY};
 use isobar_shared::telemetry::chain;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
@@ -146,6 +146,8 @@ impl Driver {
             .map_or(Duration::ZERO, |at| RECONCILE_EVERY.saturating_sub(at.elapsed()));
         let flush = relay.outbox.unwritten_marks() > 0;
         let wait = if flush { IDLE_FLUSH.min(next_look) } else { next_look };
+        // Nothing tells when a paused job may go on.
+        let wait = if relay.paused().next().is_some() { SWITCHES_EVERY.min(wait) } else { wait };
         tokio::select! {
             () = relay.outbox.changed() => {}
             () = ending.cancelled() => {}

@@ -186,6 +186,8 @@ pub struct Depth {
     pub undelivered: u64,
     /// Of both lanes, those that someone owns or that were given back.
     pub pending: u64,
+    /// Of the pending ones, those that are set aside because their job is paused.
+    pub parked: u64,
     /// How long ago the oldest pending entry was appended.
     pub oldest_pending_ms: u64,
     /// When the next pending entry may be claimed; `None` when nothing is pending.

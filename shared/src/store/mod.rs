@@ -14,6 +14,7 @@ mod sql;
 
 mod account;
 mod nul;
+mod operations;
 pub mod postgres;
 mod shapes;
 pub mod sqlite;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
     CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadLetter, FailedInput, Freshness, Imbalance,
     JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot,
@@ -135,7 +137,8 @@ impl Store {
     }
 
     /// Ends what is too old: ledger rows of jobs finished before and ticks of schedules, searches
-    /// before. In small transactions; returns (ledger rows, searches) removed.
+    /// before, operations of more than a year ago. In small transactions; returns (ledger rows,
+    /// searches) removed.
     pub async fn prune(
         &self,
         now: DateTime<Utc>,
@@ -190,6 +193,16 @@ impl Store {
     /// Ends a job whose source failed before anything of it was published. Not for others.
     pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
         either!(self, backend => backend.fail_job(id, now).await)
+    }
+
+    /// Asks for the job's end, recorded in the same transaction: from now on workers skip its
+    /// tasks. A job that has ended, or that nobody knows, is left as it is.
+    pub async fn request_cancel(
+        &self,
+        id: JobId,
+        operation: &NewOperation,
+    ) -> Result<CancelAnswer> {
+        either!(self, backend => backend.request_cancel(id, operation).await)
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
@@ -279,6 +292,18 @@ impl Store {
             let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
             gone += self.delete_dead_letters(&ids).await?;
         }
+    }
+}
+
+/// What operators did, and when.
+impl Store {
+    pub async fn record_operation(&self, operation: &NewOperation) -> Result<()> {
+        either!(self, backend => backend.record_operation(operation).await)
+    }
+
+    /// Newest first, below id `before` if given.
+    pub async fn operations(&self, before: Option<i64>, limit: u32) -> Result<Vec<Operation>> {
+        either!(self, backend => backend.operations(before, limit).await)
     }
 }
 

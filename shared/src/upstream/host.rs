@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::breaker::{Breaker, Permit};
 use super::{Priority, UpstreamState, Waiting};
-use crate::broker::{Broker, BrokerError, QuotaAnswer, QuotaLimits, QuotaUse, Reservation};
+use crate::broker::{Broker, BrokerError, QuotaAnswer, QuotaLimits, QuotaUse, Reservation, Thrown};
 use crate::config::values::BreakerSpec;
 use crate::telemetry::chain;
 
@@ -40,6 +40,8 @@ struct Said {
     /// The same for those who ask in batches: a tenth may be left for the others.
     batch_shut_until: Option<DateTime<Utc>>,
     config_error: Option<String>,
+    /// When an operator had the breaker reset last, as far as we have heard.
+    reset_at: Option<DateTime<Utc>>,
 }
 
 /// The right to one request; must be ended by [`Host::leave`].
@@ -114,6 +116,15 @@ impl Host {
 
     pub fn misconfigured(&self, reason: &str) {
         self.said().config_error = Some(reason.to_owned());
+    }
+
+    /// Closes the breaker if nobody has told of this reset before.
+    pub fn reset_breaker(&self, reset: &Thrown) {
+        let known = self.said().reset_at.replace(reset.at);
+        if known != Some(reset.at) && self.breaker.state() != "closed" {
+            self.breaker.reset();
+            tracing::info!(host = self.name, by = reset.by, "the breaker was reset");
+        }
     }
 
     pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {

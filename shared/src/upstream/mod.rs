@@ -25,7 +25,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::client::Client;
-use crate::broker::{Broker, QuotaUse};
+use crate::broker::{Broker, QuotaUse, Switches};
 use crate::config::Settings;
 use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
@@ -163,6 +163,20 @@ impl Upstream {
     /// Never uses up the breaker's probe.
     pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         self.client.forecast().shut_until()
+    }
+
+    /// The hosts that have a breaker of their own: forecasts, then geocoding.
+    pub fn hosts(&self) -> [&str; 2] {
+        [self.client.forecast(), self.client.geocoder()].map(|host| host.name.as_str())
+    }
+
+    /// Closes the breakers that operators have had reset since this was called last.
+    pub fn obey(&self, switches: &Switches) {
+        for host in [self.client.forecast(), self.client.geocoder()] {
+            if let Some(reset) = switches.breaker(&host.name) {
+                host.reset_breaker(reset);
+            }
+        }
     }
 
     pub async fn state(&self) -> UpstreamState {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
 use super::{IDS_PER_CALL, RedisBroker, Result, reply};
-use crate::broker::keys::RETURNED;
+use crate::broker::keys::{PARKED, RETURNED};
 use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 /// Entries of the stream that one search for orphans looks at.
@@ -54,12 +54,38 @@ impl RedisBroker {
         entries: &[GiveBack],
         claim_idle: Duration,
     ) -> Result<Vec<EntryId>> {
+        self.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
+    }
+
+    pub async fn park(
+        &self,
+        topic: &Topic,
+        consumer: &str,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>> {
+        let entries: Vec<GiveBack> = ids
+            .iter()
+            .map(|id| GiveBack { id: *id, delay: Duration::ZERO, attempt: false })
+            .collect();
+        // Idle for no time at all: due after a whole claim idle.
+        self.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, Duration::ZERO).await
+    }
+
+    async fn hand_over(
+        &self,
+        topic: &Topic,
+        consumer: &str,
+        to: &str,
+        lane: Lane,
+        entries: &[GiveBack],
+        claim_idle: Duration,
+    ) -> Result<Vec<EntryId>> {
         let mut lost = Vec::new();
         for page in entries.chunks(IDS_PER_CALL) {
             let mut call = Call::new(&GIVE_BACK, &[topic.lane(lane), topic.attempts(lane)])
                 .arg(&topic.group)
                 .arg(consumer)
-                .arg(RETURNED);
+                .arg(to);
             for entry in page {
                 // Redis knows no due time, only how long an entry has been idle: one that is to
                 // fall due later has been idle for less. It cannot be less than not at all.

@@ -18,6 +18,7 @@ mod failed_inputs;
 mod jobs;
 mod ledger;
 mod migrate;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
@@ -106,6 +107,7 @@ pub fn statements() -> Vec<&'static str> {
         jobs::STATEMENTS,
         ledger::STATEMENTS,
         migrate::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,

@@ -14,6 +14,7 @@ mod error;
 mod failed_inputs;
 mod jobs;
 mod ledger;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
@@ -86,6 +87,7 @@ pub fn statements() -> Vec<&'static str> {
         failed_inputs::STATEMENTS,
         jobs::STATEMENTS,
         ledger::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,

@@ -1,5 +1,6 @@
-//! Retention: ledger rows of jobs that ended long ago, ticks of schedules and old searches go in
-//! small transactions. The newest tick of a schedule stays: what was missed counts from it.
+//! Retention: ledger rows of jobs that ended long ago, ticks of schedules, old searches and
+//! operations go in small transactions. The newest tick of a schedule stays: what was missed counts
+//! from it.
 //!
 //! A job that is being pruned is marked first (`ledger = 'going'`): its rows no longer make up its
 //! counters, which stay. A prune that was cut short is taken up by the next one.
@@ -11,6 +12,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
 use super::text::{Id, Time};
+use crate::store::operations::OPERATIONS_KEPT;
 use crate::store::{Result, cutoff};
 
 /// Rows that one transaction removes: some milliseconds of work, for others wait for it.
@@ -41,6 +43,10 @@ DELETE FROM schedule_ticks WHERE (schedule, tick) IN (
         WHERE newer.schedule = old.schedule AND newer.tick > old.tick)
     ORDER BY done_at LIMIT ?2)
 ";
+    OPERATIONS = r"
+DELETE FROM operations WHERE id IN (
+    SELECT id FROM operations WHERE at < ?1 ORDER BY at LIMIT ?2)
+";
 }
 
 impl SqliteStore {
@@ -56,6 +62,7 @@ impl SqliteStore {
         }
         self.prune_chunks(TICKS, cutoff(now, jobs)).await?;
         let searches = self.prune_chunks(SEARCHES, cutoff(now, searches)).await?;
+        self.prune_chunks(OPERATIONS, cutoff(now, OPERATIONS_KEPT)).await?;
         Ok((rows, searches))
     }
 

@@ -1,0 +1,51 @@
+//! `isobar jobs`: what the API says and does about jobs, on the terminal.
+//!
+//! One file per verb.
+
+mod cancel;
+mod pause;
+
+use isobar_shared::ids::JobId;
+
+use crate::app::App;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar jobs cancel 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// End a job: what is left of it is skipped
+    #[command(before_help = "Example: isobar jobs cancel 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Cancel(One),
+    /// Set a job aside until it is resumed
+    #[command(before_help = "Example: isobar jobs pause 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Pause(One),
+    /// Let a paused job go on
+    #[command(before_help = "Example: isobar jobs resume 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Resume(One),
+}
+
+/// One job.
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The job's id
+    #[arg(value_name = "JOB_ID")]
+    id: JobId,
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    match args.action {
+        Action::Cancel(one) => cancel::run(one.id, app).await,
+        Action::Pause(one) => pause::pause(one.id, app).await,
+        Action::Resume(one) => pause::resume(one.id, app).await,
+    }
+}
+
+fn unknown(id: JobId) -> anyhow::Error {
+    anyhow::anyhow!("there is no job {id}; `isobar status` lists the newest")
+}
