@@ -17,6 +17,7 @@ mod bulk;
 mod cache;
 mod connection;
 mod cursor;
+mod dead;
 mod gate;
 mod guard_headers;
 mod health;

@@ -18,7 +18,7 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
+    bulk, cache, dead, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
     stream, switches, sync, weather,
 };
 
@@ -43,9 +43,12 @@ pub fn table() -> Vec<Resource> {
         quick("/bulk/jobs", routes!(bulk::jobs::list)),
         quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
+        quick("/bulk/jobs/{id}/retry", routes!(bulk::retry::retry)),
         quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
         quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
         quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
+        long("/dead-letters", routes!(dead::discard::discard)),
+        long("/dead-letters/replay", routes!(dead::replay::replay)),
         quick("/api/sync/", routes!(sync::start)),
         long("/api/weather/", routes!(snapshots::list)).open(),
         quick("/api/weather/{id}/", routes!(snapshots::show)).open(),

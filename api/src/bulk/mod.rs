@@ -9,4 +9,5 @@ pub mod import;
 pub mod jobs;
 mod pauses;
 pub mod results;
+pub mod retry;
 mod source_file;

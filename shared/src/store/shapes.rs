@@ -3,6 +3,8 @@
 //! Plain values with the units of CONTRACT: °C, km/h, degrees, WMO code, percent. The error type
 //! decides once what a caller may do about a failure.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -214,6 +216,22 @@ impl DeadFilter {
             None => (i64::MIN, highest),
             Some(id) => (id, highest.min(id)),
         }
+    }
+}
+
+/// `code upstream_error, job 6fa1…` for the record of operations; `all` without a restriction.
+impl fmt::Display for DeadFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = [
+            self.code.as_ref().map(|code| format!("code {code}")),
+            self.job_id.map(|job| format!("job {job}")),
+            self.id.map(|id| format!("id {id}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        f.write_str(if parts.is_empty() { "all" } else { "" })?;
+        f.write_str(&parts.join(", "))
     }
 }
 
