@@ -18,8 +18,8 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, dead, health, history, login, metrics_page, openapi, operations, schedules, snapshots,
-    stream, switches, sync, weather,
+    bulk, cache, dead, health, history, login, metrics_page, openapi, operations, schedules,
+    snapshots, stream, switches, sync, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.

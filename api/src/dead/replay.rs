@@ -58,11 +58,8 @@ pub async fn replay(
 ) -> Result<Response, Problem> {
     if selection.dry_run {
         let found = app.imports.letters(&selection.filter).await?;
-        let count = ReplayCount {
-            dry_run: true,
-            matched: found.matched,
-            replayable: found.replayable,
-        };
+        let count =
+            ReplayCount { dry_run: true, matched: found.matched, replayable: found.replayable };
         return Ok(Json(count).into_response());
     }
     let operation = NewOperation::now(&actor.0, Action::DeadReplay);

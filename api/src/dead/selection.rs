@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::DeadFilter;
 use serde::Deserialize;
@@ -66,12 +66,10 @@ impl<S: Send + Sync> FromRequest<S> for Selection {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let kind = request.headers().get(CONTENT_TYPE).cloned();
-        let body = timeout(BODY_WAIT, Bytes::from_request(request, state))
-            .await
-            .map_err(|_| {
-                let detail = "the body stopped coming; nothing was changed";
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
-            })?;
+        let body = timeout(BODY_WAIT, Bytes::from_request(request, state)).await.map_err(|_| {
+            let detail = "the body stopped coming; nothing was changed";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+        })?;
         let body = body.map_err(|refused| {
             if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::too_large("this server takes")
@@ -162,7 +160,12 @@ fn typed(name: &str, text: &str) -> Value {
     }
 }
 
-fn add(named: &mut Map<String, Value>, place: Place, name: &str, value: Value) -> Result<(), Problem> {
+fn add(
+    named: &mut Map<String, Value>,
+    place: Place,
+    name: &str,
+    value: Value,
+) -> Result<(), Problem> {
     match named.insert(name.to_owned(), value) {
         None => Ok(()),
         Some(_) => Err(place.refuse(name, "say it once")),
@@ -200,16 +203,38 @@ mod tests {
     #[test]
     fn what_is_misspelt_empty_or_of_another_type_never_means_all() {
         for query in [
-            "codes=x", "code=", "job_id=", "job_id=7", "id=x", "id=", "dry_run=", "dry_run=1",
-            "all", "code=a&code=b",
+            "codes=x",
+            "code=",
+            "job_id=",
+            "job_id=7",
+            "id=x",
+            "id=",
+            "dry_run=",
+            "dry_run=1",
+            "all",
+            "code=a&code=b",
         ] {
             let problem = Selection::of(query, b"").expect_err(query);
-            assert_eq!((problem.status, problem.code), (StatusCode::BAD_REQUEST, "invalid_parameter"));
+            assert_eq!(
+                (problem.status, problem.code),
+                (StatusCode::BAD_REQUEST, "invalid_parameter")
+            );
         }
         for body in [
-            r#"{"codes":"x"}"#, r#"{"code":""}"#, r#"{"code":null}"#, r#"{"code":7}"#,
-            r#"{"job_id":"x"}"#, r#"{"job_id":null}"#, r#"{"id":"7"}"#, r#"{"id":1.5}"#,
-            r#"{"id":null}"#, r#"{"dry_run":"true"}"#, r#"{"dry_run":1}"#, "[]", "null", "\"x\"",
+            r#"{"codes":"x"}"#,
+            r#"{"code":""}"#,
+            r#"{"code":null}"#,
+            r#"{"code":7}"#,
+            r#"{"job_id":"x"}"#,
+            r#"{"job_id":null}"#,
+            r#"{"id":"7"}"#,
+            r#"{"id":1.5}"#,
+            r#"{"id":null}"#,
+            r#"{"dry_run":"true"}"#,
+            r#"{"dry_run":1}"#,
+            "[]",
+            "null",
+            "\"x\"",
         ] {
             let problem = Selection::of("", body.as_bytes()).expect_err(body);
             assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");

@@ -331,18 +331,17 @@ pub(super) fn mark_sent(tx: &Transaction<'_>, marks: &[Mark]) -> rusqlite::Resul
 }
 
 fn task(line: &str) -> Option<Published> {
-    let TaskHead { task_id, job_id, try_number, .. } = TaskHead::from_fields(&fields(line)?).ok()?;
+    let TaskHead { task_id, job_id, try_number, .. } =
+        TaskHead::from_fields(&fields(line)?).ok()?;
     Some(Published { job_id, task_id, try_number })
 }
 
 /// A reject; opens and seals have no row in the ledger.
 fn reject(line: &str) -> Option<Published> {
     match Control::from_fields(&fields(line)?).ok()?? {
-        Control::Reject(reject) => Some(Published {
-            job_id: Some(reject.job_id),
-            task_id: reject.task_id,
-            try_number: 1,
-        }),
+        Control::Reject(reject) => {
+            Some(Published { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 })
+        }
         Control::Open(_) | Control::Seal(_) => None,
     }
 }

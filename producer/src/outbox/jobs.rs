@@ -160,9 +160,11 @@ impl Outbox {
     /// All jobs whose source is not read to its end, oldest first; republications apart.
     pub async fn extracting(&self) -> Result<Vec<Job>, SqliteError> {
         self.read(|db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE state = 'extracting' AND kind <> ?1 ORDER BY key"))?
-                .query_map([KIND], job)?
-                .collect()
+            db.prepare_cached(&format!(
+                "{COLUMNS} WHERE state = 'extracting' AND kind <> ?1 ORDER BY key"
+            ))?
+            .query_map([KIND], job)?
+            .collect()
         })
         .await
     }

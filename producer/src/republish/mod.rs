@@ -175,10 +175,8 @@ pub async fn replayable(
     store: &Store,
     letters: &[DeadLetter],
 ) -> Result<Vec<(i64, Again)>, StoreError> {
-    let mut found: Vec<(i64, Again)> = letters
-        .iter()
-        .filter_map(|letter| Some((letter.id, again(&letter.payload, 1)?)))
-        .collect();
+    let mut found: Vec<(i64, Again)> =
+        letters.iter().filter_map(|letter| Some((letter.id, again(&letter.payload, 1)?))).collect();
     let mut of_jobs: HashMap<JobId, Vec<(TaskId, u32)>> = HashMap::new();
     for (_, task) in &found {
         if let Some(job) = task.job_id {

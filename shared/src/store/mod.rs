@@ -27,9 +27,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
-    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadLetter, FailedInput, Freshness, Imbalance,
-    JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot,
-    StoreError, Totals, WeatherRow,
+    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadLetter, FailedInput, Freshness,
+    Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search,
+    Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 

@@ -36,8 +36,7 @@ impl Host {
         let broker = Broker::open(&settings).expect("a broker");
         let store = SqliteStore::open(&dir.path().join("isobar.db")).map(Store::Sqlite);
         let store = store.expect("a store");
-        let imports =
-            Imports::open(Arc::clone(&settings), broker.clone(), store).expect("imports");
+        let imports = Imports::open(Arc::clone(&settings), broker.clone(), store).expect("imports");
         Self {
             settings,
             broker,
