@@ -70,6 +70,8 @@ commands! {
     Status => status,
     /// Look at jobs and end, pause or resume them
     Jobs => jobs,
+    /// Publish again or throw away what was given up
+    Dead => dead,
     /// Have no worker read anything until it is resumed
     Pause => pause,
     /// Have workers read again

@@ -5,12 +5,14 @@
 //! they do is in the crates `producer`, `consumer`, `api` and `sim`. Start reading at [`cli`],
 //! or with the picture in ARCHITECTURE.md.
 
+mod again;
 mod app;
 mod breaker;
 mod cli;
 mod completions;
 mod consume;
 mod counters;
+mod dead;
 mod demo;
 mod doctor;
 mod exit;

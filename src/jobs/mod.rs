@@ -4,7 +4,11 @@
 
 mod cancel;
 mod pause;
+mod retry;
 
+use std::time::Duration;
+
+use isobar_shared::config::values::duration;
 use isobar_shared::ids::JobId;
 
 use crate::app::App;
@@ -28,6 +32,19 @@ enum Action {
     /// Let a paused job go on
     #[command(before_help = "Example: isobar jobs resume 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Resume(One),
+    /// Publish the failed rows of a job again
+    #[command(before_help = "Example: isobar jobs retry 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Retry(Again),
+}
+
+/// A job whose failed rows are published again.
+#[derive(Debug, clap::Args)]
+struct Again {
+    #[command(flatten)]
+    one: One,
+    /// How long to wait for room in the stream (exit code 75 then)
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    max_wait: Duration,
 }
 
 /// One job.
@@ -43,6 +60,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Action::Cancel(one) => cancel::run(one.id, app).await,
         Action::Pause(one) => pause::pause(one.id, app).await,
         Action::Resume(one) => pause::resume(one.id, app).await,
+        Action::Retry(again) => retry::run(again.one.id, again.max_wait, app).await,
     }
 }
 

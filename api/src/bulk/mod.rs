@@ -12,5 +12,6 @@ pub mod jobs;
 pub mod pace;
 mod pauses;
 pub mod results;
+pub mod retry;
 mod source_file;
 pub mod summary;
