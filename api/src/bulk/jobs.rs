@@ -98,7 +98,7 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    fn of(row: JobRow, paused: Option<String>, now: DateTime<Utc>) -> Self {
+    pub fn of(row: JobRow, paused: Option<String>, now: DateTime<Utc>) -> Self {
         let rate_per_s = rate(&row, now);
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();

@@ -7,7 +7,7 @@
 pub mod cancel;
 pub mod import;
 pub mod jobs;
-mod pauses;
+pub mod pauses;
 pub mod results;
 mod source_file;
 pub mod summary;
