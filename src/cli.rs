@@ -68,9 +68,11 @@ commands! {
     Healthcheck => healthcheck,
     /// How far everything is: outbox, stream, jobs, workers
     Status => status,
+    /// How much there is in each table and pipeline
+    Stats => stats,
     /// Look at jobs and end, pause or resume them
     Jobs => jobs,
-    /// Publish again or throw away what was given up
+    /// Look at tasks that were given up, publish them again or throw them away
     Dead => dead,
     /// Have no worker read anything until it is resumed
     Pause => pause,

@@ -6,6 +6,7 @@
 //! or with the picture in ARCHITECTURE.md.
 
 mod again;
+mod age;
 mod app;
 mod breaker;
 mod cli;
@@ -17,6 +18,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod healthcheck;
+mod items;
 mod jobs;
 mod migrate;
 mod openapi;
@@ -31,6 +33,7 @@ mod roles;
 mod schedule;
 mod serve;
 mod sim;
+mod stats;
 mod status;
 mod up;
 mod verify;

@@ -1,10 +1,15 @@
-//! `isobar dead`: what was given up, published again or thrown away, on the terminal.
+//! `isobar dead`: what was given up, looked at, published again or thrown away, on the terminal.
 //!
-//! One file per verb. Without a filter a command wants `--all`, so that nobody means all of them by
-//! leaving something out.
+//! One file per verb. What each prints is what the API answers under `/dead-letters`. A verb that
+//! changes something wants a filter or `--all`, so that nobody means all of them by leaving
+//! something out.
 
 mod discard;
+mod export;
+mod groups;
+mod list;
 mod replay;
+mod show;
 
 use isobar_shared::ids::JobId;
 use isobar_shared::store::DeadFilter;
@@ -13,7 +18,7 @@ use crate::app::App;
 use crate::exit::{Exit, Stop};
 
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Example: isobar dead replay --code upstream_error")]
+#[command(before_help = "Example: isobar dead groups")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -21,6 +26,18 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// Show dead letters, newest first
+    #[command(before_help = "Example: isobar dead list --code upstream_error")]
+    List(list::Args),
+    /// Count dead letters by code
+    #[command(before_help = "Example: isobar dead groups")]
+    Groups(groups::Args),
+    /// Show one with its payload
+    #[command(before_help = "Example: isobar dead show 17")]
+    Show(show::Args),
+    /// Write all of them as JSON, one a line, newest first
+    #[command(before_help = "Example: isobar dead export --code undecodable > dead.jsonl")]
+    Export(Filter),
     /// Publish dead letters again
     #[command(before_help = "Example: isobar dead replay --code upstream_error")]
     Replay(replay::Args),
@@ -29,15 +46,28 @@ enum Action {
     Discard(Which),
 }
 
-/// Which dead letters are meant.
+/// Which dead letters are looked at: all, unless restricted.
 #[derive(Debug, clap::Args)]
-struct Which {
+struct Filter {
     /// Only those of this code
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     code: Option<String>,
     /// Only those of this job
     #[arg(long, value_name = "JOB_ID")]
     job: Option<JobId>,
+}
+
+impl From<&Filter> for DeadFilter {
+    fn from(filter: &Filter) -> Self {
+        Self { code: filter.code.clone(), job_id: filter.job, id: None }
+    }
+}
+
+/// Which dead letters are changed.
+#[derive(Debug, clap::Args)]
+struct Which {
+    #[command(flatten)]
+    filter: Filter,
     /// Only this one
     #[arg(long)]
     id: Option<i64>,
@@ -51,7 +81,7 @@ struct Which {
 
 impl Which {
     fn filter(&self) -> anyhow::Result<DeadFilter> {
-        let filter = DeadFilter { code: self.code.clone(), job_id: self.job, id: self.id };
+        let filter = DeadFilter { id: self.id, ..DeadFilter::from(&self.filter) };
         if filter == DeadFilter::default() && !self.all {
             return Err(Stop::usage("say which: --code, --job or --id, or --all for all of them"));
         }
@@ -61,6 +91,10 @@ impl Which {
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     match args.action {
+        Action::List(args) => list::run(&args, app).await,
+        Action::Groups(args) => groups::run(&args, app).await,
+        Action::Show(args) => show::run(&args, app).await,
+        Action::Export(filter) => export::run(&filter, app).await,
         Action::Replay(args) => replay::run(args, app).await,
         Action::Discard(which) => discard::run(which, app).await,
     }

@@ -3,8 +3,12 @@
 //! One file per verb.
 
 mod cancel;
+pub mod list;
 mod pause;
+mod results;
 mod retry;
+mod show;
+mod watch;
 
 use std::time::Duration;
 
@@ -15,7 +19,7 @@ use crate::app::App;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
-#[command(before_help = "Example: isobar jobs cancel 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+#[command(before_help = "Example: isobar jobs list")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -23,6 +27,20 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
+    /// Show jobs, newest first
+    #[command(before_help = "Example: isobar jobs list --limit 5")]
+    List(list::Args),
+    /// Show how a job stands
+    #[command(before_help = "Example: isobar jobs show 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Show(One),
+    /// Follow a job to its end: exit code 0 done, 3 some rows failed, 1 failed or cancelled
+    #[command(before_help = "Example: isobar jobs watch 6fa1c1f0-52c4-4c39-9a55-000000000001")]
+    Watch(One),
+    /// Show what became of each row
+    #[command(
+        before_help = "Example: isobar jobs results 6fa1c1f0-52c4-4c39-9a55-000000000001 --status failed"
+    )]
+    Results(results::Args),
     /// End a job: what is left of it is skipped
     #[command(before_help = "Example: isobar jobs cancel 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Cancel(One),
@@ -57,6 +75,10 @@ struct One {
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     match args.action {
+        Action::List(args) => list::run(&args, app).await,
+        Action::Show(one) => show::run(one.id, app).await,
+        Action::Watch(one) => watch::run(one.id, app).await,
+        Action::Results(args) => results::run(&args, app).await,
         Action::Cancel(one) => cancel::run(one.id, app).await,
         Action::Pause(one) => pause::pause(one.id, app).await,
         Action::Resume(one) => pause::resume(one.id, app).await,
@@ -65,5 +87,5 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 }
 
 fn unknown(id: JobId) -> anyhow::Error {
-    anyhow::anyhow!("there is no job {id}; `isobar status` lists the newest")
+    anyhow::anyhow!("there is no job {id}; `isobar jobs list` shows the newest")
 }

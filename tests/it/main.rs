@@ -10,6 +10,7 @@ mod broker;
 mod deploy;
 mod docs;
 mod harness;
+mod look;
 mod metrics;
 mod operate;
 mod pipeline;

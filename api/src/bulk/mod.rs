@@ -10,7 +10,7 @@ mod export;
 pub mod import;
 pub mod jobs;
 pub mod pace;
-mod pauses;
+pub mod pauses;
 pub mod results;
 pub mod retry;
 mod source_file;

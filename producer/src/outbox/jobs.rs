@@ -129,8 +129,8 @@ impl Outbox {
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, SqliteError> {
         self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1"))?
-                .query_row([id.to_string()], job)
+            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1 AND kind <> ?2"))?
+                .query_row([id.to_string().as_str(), KIND], job)
                 .optional()
         })
         .await

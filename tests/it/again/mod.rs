@@ -17,10 +17,12 @@ use isobar_shared::store::{Commit, DeadFilter, DeadLetter, JobRow, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::isobar::{Finished, Isobar};
+use crate::harness::http::Http;
+use crate::harness::isobar::{Finished, Isobar, Running};
 use crate::harness::postgres::{Database, Postgres};
 use crate::harness::redis::Redis;
 use crate::harness::sim::Sim;
+use crate::harness::wait::{PATIENCE, until};
 
 /// Cities of each job: three batches of the size below.
 pub const CITIES: u64 = 24;
@@ -42,7 +44,7 @@ macro_rules! on_both {
         })+
     };
 }
-use on_both;
+pub(crate) use on_both;
 
 /// Everything that a pipeline needs, and a look into its store.
 pub struct Place {
@@ -125,6 +127,18 @@ impl Place {
         assert_eq!(self.counts(job).await, [CITIES + 2, 0, CITIES + 1, 1]);
         assert_eq!(self.letters(job).await.len() as u64, CITIES);
         job
+    }
+
+    /// The API and its relay, no worker.
+    pub async fn serve(&self) -> (Running, Http) {
+        let server = self.isobar(["serve", "--listen", "127.0.0.1:0"]).spawn();
+        let said = server.wait_for_line(|line| line.starts_with("listening on "), PATIENCE).await;
+        let http = Http::new(said.trim_start_matches("listening on "));
+        until(PATIENCE, "the API is ready", async || {
+            http.try_get("/readyz").await.is_ok_and(|reply| reply.status.is_success())
+        })
+        .await;
+        (server, http)
     }
 
     pub async fn drain(&self) -> Finished {

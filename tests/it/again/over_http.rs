@@ -5,25 +5,12 @@ use serde_json::{Value, json};
 
 use super::{CITIES, Place, csv, on_both};
 use crate::harness::http::{Http, send};
-use crate::harness::isobar::Running;
 use crate::harness::wait::{PATIENCE, until};
 
 on_both!(
     an_import_that_failed_is_retried_to_success,
     what_is_asked_amiss_is_refused_and_changes_nothing,
 );
-
-/// The API and its relay, no worker.
-async fn serve(place: &Place) -> (Running, Http) {
-    let server = place.isobar(["serve", "--listen", "127.0.0.1:0"]).spawn();
-    let said = server.wait_for_line(|line| line.starts_with("listening on "), PATIENCE).await;
-    let http = Http::new(said.trim_start_matches("listening on "));
-    until(PATIENCE, "the API is ready", async || {
-        http.try_get("/readyz").await.is_ok_and(|reply| reply.status.is_success())
-    })
-    .await;
-    (server, http)
-}
 
 async fn import(http: &Http) -> JobId {
     let csv = csv(CITIES);
@@ -39,7 +26,7 @@ async fn import(http: &Http) -> JobId {
 }
 
 async fn an_import_that_failed_is_retried_to_success(place: Place) {
-    let (mut server, http) = serve(&place).await;
+    let (mut server, http) = place.serve().await;
     let job = import(&http).await;
     until(PATIENCE, "all is in the stream", async || place.unfinished().await >= CITIES).await;
     until(PATIENCE, "its seal too", async || {
@@ -75,7 +62,7 @@ async fn an_import_that_failed_is_retried_to_success(place: Place) {
 async fn what_is_asked_amiss_is_refused_and_changes_nothing(place: Place) {
     let letter = br#"{"task_id":"6fa1c1f0-52c4-4c39-9a55-000000000007","latitude_deg":"48.85","longitude_deg":"2.35","city_id":"7007"}"#;
     place.bury(&[letter, b"\xff"]).await;
-    let (_server, http) = serve(&place).await;
+    let (_server, http) = place.serve().await;
     let refused = async |method: reqwest::Method, path: &str, body: Option<Value>| {
         let mut request = http.request(method, path);
         if let Some(body) = body {
