@@ -68,8 +68,12 @@ commands! {
     Healthcheck => healthcheck,
     /// How far everything is: outbox, stream, jobs, workers
     Status => status,
+    /// How much there is in each table and pipeline
+    Stats => stats,
     /// Look at jobs and end, pause or resume them
     Jobs => jobs,
+    /// Look at tasks that were given up, publish them again or throw them away
+    Dead => dead,
     /// Have no worker read anything until it is resumed
     Pause => pause,
     /// Have workers read again

@@ -5,16 +5,20 @@
 //! they do is in the crates `producer`, `consumer`, `api` and `sim`. Start reading at [`cli`],
 //! or with the picture in ARCHITECTURE.md.
 
+mod again;
+mod age;
 mod app;
 mod breaker;
 mod cli;
 mod completions;
 mod consume;
 mod counters;
+mod dead;
 mod demo;
 mod doctor;
 mod exit;
 mod healthcheck;
+mod items;
 mod jobs;
 mod migrate;
 mod openapi;
@@ -29,6 +33,7 @@ mod roles;
 mod schedule;
 mod serve;
 mod sim;
+mod stats;
 mod status;
 mod up;
 mod verify;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use isobar_consumer::{WeatherPipeline, Worker};
+use isobar_producer::{ImportError, Imports};
 use isobar_shared::broker::{Broker, BrokerError, Depth, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::store::{Store, StoreError};
@@ -60,6 +61,11 @@ impl Parts {
             name,
             shutdown,
         )
+    }
+
+    /// The outbox of imports, as the API opens it too.
+    pub fn imports(&self) -> Result<Imports, ImportError> {
+        Imports::open(Arc::clone(&self.settings), self.broker.clone(), self.store.clone())
     }
 
     pub async fn depth(&self) -> Result<Depth, BrokerError> {

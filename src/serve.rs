@@ -51,7 +51,7 @@ pub async fn listen(settings: &Arc<Settings>) -> anyhow::Result<TcpListener> {
 
 /// Starts the API and the imports; returns the imports for those who bring some themselves.
 pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow::Result<Imports> {
-    let imports = Imports::open(Arc::clone(&parts.settings), parts.broker.clone())?;
+    let imports = parts.imports()?;
     let api = isobar_api::Parts {
         settings: Arc::clone(&parts.settings),
         broker: parts.broker.clone(),

@@ -9,6 +9,8 @@
 //! `metrics_page`, `login`, `openapi/`. Beside them `params` and `cursor` (reading input), `problem`
 //! (every error), `limits`, `state`.
 //!
+//! What commands print is what the API answers, so the shapes of answers are public.
+//!
 //! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
 
 mod access;
@@ -52,10 +54,16 @@ mod young;
 
 use isobar_shared::metric::Metric;
 
+pub use bulk::jobs::JobState;
+pub use bulk::pauses::Pauses;
+pub use bulk::results::ResultItem;
+pub use dead::groups::DeadGroupItem;
+pub use dead::list::DeadItem;
 pub use limits::Limits;
 pub use openapi::text as openapi;
 pub use server::{DRAIN_LIMIT, serve};
 pub use state::Parts;
+pub use stats::{Standing, Stats};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[Metric]] = {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use isobar_producer::Imports;
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
-use isobar_shared::store::{Store, StoreError, Totals};
+use isobar_shared::store::{DeadGroup, Store, StoreError, Totals};
 use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
@@ -41,6 +41,8 @@ pub struct Parts {
 
 /// How old counts of whole tables may be.
 const TOTALS_LIFE: Duration = Duration::from_secs(5);
+/// The same of dead letters by code, of which people want to see that they have gone.
+const GROUPS_LIFE: Duration = Duration::from_secs(2);
 
 pub type Shared = Arc<App>;
 
@@ -48,6 +50,7 @@ pub type Shared = Arc<App>;
 #[derive(Default)]
 pub struct Scans {
     pub totals: Young<Totals>,
+    pub groups: Young<Vec<DeadGroup>>,
     pub refreshed: Young<Vec<RefreshedCity>>,
     pub failures: Young<Vec<FailureItem>>,
     pub map: Young<Arc<Drawn>>,
@@ -119,6 +122,11 @@ impl App {
     /// How much there is of everything, some seconds old at most.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         self.scans.totals.get(TOTALS_LIFE, self.store.totals()).await
+    }
+
+    /// All dead letters by code, some seconds old at most.
+    pub async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {
+        self.scans.groups.get(GROUPS_LIFE, self.store.dead_letter_groups(None)).await
     }
 
     /// Store and broker have both answered once.

@@ -1,10 +1,11 @@
 //! `/stats`: how much there is in each table, and how each pipeline stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::store::JobStatus;
+use isobar_shared::broker::Depth;
+use isobar_shared::store::{JobStatus, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,24 +38,39 @@ pub struct PipelineStats {
 pub async fn show(State(app): State<Shared>) -> Result<Json<Stats>, Problem> {
     let depth = app.broker.depth(&app.topic, app.settings.claim_idle.0);
     let (totals, by_status, depth) = tokio::join!(app.totals(), app.store.jobs_by_status(), depth);
-    let (totals, by_status, depth) = (totals?, by_status?, depth?);
-    let jobs = JobStatus::ALL
-        .map(|status| (status.as_str(), by_status.get(&status).copied().unwrap_or_default()));
-    let weather = PipelineStats {
-        stream: app.settings.stream.clone(),
-        backlog: depth.undelivered + depth.pending,
-        jobs: jobs.into(),
-        dead_letters: totals.dead_letters,
-    };
-    let totals = [
-        ("cities", totals.cities),
-        ("weather", totals.snapshots),
-        ("jobs", totals.jobs),
-        ("job_tasks", totals.ledger_rows),
-        ("dead_letters", totals.dead_letters),
-        ("search_history", totals.searches),
-        ("operations", totals.operations),
-        ("schedule_ticks", totals.ticks),
-    ];
-    Ok(Json(Stats { totals: totals.into(), pipelines: [("weather", weather)].into() }))
+    let standing = Standing { totals: totals?, jobs: by_status?, depth: depth? };
+    Ok(Json(Stats::of(&app.settings.stream, &standing)))
+}
+
+/// What the numbers are made of.
+#[derive(Debug)]
+pub struct Standing {
+    pub totals: Totals,
+    pub jobs: HashMap<JobStatus, u64>,
+    pub depth: Depth,
+}
+
+impl Stats {
+    pub fn of(stream: &str, standing: &Standing) -> Self {
+        let Standing { totals, jobs, depth } = standing;
+        let jobs = JobStatus::ALL
+            .map(|status| (status.as_str(), jobs.get(&status).copied().unwrap_or_default()));
+        let weather = PipelineStats {
+            stream: stream.to_owned(),
+            backlog: depth.undelivered + depth.pending,
+            jobs: jobs.into(),
+            dead_letters: totals.dead_letters,
+        };
+        let totals = [
+            ("cities", totals.cities),
+            ("weather", totals.snapshots),
+            ("jobs", totals.jobs),
+            ("job_tasks", totals.ledger_rows),
+            ("dead_letters", totals.dead_letters),
+            ("search_history", totals.searches),
+            ("operations", totals.operations),
+            ("schedule_ticks", totals.ticks),
+        ];
+        Self { totals: totals.into(), pipelines: [("weather", weather)].into() }
+    }
 }

@@ -3,7 +3,8 @@
 //! [`extract`] fills batches of tasks from a source and freezes them in the outbox together with
 //! the source's cursor (I1, I2); the [`relay`] appends each frozen batch to the stream once.
 //! [`run`] is one cron run of both and leaves word of it ([`last_run`]), [`imports`] the same for
-//! uploads inside the API. A producer needs no store and keeps nothing in memory that a kill could
+//! uploads inside the API, and publishes again what failed ([`republish`]), for which
+//! alone it asks the store. A producer keeps nothing in memory that a kill could
 //! lose.
 
 mod backoff;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod progress;
 mod rejects;
 pub mod relay;
+mod republish;
 pub mod run;
 pub mod slot;
 pub mod source;
@@ -26,7 +28,9 @@ pub mod spool;
 pub use backoff::Backoff;
 pub use cancel::{Cancelled, cancel};
 pub use failure::{Failure, Remedy, thousands};
-pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport};
+pub use imports::{
+    Accepted, Arriving, ImportError, Imports, Letters, NewImport, Replay, Retry, WorkedOff,
+};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[relay::METRICS];

@@ -123,12 +123,21 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     let path = tools.settings.outbox_path();
     let outbox = open_outbox(&path)?;
     let _lock = OutboxLock::take(&path)?;
+    send_all(&outbox, tools, max_wait).await
+}
+
+/// Relays what this outbox holds; the caller has its lock.
+pub(crate) async fn send_all(
+    outbox: &Outbox,
+    tools: &Tools,
+    max_wait: Duration,
+) -> Result<u64, Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
     let relayed =
-        relay_all(relay(tools, &outbox), patience(tools, max_wait), ended, tools.shutdown.clone())
+        relay_all(relay(tools, outbox), patience(tools, max_wait), ended, tools.shutdown.clone())
             .await;
-    conclude(&relayed, &outbox, tools).await?;
+    conclude(&relayed, outbox, tools).await?;
     Ok(tools.progress.reached().published)
 }
 

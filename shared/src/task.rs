@@ -34,6 +34,16 @@ impl Fields {
             .collect::<serde_json::Map<_, _>>()
             .into()
     }
+
+    /// The fields that [`to_json`](Self::to_json) showed; none if the text is anything else.
+    pub fn from_json(text: &[u8]) -> Option<Self> {
+        let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text).ok()?;
+        let field = |(name, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(value) => Some((name.into_bytes(), value.into_bytes())),
+            _ => None,
+        };
+        map.into_iter().map(field).collect::<Option<_>>().map(Self)
+    }
 }
 
 /// What every pipeline's task has, whatever it is about.

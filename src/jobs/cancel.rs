@@ -3,14 +3,14 @@
 //! A run that was killed while it extracted has left its job unsealed in the outbox; if its file is
 //! gone or another one, no run will ever finish it. Here it is sealed, and its spooled file removed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use isobar_producer::outbox::Outbox;
 use isobar_producer::spool::remove_if_there;
 use isobar_producer::{Cancelled, cancel};
 use isobar_shared::ids::JobId;
-use isobar_shared::store::CancelAnswer;
+use isobar_shared::store::{CancelAnswer, NewJob};
 use serde_json::json;
 
 use super::unknown;
@@ -20,22 +20,20 @@ use crate::operator::Operator;
 
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
-    let settings = &operator.parts.settings;
-    let answer = operator.desk().cancel(id).await?;
-    if let CancelAnswer::Ended(status) = answer {
-        bail!("job {id} has ended already: it is {}", status.as_str());
+    let mut answer = operator.desk().cancel(id).await?;
+    if answer == CancelAnswer::Unknown && announce(id, &operator).await? {
+        answer = operator.desk().cancel(id).await?;
+    }
+    match answer {
+        CancelAnswer::Cancelling => {}
+        CancelAnswer::Ended(status) => {
+            bail!("job {id} has ended already: it is {}", status.as_str())
+        }
+        CancelAnswer::Unknown => return Err(unknown(id)),
     }
     let mut sealed = false;
-    let mut known = answer == CancelAnswer::Cancelling;
-    for path in [settings.outbox_path(), settings.imports_path()] {
-        if path.exists() {
-            let here = seal(&path, id, &operator).await?;
-            sealed |= here == Cancelled::Sealed;
-            known |= here != Cancelled::Unknown;
-        }
-    }
-    if !known {
-        return Err(unknown(id));
+    for path in outboxes(&operator) {
+        sealed |= seal(&path, id, &operator).await? == Cancelled::Sealed;
     }
     app.print(&json!({ "job_id": id, "status": "cancelling", "sealed": sealed }), || {
         let mut said = format!("job {id} is being cancelled: what is left of it is skipped");
@@ -47,6 +45,23 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
         said
     })?;
     Ok(Exit::Done)
+}
+
+fn outboxes(operator: &Operator) -> impl Iterator<Item = PathBuf> {
+    let settings = &operator.parts.settings;
+    [settings.outbox_path(), settings.imports_path()].into_iter().filter(|path| path.exists())
+}
+
+/// Tells the store of a job that no worker has had anything of, so that it can be cancelled there.
+async fn announce(id: JobId, operator: &Operator) -> anyhow::Result<bool> {
+    for path in outboxes(operator) {
+        if let Some(job) = Outbox::open(&path)?.job(id).await? {
+            let new = NewJob { id, kind: job.kind, source: job.source, created_at: job.created_at };
+            operator.parts.store.create_job(&new).await?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Seals the job in one outbox; what was spooled for it is read no more.

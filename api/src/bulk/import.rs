@@ -301,6 +301,7 @@ impl From<ImportError> for Problem {
                 let detail = "this Idempotency-Key came with another file before";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
+            ImportError::Store(error) => error.into(),
             error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
                 Self::internal(error)
             }

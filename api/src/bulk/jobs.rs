@@ -113,21 +113,14 @@ impl<'a> Standing<'a> {
     }
 
     fn of(&self, row: JobRow) -> JobState {
-        let lately = if row.status.is_final() {
+        let rate = if row.status.is_final() {
             None
         } else {
             self.paces.look(row.id, row.processed, Instant::now())
         };
         let paused = self.pauses.of(row.id);
-        JobState::of(row, Lately { paused, rate: lately }, Utc::now())
+        JobState::of(row, paused, rate, Utc::now())
     }
-}
-
-/// What is true of a job now and not in its row.
-#[derive(Debug, Default)]
-struct Lately {
-    paused: Option<String>,
-    rate: Option<f64>,
 }
 
 pub fn unknown() -> Problem {
@@ -135,8 +128,8 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    fn of(row: JobRow, lately: Lately, now: DateTime<Utc>) -> Self {
-        let Lately { paused, rate } = lately;
+    /// `paused` and `rate` are what is true of it lately and not in its row.
+    pub fn of(row: JobRow, paused: Option<String>, rate: Option<f64>, now: DateTime<Utc>) -> Self {
         let rate_per_s = rate.or_else(|| average(&row, now));
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();

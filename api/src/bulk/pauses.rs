@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use isobar_shared::broker::Switches;
+use isobar_shared::broker::{Broker, Switches, Topic};
 use isobar_shared::ids::JobId;
+use isobar_shared::upstream::Upstream;
 use tokio::time::timeout;
 
 use crate::heartbeats;
@@ -25,11 +26,14 @@ pub struct Pauses {
 
 impl Pauses {
     pub async fn look(app: &App) -> Self {
+        Self::ask(&app.broker, &app.topic, &app.upstream).await
+    }
+
+    pub async fn ask(broker: &Broker, topic: &Topic, upstream: &Upstream) -> Self {
         let look = async {
-            let (switches, heartbeats) =
-                tokio::join!(app.broker.switches(&app.topic), app.broker.heartbeats());
+            let (switches, heartbeats) = tokio::join!(broker.switches(topic), broker.heartbeats());
             let everyone = heartbeats::paused_reason(&heartbeats.unwrap_or_default())
-                .or_else(|| Some(app.upstream.shut_until()?.1.as_str().to_owned()));
+                .or_else(|| Some(upstream.shut_until()?.1.as_str().to_owned()));
             Self { switches: switches.unwrap_or_default(), everyone }
         };
         timeout(REASON_LIMIT, look).await.unwrap_or_default()

@@ -32,10 +32,13 @@ pub struct DeadGroupItem {
     get,
     path = "/dead-letters/groups",
     params(("job_id" = Option<uuid::Uuid>, Query, description = "only of this job")),
-    responses((status = 200, body = DeadGroups, description = "the most frequent code first")),
+    responses((status = 200, body = DeadGroups, description = "the most frequent code first; without job_id some seconds old at most")),
 )]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<DeadGroups>, Problem> {
-    let groups = app.store.dead_letter_groups(filter(&params)?.job_id).await?;
+    let groups = match filter(&params)?.job_id {
+        None => app.dead_groups().await?,
+        job => app.store.dead_letter_groups(job).await?,
+    };
     Ok(Json(DeadGroups { items: groups.into_iter().map(Into::into).collect() }))
 }
 

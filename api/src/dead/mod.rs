@@ -1,10 +1,14 @@
 //! `/dead-letters`: tasks given up, with their reasons and their bytes.
 //!
-//! [`list`] shows them and [`groups`] counts them by code; both mean the letters that a [`filter`]
-//! means, and nothing else does.
+//! [`list`] shows them and [`groups`] counts them by code, both by a [`filter`]. [`replay`]
+//! publishes them again and [`discard`] throws them away, both by a [`selection`], which is
+//! stricter: what it means is not got back.
 
+pub mod discard;
 pub mod groups;
 pub mod list;
+pub mod replay;
+mod selection;
 
 use isobar_shared::store::DeadFilter;
 use utoipa::IntoParams;

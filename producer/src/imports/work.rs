@@ -54,6 +54,7 @@ impl Imports {
         let mut company = JoinSet::new();
         company.spawn(self.clone().relay(shutdown.clone()));
         company.spawn(self.clone().heartbeat(shutdown.clone()));
+        company.spawn(self.clone().republish(shutdown.clone()));
         let result = self.extractions(&shutdown).await;
         if result.is_err() {
             company.abort_all();

@@ -25,6 +25,7 @@ pub use shapes::{
 };
 pub use switches::{SWITCHES_EVERY, Switch, Switches, Thrown};
 
+use self::keys::{PARKED, RETURNED};
 use crate::config::Settings;
 use crate::ids::JobId;
 
@@ -176,7 +177,9 @@ impl Broker {
         entries: &[GiveBack],
         claim_idle: Duration,
     ) -> Result<Vec<EntryId>> {
-        either!(self, backend => backend.give_back(topic, consumer, lane, entries, claim_idle).await)
+        either!(self, backend => {
+            backend.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
+        })
     }
 
     /// Sets entries of a paused job aside, to fall due after the claim idle: the delivery is taken
@@ -189,7 +192,13 @@ impl Broker {
         consumer: &str,
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>> {
-        either!(self, backend => backend.park(topic, consumer, ids).await)
+        let back = |id: &EntryId| GiveBack { id: *id, delay: Duration::ZERO, attempt: false };
+        let entries: Vec<GiveBack> = ids.iter().map(back).collect();
+        // Idle for no time at all: due after a whole claim idle.
+        let idle = Duration::ZERO;
+        either!(self, backend => {
+            backend.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, idle).await
+        })
     }
 
     /// Finds delivered entries that nobody owns (a consumer was deleted by hand) in one page of

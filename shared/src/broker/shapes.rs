@@ -190,6 +190,8 @@ pub struct Depth {
     pub parked: u64,
     /// How long ago the oldest pending entry was appended.
     pub oldest_pending_ms: u64,
+    /// The same of the oldest that nobody has had yet.
+    pub oldest_undelivered_ms: u64,
     /// When the next pending entry may be claimed; `None` when nothing is pending.
     pub next_due_ms: Option<u64>,
 }

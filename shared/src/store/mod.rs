@@ -27,9 +27,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
-    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailureGroup,
-    Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, MapPoint, NewJob, Records,
-    RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
+    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailedInput,
+    FailureGroup, Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, MapPoint,
+    NewJob, Records, RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
@@ -49,6 +49,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The most cities of one name that are worth looking at; the list has far fewer.
 const MAX_CANDIDATES: i64 = 100;
+/// Dead letters that one transaction discards.
+const DISCARD_PAGE: u32 = 500;
 
 /// Runs one expression against whichever backend this is.
 macro_rules! either {
@@ -266,8 +268,29 @@ impl Store {
         either!(self, backend => backend.ledger_rows(tasks).await)
     }
 
-    /// Those of `tasks` that have no ledger row, for `verify`.
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+    /// Failed rows that kept their input, in the order of their rows, after `after`. Row and dead
+    /// letters are of one moment, so a letter that comes later is not among them.
+    pub async fn failed_inputs(
+        &self,
+        job: JobId,
+        after: Option<LedgerCursor>,
+        limit: u32,
+    ) -> Result<Vec<FailedInput>> {
+        either!(self, backend => backend.failed_inputs(job, after, limit).await)
+    }
+
+    /// How many failed rows kept their input.
+    pub async fn count_failed_inputs(&self, job: JobId) -> Result<u64> {
+        either!(self, backend => backend.count_failed_inputs(job).await)
+    }
+
+    /// Those of `tasks` that have no ledger row of their try or a higher one; none of a job whose
+    /// ledger is forgotten.
+    pub async fn missing_from_ledger(
+        &self,
+        job: JobId,
+        tasks: &[(TaskId, u32)],
+    ) -> Result<Vec<TaskId>> {
         either!(self, backend => backend.missing_from_ledger(job, tasks).await)
     }
 
@@ -299,6 +322,25 @@ impl Store {
     /// How many dead letters `filter` means.
     pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
         either!(self, backend => backend.count_dead_letters(filter).await)
+    }
+
+    /// Removes these dead letters and tells how many there were; by id alone, because a range
+    /// could take one along whose transaction began earlier and ended later.
+    pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
+        either!(self, backend => backend.delete_dead_letters(ids).await)
+    }
+
+    /// Removes the dead letters that `filter` means now, in small transactions, and tells how many
+    /// there were. Those that come meanwhile stay.
+    pub async fn discard_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        let (mut gone, mut before) = (0, None);
+        loop {
+            let page = self.dead_letters(filter, before, DISCARD_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(gone) };
+            before = Some(last.id);
+            let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+            gone += self.delete_dead_letters(&ids).await?;
+        }
     }
 }
 

@@ -89,7 +89,8 @@ impl Api {
             broker: broker.clone(),
             store: store.clone(),
             upstream: Upstream::new(settings.clone(), broker.clone()).expect("an upstream"),
-            imports: Imports::open(settings.clone(), broker.clone()).expect("open the imports"),
+            imports: Imports::open(settings.clone(), broker.clone(), store.clone())
+                .expect("open the imports"),
             metrics: metrics(),
             limits,
         };

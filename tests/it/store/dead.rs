@@ -1,14 +1,18 @@
 //! Dead letters: each is found by what people know of it, and a filter means the same everywhere.
 
-use isobar_shared::store::{Commit, DeadFilter, DeadLetter, Store};
+use isobar_shared::store::{
+    Commit, DeadFilter, DeadLetter, LedgerCursor, LedgerRow, RowStatus, Store,
+};
 
-use super::make::{dead, job};
+use super::make::{dead, job, ledger, reject, row, task};
 use super::{Subject, on_both};
 
 on_both!(
     a_filter_lists_and_counts_the_same_dead_letters,
     pages_of_a_filter_are_stable_while_others_die,
     letters_are_counted_by_code,
+    letters_are_deleted_by_id_and_discarded_by_filter,
+    failed_rows_come_with_their_input_and_the_letters_of_their_task,
 );
 
 /// Six letters of two codes and two jobs, one of them of no job.
@@ -106,4 +110,61 @@ async fn letters_are_counted_by_code(subject: Subject) {
     assert_eq!(groups(None).await, all);
     assert_eq!(groups(Some("b")).await, named(&[("city_not_found", 1), ("upstream_error", 1)]));
     assert_eq!(groups(Some("unheard of")).await, []);
+}
+
+async fn letters_are_deleted_by_id_and_discarded_by_filter(subject: Subject) {
+    let store = &subject.store;
+    bury_six(store).await;
+    let all = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let ids = [all[0].id, all[5].id, all[0].id, i64::MAX];
+    assert_eq!(store.delete_dead_letters(&ids).await.expect("deletes"), 2);
+    assert_eq!(store.delete_dead_letters(&ids).await.expect("deletes"), 0, "repeated");
+    assert_eq!(store.delete_dead_letters(&[]).await.expect("deletes"), 0);
+    let of_code = filter(Some("upstream_error"), None, None);
+    assert_eq!(store.discard_dead_letters(&of_code).await.expect("discards"), 2);
+    let left = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    assert_eq!(numbers(&left), ["4", "2"]);
+    let all = DeadFilter::default();
+    assert_eq!(store.discard_dead_letters(&all).await.expect("discards"), 2);
+    assert_eq!(store.count_dead_letters(&all).await.expect("counts"), 0);
+}
+
+async fn failed_rows_come_with_their_input_and_the_letters_of_their_task(subject: Subject) {
+    let store = &subject.store;
+    let id = job("a");
+    let mut rows: Vec<LedgerRow> = [1, 2, 4].map(|n| row(id, n, RowStatus::Failed)).to_vec();
+    rows.push(LedgerRow { row: None, try_number: 2, ..row(id, 5, RowStatus::Failed) });
+    rows.extend([
+        row(id, 3, RowStatus::Success),
+        reject(id, 6),
+        row(job("b"), 1, RowStatus::Failed),
+    ]);
+    let letter = |number: u64, source: &str| DeadLetter {
+        task_id: Some(task(id, number)),
+        job_id: Some(id),
+        ..dead(source)
+    };
+    let strange = DeadLetter { job_id: Some(job("b")), ..letter(2, "tasks/3") };
+    let commit = Commit {
+        dead: vec![letter(2, "tasks/1"), letter(2, "tasks/2"), strange, letter(5, "tasks/4")],
+        ..ledger(rows)
+    };
+    store.commit(&commit).await.expect("commits");
+    assert_eq!(store.count_failed_inputs(id).await.expect("counts"), 4);
+    assert_eq!(store.count_failed_inputs(job("c")).await.expect("counts"), 0);
+
+    let mut after = None;
+    let mut found = Vec::new();
+    loop {
+        let page = store.failed_inputs(id, after, 3).await.expect("reads");
+        let Some(last) = page.last() else { break };
+        after = Some(LedgerCursor { row: last.row, task_id: last.task_id });
+        found.extend(page);
+    }
+    let shape: Vec<_> =
+        found.iter().map(|row| (row.row, row.try_number, row.letters.len())).collect();
+    assert_eq!(shape, [(Some(1), 1, 0), (Some(2), 1, 2), (Some(4), 1, 0), (None, 2, 1)]);
+    assert!(found.iter().all(|row| row.input.contains("task_id")));
+    assert!(found[1].letters[0] < found[1].letters[1]);
+    assert_eq!(found[1].task_id, task(id, 2));
 }

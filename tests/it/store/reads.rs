@@ -83,11 +83,13 @@ async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
 async fn tasks_that_are_missing_from_the_ledger_are_named(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let rows = vec![row(id, 1, RowStatus::Success), row(id, 3, RowStatus::Failed)];
+    let retried = LedgerRow { try_number: 3, ..row(id, 5, RowStatus::Success) };
+    let rows = vec![row(id, 1, RowStatus::Success), row(id, 3, RowStatus::Failed), retried];
     store.commit(&ledger(rows)).await.expect("commits");
-    let asked = [3, 2, 1, 4].map(|number| task(id, number));
+    let asked = [(3, 1), (2, 1), (1, 2), (4, 1), (5, 3), (5, 2)];
+    let asked = asked.map(|(number, tried)| (task(id, number), tried));
     let missing = store.missing_from_ledger(id, &asked).await.expect("reads");
-    assert_eq!(missing, [task(id, 2), task(id, 4)]);
+    assert_eq!(missing, [2, 1, 4].map(|number| task(id, number)), "a lower try will not do");
 }
 
 async fn pages_of_weather_follow_the_ids(subject: Subject) {

@@ -55,8 +55,15 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         "SELECT appended_ms FROM entries WHERE topic_id = ?1 AND lane = ?2 AND +owner IS NOT NULL \
          ORDER BY id LIMIT 1",
     )?;
+    let mut unread = db.prepare_cached(
+        "SELECT appended_ms FROM entries INDEXED BY undelivered \
+         WHERE topic_id = ?1 AND lane = ?2 AND owner IS NULL ORDER BY id LIMIT 1",
+    )?;
+    let mut unread_ms = None::<i64>;
     for lane in 0..2_i64 {
         let key = params![topic_id, lane];
+        let first = unread.query_row(key, |row| row.get(0)).optional()?;
+        unread_ms = unread_ms.into_iter().chain(first).min();
         let (of_lane, since): (i64, Option<i64>) =
             count.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
         if of_lane == 0 {
@@ -69,6 +76,7 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
     }
     let parked = parked(db, topic_id)?;
     let now = now_ms();
+    let age = |at: Option<i64>| at.map_or(0, |at| now.saturating_sub(at).max(0) as u64);
     let until_due = |since: i64| (since + ms(claim_idle)).saturating_sub(now).max(0) as u64;
     Ok(Depth {
         tasks,
@@ -76,7 +84,8 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         undelivered: (tasks + control).saturating_sub(pending),
         pending,
         parked,
-        oldest_pending_ms: appended_ms.map_or(0, |at| now.saturating_sub(at).max(0) as u64),
+        oldest_pending_ms: age(appended_ms),
+        oldest_undelivered_ms: age(unread_ms),
         next_due_ms: since_ms.map(until_due),
     })
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{EmbeddedBroker, Result, entry_id, lane_number, ms, now_ms, row_id};
-use crate::broker::keys::{PARKED, RETURNED};
 use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 impl EmbeddedBroker {
@@ -72,32 +71,7 @@ impl EmbeddedBroker {
         .await
     }
 
-    pub async fn give_back(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        entries: &[GiveBack],
-        claim_idle: Duration,
-    ) -> Result<Vec<EntryId>> {
-        self.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
-    }
-
-    pub async fn park(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>> {
-        let entries: Vec<GiveBack> = ids
-            .iter()
-            .map(|id| GiveBack { id: *id, delay: Duration::ZERO, attempt: false })
-            .collect();
-        // Silent for no time at all: due after a whole claim idle.
-        self.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, Duration::ZERO).await
-    }
-
-    async fn hand_over(
+    pub async fn hand_over(
         &self,
         topic: &Topic,
         consumer: &str,

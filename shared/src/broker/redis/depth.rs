@@ -37,7 +37,8 @@ impl RedisBroker {
 }
 
 fn depth(answer: Value) -> anyhow::Result<Depth> {
-    let [tasks, control, undelivered, pending, parked, oldest, due] = reply::array(answer)?;
+    let [tasks, control, undelivered, pending, parked, oldest, due, waiting] =
+        reply::array(answer)?;
     Ok(Depth {
         tasks: reply::count(&tasks)?,
         control: reply::count(&control)?,
@@ -45,6 +46,7 @@ fn depth(answer: Value) -> anyhow::Result<Depth> {
         pending: reply::count(&pending)?,
         parked: reply::count(&parked)?,
         oldest_pending_ms: reply::count(&oldest).unwrap_or(0),
+        oldest_undelivered_ms: reply::count(&waiting).unwrap_or(0),
         next_due_ms: reply::count(&due).ok(),
     })
 }

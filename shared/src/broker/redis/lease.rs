@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
 use super::{IDS_PER_CALL, RedisBroker, Result, reply};
-use crate::broker::keys::{PARKED, RETURNED};
+use crate::broker::keys::RETURNED;
 use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 /// Entries of the stream that one search for orphans looks at.
@@ -46,36 +46,11 @@ impl RedisBroker {
         Ok(lost)
     }
 
-    pub async fn give_back(
+    pub async fn hand_over(
         &self,
         topic: &Topic,
         consumer: &str,
-        lane: Lane,
-        entries: &[GiveBack],
-        claim_idle: Duration,
-    ) -> Result<Vec<EntryId>> {
-        self.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
-    }
-
-    pub async fn park(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>> {
-        let entries: Vec<GiveBack> = ids
-            .iter()
-            .map(|id| GiveBack { id: *id, delay: Duration::ZERO, attempt: false })
-            .collect();
-        // Idle for no time at all: due after a whole claim idle.
-        self.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, Duration::ZERO).await
-    }
-
-    async fn hand_over(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        to: &str,
+        to: &'static str,
         lane: Lane,
         entries: &[GiveBack],
         claim_idle: Duration,

@@ -53,6 +53,7 @@ GROUP BY code ORDER BY letters DESC, code
 SELECT count(*) FROM dead_letters
 WHERE job_id = $3 AND ($4::text IS NULL OR code = $4) AND id BETWEEN $1 AND $2
 ";
+    DELETE = "DELETE FROM dead_letters WHERE id = ANY($1)";
 }
 
 /// How many of `dead` were new.
@@ -143,6 +144,17 @@ impl PostgresStore {
             .await
             .and_then(|row| row.try_get::<i64, _>(0))
             .map(|count| count as u64)
+            .map_err(|error| self.failed(error))
+    }
+}
+
+impl PostgresStore {
+    pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
+        sqlx::query(DELETE)
+            .bind(ids)
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected())
             .map_err(|error| self.failed(error))
     }
 }

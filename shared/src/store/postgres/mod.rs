@@ -14,6 +14,7 @@ mod cities;
 mod commit;
 mod dead_letters;
 mod error;
+mod failed_inputs;
 mod jobs;
 mod ledger;
 mod migrate;
@@ -102,6 +103,7 @@ pub fn statements() -> Vec<&'static str> {
         STATEMENTS,
         cities::STATEMENTS,
         dead_letters::STATEMENTS,
+        failed_inputs::STATEMENTS,
         jobs::STATEMENTS,
         ledger::STATEMENTS,
         migrate::STATEMENTS,

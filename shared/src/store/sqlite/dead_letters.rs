@@ -42,6 +42,7 @@ GROUP BY code ORDER BY letters DESC, code
 SELECT count(*) FROM dead_letters
 WHERE job_id = ?3 AND (?4 IS NULL OR code = ?4) AND id BETWEEN ?1 AND ?2
 ";
+    DELETE = "DELETE FROM dead_letters WHERE id = ?1";
 }
 
 /// How many of `dead` were new.
@@ -128,6 +129,21 @@ impl SqliteStore {
                 db.prepare_cached(COUNT_OF_CODE)?.query_row(params![lowest, highest, code], count)
             }
             (None, None) => db.prepare_cached(COUNT)?.query_row(params![lowest, highest], count),
+        })
+        .await
+    }
+}
+
+impl SqliteStore {
+    pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
+        let ids = ids.to_vec();
+        self.write(move |tx| {
+            let mut delete = tx.prepare_cached(DELETE)?;
+            let mut gone = 0;
+            for id in ids {
+                gone += delete.execute([id])? as u64;
+            }
+            Ok(gone)
         })
         .await
     }

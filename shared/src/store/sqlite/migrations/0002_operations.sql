@@ -8,6 +8,8 @@ ALTER TABLE job_tasks ADD COLUMN entry TEXT;
 -- Failures by code: rows that succeed pay nothing for it.
 CREATE INDEX job_tasks_failures ON job_tasks (error_code) WHERE status = 'failed';
 
+-- Dead letters of a task, for its retry.
+CREATE INDEX dead_letters_task ON dead_letters (task_id);
 -- Dead letters of a code, of a job, of a city, each newest first.
 CREATE INDEX dead_letters_code ON dead_letters (code, id);
 CREATE INDEX dead_letters_job ON dead_letters (job_id, id);
