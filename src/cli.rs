@@ -50,7 +50,7 @@ macro_rules! commands {
 commands! {
     /// The whole pipeline with nothing installed: simulator, import, progress, summary
     Demo => demo,
-    /// API, worker and import relay in one process
+    /// API, worker, import relay and schedule in one process
     Up => up,
     /// One cron run: take cities from a source and put them into the stream
     Produce => produce,
@@ -60,18 +60,34 @@ commands! {
     Consume => consume,
     /// The API, and the relay of what is imported through it
     Serve => serve,
+    /// Built-in cron: fire the configured schedules; any number may run, each tick fires once
+    Schedule => schedule,
     /// Look for what is wrong with the configuration and its surroundings
     Doctor => doctor,
     /// Ask a role of this host whether it lives
     Healthcheck => healthcheck,
     /// How far everything is: outbox, stream, jobs, workers
     Status => status,
+    /// How much there is in each table and pipeline
+    Stats => stats,
+    /// Look at jobs and end, pause or resume them
+    Jobs => jobs,
+    /// Look at tasks that were given up, publish them again or throw them away
+    Dead => dead,
+    /// Have no worker read anything until it is resumed
+    Pause => pause,
+    /// Have workers read again
+    Resume => resume,
+    /// Have every process try the weather service again
+    Breaker => breaker,
     /// Prove that nothing is lost, or name what does not balance
     Verify => verify,
     /// The upstreams, offline, with faults on a plan
     Sim => sim,
     /// Bring the store's schema up, and nothing else
     Migrate => migrate,
+    /// Print the API's OpenAPI document
+    Openapi => openapi,
     /// Print a completion script for a shell
     Completions => completions,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use isobar_consumer::{Ending, Left, Until, Worker};
 use isobar_shared::config::Environment;
 use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::telemetry;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -63,13 +64,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let settings = app.settings_from(&environment)?;
     app.stop_on_signals()?;
-    if let Some(address) = args.listen
-        && !address.ip().is_loopback()
-        && settings.api_key.is_none()
-    {
-        return Err(Stop::config(format!(
-            "--listen {address} is not loopback and ISOBAR_API_KEY is unset: refusing, as `serve` does"
-        )));
+    if let Some(address) = args.listen {
+        worker_health::check(address, &settings)?;
     }
     let began = std::time::Instant::now();
     let parts = Parts::open(settings).await?;
@@ -79,9 +75,19 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let worker = parts.worker(&name, &app.shutdown);
     let beside = CancellationToken::new();
     let mut company = tokio::task::JoinSet::new();
+    let (counted, tidying) = (parts.metrics.clone(), beside.clone());
+    company.spawn(async move {
+        telemetry::tidy(counted, tidying).await;
+        Ok(())
+    });
     if let Some(address) = args.listen {
         let listener = worker_health::bind(address).await?;
-        company.spawn(worker_health::serve(listener, parts.metrics.clone(), beside.clone()));
+        company.spawn(worker_health::serve(
+            listener,
+            parts.metrics.clone(),
+            parts.upstream.clone(),
+            beside.clone(),
+        ));
     }
     let until =
         if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use isobar_shared::broker::{Broker, RedisFacts, Topic};
 use isobar_shared::config::{SETTINGS, Settings};
+use isobar_shared::schedule::Schedule;
 use isobar_shared::store::Store;
 use isobar_shared::telemetry::chain;
 use serde::Serialize;
@@ -50,6 +51,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     findings.extend(broker(&settings).await);
     findings.push(store(&settings).await);
     findings.extend(upstreams(&settings).await);
+    findings.extend(schedules(&settings));
     let document = json!({
         "settings": settings.effective().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         "findings": findings,
@@ -100,6 +102,16 @@ fn listen(settings: &Settings) -> Finding {
         None => ok("listen", format!("{} is safe as it is", settings.listen)),
         Some(why) => broken("listen", format!("{why}; `isobar serve` refuses to start")),
     }
+}
+
+fn schedules(settings: &Settings) -> Vec<Finding> {
+    let now = Utc::now();
+    let next = |schedule: Schedule| {
+        let next = schedule.next(now)?.with_timezone(&schedule.timezone);
+        let next = next.to_rfc3339_opts(SecondsFormat::Secs, true);
+        Some(ok("schedule", format!("{} fires next at {next}, if a scheduler runs", schedule.name)))
+    };
+    settings.schedules().into_iter().filter_map(next).collect()
 }
 
 async fn broker(settings: &Settings) -> Vec<Finding> {

@@ -5,22 +5,35 @@
 //! they do is in the crates `producer`, `consumer`, `api` and `sim`. Start reading at [`cli`],
 //! or with the picture in ARCHITECTURE.md.
 
+mod again;
+mod age;
 mod app;
+mod breaker;
 mod cli;
 mod completions;
 mod consume;
+mod counters;
+mod dead;
 mod demo;
 mod doctor;
 mod exit;
 mod healthcheck;
+mod items;
+mod jobs;
 mod migrate;
+mod openapi;
+mod operator;
 mod outbox;
 mod parts;
+mod pause;
 mod produce;
 mod progress;
+mod resume;
 mod roles;
+mod schedule;
 mod serve;
 mod sim;
+mod stats;
 mod status;
 mod up;
 mod verify;
@@ -29,12 +42,14 @@ mod worker_health;
 use std::process::ExitCode;
 
 use clap::Parser;
+use isobar_shared::process;
 
 // Many small JSON texts from several threads: measured faster than the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    process::started();
     let cli = cli::Cli::parse();
     exit::report(cli::run(cli))
 }

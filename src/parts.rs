@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use isobar_consumer::{WeatherPipeline, Worker};
+use isobar_producer::{ImportError, Imports};
 use isobar_shared::broker::{Broker, BrokerError, Depth, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::store::{Store, StoreError};
@@ -15,6 +16,8 @@ use isobar_shared::telemetry;
 use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::counters;
 
 /// Tries of a store that does not answer yet, and the pause between them.
 const STORE_TRIES: u32 = 10;
@@ -33,7 +36,7 @@ impl Parts {
     /// Opens everything; the schema is brought up on the way.
     pub async fn open(settings: Arc<Settings>) -> anyhow::Result<Self> {
         create_data_dir(&settings)?;
-        let metrics = telemetry::count()?;
+        let metrics = counters::start()?;
         let broker = Broker::open(&settings)?;
         let store = open_store(&settings).await?;
         let upstream = Upstream::new(Arc::clone(&settings), broker.clone())?;
@@ -58,6 +61,11 @@ impl Parts {
             name,
             shutdown,
         )
+    }
+
+    /// The outbox of imports, as the API opens it too.
+    pub fn imports(&self) -> Result<Imports, ImportError> {
+        Imports::open(Arc::clone(&self.settings), self.broker.clone(), self.store.clone())
     }
 
     pub async fn depth(&self) -> Result<Depth, BrokerError> {

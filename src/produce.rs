@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use isobar_producer::last_run;
 use isobar_producer::plan::{Plan, plan};
 use isobar_producer::progress::{Progress, Reached};
 use isobar_producer::run::{Order, Report, Tools, run as produce};
@@ -97,9 +98,16 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         ));
     }
     let strict = args.strict;
-    let order = order(args, &settings, &settings.data_file("spool")).await?;
+    let order = match order(args, &settings, &settings.data_file("spool")).await {
+        Ok(order) => order,
+        Err(error) => {
+            let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
+            last_run::tell(Err(&failure), None, &broker).await;
+            return Err(error);
+        }
+    };
     let tools = tools(settings, broker, app);
-    let report = match with_bar(produce(order, &tools), &tools.progress, app).await {
+    let report = match Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await {
         Ok(report) => report,
         Err(failure) => {
             if let Some(report) = &failure.report

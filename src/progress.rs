@@ -17,12 +17,17 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_S))
 });
 
+static ON_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stderr().is_terminal());
+
 /// A sentence for the person at the terminal, above the bars.
 pub fn say(sentence: &str) {
-    BARS.suspend(|| {
-        // A closed stderr leaves nobody to tell.
-        let _ = writeln!(io::stderr(), "{sentence}");
-    });
+    // A closed stderr leaves nobody to tell.
+    let _ = above_bars(|| writeln!(io::stderr(), "{sentence}"));
+}
+
+/// Writes with the bars lifted. Where there are none, lines need not wait for each other here.
+fn above_bars(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if *ON_TERMINAL { BARS.suspend(write) } else { write() }
 }
 
 /// Where logs go: stderr, with the bars lifted for the moment.
@@ -39,7 +44,7 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         let line = std::mem::take(&mut self.line);
-        BARS.suspend(|| io::stderr().write_all(&line))
+        above_bars(|| io::stderr().write_all(&line))
     }
 }
 
@@ -62,7 +67,7 @@ pub struct Bar {
 impl Bar {
     /// `unit` is what is counted: `rows`, `cities`.
     pub fn new(label: &'static str, unit: &'static str, quiet: bool) -> Self {
-        let animated = io::stderr().is_terminal() && !quiet;
+        let animated = *ON_TERMINAL && !quiet;
         let bar = if animated { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
         let template = format!(
             "{{prefix:>10}} {{bar:32}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left  {{msg}}"

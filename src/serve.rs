@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use isobar_producer::Imports;
 use isobar_shared::config::{Environment, Settings};
+use isobar_shared::telemetry;
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -50,7 +51,7 @@ pub async fn listen(settings: &Arc<Settings>) -> anyhow::Result<TcpListener> {
 
 /// Starts the API and the imports; returns the imports for those who bring some themselves.
 pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow::Result<Imports> {
-    let imports = Imports::open(Arc::clone(&parts.settings), parts.broker.clone())?;
+    let imports = parts.imports()?;
     let api = isobar_api::Parts {
         settings: Arc::clone(&parts.settings),
         broker: parts.broker.clone(),
@@ -58,10 +59,16 @@ pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow:
         upstream: parts.upstream.clone(),
         imports: imports.clone(),
         metrics: parts.metrics.clone(),
+        limits: isobar_api::Limits::default(),
     };
     progress::say(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));
     let working = imports.clone();
+    let counted = parts.metrics.clone();
+    roles.start("the counters", |stop| async move {
+        telemetry::tidy(counted, stop).await;
+        Ok(())
+    });
     roles.start("the import relay", |stop| async move { working.work(stop).await });
     Ok(imports)
 }

@@ -4,15 +4,18 @@
 
 use std::path::Path;
 
-use chrono::Utc;
-use isobar_producer::outbox::{JobState, Outbox};
+use isobar_api::JobState;
+use isobar_producer::outbox::Outbox;
 use isobar_shared::broker::{ConsumerInfo, Depth};
-use isobar_shared::store::{JobRow, Totals};
+use isobar_shared::store::Totals;
 use isobar_shared::telemetry::chain;
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::age::age;
 use crate::app::App;
 use crate::exit::Exit;
+use crate::jobs::list::{line, states};
 use crate::parts::Parts;
 
 /// Jobs that are shown.
@@ -24,8 +27,10 @@ pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let parts = Parts::open(app.settings()?).await?;
-    let unsent = unsent(&parts.settings.outbox_path()).await?
-        + unsent(&parts.settings.imports_path()).await?;
+    let mut unsent = Unsent::default();
+    for path in [parts.settings.outbox_path(), parts.settings.imports_path()] {
+        unsent.add(&path).await?;
+    }
     // A broker that is away is what one wants to see here, not a reason to see nothing.
     let stream = match parts.depth().await {
         Ok(depth) => Ok((depth, parts.broker.consumers(&parts.topic()).await.unwrap_or_default())),
@@ -33,59 +38,61 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     };
     let beats = parts.broker.heartbeats().await.unwrap_or_default();
     let totals = parts.store.totals().await?;
-    let jobs = parts.store.jobs(None, JOBS).await?;
+    let jobs = states(&parts, parts.store.jobs(None, JOBS).await?).await;
     let document = json!({
-        "outbox": { "unsent_tasks": unsent },
+        "outbox": unsent,
         "stream": match &stream {
             Ok((depth, workers)) => json!({ "depth": depth, "workers": workers }),
             Err(error) => json!({ "error": error }),
         },
         "totals": totals,
-        "jobs": jobs.iter().map(job_json).collect::<Vec<_>>(),
+        "jobs": jobs,
         "roles": beats.iter().cloned().collect::<serde_json::Map<_, _>>(),
     });
-    app.print(&document, || describe(&parts, unsent, &stream, &totals, &jobs, &beats))?;
+    app.print(&document, || describe(&parts, &unsent, &stream, &totals, &jobs, &beats))?;
     Ok(if stream.is_ok() { Exit::Done } else { Exit::TryAgain })
 }
 
-async fn unsent(outbox: &Path) -> anyhow::Result<u64> {
-    if !outbox.exists() {
-        return Ok(0);
-    }
-    let jobs = Outbox::open(outbox)?.summaries(u32::MAX).await?;
-    Ok(jobs.iter().filter(|job| job.state != JobState::Done).map(|job| job.unsent_tasks).sum())
+/// What lies in the outboxes of this host.
+#[derive(Default, Serialize)]
+struct Unsent {
+    unsent_tasks: u64,
+    /// Age of the oldest job with unsent tasks.
+    oldest_unsent_seconds: Option<u64>,
 }
 
-fn job_json(job: &JobRow) -> Value {
-    json!({
-        "job_id": job.id,
-        "kind": job.kind,
-        "source": job.source,
-        "status": job.status,
-        "total": job.total,
-        "processed": job.processed,
-        "succeeded": job.succeeded,
-        "failed": job.failed,
-        "skipped": job.skipped,
-        "created_at": job.created_at,
-        "finished_at": job.finished_at,
-    })
+impl Unsent {
+    async fn add(&mut self, outbox: &Path) -> anyhow::Result<()> {
+        if outbox.exists() {
+            let depth = Outbox::open(outbox)?.depth().await?;
+            self.unsent_tasks += depth.unsent_tasks;
+            self.oldest_unsent_seconds =
+                self.oldest_unsent_seconds.max(depth.oldest_unsent_seconds);
+        }
+        Ok(())
+    }
 }
 
 fn describe(
     parts: &Parts,
-    unsent: u64,
+    unsent: &Unsent,
     stream: &Result<(Depth, Vec<ConsumerInfo>), String>,
     totals: &Totals,
-    jobs: &[JobRow],
+    jobs: &[JobState],
     beats: &[(String, Value)],
 ) -> String {
     let mut lines = Vec::new();
     match stream {
         Ok((depth, workers)) => {
             lines.push(format!(
-                "outbox {unsent} → undelivered {} → pending {} → dead {}",
-                depth.undelivered, depth.pending, totals.dead_letters
+                "outbox {}{} → undelivered {}{} → pending {}{} → dead {}",
+                unsent.unsent_tasks,
+                aged(unsent.oldest_unsent_seconds),
+                depth.undelivered,
+                aged(seconds(depth.undelivered, depth.oldest_undelivered_ms)),
+                depth.pending,
+                aged(seconds(depth.pending, depth.oldest_pending_ms)),
+                totals.dead_letters
             ));
             lines.push(format!(
                 "{} broker at {}, {} store at {}, {} workers",
@@ -96,7 +103,7 @@ fn describe(
                 workers.len()
             ));
         }
-        Err(error) => lines.push(format!("outbox {unsent}; {error}")),
+        Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
     }
     for (name, state) in beats {
         if let Some(reason) = state["paused_reason"].as_str() {
@@ -108,18 +115,15 @@ fn describe(
         "{} cities, {} with a snapshot, {} jobs ({} unfinished)",
         totals.cities, totals.snapshots, totals.jobs, totals.unfinished_jobs
     ));
-    for job in jobs {
-        let total = job.total.map_or_else(|| "?".to_owned(), |total| total.to_string());
-        let age = (Utc::now() - job.created_at).num_minutes();
-        lines.push(format!(
-            "{}  {:<10} {}/{total} ({} failed, {} skipped)  {}  {age} min ago",
-            job.id,
-            job.status.as_str(),
-            job.processed,
-            job.failed,
-            job.skipped,
-            job.source,
-        ));
-    }
+    lines.extend(jobs.iter().map(line));
     lines.join("\n")
+}
+
+fn seconds(entries: u64, oldest_ms: u64) -> Option<u64> {
+    (entries > 0).then_some(oldest_ms / 1_000)
+}
+
+/// How old the oldest is, behind a number of them.
+fn aged(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!(" (oldest {})", age(seconds)))
 }

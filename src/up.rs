@@ -1,6 +1,6 @@
 //! `isobar up`: everything in one process, on whatever `REDIS_URL` and `DATABASE_URL` say.
 //!
-//! With nothing set it needs nothing installed. `--sim` brings the upstreams along; `--once` is
+//! With nothing set it needs nothing installed. If a schedule is set, it is fired here too. `--sim` brings the upstreams along; `--once` is
 //! for cron: every configured producer once, then a drain, then the end.
 
 use std::net::SocketAddr;
@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use isobar_consumer::{Left, Until};
 use isobar_producer::run::{Order, run as produce};
-use isobar_producer::source::JobSpec;
 use isobar_shared::config::Environment;
-use isobar_shared::task::JobKind;
 use isobar_sim::Options;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +21,7 @@ use crate::parts::Parts;
 use crate::produce::{stop, tools, with_bar};
 use crate::progress;
 use crate::roles::Roles;
-use crate::serve;
+use crate::{schedule, serve};
 
 /// How long `--once` waits for room in the stream, and for what falls due later.
 const ONCE_MAX_WAIT: Duration = Duration::from_mins(10);
@@ -59,6 +57,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let listener = serve::listen(&settings).await?;
     let parts = Parts::open(settings).await?;
     serve::start(&mut roles, listener, &parts)?;
+    // Before the worker stops: what a tick still puts into the stream is worked on.
+    schedule::start(&mut roles, &parts, schedule::LEASE);
     start_worker(&mut roles, &parts);
     if let Some(listener) = simulator {
         start_sim(&mut roles, listener);
@@ -124,21 +124,14 @@ async fn produce_and_drain(
     settings: Arc<isobar_shared::config::Settings>,
 ) -> anyhow::Result<Exit> {
     let parts = Parts::open(Arc::clone(&settings)).await?;
-    let order = Order {
-        spec: JobSpec::configured(&settings, None, false),
-        kind: JobKind::Produce,
-        slot: None,
-        rejects: None,
-        spooled: None,
-        max_wait: ONCE_MAX_WAIT,
-    };
+    let order = Order::configured(&settings, ONCE_MAX_WAIT);
     let tools = tools(settings, parts.broker.clone(), app);
     // Together, or a source larger than the high-water mark would wait for a drain that never comes.
     let producing = CancellationToken::new();
     let worker = parts.worker(&host_name(), &producing);
     let working = worker.run(Until::Stopped);
     let produced = async {
-        let report = with_bar(produce(order, &tools), &tools.progress, app).await;
+        let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
         producing.cancel();
         report
     };

@@ -1,15 +1,34 @@
-//! The two questions a worker answers over HTTP: is it alive, and what has it counted.
+//! The two questions a worker or scheduler answers over HTTP: is it alive, and what has it counted.
 //!
-//! The API answers these too, and much more; a worker on a host of its own has no API.
+//! The API answers these too, and much more; a worker on a host of its own has no API. What all of
+//! them share (the stream, the quota) is told by the API alone.
 
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::get;
+use isobar_shared::config::Settings;
+use isobar_shared::exposition::{Page, TEXT};
+use isobar_shared::process;
+use isobar_shared::upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::exit::Stop;
+
+/// Refuses an address that strangers can reach without a key, as `serve` does.
+pub fn check(address: SocketAddr, settings: &Settings) -> anyhow::Result<()> {
+    if !address.ip().is_loopback() && settings.api_key.is_none() {
+        return Err(Stop::config(format!(
+            "--listen {address} is not loopback and ISOBAR_API_KEY is unset: refusing, as `serve` does"
+        )));
+    }
+    Ok(())
+}
 
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
@@ -18,12 +37,20 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Answers until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    metrics: PrometheusHandle,
+    counted: PrometheusHandle,
+    upstream: Upstream,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/metrics", get(async move || metrics.render()));
+        .route("/metrics", get(async move || metrics(&counted, &upstream)));
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
+}
+
+fn metrics(counted: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
+    let mut page = Page::default();
+    process::put(&mut page);
+    upstream.put(&mut page);
+    ([(CONTENT_TYPE, TEXT)], page.with_counted(counted))
 }

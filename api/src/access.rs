@@ -3,11 +3,15 @@
 //! A change is refused (403) when it comes through a name that is not ours (DNS rebinding) or from
 //! a page of another site, with or without a key; on a loopback listener that holds for reads too,
 //! since nobody but this machine is meant to read there. When a key is set, everything but the
-//! open routes needs it (401). The key is compared in constant time and kept only as a digest.
+//! open routes needs it (401): in a header, or as a session that was opened with it ([`sessions`]).
+//! The key is compared in constant time and kept only as a digest.
 //!
-//! Deliberately absent: TLS, users, rate limits.
+//! Deliberately absent: TLS, users.
+//!
+//! [`sessions`]: crate::sessions
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::http::uri::Authority;
@@ -17,13 +21,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
+use crate::sessions::Sessions;
 
 const KEY_HEADER: &str = "x-api-key";
 const FETCH_SITE_HEADER: &str = "sec-fetch-site";
-
-/// The local end of the connection that a request came through; the server puts it there.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalAddress(pub SocketAddr);
 
 /// The rules, from the settings.
 pub struct Access {
@@ -31,6 +32,7 @@ pub struct Access {
     /// Lower-case names and addresses, without ports.
     allowed_hosts: Vec<String>,
     listen: IpAddr,
+    pub sessions: Sessions,
 }
 
 /// What of a request the rules look at.
@@ -55,6 +57,7 @@ impl Access {
             key: settings.api_key.as_ref().map(|key| digest(key.expose())),
             allowed_hosts,
             listen: listen.ip(),
+            sessions: Sessions::default(),
         }
     }
 
@@ -67,12 +70,29 @@ impl Access {
         if change {
             self.check_origin(asked)?;
         }
-        if asked.open || self.key.is_none_or(|key| carries(asked.headers, &key)) {
+        if asked.open || self.knows(asked.headers) {
             Ok(())
         } else {
-            let detail = "this needs the API key, as X-API-Key or Authorization: Bearer";
-            Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+            let detail =
+                "this needs the API key, as X-API-Key, as Authorization: Bearer, or at /login";
+            Err(Problem::unauthorized(detail))
         }
+    }
+
+    /// Whether a request may see what needs the key: there is none, or it shows it or a session.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        self.key.is_none_or(|key| {
+            carries(headers, &key) || self.sessions.holds(headers, Instant::now())
+        })
+    }
+
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether this is the key; anything is where there is none.
+    pub fn is_key(&self, shown: &str) -> bool {
+        self.key.is_none_or(|key| digest(shown).ct_eq(&key).into())
     }
 
     fn check_host(&self, asked: &Asked<'_>, change: bool) -> Result<(), Problem> {
@@ -92,8 +112,9 @@ impl Access {
             let detail = "a page of another site may not change anything here";
             Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", detail)
         };
+        // Another port of this machine is the same site and not us. `none` is the person's own doing.
         let fetch_site = asked.headers.get(FETCH_SITE_HEADER);
-        if fetch_site.is_some_and(|site| site == "cross-site") {
+        if fetch_site.is_some_and(|site| site != "same-origin" && site != "none") {
             return Err(foreign());
         }
         let Some(origin) = asked.headers.get(ORIGIN) else {
@@ -238,11 +259,17 @@ mod tests {
             ("origin", "null"),
             ("origin", "http://127.0.0.1:8000@evil.example"),
             ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "what a later browser may say"),
         ] {
             assert_eq!(status(&local, &Method::POST, &[host, foreign]), 403, "{foreign:?}");
             assert_eq!(status(&local, &Method::GET, &[host, foreign]), 200, "{foreign:?}");
         }
-        for own in [("origin", "http://127.0.0.1:8000"), ("sec-fetch-site", "same-origin")] {
+        for own in [
+            ("origin", "http://127.0.0.1:8000"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "none"),
+        ] {
             assert_eq!(status(&local, &Method::POST, &[host, own]), 200, "{own:?}");
         }
         let proxied = access(&[("ISOBAR_ALLOWED_HOSTS", "w.example")], "127.0.0.1:8000");

@@ -6,11 +6,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::state::Shared;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CacheState {
     pub backend: &'static str,
     pub ttl_seconds: u64,
@@ -21,6 +22,12 @@ pub struct CacheState {
     pub hit_ratio: f64,
 }
 
+/// How the cache does
+#[utoipa::path(
+    get,
+    path = "/cache",
+    responses((status = 200, body = CacheState, description = "size and use of the cache")),
+)]
 pub async fn show(State(app): State<Shared>) -> Result<Json<CacheState>, Problem> {
     let (hits, misses) = app.weather.hits_and_misses();
     let asked = hits + misses;

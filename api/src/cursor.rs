@@ -57,19 +57,33 @@ pub fn page<T, C: Cursor>(
     (items, next)
 }
 
-/// A search, by its number.
-pub struct SearchCursor(pub i64);
+/// Lists of rows that are numbered as they come.
+macro_rules! by_number {
+    ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {$(
+        $(#[$doc])*
+        pub struct $name(pub i64);
 
-impl Cursor for SearchCursor {
-    const TAG: &'static str = "search";
+        impl Cursor for $name {
+            const TAG: &'static str = $tag;
 
-    fn write(&self) -> String {
-        self.0.to_string()
-    }
+            fn write(&self) -> String {
+                self.0.to_string()
+            }
 
-    fn read(text: &str) -> Option<Self> {
-        text.parse().ok().map(Self)
-    }
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok().map(Self)
+            }
+        }
+    )*};
+}
+
+by_number! {
+    /// A search, by its number.
+    SearchCursor = "search";
+    /// An operation, by its number.
+    OperationCursor = "operation";
+    /// A dead letter, by its number.
+    DeadCursor = "dead";
 }
 
 /// A snapshot, by its city.
@@ -100,6 +114,21 @@ impl Cursor for JobCursor {
         let (created_at, id) = text.split_once('|')?;
         let created_at = DateTime::parse_from_rfc3339(created_at).ok()?;
         Some(Self(created_at.to_utc(), id.parse().ok()?))
+    }
+}
+
+/// A tick of a schedule, which has no two at one time.
+pub struct TickCursor(pub DateTime<Utc>);
+
+impl Cursor for TickCursor {
+    const TAG: &'static str = "tick";
+
+    fn write(&self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Nanos, true)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        DateTime::parse_from_rfc3339(text).ok().map(|tick| Self(tick.to_utc()))
     }
 }
 

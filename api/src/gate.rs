@@ -1,7 +1,7 @@
 //! The gate around every route: what happens to a request before and after its handler.
 //!
-//! In this order: request id → limit on requests at once → Host, Origin, key → time limit around
-//! the handler, panics caught → problems rendered → headers → one log event. It is one middleware
+//! In this order: request id → the client's rate → Host, Origin, key → limit on requests at once →
+//! time limit around the handler, panics caught → problems rendered → headers → one log event. It is one middleware
 //! rather than a stack of them so that the order can be read here and a cached answer costs little.
 //!
 //! Guarantees: every answer carries `X-Request-Id`, every error is a problem, a panic is a 500
@@ -11,20 +11,20 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
-use crate::access::{Asked, LocalAddress};
+use crate::access::Asked;
+use crate::connection::Ends;
+use crate::guard_headers;
 use crate::linger::heard_out;
 use crate::problem::Problem;
 use crate::request_log::{Answered, REQUEST_ID_HEADER, request_id};
 use crate::state::Shared;
 
-/// Requests that may be in a handler at once; more are told to come back.
-pub const MAX_REQUESTS: usize = 2_000;
 const SHED_PAUSE: Duration = Duration::from_secs(1);
 /// How long a handler may take, if an upstream attempt may not take longer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ pub enum Pace {
     Quick,
     /// Uploads and streams, which have limits of their own on each piece.
     Long,
-    /// Probes and scrapes: never shed, logged at debug.
+    /// Probes and scrapes: never limited nor shed, logged at debug.
     Probe,
 }
 
@@ -81,12 +81,17 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 }
 
 fn admit(gate: &Gate, request: &Request) -> Result<(), Problem> {
-    let local = request.extensions().get::<LocalAddress>();
+    let ends = request.extensions().get::<Ends>();
+    if let Some(ends) = ends
+        && gate.pace != Pace::Probe
+    {
+        gate.app.rates.admit(ends.peer.ip(), Instant::now()).map_err(Problem::too_often)?;
+    }
     gate.app.access.check(&Asked {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
-        local: local.map(|local| local.0),
+        local: ends.map(|ends| ends.local),
         open: gate.open,
     })
 }
@@ -129,7 +134,7 @@ async fn guarded(handler: impl Future<Output = Response>) -> Response {
 fn finish(response: Response, request_id: &str, method: &Method) -> Response {
     let mut response = with_body(response, request_id, method);
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    guard_headers::guard(headers);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use isobar_shared::upstream::UpstreamState;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -23,29 +24,40 @@ const PING_LIMIT: Duration = Duration::from_secs(2);
 /// When to ask again whether this process is ready.
 const READY_PAUSE: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     pub status: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     pub status: &'static str,
     pub components: Components,
 }
 
 /// Each `ok`, `degraded` or `down`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Components {
     pub store: &'static str,
     pub broker: &'static str,
     pub upstream: &'static str,
 }
 
+/// Whether the process lives
+#[utoipa::path(get, path = "/livez", responses((status = 200, body = Alive, description = "it does")))]
 pub async fn livez() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
+/// Whether the components answer
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    responses(
+        (status = 200, body = Health, description = "`ok`, or `degraded` by the upstream alone"),
+        (status = 503, body = Health, description = "`fail`: the store or the broker is down"),
+    ),
+)]
 pub async fn healthz(State(app): State<Shared>) -> Response {
     let (store, broker, upstream) = tokio::join!(
         timeout(PING_LIMIT, app.store.ping()),
@@ -61,6 +73,15 @@ pub async fn healthz(State(app): State<Shared>) -> Response {
     (code, Json(Health { status, components })).into_response()
 }
 
+/// Whether to send requests here
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, body = Alive, description = "yes"),
+        (status = 503, description = "not yet, or no longer"),
+    ),
+)]
 pub async fn readyz(State(app): State<Shared>) -> Result<Json<Alive>, Problem> {
     let not_ready = |detail| Problem::unavailable("not_ready", detail, READY_PAUSE);
     if app.is_draining() {

@@ -16,6 +16,14 @@ pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     reasons.all(|reason| reason.is_some()).then_some(first)
 }
 
+/// How many workers are alive, and how many of them read nothing.
+pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
+    let workers = heartbeats.iter().filter(|(name, _)| name.starts_with("worker:"));
+    let paused =
+        |(_, state): &&(String, Value)| state.get("paused_reason").is_some_and(Value::is_string);
+    (workers.clone().count(), workers.filter(paused).count())
+}
+
 /// The first outbox that somebody tells about.
 pub fn outbox(heartbeats: &[(String, Value)]) -> Option<Value> {
     heartbeats
@@ -35,6 +43,8 @@ mod tests {
         let paused = json!({"paused_reason": "quota"});
         assert_eq!(paused_reason(&[]), None);
         assert_eq!(paused_reason(&[worker(1, paused.clone())]).as_deref(), Some("quota"));
-        assert_eq!(paused_reason(&[worker(1, paused), worker(2, json!({}))]), None);
+        let both = [worker(1, paused), worker(2, json!({"paused_reason": null}))];
+        assert_eq!(paused_reason(&both), None);
+        assert_eq!(workers(&both), (2, 1));
     }
 }

@@ -5,6 +5,7 @@
 //! so does the end of the server, so nobody misses a search of their own. When the store is away
 //! the queue fills and further searches are dropped and counted: they never hold up the weather.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_shared::store::{Store, StoreError};
+use isobar_shared::metric::Metric;
+use isobar_shared::store::{Action, NewOperation, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
+use utoipa::ToSchema;
 
+use crate::actor::Actor;
 use crate::cursor::{self, SearchCursor};
+use crate::openapi::schemas::Paging;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -35,19 +40,33 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of the last batches when the server ends.
 const FAREWELL_TRIES: u32 = 3;
 
-#[derive(Debug, Serialize)]
+const DROPPED: Metric = Metric::counter(
+    "isobar_history_dropped_total",
+    "Searches that were not recorded because the store was away.",
+);
+
+pub const METRICS: &[Metric] = &[DROPPED];
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryPage {
     pub items: Vec<HistoryItem>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryItem {
     pub id: i64,
     pub city: String,
     pub timestamp: DateTime<Utc>,
 }
 
+/// What was asked for, newest first
+#[utoipa::path(
+    get,
+    path = "/history",
+    params(Paging),
+    responses((status = 200, body = HistoryPage, description = "a page of searches")),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<HistoryPage>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor::<SearchCursor>()?.map(|cursor| cursor.0);
@@ -65,7 +84,15 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<Hist
     Ok(Json(HistoryPage { items, next_cursor }))
 }
 
-pub async fn clear(State(app): State<Shared>) -> Result<StatusCode, Problem> {
+/// Forget what was asked for
+#[utoipa::path(
+    delete,
+    path = "/history",
+    responses((status = 204, description = "the history is empty")),
+)]
+pub async fn clear(State(app): State<Shared>, actor: Actor) -> Result<StatusCode, Problem> {
+    let operation = NewOperation::now(&actor.0, Action::HistoryClear);
+    app.store.record_operation(&operation).await?;
     // Or a search from before would appear after the clearing.
     app.history.flush().await;
     app.store.clear_searches().await?;
@@ -95,7 +122,7 @@ impl History {
 
     pub fn record(&self, city: Arc<str>, at: DateTime<Utc>) {
         if self.0.try_send(Message::Searched(city, at)).is_err() {
-            metrics::counter!("isobar_history_dropped_total").increment(1);
+            metrics::counter!(DROPPED.name).increment(1);
         }
     }
 
@@ -141,14 +168,15 @@ impl HistoryWriter {
     /// Takes what comes until the batch is full, its time is over or somebody waits for it. False
     /// when nothing more will come.
     async fn gather(&mut self, gathered: &mut Gathered) -> bool {
-        let until = Instant::now() + GATHER;
+        let mut over = pin!(sleep(GATHER));
         while gathered.searches.len() < BATCH && gathered.waiting.is_empty() {
             tokio::select! {
+                biased;
                 message = self.queue.recv() => match message {
                     Some(message) => gathered.add(message),
                     None => return false,
                 },
-                () = sleep_until(until) => break,
+                () = &mut over => break,
             }
         }
         true
@@ -219,14 +247,6 @@ fn warn(error: &StoreError, searches: usize, what: &str) {
 
 fn drop_searches(count: usize) {
     if count > 0 {
-        metrics::counter!("isobar_history_dropped_total").increment(count as u64);
+        metrics::counter!(DROPPED.name).increment(count as u64);
     }
-}
-
-/// What it says under `/metrics` about the counter of this file.
-pub fn describe() {
-    metrics::describe_counter!(
-        "isobar_history_dropped_total",
-        "Searches that were not recorded because the store was away."
-    );
 }

@@ -34,8 +34,13 @@ impl Params {
 
     /// `limit`, from 1 to 500.
     pub fn limit(&self) -> Result<u32, Problem> {
+        self.limit_or(DEFAULT_LIMIT)
+    }
+
+    /// The same with another default.
+    pub fn limit_or(&self, default: u32) -> Result<u32, Problem> {
         let Some(text) = self.text("limit") else {
-            return Ok(DEFAULT_LIMIT);
+            return Ok(default);
         };
         text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
             let detail = format!("it must be a whole number from 1 to {MAX_LIMIT}");

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use isobar_shared::broker::BrokerError;
 use isobar_shared::store::StoreError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long a caller should wait for a store or broker that does not answer.
 const DEPENDENCY_PAUSE: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub struct Problem {
 }
 
 /// Which part of the input is at fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// A parameter's or field's name as a JSON pointer: `/limit`.
     pub pointer: String,
@@ -39,7 +40,8 @@ pub struct FieldError {
 }
 
 /// The body as it is sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     pub r#type: &'static str,
     pub title: &'static str,
@@ -78,6 +80,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_body", detail)
     }
 
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -85,6 +91,14 @@ impl Problem {
     pub fn too_large(limit: impl std::fmt::Display) -> Self {
         let detail = format!("the body is larger than {limit}");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    pub fn too_often(retry_after: Duration) -> Self {
+        let detail = "this client asks more often than ISOBAR_RATE_LIMIT allows";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        }
     }
 
     pub fn unavailable(

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode};
+use isobar_shared::metric::{Label, Metric};
 use isobar_shared::telemetry::chain;
 use uuid::Uuid;
 
@@ -14,6 +15,17 @@ use crate::problem::Problem;
 
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 64;
+
+const REQUESTS: Metric = Metric::counter("isobar_http_requests_total", "HTTP requests answered.")
+    .by(&[Label::open("method"), ROUTE, Label::open("status")]);
+const SECONDS: Metric = Metric::histogram(
+    "isobar_http_request_seconds",
+    "Time from a request's head to the head of its answer.",
+)
+.by(&[ROUTE]);
+const ROUTE: Label = Label::open("route");
+
+pub const METRICS: &[Metric] = &[REQUESTS, SECONDS];
 
 /// A request that was answered.
 pub struct Answered<'a> {
@@ -36,9 +48,8 @@ impl Answered<'_> {
             ("status", self.status.as_str().to_owned().into()),
         ];
         let labels: [(&'static str, metrics::SharedString); 3] = labels;
-        metrics::counter!("isobar_http_requests_total", &labels).increment(1);
-        metrics::histogram!("isobar_http_request_seconds", "route" => self.route)
-            .record(self.latency.as_secs_f64());
+        metrics::counter!(REQUESTS.name, &labels).increment(1);
+        metrics::histogram!(SECONDS.name, "route" => self.route).record(self.latency.as_secs_f64());
 
         let request_id = self.request_id;
         let method = self.method.as_str();
@@ -68,16 +79,6 @@ pub fn request_id(headers: &HeaderMap) -> String {
         .and_then(|value| value.to_str().ok())
         .filter(|id| usable(id))
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
-}
-
-/// What it says under `/metrics` about the counters of this file.
-pub fn describe() {
-    metrics::describe_counter!("isobar_http_requests_total", "HTTP requests answered.");
-    metrics::describe_histogram!(
-        "isobar_http_request_seconds",
-        metrics::Unit::Seconds,
-        "Time from a request's head to the head of its answer."
-    );
 }
 
 /// Short and harmless in a log line, a header and a shell.

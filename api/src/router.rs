@@ -1,65 +1,96 @@
 //! Every route, in one table.
 //!
 //! A row says where a resource lies, whether it needs the key, how long it may take and what
-//! answers which method. The spelling with and without the final slash, the 405 and the gate are
-//! made from the row, so that no route can lack one of them. A new resource is a new row here and
-//! a file of its own.
+//! answers which method. The spelling with and without the final slash, the 405, the gate and the
+//! entry in the OpenAPI document are made from the row, so that no route can lack one of them: a
+//! row takes `routes!`, which takes only handlers that carry `#[utoipa::path]`. A new resource is
+//! a new row here and a file of its own.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::any;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
 
 use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::{bulk, cache, health, history, metrics_page, snapshots, stream, sync, weather};
+use crate::{
+    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations,
+    schedules, snapshots, stats, stream, switches, sync, weather,
+};
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
-struct Resource {
-    path: &'static str,
-    open: bool,
-    pace: Pace,
-    methods: MethodRouter<Shared>,
+pub struct Resource {
+    /// As the document spells it, and each handler's own `path`; both spellings are answered.
+    pub path: &'static str,
+    pub open: bool,
+    pub pace: Pace,
+    /// The handlers by method, with what they say of themselves.
+    pub handlers: UtoipaMethodRouter<Shared>,
 }
 
-fn table() -> Vec<Resource> {
+pub fn table() -> Vec<Resource> {
     vec![
-        quick("/weather", get(weather::weather)).open(),
-        quick("/history", get(history::list).delete(history::clear)),
-        quick("/cache", get(cache::show)),
-        long("/bulk/import", post(bulk::import::import)),
-        quick("/bulk/jobs", get(bulk::jobs::list)),
-        quick("/bulk/jobs/{id}", get(bulk::jobs::show)),
-        quick("/bulk/jobs/{id}/results", get(bulk::results::list)),
-        quick("/api/sync", post(sync::start)),
-        long("/api/weather", get(snapshots::list)).open(),
-        quick("/api/weather/{id}", get(snapshots::show)).open(),
-        quick("/stream", get(stream::show)),
-        probe("/livez", get(health::livez)).open(),
-        probe("/healthz", get(health::healthz)).open(),
-        probe("/readyz", get(health::readyz)).open(),
-        probe("/metrics", get(metrics_page::show)),
+        quick("/weather", routes!(weather::weather)).open(),
+        quick("/history", routes!(history::list, history::clear)),
+        quick("/cache", routes!(cache::show)),
+        long("/bulk/import", routes!(bulk::import::import)),
+        quick("/bulk/summary", routes!(bulk::summary::show)),
+        quick("/bulk/jobs", routes!(bulk::jobs::list)),
+        quick("/bulk/jobs/{id}", routes!(bulk::jobs::show)),
+        quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
+        quick("/bulk/jobs/{id}/retry", routes!(bulk::retry::retry)),
+        quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
+        quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
+        quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
+        long("/bulk/jobs/{id}/events", routes!(bulk::events::listen)),
+        quick("/api/sync/", routes!(sync::start)),
+        long("/api/weather/", routes!(snapshots::list)).open(),
+        quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
+        quick("/cities/", routes!(cities::list::list)).open(),
+        quick("/cities/{id}", routes!(cities::show::show)),
+        quick("/map", routes!(cities::map::show)),
+        quick("/stream", routes!(stream::show)),
+        quick("/stream/pause", routes!(switches::pause)),
+        quick("/stream/resume", routes!(switches::resume)),
+        quick("/stream/breaker/reset", routes!(switches::reset_breaker)),
+        quick("/operations", routes!(operations::list)),
+        long("/dead-letters", routes!(dead::list::list, dead::discard::discard)),
+        long("/dead-letters/replay", routes!(dead::replay::replay)),
+        quick("/dead-letters/groups", routes!(dead::groups::list)),
+        quick("/dead-letters/{id}", routes!(dead::list::show)),
+        quick("/stats", routes!(stats::show)),
+        quick("/schedules", routes!(schedules::list)),
+        quick("/schedules/{name}", routes!(schedules::show)),
+        probe("/livez", routes!(health::livez)).open(),
+        probe("/healthz", routes!(health::healthz)).open(),
+        probe("/readyz", routes!(health::readyz)).open(),
+        probe("/metrics", routes!(metrics_page::show)),
+        quick("/login", routes!(login::form, login::sign_in)).open(),
+        quick("/logout", routes!(login::sign_out)).open(),
+        quick("/openapi.json", routes!(openapi::page::document)).open(),
+        quick("/docs", routes!(openapi::page::docs)).open(),
+        quick("/docs/{file}", routes!(openapi::page::file)).open(),
     ]
 }
 
 pub fn router(app: &Shared) -> Router {
     let mut router = Router::new();
     for resource in table() {
-        let gated = Gate {
-            app: app.clone(),
-            route: resource.path,
-            open: resource.open,
-            pace: resource.pace,
-        };
-        let methods =
-            resource.methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
-        router = router
-            .route(&format!("{}/", resource.path), methods.clone())
-            .route(resource.path, methods);
+        let plain = resource.path.trim_end_matches('/');
+        let gated =
+            Gate { app: app.clone(), route: plain, open: resource.open, pace: resource.pace };
+        let (_, _, methods) = resource.handlers;
+        let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
+        if !plain.is_empty() {
+            router = router.route(plain, methods.clone());
+        }
+        router = router.route(&format!("{plain}/"), methods);
     }
     let nowhere = Gate { app: app.clone(), route: "none", open: false, pace: Pace::Quick };
     router
@@ -76,20 +107,20 @@ impl Resource {
     }
 }
 
-fn quick(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource { path, open: false, pace: Pace::Quick, methods }
+fn quick(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
+    Resource { path, open: false, pace: Pace::Quick, handlers }
 }
 
-fn long(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource { pace: Pace::Long, ..quick(path, methods) }
+fn long(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
+    Resource { pace: Pace::Long, ..quick(path, handlers) }
 }
 
-fn probe(path: &'static str, methods: MethodRouter<Shared>) -> Resource {
-    Resource { pace: Pace::Probe, ..quick(path, methods) }
+fn probe(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
+    Resource { pace: Pace::Probe, ..quick(path, handlers) }
 }
 
 async fn not_found() -> Problem {
-    Problem::not_found("there is nothing here; README.md, API, lists what there is")
+    Problem::not_found("there is nothing here; /docs lists what there is")
 }
 
 async fn method_not_allowed() -> Problem {

@@ -4,43 +4,30 @@
 //! [`DRAIN_LIMIT`] to finish, and meanwhile new connections are still answered, one request each,
 //! so that whoever watches sees why. Then the history is written, and only then does [`serve`]
 //! return. It binds nothing and listens to no signals: both are its caller's.
+//!
+//! Next: [`connection`] (one of them), `router`.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use axum::body::Body;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use crate::access::LocalAddress;
+use crate::connection::{self, Serving};
 use crate::history::History;
+use crate::router;
 use crate::state::{App, Parts, Shared};
-use crate::{history, metrics_page, request_log, router, weather};
 
-/// Connections at once; the next one waits to be accepted.
-const MAX_CONNECTIONS: usize = 4_000;
-/// How long a client may take to send a request's head, and may keep an idle connection.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// How long requests in flight may take once the server is to end.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long the last searches may take to be written after that.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept (out of file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// How often the recorder tidies its histograms, which would grow while nobody scrapes.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Serves the API on `listener` until `shutdown` is cancelled and everything is drained.
 pub async fn serve(
@@ -52,13 +39,10 @@ pub async fn serve(
     if !listen.ip().is_loopback() && parts.settings.api_key.is_none() {
         bail!("refusing to serve {listen} without ISOBAR_API_KEY: anyone could post imports");
     }
-    describe();
     let (history, writer) = History::new(parts.store.clone());
     let app = App::new(parts, history, listen);
     let mut background = JoinSet::new();
     background.spawn(writer.run());
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(tidy_metrics(app.metrics.clone()));
 
     tracing::info!(listen = %listen, "serving the API");
     accept(&listener, &app, &shutdown).await;
@@ -84,8 +68,13 @@ pub async fn serve(
 
 /// Accepts until `shutdown`, and then until every connection from before has ended.
 async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationToken) {
-    let router = router::router(app);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let serving = Serving {
+        router: router::router(app),
+        limits: app.limits.clone(),
+        shutdown: shutdown.clone(),
+        late: false,
+    };
+    let places = Arc::new(Semaphore::new(app.limits.connections));
     let mut connections = JoinSet::new();
     let mut latecomers = JoinSet::new();
     let mut give_up = pin!(async {
@@ -115,11 +104,11 @@ async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationTok
             Some(ended) = latecomers.join_next(), if !latecomers.is_empty() => surface(ended),
             (place, accepted) = next => match accepted {
                 Ok((stream, _)) => {
-                    let (router, shutdown) = (router.clone(), shutdown.clone());
+                    let serving = Serving { late: draining, ..serving.clone() };
                     let set = if draining { &mut latecomers } else { &mut connections };
                     set.spawn(async move {
                         let _place = place;
-                        connection(stream, router, shutdown, draining).await;
+                        connection::serve(stream, serving).await;
                     });
                 }
                 Err(error) => {
@@ -140,66 +129,6 @@ async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationTok
     }
     connections.shutdown().await;
     latecomers.shutdown().await;
-}
-
-/// Serves one connection; a late one came after the shutdown and gets one answer.
-async fn connection(
-    stream: TcpStream,
-    router: axum::Router,
-    shutdown: CancellationToken,
-    late: bool,
-) {
-    // Refused only for a socket that is already gone; serving it then ends by itself.
-    let _ = stream.set_nodelay(true);
-    let local = stream.local_addr().ok().map(LocalAddress);
-    let used = Arc::new(AtomicBool::new(false));
-    let in_use = Arc::clone(&used);
-    let service = service_fn(move |request: Request<Incoming>| {
-        in_use.store(true, Ordering::Relaxed);
-        let mut request = request.map(Body::new);
-        if let Some(local) = local {
-            request.extensions_mut().insert(local);
-        }
-        router.clone().call(request)
-    });
-    let mut serving = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .keep_alive(!late)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled(), if !late => {
-            if !used.load(Ordering::Relaxed) {
-                // Opened ahead of need: hyper would wait for its first request.
-                return;
-            }
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        // Clients come and go as they like.
-        tracing::debug!(%error, "connection ended");
-    }
-}
-
-async fn tidy_metrics(metrics: metrics_exporter_prometheus::PrometheusHandle) {
-    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        metrics.run_upkeep();
-    }
-}
-
-fn describe() {
-    request_log::describe();
-    history::describe();
-    weather::describe();
-    metrics_page::describe();
 }
 
 /// Handlers catch their own panics: one here is a defect of the server itself.

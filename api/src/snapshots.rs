@@ -21,20 +21,21 @@ use isobar_shared::ids::CityId;
 use isobar_shared::store::{Store, WeatherRow};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
 
 use crate::cursor;
+use crate::openapi::schemas::Paging;
 use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
 
 /// Snapshots read at a time while all are streamed.
 const STREAM_PAGE: u32 = 1_000;
-/// Whole tables that may be sent at once.
-pub const MAX_STREAMS: usize = 64;
 const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SnapshotItem {
+    #[schema(value_type = i64)]
     pub id: CityId,
     pub city_name: String,
     pub latitude: f64,
@@ -48,13 +49,23 @@ pub struct SnapshotItem {
     pub synced_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SnapshotWithPayload {
     #[serde(flatten)]
     pub snapshot: SnapshotItem,
     pub raw_payload: Option<String>,
 }
 
+/// The stored snapshots
+///
+/// All of them, streamed, where neither `limit` nor `cursor` is given; else a page.
+#[utoipa::path(
+    get,
+    path = "/api/weather/",
+    params(Paging),
+    responses((status = 200, body = [SnapshotItem], description = "snapshots by city",
+               headers(("Link" = String, description = "the next page, rel=\"next\", if there is one")))),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Response, Problem> {
     if params.text("limit").is_none() && params.text("cursor").is_none() {
         return all(&app).await;
@@ -73,6 +84,13 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Response,
     Ok(response)
 }
 
+/// The stored snapshot of a city
+#[utoipa::path(
+    get,
+    path = "/api/weather/{id}/",
+    params(("id" = i64, Path, description = "the city")),
+    responses((status = 200, body = SnapshotWithPayload, description = "with what the provider sent")),
+)]
 pub async fn show(
     State(app): State<Shared>,
     Id(id): Id<i64>,

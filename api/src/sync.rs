@@ -10,17 +10,28 @@ use axum::response::{IntoResponse, Response};
 use isobar_shared::ids::JobId;
 use isobar_shared::store::NewJob;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::state::Shared;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SyncStarted {
     pub status: &'static str,
     /// The job's id.
+    #[schema(value_type = uuid::Uuid)]
     pub task_id: JobId,
 }
 
+/// Run the configured source as a job
+///
+/// While one runs, the answer is that one.
+#[utoipa::path(
+    post,
+    path = "/api/sync/",
+    responses((status = 202, body = SyncStarted, description = "it runs",
+               headers(("Location" = String, description = "the job")))),
+)]
 pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
     let job = NewJob::from(app.imports.sync().await?);
     // So that Location leads somewhere before the first message has come through the stream.

@@ -90,6 +90,7 @@ async fn commit<P: Pipeline>(
                 failing_since = None;
                 events::commit(items.len(), began.elapsed(), &report);
                 ctx.tally.committed(&items);
+                ctx.forget_switches(&report.finished_jobs).await;
                 let ids = items.iter().map(|item| (item.lane, item.id)).collect();
                 // The receiver ends after us.
                 let _ = acks.send(ids).await;

@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isobar_shared::broker::{Broker, BrokerError, GiveBack, Lane};
+use isobar_shared::broker::{Broker, BrokerError, EntryId, GiveBack, Lane, Switches};
 use isobar_shared::config::Settings;
+use isobar_shared::ids::JobId;
 use isobar_shared::store::{Store, StoreError};
+use isobar_shared::telemetry::chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -63,11 +65,40 @@ pub struct Context<P: Pipeline> {
     pub stop: CancellationToken,
     /// In which life of the stream we are; empty until it was looked at.
     pub epoch: Mutex<String>,
+    /// What operators have switched, as of the last look.
+    pub switches: Mutex<Arc<Switches>>,
 }
 
 impl<P: Pipeline> Context<P> {
     pub fn epoch(&self) -> String {
         self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn switches(&self) -> Arc<Switches> {
+        Arc::clone(&self.switches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at what operators have switched. A broker that is away leaves it as it was.
+    pub async fn look_at_switches(&self) -> Result<(), BrokerError> {
+        let switches = self.broker.switches(self.pipeline.topic()).await?;
+        self.pipeline.obey(&switches);
+        if switches.has_resets_since(&self.switches()) {
+            self.gate.breaker_was_reset();
+        }
+        *self.switches.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(switches);
+        Ok(())
+    }
+
+    /// A job that has ended needs no switch any more.
+    pub async fn forget_switches(&self, ended: &[JobId]) {
+        let switches = self.switches();
+        for (job, switch, _) in switches.of_jobs().filter(|(job, ..)| ended.contains(job)) {
+            let let_go = self.broker.let_go(self.pipeline.topic(), switch).await;
+            if let Err(error) = let_go {
+                // It stays thrown for a job that will not come again.
+                tracing::debug!(%job, error = chain(&error), "could not let go of a switch");
+            }
+        }
     }
 
     /// Makes sure that stream and group are there, and learns in which life of it we are.
@@ -97,6 +128,20 @@ impl<P: Pipeline> Context<P> {
         });
         self.return_ids(Lane::Tasks, &ids.collect::<Vec<_>>()).await;
         events::given_back(&self.tally, entries.len(), reason, attempt);
+    }
+
+    /// Sets entries of paused jobs aside. If the broker does not take them they fall due when the
+    /// lease ends, and are set aside then.
+    pub async fn park(&self, ids: &[EntryId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let parked = self.broker.park(self.pipeline.topic(), &self.name, ids).await;
+        if let Err(error) = parked {
+            events::broker_trouble("park", &error);
+        }
+        self.leases.release(Lane::Tasks, ids);
+        events::parked(ids.len());
     }
 
     pub async fn return_ids(&self, lane: Lane, entries: &[GiveBack]) {

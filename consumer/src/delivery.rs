@@ -23,7 +23,7 @@ use crate::fetch::{Answered, Signal, fetch};
 use crate::gate::Reason;
 use crate::pace::{entry_delay, loop_delay};
 use crate::pipeline::{Pipeline, Verdict};
-use crate::prepare::{Prepared, failed, prepare};
+use crate::prepare::{Prepared, Rules, failed, prepare};
 use crate::settle::{GivenUp, Held, Item, Outcome, Subject, has_attempts_left, ledger_row};
 
 /// A wait no longer than this is waited out with the entries in hand.
@@ -54,6 +54,7 @@ pub fn dispatch<P: Pipeline>(
             .map(|id| GiveBack { id: *id, delay: ctx.settings.claim_idle.0, attempt: false })
             .collect();
         ctx.return_ids(Lane::Control, &unknown).await;
+        ctx.park(&prepared.parked).await;
         if !prepared.items.is_empty() {
             // The receiver ends after us, or has failed and the run with it.
             let _ = settled.send(prepared.items).await;
@@ -72,19 +73,14 @@ async fn prepare_patiently<P: Pipeline>(
 ) -> Result<Option<Prepared<P>>, WorkerError> {
     let mut failures = 0;
     loop {
-        let max_deliveries = ctx.settings.max_deliveries;
-        let epoch = ctx.epoch();
+        let (epoch, switches) = (ctx.epoch(), ctx.switches());
+        let rules = Rules {
+            max_deliveries: ctx.settings.max_deliveries,
+            epoch: &epoch,
+            switches: &switches,
+        };
         // Cloned only so that a store in trouble can be asked again.
-        match prepare(
-            &ctx.pipeline,
-            &ctx.store,
-            &ctx.states,
-            entries.clone(),
-            max_deliveries,
-            &epoch,
-        )
-        .await
-        {
+        match prepare(&ctx.pipeline, &ctx.store, &ctx.states, entries.clone(), rules).await {
             Ok(prepared) => return Ok(Some(prepared)),
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Conflict { .. })) => {
                 events::store_trouble("prepare", &error);

@@ -100,6 +100,8 @@ pub async fn while_shut<P: Pipeline>(
     }
     Ok(match reason {
         Reason::Config(_) => Drain::Over(Some(Left::Config(reason.describe()))),
+        // Nobody knows for how long.
+        Reason::Paused(_) => Drain::Over(Some(Left::Later(reason.describe()))),
         Reason::Waiting(_) if (reopens - Utc::now()).to_std().unwrap_or_default() > max_wait => {
             let why = format!("{} until {}", reason.describe(), reopens.to_rfc3339());
             Drain::Over(Some(Left::Later(why)))

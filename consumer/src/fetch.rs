@@ -123,7 +123,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use isobar_shared::broker::{Entry, EntryId, Lane, Topic};
+    use isobar_shared::broker::{Entry, EntryId, Lane, Switches, Topic};
     use isobar_shared::ids::{CityId, TaskId};
     use isobar_shared::store::{CityFailure, Records, StoreError};
     use isobar_shared::task::{Fields, TaskHead, Undecodable};
@@ -185,6 +185,7 @@ mod tests {
         fn failure(&self, _: &usize, _: &str) -> Option<CityFailure> {
             None
         }
+        fn obey(&self, _: &Switches) {}
         async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
             None
         }

@@ -33,9 +33,24 @@ struct State {
 pub enum Reason {
     Waiting(Waiting),
     Config(String),
+    /// An operator wants it so: who, and since when.
+    Paused(String),
 }
 
 impl Reason {
+    /// Every [`label`](Self::label) there is.
+    pub const LABELS: [&'static str; 6] =
+        ["quota", "breaker", "concurrency", "store", "config", "operator"];
+
+    /// One word for counters.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Waiting(why) => why.as_str(),
+            Self::Config(_) => "config",
+            Self::Paused(_) => "operator",
+        }
+    }
+
     pub fn describe(&self) -> String {
         match self {
             Self::Waiting(Waiting::Quota) => "the upstream's quota is used up".to_owned(),
@@ -47,6 +62,7 @@ impl Reason {
             }
             Self::Waiting(Waiting::Store) => "the store does not answer".to_owned(),
             Self::Config(reason) => format!("the configuration needs a person: {reason}"),
+            Self::Paused(who) => format!("reading was paused by {who}"),
         }
     }
 }
@@ -76,6 +92,14 @@ impl Gate {
         let mut state = self.lock();
         state.config_failures = 0;
         if matches!(state.shut, Some((_, Reason::Config(_)))) {
+            state.shut = None;
+        }
+    }
+
+    /// An operator has reset a breaker: nothing waits for its time any more.
+    pub fn breaker_was_reset(&self) {
+        let mut state = self.lock();
+        if matches!(state.shut, Some((_, Reason::Waiting(Waiting::Breaker)))) {
             state.shut = None;
         }
     }

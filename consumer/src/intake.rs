@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{BrokerError, ClaimLimits, Entry, EntryId, Lane, Position};
+use isobar_shared::broker::{
+    BrokerError, ClaimLimits, Entry, EntryId, Lane, Position, SWITCHES_EVERY, Switches,
+};
 use isobar_shared::crash;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -241,7 +243,16 @@ fn room<P: Pipeline>(ctx: &Context<P>) -> usize {
     if free * 4 >= ctx.capacity { free } else { 0 }
 }
 
+/// Whether operators have paused reading; until when nobody knows, so until the next look.
+pub fn paused(switches: &Switches, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Reason)> {
+    let thrown = switches.reading()?;
+    Some((now + SWITCHES_EVERY, Reason::Paused(thrown.to_string())))
+}
+
 async fn shut<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, Reason)> {
+    if let Some(paused) = paused(&ctx.switches(), Utc::now()) {
+        return Some(paused);
+    }
     if let Some(shut) = ctx.gate.shut(Utc::now()) {
         return Some(shut);
     }

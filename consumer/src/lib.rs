@@ -32,3 +32,6 @@ pub use context::WorkerError;
 pub use ending::{Ending, Left, Until};
 pub use pipeline::weather::WeatherPipeline;
 pub use worker::Worker;
+
+/// The metrics of this crate.
+pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[events::METRICS];

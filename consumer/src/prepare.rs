@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{Entry, EntryId, Lane};
+use isobar_shared::broker::{Entry, EntryId, Lane, Switches};
 use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobStatus, RowStatus, Store, StoreError};
 use isobar_shared::task::{Control, TaskHead};
@@ -30,6 +30,8 @@ pub struct Prepared<P: Pipeline> {
     pub batches: Vec<Vec<Held<P::Task>>>,
     /// Control messages of a kind that only a newer version knows.
     pub unknown: Vec<EntryId>,
+    /// Tasks of paused jobs.
+    pub parked: Vec<EntryId>,
 }
 
 /// The states of jobs, asked for once in a while.
@@ -38,17 +40,31 @@ pub struct JobStates {
     known: Mutex<HashMap<JobId, (Option<JobStatus>, Instant)>>,
 }
 
-/// Sorts `entries`. `max_deliveries` is the budget of solo deliveries, `epoch` this life of the
-/// stream.
+/// What else decides.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// The budget of solo deliveries.
+    pub max_deliveries: u32,
+    /// This life of the stream.
+    pub epoch: &'a str,
+    pub switches: &'a Switches,
+}
+
+/// Sorts `entries`.
 pub async fn prepare<P: Pipeline>(
     pipeline: &P,
     store: &Store,
     states: &JobStates,
     entries: Vec<Entry>,
-    max_deliveries: u32,
-    epoch: &str,
+    rules: Rules<'_>,
 ) -> Result<Prepared<P>, StoreError> {
-    let mut prepared = Prepared { items: Vec::new(), batches: Vec::new(), unknown: Vec::new() };
+    let Rules { max_deliveries, epoch, switches } = rules;
+    let mut prepared = Prepared {
+        items: Vec::new(),
+        batches: Vec::new(),
+        unknown: Vec::new(),
+        parked: Vec::new(),
+    };
     let mut tasks = Vec::with_capacity(entries.len());
     for entry in entries {
         match entry.lane {
@@ -71,9 +87,12 @@ pub async fn prepare<P: Pipeline>(
     // Tasks that may share a request, by how many may.
     let mut open: HashMap<usize, Vec<Held<P::Task>>> = HashMap::new();
     for (held, is_current) in tasks.into_iter().zip(current) {
-        let state = P::head(&held.task).job_id.and_then(|job| states.get(&job).copied().flatten());
+        let job = P::head(&held.task).job_id;
+        let state = job.and_then(|job| states.get(&job).copied().flatten());
         if matches!(state, Some(JobStatus::Cancelling | JobStatus::Cancelled)) {
             prepared.items.push(skipped::<P>(&held, "cancelled", "the job was cancelled"));
+        } else if job.is_some_and(|job| switches.job(job).is_some()) {
+            prepared.parked.push(held.entry.id);
         } else if settle::is_condemned(held.entry.deliveries, max_deliveries) {
             let why = GivenUp {
                 code: "crash_loop".to_owned(),

@@ -2,20 +2,22 @@
 //!
 //! Renewal has a task and a connection of its own, so that nothing slow can cost a lease. The
 //! sweep removes consumer names that own nothing and have been silent, adopts entries that
-//! nobody owns, and ends rows that are past their retention.
+//! nobody owns, and ends rows that are past their retention. What operators switch is looked at
+//! once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{Lane, Position, Removal};
+use isobar_shared::broker::{Lane, Position, Removal, SWITCHES_EVERY};
 use isobar_shared::crash;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::events;
+use crate::intake::paused;
 use crate::pipeline::Pipeline;
 
 /// How often a worker says what it does, and how long that is remembered.
@@ -63,7 +65,7 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
     let mut missed = false;
     loop {
         let now = Utc::now();
-        let shut = ctx.gate.shut(now);
+        let shut = ctx.gate.shut(now).or_else(|| paused(&ctx.switches(), now));
         let upstream = ctx.pipeline.upstream_state().await;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let state = json!({
@@ -81,6 +83,7 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
             "upstream": upstream,
         });
         events::holding(ctx.leases.len());
+        events::paused(shut.as_ref().map(|(_, reason)| reason));
         match ctx.broker.heartbeat(&name, &state, HEARTBEAT_TTL).await {
             Ok(()) => missed = false,
             Err(error) if !missed => {
@@ -91,6 +94,21 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
         }
         if stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT_EVERY)).await.is_none() {
             return;
+        }
+    }
+}
+
+/// Keeps an eye on what operators switch until `stop`.
+pub async fn watch<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
+    let mut missed = false;
+    while stop.run_until_cancelled(tokio::time::sleep(SWITCHES_EVERY)).await.is_some() {
+        match ctx.look_at_switches().await {
+            Ok(()) => missed = false,
+            Err(error) if !missed => {
+                missed = true;
+                events::broker_trouble("switches", &error);
+            }
+            Err(_) => {}
         }
     }
 }

@@ -61,6 +61,7 @@ impl<P: Pipeline> Worker<P> {
             capacity: room.clamp(*HELD.start(), *HELD.end()),
             stop: shutdown.child_token(),
             epoch: Mutex::default(),
+            switches: Mutex::default(),
             settings,
         };
         Self { ctx: Arc::new(ctx) }
@@ -75,6 +76,10 @@ impl<P: Pipeline> Worker<P> {
     pub async fn run(self, until: Until) -> Result<Ending, WorkerError> {
         let ctx = self.ctx;
         events::started(&ctx.name, P::NAME, ctx.capacity, ctx.settings.concurrency());
+        // Before anything is read: what was paused stays paused over a restart.
+        if let Err(error) = ctx.look_at_switches().await {
+            events::broker_trouble("switches", &error);
+        }
         let beside = CancellationToken::new();
         let (settled, to_commit) = mpsc::channel(SETTLED_QUEUE);
         let (acks, to_ack) = mpsc::channel(ACK_QUEUE);
@@ -85,6 +90,7 @@ impl<P: Pipeline> Worker<P> {
         company.spawn(upkeep::renew(Arc::clone(&ctx), beside.clone()));
         company.spawn(upkeep::heartbeat(Arc::clone(&ctx), beside.clone()));
         company.spawn(upkeep::sweep(Arc::clone(&ctx), beside.clone()));
+        company.spawn(upkeep::watch(Arc::clone(&ctx), beside.clone()));
 
         // If the committer fails nothing more is to be read: the intake is told, ends, and drops
         // its end of the channel.

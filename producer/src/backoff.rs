@@ -26,7 +26,7 @@ impl Backoff {
         self.tries = 0;
     }
 
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let longest = longest(self.base, self.cap, self.tries);
         self.tries += 1;
         rand::rng().random_range(longest / 4..=longest)

@@ -9,6 +9,7 @@ use isobar_shared::task::{Control, Reject, TaskHead, WeatherTask};
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{Frozen, JobKey};
+use crate::republish::Again;
 use crate::source::{City, Cursor, Unusable};
 
 /// A job's open and its seal.
@@ -68,7 +69,12 @@ impl Draft {
     pub fn task(&mut self, task: &WeatherTask) {
         self.rows += 1;
         self.ids.push(task.head.task_id);
-        self.tasks.push(&task.to_wire());
+        self.tasks.push(pairs(&task.to_wire()));
+    }
+
+    /// A task of another job. No row of a source stands behind it, and no key is seen.
+    pub fn again(&mut self, task: &Again) {
+        self.tasks.push(task.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }
 
     pub fn duplicate(&mut self) {
@@ -83,7 +89,7 @@ impl Draft {
     }
 
     pub fn control(&mut self, message: &Control) {
-        self.control.push(&message.to_wire());
+        self.control.push(pairs(&message.to_wire()));
     }
 
     /// Takes what is there as one batch that never changes again, and leaves an empty draft.
@@ -108,7 +114,8 @@ impl Draft {
             n_tasks: draft.tasks.count,
             n_control: draft.control.count,
             ids: draft.ids,
-            cursor,
+            cursor: cursor
+                .map(|cursor| serde_json::to_string(&cursor).expect("a cursor is plain data")),
             rows: draft.rows,
             rejected: draft.rejected,
             duplicates: draft.duplicates,
@@ -119,10 +126,10 @@ impl Draft {
 
 impl Lines {
     /// One flat array of names and values in turn.
-    fn push(&mut self, wire: &[(&'static str, String)]) {
+    fn push<'a>(&mut self, wire: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut separator = '[';
         for (name, value) in wire {
-            for text in [name, value.as_str()] {
+            for text in [name, value] {
                 self.text.push(separator);
                 self.text.push_str(&serde_json::to_string(text).expect("text is JSON"));
                 separator = ',';
@@ -131,6 +138,10 @@ impl Lines {
         self.text.push_str("]\n");
         self.count += 1;
     }
+}
+
+fn pairs<'a>(wire: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    wire.iter().map(|(name, value)| (*name, value.as_str()))
 }
 
 /// The task that a city becomes in a job.

@@ -178,7 +178,7 @@ impl Extraction {
             return self.give_up(reason).await;
         }
         self.seal(SealOutcome::Complete);
-        self.freeze(Some(("complete", None))).await?;
+        self.freeze(Some((SealOutcome::Complete.as_str(), None))).await?;
         self.outbox.drop_seen().await?;
         Ok(Step::Sealed)
     }
@@ -265,8 +265,18 @@ fn open(job: &Job) -> Control {
 pub(crate) async fn seal_as_failed(
     outbox: &Outbox,
     job: &Job,
-    mut draft: Draft,
+    draft: Draft,
     reason: &str,
+) -> Result<(), SourceError> {
+    seal_early(outbox, job, draft, (SealOutcome::Failed, reason)).await
+}
+
+/// Seals a job before the end of its source: how it ended, and why.
+pub(crate) async fn seal_early(
+    outbox: &Outbox,
+    job: &Job,
+    mut draft: Draft,
+    (outcome, reason): (SealOutcome, &str),
 ) -> Result<(), SourceError> {
     let (rejected, duplicates) = draft.unusable();
     if job.last_seq == 0 {
@@ -277,9 +287,9 @@ pub(crate) async fn seal_as_failed(
         rows: job.rows + draft.rows(),
         rejected: job.rejected + rejected,
         duplicates: job.duplicates + duplicates,
-        outcome: SealOutcome::Failed,
+        outcome,
     }));
-    let sealed = Some(("failed", Some(reason.to_owned())));
+    let sealed = Some((outcome.as_str(), Some(reason.to_owned())));
     crash::point("producer.seal.before");
     if !outbox.commit(draft.freeze(next_place(job), None, sealed)).await? {
         return Err(SourceError::Taken);

@@ -4,33 +4,33 @@
 //! starts. A slot that is done already publishes nothing. Whatever else the outbox holds is relayed
 //! along the way. A broker that is away does not stop the extraction, a source that is away does
 //! not stop the relay: what can be made safe is, and the [`Failure`] says where it lies and what to
-//! do. One run at a time has an outbox ([`OutboxLock`](crate::outbox::OutboxLock)).
+//! do. One run at a time has an outbox ([`OutboxLock`](crate::outbox::OutboxLock)), and each leaves
+//! word of how it ended ([`last_run`](crate::last_run)).
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::task::JobKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::extract::{Context, Extraction, Step};
 use crate::failure::{Failure, Remedy, thousands};
+use crate::last_run::tell;
 use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
 use crate::relay::{Patience, Relay, RelayEnd, drive};
+use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
-
-/// The last run is remembered for a week, or until the next one.
-const HEARTBEAT_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// What is to be produced.
 #[derive(Clone, Debug)]
@@ -47,6 +47,32 @@ pub struct Order {
     pub max_wait: Duration,
 }
 
+impl Order {
+    /// What a bare `isobar produce` does.
+    pub fn configured(settings: &Settings, max_wait: Duration) -> Self {
+        Self {
+            spec: JobSpec::configured(settings, None, false),
+            kind: JobKind::Produce,
+            slot: None,
+            rejects: None,
+            spooled: None,
+            max_wait,
+        }
+    }
+
+    /// The same for a tick of a schedule: wherever it is fired, it is one job in the same bytes.
+    #[must_use]
+    pub fn at(&self, tick: DateTime<Utc>) -> Self {
+        Self { slot: Some(slot::of(tick)), ..self.clone() }
+    }
+
+    /// The job that it will be; unknown while it has no slot.
+    pub fn job_id(&self) -> Option<JobId> {
+        let slot = self.slot.as_deref()?;
+        Some(JobId::derive(&self.spec.identity(), slot))
+    }
+}
+
 /// What a run works with.
 #[derive(Clone)]
 pub struct Tools {
@@ -57,7 +83,7 @@ pub struct Tools {
 }
 
 /// What `isobar produce --json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub job_id: JobId,
     pub source: String,
@@ -79,10 +105,17 @@ pub struct Report {
 /// Runs the order against the outbox of the settings.
 pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
     let path = tools.settings.outbox_path();
-    let outbox = open_outbox(&path)?;
+    let outbox = match open_outbox(&path) {
+        Ok(outbox) => outbox,
+        Err(failure) => {
+            tell(Err(&failure), None, &tools.broker).await;
+            return Err(failure);
+        }
+    };
     let _lock = OutboxLock::take(&path)?;
-    outbox.drop_seen().await?;
-    run_in(order, tools, &outbox).await
+    let result = run_in(order, tools, &outbox).await;
+    tell(result.as_ref(), Some(&outbox), &tools.broker).await;
+    result
 }
 
 /// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
@@ -90,12 +123,21 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     let path = tools.settings.outbox_path();
     let outbox = open_outbox(&path)?;
     let _lock = OutboxLock::take(&path)?;
+    send_all(&outbox, tools, max_wait).await
+}
+
+/// Relays what this outbox holds; the caller has its lock.
+pub(crate) async fn send_all(
+    outbox: &Outbox,
+    tools: &Tools,
+    max_wait: Duration,
+) -> Result<u64, Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
     let relayed =
-        relay_all(relay(tools, &outbox), patience(tools, max_wait), ended, tools.shutdown.clone())
+        relay_all(relay(tools, outbox), patience(tools, max_wait), ended, tools.shutdown.clone())
             .await;
-    conclude(&relayed, &outbox, tools).await?;
+    conclude(&relayed, outbox, tools).await?;
     Ok(tools.progress.reached().published)
 }
 
@@ -105,8 +147,8 @@ fn open_outbox(path: &std::path::Path) -> Result<Outbox, Failure> {
 
 async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, Failure> {
     let began = Instant::now();
-    let slot =
-        order.slot.clone().unwrap_or_else(|| Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true));
+    outbox.drop_seen().await?;
+    let slot = order.slot.clone().unwrap_or_else(|| slot::of(Utc::now()));
     let job_id = JobId::derive(&order.spec.identity(), &slot);
     let before = unsealed(outbox, &order.spec).await?;
     // The relay has the outbox's old batches to send from the first moment on.
@@ -132,9 +174,6 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     let report = report(job_id, &order, slot, &relayed, resumed, began, outbox).await?;
     tracing::info!(job_id = %report.job_id, source = %report.source, rows = report.rows, tasks = report.tasks, rejected = report.rejected, duplicates = report.duplicates, published = report.published, unsent = report.unsent, elapsed_ms = report.elapsed_ms, "run ended");
     let relayed = conclude(&relayed, outbox, tools).await;
-    if relayed.is_ok() {
-        tell(&report, tools).await;
-    }
     match (extracted, relayed) {
         (Ok(()), Ok(())) => Ok(report),
         // What needs a person is said first; else the source, which comes first on the way.
@@ -142,13 +181,6 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
         (Err(_), Err(failure)) if failure.remedy != Remedy::TryAgain => Err(failure.with(report)),
         (Err(failure), _) => Err(safe_so_far(failure, &report, tools).with(report)),
     }
-}
-
-/// Leaves word of the run for dashboard and metrics.
-async fn tell(report: &Report, tools: &Tools) {
-    let state = serde_json::json!({ "role": "producer", "at": Utc::now(), "last_run": report });
-    // A broker that is away is told of elsewhere.
-    let _ = tools.broker.heartbeat("producer:last", &state, HEARTBEAT_TTL).await;
 }
 
 struct Extracted {
@@ -178,7 +210,7 @@ async fn extract_all(
         slot: slot.to_owned(),
         kind: order.kind,
         spec: order.spec.clone(),
-        created_at: Utc::now(),
+        created_at: slot::time(slot).unwrap_or_else(Utc::now),
     };
     let (job, is_new) = match outbox.open_job(new).await {
         Ok(opened) => opened,
@@ -254,15 +286,26 @@ async fn extract(
         if tools.shutdown.is_cancelled() {
             return Err(SourceError::Stopped.into());
         }
-        match extraction.step().await? {
-            Step::Froze => {}
-            Step::Sealed => return Ok(()),
-            Step::SealedAsFailed => {
+        match extraction.step().await {
+            Ok(Step::Froze) => {}
+            Ok(Step::Sealed) => return Ok(()),
+            Ok(Step::SealedAsFailed) => {
                 let why = extraction.job().error.clone().unwrap_or_default();
                 return Err(Failure::new(Remedy::GiveUp, why));
             }
+            Err(SourceError::Taken) => return Err(ended(extraction.job(), outbox).await?),
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// What to say of a job that somebody else has sealed: who cancelled it, most likely.
+async fn ended(job: &Job, outbox: &Outbox) -> Result<Failure, Failure> {
+    let now = outbox.job(job.job_id).await?;
+    Ok(match now.and_then(|job| job.error) {
+        Some(why) => Failure::new(Remedy::GiveUp, format!("job {}: {why}", job.job_id)),
+        None => SourceError::Taken.into(),
+    })
 }
 
 /// A sealed job reads its source no more.
@@ -344,6 +387,14 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
         }
         Ok(()) if tools.shutdown.is_cancelled() && outbox.unsent_batches(None).await? > 0 => {
             Err(Failure::new(Remedy::TryAgain, format!("stopped; {safe}")))
+        }
+        Ok(()) if relayed.relay.paused().next().is_some() => {
+            let paused = relayed.relay.paused().next().map(|job| job.to_string());
+            let paused = paused.unwrap_or_default();
+            Err(Failure::new(
+                Remedy::TryAgain,
+                format!("job {paused} is paused (`isobar jobs resume {paused}`); {safe}"),
+            ))
         }
         Ok(()) => match relayed.relay.conflicts() {
             [] => Ok(()),

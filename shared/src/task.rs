@@ -34,6 +34,16 @@ impl Fields {
             .collect::<serde_json::Map<_, _>>()
             .into()
     }
+
+    /// The fields that [`to_json`](Self::to_json) showed; none if the text is anything else.
+    pub fn from_json(text: &[u8]) -> Option<Self> {
+        let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text).ok()?;
+        let field = |(name, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(value) => Some((name.into_bytes(), value.into_bytes())),
+            _ => None,
+        };
+        map.into_iter().map(field).collect::<Option<_>>().map(Self)
+    }
 }
 
 /// What every pipeline's task has, whatever it is about.
@@ -257,8 +267,20 @@ pub enum SealOutcome {
     Complete,
     /// It could not be read to its end and will not be resumed.
     Failed,
-    /// Someone cancelled the job; what was not published counts as duplicates do: skipped.
+    /// Someone cancelled the job: it has the rows that were taken until then.
     Cancelled,
+}
+
+impl SealOutcome {
+    pub const ALL: [Self; 3] = [Self::Complete, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// Who started a job: `POST /api/sync/`, an upload, or `isobar produce`.
@@ -271,6 +293,8 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    pub const ALL: [Self; 3] = [Self::Sync, Self::Import, Self::Produce];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Sync => "sync",

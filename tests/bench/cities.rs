@@ -106,6 +106,20 @@ pub fn commits(count: usize, size: usize, job: JobId, at: DateTime<Utc>) -> Vec<
     commits
 }
 
+/// The same without snapshots: what one job over `count` cities leaves in the ledger.
+pub fn ledger(
+    count: usize,
+    size: usize,
+    job: JobId,
+    at: DateTime<Utc>,
+) -> impl Iterator<Item = Commit> {
+    let mut rows = (1..).zip(cities(count)).map(move |(row, city)| ledger_row(&city, job, row, at));
+    std::iter::from_fn(move || {
+        let ledger: Vec<LedgerRow> = rows.by_ref().take(size).collect();
+        (!ledger.is_empty()).then(|| Commit { ledger, ..Commit::default() })
+    })
+}
+
 fn snapshot(city: &Place, at: DateTime<Utc>) -> Snapshot {
     let time = at.format("%Y-%m-%dT%H:%M").to_string();
     let (latitude, longitude) = (city.coordinates.latitude(), city.coordinates.longitude());

@@ -25,6 +25,8 @@ pub struct Scale {
     pub cities: usize,
     pub rows: usize,
     pub runs: usize,
+    /// How long a server is put under load.
+    pub load_seconds: u64,
 }
 
 impl Scale {

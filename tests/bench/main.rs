@@ -7,6 +7,8 @@
 //! cargo bench -- --json --out bench.json        # the same for machines
 //! ```
 //!
+//! `http` needs Debian's package `wrk`; without it that row is left empty.
+//!
 //! It starts a real Redis (append-only file every second, `noeviction`), a real PostgreSQL (fsync
 //! on) and `isobar sim`, and runs the binary's roles as a user would: as processes, timed from the
 //! start of the process to its end. Beside them stand two limits measured in the same run (the
@@ -15,7 +17,7 @@
 //!
 //! It is no test: a missed target is marked and the exit code stays 0; a part that breaks is said
 //! to have failed and the code is 1. Read on in [`table`], then any part: [`produce`], [`drain`],
-//! [`memory`].
+//! [`memory`], [`http`].
 
 mod cities;
 mod drain;
@@ -23,11 +25,14 @@ mod ground;
 #[path = "../it/harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the fixtures of the tests, of which few are needed")]
 mod harness;
+mod http;
 mod limits;
 mod memory;
 mod noop;
+mod pages;
 mod produce;
 mod table;
+mod wrk;
 
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
@@ -51,7 +56,7 @@ struct Options {
     /// Cities in the stream for drains [default: 34006]
     #[arg(long, value_name = "N")]
     cities: Option<usize>,
-    /// Rows of the large CSV; a tenth of it is the small one [default: 1000000]
+    /// Rows of the large CSV and of the large job; a tenth of it is the small CSV [default: 1000000]
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
     /// Median of so many runs (the large CSV runs once) [default: 3]
@@ -92,13 +97,16 @@ enum Part {
     Memory,
     /// `isobar demo --exit`
     Demo,
+    /// A cached city beside a bare handler (needs `wrk`), and pages of a large job's results
+    Http,
 }
 
 impl Options {
     fn scale(&self) -> Scale {
-        let (cities, rows, runs) =
-            if self.quick { (2_000, 20_000, 1) } else { (34_006, 1_000_000, 3) };
+        let (cities, rows, runs, load_seconds) =
+            if self.quick { (2_000, 20_000, 1, 1) } else { (34_006, 1_000_000, 3, 10) };
         Scale {
+            load_seconds,
             cities: self.cities.unwrap_or(cities).max(1),
             rows: self.rows.unwrap_or(rows).max(10),
             runs: self.runs.unwrap_or(runs).max(1),
@@ -152,6 +160,11 @@ async fn measure(part: Part, ground: &Ground) -> Vec<table::Row> {
         Part::Whole => drain::whole(ground).await,
         Part::Memory => memory::large_csv(ground).await,
         Part::Demo => drain::demo(ground).await,
+        Part::Http => {
+            let mut rows = http::weather(ground).await;
+            rows.extend(pages::results(ground).await);
+            rows
+        }
     }
 }
 

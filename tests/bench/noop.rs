@@ -123,6 +123,8 @@ impl Pipeline for Noop {
         None
     }
 
+    fn obey(&self, _: &isobar_shared::broker::Switches) {}
+
     async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         None
     }

@@ -191,7 +191,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scale { cities, rows, runs } = self.scale;
+        let Scale { cities, rows, runs, .. } = self.scale;
         writeln!(f, "{}", self.machine)?;
         writeln!(
             f,

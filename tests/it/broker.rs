@@ -9,6 +9,7 @@ mod deliver;
 mod lease;
 mod on_redis;
 mod shared_state;
+mod switches;
 
 use std::time::Duration;
 

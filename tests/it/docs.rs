@@ -1,19 +1,22 @@
 //! What README.md and ARCHITECTURE.md say must be so.
 //!
-//! The table of settings is compared with the one in code, the API's examples are run as they stand
+//! The tables of settings and metrics are compared with those in code, the API's examples are run as they stand
 //! there, and whatever file, test, metric or heading the documents name has to exist. Sentences are
 //! for people to check; this only sees to it that what can be looked up is there.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use isobar_shared::config::SETTINGS;
+use isobar_shared::metric::Metric;
 use tokio::process::Command;
 
 use crate::harness::guard::clean_environment;
 use crate::harness::http::Http;
 use crate::harness::isobar::Isobar;
 use crate::harness::wait::{PATIENCE, until};
+use crate::metrics::known;
 use crate::tidy::collect;
 
 const README: &str = include_str!("../../README.md");
@@ -42,6 +45,24 @@ fn the_readme_lists_every_setting_with_its_default_and_no_other() {
     let mut known: Vec<_> = SETTINGS.iter().map(|known| (known.name, known.default)).collect();
     written.sort_unstable();
     known.sort_unstable();
+    assert_eq!(written, known);
+}
+
+#[test]
+fn the_readme_lists_every_metric_with_its_labels_and_no_other() {
+    let mut written = BTreeMap::new();
+    for line in section("metrics").lines().filter_map(|line| line.strip_prefix("| `")) {
+        let mut cells = line.split(" | ");
+        let names = cells.next().expect("a cell of names");
+        let labels: Vec<&str> = quoted(cells.next().expect("a cell of labels")).collect();
+        // The first tick was taken off with the bar before it.
+        for name in names.split('`').step_by(2).filter(|name| !name.is_empty()) {
+            written.insert(name.to_owned(), labels.clone());
+        }
+    }
+    let labels = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect();
+    let known: BTreeMap<String, Vec<&str>> =
+        known().into_iter().map(|(name, metric)| (name.to_owned(), labels(metric))).collect();
     assert_eq!(written, known);
 }
 

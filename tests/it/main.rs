@@ -4,13 +4,18 @@
 //! and no retries. Fixtures are in `harness`. A test is a sentence about what a user may rely on,
 //! and cites the invariant (I1 to I8 of ARCHITECTURE.md) that it defends.
 
+mod again;
 mod api;
 mod broker;
 mod deploy;
 mod docs;
 mod harness;
+mod look;
+mod metrics;
+mod operate;
 mod pipeline;
 mod producer;
+mod schedule;
 mod stage;
 mod store;
 mod tidy;

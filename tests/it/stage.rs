@@ -3,6 +3,8 @@
 //! The binary's roles are run by the test itself; this only says where everything is, with short
 //! leases so that taking over from the dead takes seconds and not minutes.
 
+use std::path::Path;
+
 use redis::AsyncCommands;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -35,8 +37,13 @@ impl Stage {
 
     /// The binary, told where everything is.
     pub fn isobar<const N: usize>(&self, args: [&str; N]) -> Isobar {
+        self.isobar_in(self.dir.path(), args)
+    }
+
+    /// The same on another host, which has a data folder of its own.
+    pub fn isobar_in<const N: usize>(&self, dir: &Path, args: [&str; N]) -> Isobar {
         let url = self.sim.url();
-        Isobar::new(self.dir.path())
+        Isobar::new(dir)
             .env("REDIS_URL", self.redis.url())
             .env("DATABASE_URL", self.database.url.clone())
             .env("ISOBAR_OPEN_METEO_URL", url)

@@ -2,12 +2,16 @@
 //!
 //! Each promise is a function that takes an empty store; `on_both!` makes of it a test for each
 //! database, with a database of its own. The promises are in `commits` (results, ledger, counters),
-//! `reads` (pages, names, history) and `schema` (migrations, and every statement prepared).
+//! `dead` (dead letters), `operations` (who did what, cancelling), `reads` (pages, names, history), `ticks` (schedules) and `schema`
+//! (migrations, and every statement prepared).
 
 mod commits;
+mod dead;
 mod make;
+mod operations;
 mod reads;
 mod schema;
+mod ticks;
 
 use isobar_shared::store::Store;
 use isobar_shared::store::postgres::PostgresStore;

@@ -24,7 +24,7 @@ const EDGES: [(&str, &[&str]); 6] = [
 ];
 
 /// Text that no line of ours holds, why, and the files or folders where it may stand.
-const FORBIDDEN: [(&str, &str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &str, &[&str]); 11] = [
     ("#[allow(", "say #[expect(.., reason)]", &[]),
     ("#![allow(", "say #[expect(.., reason)]", &[]),
     ("#[ignore", "a test runs or does not exist", &[]),
@@ -37,6 +37,9 @@ const FORBIDDEN: [(&str, &str, &[&str]); 8] = [
         &["shared/src/config", "tests/it/harness/guard.rs"],
     ),
     ("env::set_var", "settings are values", &[]),
+    ("counter!(\"", "a metric is a constant that says what it means", &[]),
+    ("gauge!(\"", "a metric is a constant that says what it means", &[]),
+    ("histogram!(\"", "a metric is a constant that says what it means", &[]),
 ];
 
 const KEYS_FILE: &str = "shared/src/broker/keys.rs";
@@ -187,6 +190,7 @@ fn each_rule_finds_what_it_forbids() {
         "#[ignore = \"slow\"]",
         "std::thread::sleep(pause);",
         "todo!()",
+        "counter!(\"isobar_rows_total\").increment(1);",
         "let url = std::env::var(\"REDIS_URL\");",
         "let key = \"isobar:cache\";",
         "let key = format!(\"{{{stream}}}:attempts\");",

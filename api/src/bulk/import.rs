@@ -21,6 +21,7 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::NewJob;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::source_file;
 use crate::params::Params;
@@ -36,18 +37,31 @@ const SMALL_BYTES: usize = 16 * 1024;
 const MAX_KEY_BYTES: usize = 200;
 const MAX_NAME_CHARS: usize = 200;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ImportAccepted {
+    #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
     pub status: &'static str,
 }
 
 /// The JSON or form body that names a file in `ISOBAR_IMPORT_DIR`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct ImportPath {
     pub path: String,
     #[serde(default)]
     pub force: bool,
+}
+
+/// The multipart body with the file itself; for the document, it is read field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its fields are what the document says of them")]
+pub struct ImportFile {
+    /// The CSV.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    file: String,
+    /// Fetch also what is still current.
+    #[schema(default = false)]
+    force: Option<bool>,
 }
 
 /// What a body turned out to be.
@@ -57,6 +71,29 @@ struct Received {
     force: bool,
 }
 
+/// Import a file
+///
+/// The file itself, or the path of one in `ISOBAR_IMPORT_DIR`. The answer comes once the file is
+/// safe on disk; the job goes on whatever happens to this process.
+#[utoipa::path(
+    post,
+    path = "/bulk/import",
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 200,
+            description = "the same key with the same file is the same job")),
+    request_body(content(
+        (ImportFile = "multipart/form-data"),
+        (ImportPath = "application/json"),
+        (ImportPath = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 202, body = ImportAccepted, description = "the file is safe, the job is queued",
+         headers(("Location" = String, description = "the job"))),
+        (status = 400, description = "the body or Idempotency-Key cannot be read"),
+        (status = 408, description = "the body stopped coming"),
+        (status = 415, description = "the body is of none of these types"),
+        (status = 422, description = "no usable file, or the key came with another file before"),
+    ),
+)]
 pub async fn import(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     if app.is_draining() {
         let detail = "this server is shutting down; nothing was imported, try again";
@@ -264,6 +301,7 @@ impl From<ImportError> for Problem {
                 let detail = "this Idempotency-Key came with another file before";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
+            ImportError::Store(error) => error.into(),
             error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
                 Self::internal(error)
             }

@@ -1,10 +1,10 @@
 //! `/bulk/jobs`: how jobs stand.
 //!
-//! Counters are the ledger's accounts; rate, percentage and the time left are computed from them
-//! and the clock, so nothing has to be remembered between two requests. `total` is unknown until
-//! the source has been read to its end, and so is what follows from it.
+//! Counters are the ledger's accounts; percentage and the time left are computed from them, so a
+//! restart changes nothing. `total` is unknown until the source has been read to its end, and so is
+//! what follows from it. [`Standing`] is what else is known of jobs at the moment of a request.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,28 +13,30 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobRow, JobStatus};
 use isobar_shared::task::JobKind;
 use serde::Serialize;
-use tokio::time::timeout;
+use utoipa::ToSchema;
 
+use super::pace::Paces;
+use super::pauses::Pauses;
 use crate::cursor::{self, JobCursor};
-use crate::heartbeats;
+use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
-use crate::state::Shared;
+use crate::state::{App, Shared};
 
-/// How long a job's numbers wait for the reason of a pause, which is worth less than they are.
-const REASON_LIMIT: Duration = Duration::from_millis(500);
-
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct JobPage {
     pub items: Vec<JobState>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobState {
+    #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
+    #[schema(value_type = schemas::JobKind)]
     pub kind: JobKind,
     pub source: String,
+    #[schema(value_type = schemas::JobStatus)]
     pub status: JobStatus,
     /// Source rows; `null` until the source has been read to its end.
     pub total: Option<u64>,
@@ -48,32 +50,73 @@ pub struct JobState {
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
     pub percent: Option<f64>,
-    /// Finished tasks per second since the first one was.
+    /// Finished tasks per second lately, or on the average where that is not known.
     pub rate_per_s: Option<f64>,
     pub eta_seconds: Option<u64>,
     /// Why nothing moves at the moment, if something holds it up.
     pub paused_reason: Option<String>,
 }
 
+/// Jobs, newest first
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs",
+    params(Paging),
+    responses((status = 200, body = JobPage, description = "a page of jobs")),
+)]
 pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobPage>, Problem> {
     let limit = params.limit()?;
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
-    let paused = if rows.iter().any(|row| !row.status.is_final()) {
-        paused_reason(&app).await
-    } else {
-        None
-    };
-    let now = Utc::now();
-    let items = rows.into_iter().map(|row| JobState::of(row, paused.as_deref(), now)).collect();
+    let standing = Standing::look(&app, &rows).await;
+    let items = rows.into_iter().map(|row| standing.of(row)).collect();
     Ok(Json(JobPage { items, next_cursor }))
 }
 
+/// How a job stands
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs/{id}",
+    params(("id" = uuid::Uuid, Path, description = "the job")),
+    responses((status = 200, body = JobState, description = "its counters, from the ledger")),
+)]
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
-    let paused = if row.status.is_final() { None } else { paused_reason(&app).await };
-    Ok(Json(JobState::of(row, paused.as_deref(), Utc::now())))
+    Ok(Json(state(&app, row).await))
+}
+
+/// How a job stands at this moment.
+pub async fn state(app: &App, row: JobRow) -> JobState {
+    Standing::look(app, std::slice::from_ref(&row)).await.of(row)
+}
+
+/// What is known of jobs beside their rows.
+struct Standing<'a> {
+    paces: &'a Paces,
+    pauses: Pauses,
+}
+
+impl<'a> Standing<'a> {
+    /// Asks why nothing moves, if any of the jobs might.
+    async fn look(app: &'a App, rows: &[JobRow]) -> Self {
+        let pauses = if rows.iter().any(|row| !row.status.is_final()) {
+            Pauses::look(app).await
+        } else {
+            Pauses::default()
+        };
+        Self { paces: &app.paces, pauses }
+    }
+
+    fn of(&self, row: JobRow) -> JobState {
+        let rate = if row.status.is_final() {
+            None
+        } else {
+            self.paces.look(row.id, row.processed, Instant::now())
+        };
+        let paused = self.pauses.of(row.id);
+        JobState::of(row, paused, rate, Utc::now())
+    }
 }
 
 pub fn unknown() -> Problem {
@@ -81,8 +124,9 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    fn of(row: JobRow, paused: Option<&str>, now: DateTime<Utc>) -> Self {
-        let rate_per_s = rate(&row, now);
+    /// `paused` and `rate` are what is true of it lately and not in its row.
+    pub fn of(row: JobRow, paused: Option<String>, rate: Option<f64>, now: DateTime<Utc>) -> Self {
+        let rate_per_s = rate.or_else(|| average(&row, now));
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();
         Self {
@@ -92,7 +136,7 @@ impl JobState {
                 .filter(|(_, rate)| running && paused.is_none() && *rate > 0.0)
                 .map(|(left, rate)| (left as f64 / rate).ceil() as u64),
             rate_per_s: rate_per_s.map(|rate| round_to(rate, 10.0)),
-            paused_reason: paused.filter(|_| running).map(str::to_owned),
+            paused_reason: paused.filter(|_| running),
             job_id: row.id,
             kind: row.kind,
             source: row.source,
@@ -111,20 +155,7 @@ impl JobState {
     }
 }
 
-/// What the workers say, or else what this process knows of quota and breaker.
-async fn paused_reason(app: &Shared) -> Option<String> {
-    let asked = async {
-        let heartbeats = app.broker.heartbeats().await.unwrap_or_default();
-        if let Some(reason) = heartbeats::paused_reason(&heartbeats) {
-            return Some(reason);
-        }
-        let (_, why) = app.upstream.shut_until()?;
-        Some(why.as_str().to_owned())
-    };
-    timeout(REASON_LIMIT, asked).await.ok().flatten()
-}
-
-fn rate(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
+fn average(row: &JobRow, now: DateTime<Utc>) -> Option<f64> {
     let started_at = row.started_at?;
     let until = row.finished_at.unwrap_or(now);
     let seconds = (until - started_at).as_seconds_f64();
@@ -169,7 +200,8 @@ mod tests {
     }
 
     fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
-        JobState::of(row, paused, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
+        let lately = Lately { paused: paused.map(str::to_owned), rate: None };
+        JobState::of(row, lately, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
     }
 
     #[test]
@@ -183,6 +215,9 @@ mod tests {
         let paused = after_ten_seconds(row(50, Some(200)), Some("quota"));
         assert_eq!(paused.paused_reason.as_deref(), Some("quota"));
         assert_eq!(paused.eta_seconds, None);
+        let lately = Lately { paused: None, rate: Some(75.0) };
+        let lately = JobState::of(row(50, Some(200)), lately, DateTime::UNIX_EPOCH);
+        assert_eq!((lately.rate_per_s, lately.eta_seconds), (Some(75.0), Some(2)));
     }
 
     #[test]

@@ -6,28 +6,36 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use isobar_shared::ids::{CityId, JobId};
 use isobar_shared::store::{LedgerCursor, LedgerRow, RowStatus};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::export::export;
 use super::jobs::unknown;
 use crate::cursor;
+use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ResultPage {
     pub items: Vec<ResultItem>,
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct ResultItem {
     pub row: Option<u64>,
     pub city: Option<String>,
+    #[schema(value_type = Option<i64>)]
     pub city_id: Option<CityId>,
+    #[schema(value_type = schemas::RowStatus)]
     pub status: RowStatus,
     pub last_refreshed_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
@@ -35,22 +43,46 @@ pub struct ResultItem {
     pub attempts: u32,
 }
 
+/// What became of a job's rows, in their order
+#[utoipa::path(
+    get,
+    path = "/bulk/jobs/{id}/results",
+    params(
+        ("id" = uuid::Uuid, Path, description = "the job"),
+        Paging,
+        ("status" = Option<schemas::RowStatus>, Query, description = "only rows that ended so"),
+    ),
+    responses((status = 200, description = "a page of finished rows; as text/csv, all of them",
+               content((ResultPage = "application/json"), (String = "text/csv")))),
+)]
 pub async fn list(
     State(app): State<Shared>,
     Id(id): Id<JobId>,
     params: Params,
-) -> Result<Json<ResultPage>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let limit = params.limit()?;
     let after = params.cursor::<LedgerCursor>()?;
     let status = params.text("status").map(status).transpose()?;
     if app.store.job(id).await?.is_none() {
         return Err(unknown());
     }
+    if wants_csv(&headers) {
+        return export(&app, id, status).await;
+    }
     let rows = app.store.ledger(id, status, after, limit + 1).await?;
     let (rows, next_cursor) =
         cursor::page(rows, limit, |row| LedgerCursor { row: row.row, task_id: row.task_id });
     let items = rows.into_iter().map(ResultItem::from).collect();
-    Ok(Json(ResultPage { items, next_cursor }))
+    Ok(Json(ResultPage { items, next_cursor }).into_response())
+}
+
+/// Pages are JSON; who asks for CSV gets all of it.
+fn wants_csv(headers: &HeaderMap) -> bool {
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepts.flat_map(|value| value.split(',')).any(|kind| {
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv"))
+    })
 }
 
 fn status(text: &str) -> Result<RowStatus, Problem> {

@@ -1,13 +1,17 @@
 //! A file of this machine that an import may read: a regular one, beneath `ISOBAR_IMPORT_DIR`.
 //!
 //! The path is resolved, links and all, before it is compared with the folder, so neither `..` nor
-//! a link leads out of it. What lies outside, what is missing and what is no regular file are told
-//! apart by nobody who asks: all of them are the same 422.
+//! a link leads out of it. What was resolved is then opened part by part, and a part that has become
+//! a link meanwhile is not followed: whoever may write in the folder wins nothing by swapping one in
+//! between. What lies outside, what is missing and what is no regular file are told apart by nobody
+//! who asks: all of them are the same 422.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use isobar_shared::config::values::ByteSize;
+use rustix::fs::{Mode, OFlags};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
@@ -24,14 +28,16 @@ pub struct SourceFile {
 }
 
 pub async fn open(folder: &Path, path: &str, limit: ByteSize) -> Result<SourceFile, Problem> {
-    let asked = folder.join(path);
-    let folder = folder.to_owned();
-    let resolved = tokio::task::spawn_blocking(move || resolve(&folder, &asked)).await;
-    let Ok(Some(path)) = resolved else {
+    let (folder, path) = (folder.to_owned(), PathBuf::from(path));
+    let opened = tokio::task::spawn_blocking(move || {
+        let (folder, inside) = resolve(&folder, &path)?;
+        open_beneath(&folder, &inside)
+    });
+    let Ok(Some(file)) = opened.await else {
         return Err(unusable());
     };
-    let file = File::open(&path).await.map_err(|_| unusable())?;
-    let metadata = file.metadata().await.map_err(|_| unusable())?;
+    let metadata = file.metadata().map_err(|_| unusable())?;
+    let file = File::from_std(file);
     if metadata.len() > limit.0 {
         return Err(Problem::too_large(limit));
     }
@@ -54,13 +60,31 @@ impl SourceFile {
     }
 }
 
-/// Where the path really leads, if that is a regular file beneath the folder. Opening a pipe or a
-/// device would block or worse, so this is looked at before.
-fn resolve(folder: &Path, asked: &Path) -> Option<PathBuf> {
+/// The folder and, relative to it, where the path really leads, if that is beneath the folder.
+fn resolve(folder: &Path, asked: &Path) -> Option<(PathBuf, PathBuf)> {
     let folder = folder.canonicalize().ok()?;
-    let path = asked.canonicalize().ok()?;
-    let regular = path.metadata().ok()?.is_file();
-    (regular && path.starts_with(&folder)).then_some(path)
+    let path = folder.join(asked).canonicalize().ok()?;
+    let inside = path.strip_prefix(&folder).ok()?.to_owned();
+    Some((folder, inside))
+}
+
+/// Opens a path that has no links in it; one that has got any since is refused. A pipe or a device
+/// is opened without waiting for it, and refused as well.
+fn open_beneath(folder: &Path, inside: &Path) -> Option<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut parts: Vec<&OsStr> = Vec::new();
+    for part in inside.components() {
+        let Component::Normal(part) = part else { return None };
+        parts.push(part);
+    }
+    let name = parts.pop()?;
+    let mut at = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    for part in parts {
+        at = rustix::fs::openat(&at, part, flags | OFlags::DIRECTORY, Mode::empty()).ok()?;
+    }
+    let file = rustix::fs::openat(&at, name, flags, Mode::empty()).ok()?;
+    let file = std::fs::File::from(file);
+    file.metadata().ok()?.is_file().then_some(file)
 }
 
 fn unusable() -> Problem {
@@ -112,5 +136,48 @@ mod tests {
         }
         assert_eq!(open(&inner, "large", LIMIT).await.expect_err("large").status, 413);
         assert_eq!(open(&inner, "empty", LIMIT).await.expect_err("empty").status, 422);
+    }
+    #[test]
+    fn a_link_that_is_swapped_in_after_the_look_is_not_followed() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let folder = outer.path().join("in");
+        let deep = folder.join("deep");
+        std::fs::create_dir_all(&deep).expect("creates");
+        std::fs::create_dir(outer.path().join("secrets")).expect("creates");
+        for file in ["in/deep/a.csv", "secrets/a.csv"] {
+            std::fs::write(outer.path().join(file), "city\n").expect("writes");
+        }
+        let asked = Path::new("deep/a.csv");
+        let (folder, inside) = resolve(&folder, asked).expect("beneath");
+        assert!(open_beneath(&folder, &inside).is_some());
+
+        let swap = |what: &Path, target: &str| {
+            std::fs::rename(what, outer.path().join("aside")).expect("moves");
+            std::os::unix::fs::symlink(outer.path().join(target), what).expect("links");
+        };
+        let restore = |what: &Path| {
+            std::fs::remove_file(what).expect("removes");
+            std::fs::rename(outer.path().join("aside"), what).expect("moves");
+        };
+        swap(&deep.join("a.csv"), "secrets/a.csv");
+        assert!(open_beneath(&folder, &inside).is_none(), "the file became a link");
+        restore(&deep.join("a.csv"));
+        swap(&deep, "secrets");
+        assert!(open_beneath(&folder, &inside).is_none(), "its folder became a link");
+        restore(&deep);
+        assert!(open_beneath(&folder, &inside).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_link_within_the_folder_is_followed_and_a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("monday.csv"), "city\n").expect("writes");
+        let latest = folder.path().join("latest.csv");
+        std::os::unix::fs::symlink("monday.csv", latest).expect("links");
+        assert!(open(folder.path(), "latest.csv", LIMIT).await.is_ok());
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+        assert_eq!(open(folder.path(), "pipe", LIMIT).await.expect_err("a pipe").status, 422);
     }
 }

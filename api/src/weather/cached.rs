@@ -14,6 +14,7 @@ use isobar_shared::config::values::FreshFor;
 use isobar_shared::ids::CityId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::Origin;
 
@@ -21,9 +22,10 @@ use super::Origin;
 const MIN_TTL: Duration = Duration::from_mins(1);
 
 /// The answer of `GET /weather`, but for where it came from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WeatherAnswer {
     pub city: String,
+    #[schema(value_type = i64)]
     pub city_id: CityId,
     pub country_code: Option<String>,
     pub latitude: f64,
@@ -42,8 +44,8 @@ pub struct WeatherAnswer {
     pub candidates: usize,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct WeatherReply<'a> {
     #[serde(flatten)]
     answer: &'a WeatherAnswer,
     cache: Origin,
@@ -103,7 +105,7 @@ impl Prepared {
     }
 
     fn render(&self, cache: Origin) -> Bytes {
-        let body = Body { answer: &self.answer, cache };
+        let body = WeatherReply { answer: &self.answer, cache };
         serde_json::to_vec(&body).expect("an answer is plain data").into()
     }
 }

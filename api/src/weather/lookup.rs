@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
 use isobar_shared::ids::CityId;
+use isobar_shared::metric::{Label, Metric};
 use isobar_shared::place::Place;
 use isobar_shared::store::{Commit, Records, Snapshot, Store, WeatherRow};
 use isobar_shared::telemetry::chain;
@@ -40,6 +41,14 @@ const UNKNOWN_LIFE: Duration = Duration::from_mins(1);
 const UNKNOWN_ENTRIES: u64 = 10_000;
 /// What an upstream that says no time is given before the next try.
 const UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
+
+const REQUESTS: Metric = Metric::counter(
+    "isobar_weather_requests_total",
+    "Answers of GET /weather by where they came from.",
+)
+.by(&[Label::of("cache", &["hit", "miss", "stale", "error"])]);
+
+pub const METRICS: &[Metric] = &[REQUESTS];
 
 type Found = (Arc<Prepared>, Origin);
 
@@ -230,7 +239,7 @@ impl Inner {
         };
         let counter = if origin == Origin::Hit.as_str() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("isobar_weather_requests_total", "cache" => origin).increment(1);
+        metrics::counter!(REQUESTS.name, "cache" => origin).increment(1);
     }
 }
 

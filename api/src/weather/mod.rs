@@ -21,17 +21,20 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use crate::etag::is_known;
 use crate::params::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
 use cached::Prepared;
-pub use lookup::Weather;
+pub use lookup::{METRICS, Weather};
 use place::Asked;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// No upstream request was needed.
@@ -51,6 +54,38 @@ impl Origin {
     }
 }
 
+/// The weather of a city
+///
+/// From a cache, the store or the upstream, whichever has it first. A success is a search in the
+/// history. `hit`: no upstream request was needed; `stale`: the upstream failed, and this is the
+/// last that is known.
+#[utoipa::path(
+    get,
+    path = "/weather",
+    params(
+        ("city" = String, Query, description = "its name in any spelling", min_length = 1,
+         max_length = 200, example = "Paris"),
+        ("country" = Option<String>, Query, description = "narrows the name to a country: two letters",
+         pattern = "^[A-Za-z]{2}$"),
+        ("If-None-Match" = Option<String>, Header, description = "an ETag from before"),
+    ),
+    responses(
+        (status = 200, body = cached::WeatherReply, description = "its weather", headers(
+            ("X-Cache" = String, description = "hit, miss or stale"),
+            ("Age" = u64, description = "seconds since it was fetched"),
+            ("ETag" = String, description = "for If-None-Match"),
+            ("Cache-Control" = String, description = "how long it may be kept"),
+        )),
+        (status = 304, description = "what If-None-Match names is still current", headers(
+            ("X-Cache" = String, description = "hit, miss or stale"),
+            ("Age" = u64, description = "seconds since it was fetched"),
+            ("ETag" = String, description = "for If-None-Match"),
+            ("Cache-Control" = String, description = "how long it may be kept"),
+        )),
+        (status = 404, description = "`city_not_found`: nobody knows a city of this name"),
+        (status = 502, description = "`upstream_error`: the weather service failed, and nothing is stored"),
+    ),
+)]
 pub async fn weather(
     State(app): State<Shared>,
     params: Params,
@@ -60,7 +95,7 @@ pub async fn weather(
     let (prepared, origin) = app.weather.find(asked).await?;
     let now = Utc::now();
     app.history.record(Arc::clone(&prepared.city), now);
-    let known = headers.get(IF_NONE_MATCH).is_some_and(|tags| matches(tags, &prepared.etag));
+    let known = is_known(headers.get(IF_NONE_MATCH), &prepared.etag);
     Ok(answer(&prepared, origin, known, now))
 }
 
@@ -82,42 +117,4 @@ fn answer(prepared: &Prepared, origin: Origin, known: bool, now: DateTime<Utc>) 
     };
     headers.insert(CACHE_CONTROL, cache_control);
     response
-}
-
-/// Whether one of the tags of `If-None-Match` is ours, compared weakly.
-fn matches(tags: &HeaderValue, own: &HeaderValue) -> bool {
-    let opaque = |tag: &'_ str| tag.trim().trim_start_matches("W/").to_owned();
-    let (Ok(tags), Ok(own)) = (tags.to_str(), own.to_str()) else {
-        return false;
-    };
-    let own = opaque(own);
-    tags.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == own)
-}
-
-/// What it says under `/metrics` about the counters of `/weather`.
-pub fn describe() {
-    metrics::describe_counter!(
-        "isobar_weather_requests_total",
-        "Answers of GET /weather by where they came from."
-    );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_found_in_a_list_weak_or_strong() {
-        let own = HeaderValue::from_static("W/\"abc\"");
-        for (tags, expected) in [
-            ("W/\"abc\"", true),
-            ("\"abc\"", true),
-            ("\"x\", W/\"abc\"", true),
-            ("*", true),
-            ("\"ab\"", false),
-            ("", false),
-        ] {
-            assert_eq!(matches(&HeaderValue::from_static(tags), &own), expected, "{tags}");
-        }
-    }
 }

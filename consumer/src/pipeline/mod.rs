@@ -9,7 +9,7 @@ pub mod weather;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::Topic;
+use isobar_shared::broker::{Switches, Topic};
 use isobar_shared::ids::CityId;
 use isobar_shared::store::{CityFailure, Records, StoreError};
 use isobar_shared::task::{Fields, TaskHead, Undecodable};
@@ -74,6 +74,9 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
 
     /// The state of what could not be fetched, if the store keeps one.
     fn failure(&self, task: &Self::Task, error: &str) -> Option<CityFailure>;
+
+    /// Does what operators want of the upstream: closes breakers that they had reset.
+    fn obey(&self, switches: &Switches);
 
     /// Until when reading makes no sense, if it does not now.
     fn shut_until(&self) -> impl Future<Output = Option<(DateTime<Utc>, Waiting)>> + Send;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
-use isobar_shared::broker::Topic;
+use isobar_shared::broker::{Switches, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::config::values::FreshFor;
 use isobar_shared::gazetteer;
@@ -291,6 +291,10 @@ impl Pipeline for WeatherPipeline {
             error: error.to_owned(),
             at: Utc::now(),
         })
+    }
+
+    fn obey(&self, switches: &Switches) {
+        self.upstream.obey(switches);
     }
 
     async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {

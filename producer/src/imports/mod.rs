@@ -5,8 +5,9 @@
 //! [`work`](Imports::work) extracts and relays for ever; several processes may accept uploads
 //! into one data dir, and the one that holds the outbox's lock works on all of them.
 //!
-//! Next: [`work`] (the loop), [`spool`](crate::spool).
+//! Next: [`work`] (the loop), [`again`] (retries and replays), [`spool`](crate::spool).
 
+mod again;
 mod work;
 
 use std::path::Path;
@@ -17,19 +18,22 @@ use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
 use isobar_shared::sqlite::SqliteError;
-use isobar_shared::store::NewJob as NewStoredJob;
+use isobar_shared::store::{NewJob as NewStoredJob, Store, StoreError};
 use isobar_shared::task::JobKind;
 use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
-use crate::outbox::{Job, JobState, JobSummary, NewJob, OpenError, Outbox};
-use crate::source::JobSpec;
+pub use again::{Letters, Replay, Retry, WorkedOff};
+
+use crate::cancel::{Cancelled, cancel};
+use crate::outbox::{Job, JobKey, JobState, JobSummary, NewJob, OpenError, Outbox};
+use crate::source::{JobSpec, SourceError};
 use crate::spool::{Incoming, Spool, Upload};
 
 /// Receipts asked about at a time.
 const PAGE: u32 = 200;
 
-/// Takes uploads and starts syncs. Cheap to clone.
+/// Takes uploads, starts syncs, and publishes again what failed. Cheap to clone.
 #[derive(Clone)]
 pub struct Imports {
     inner: Arc<Inner>,
@@ -38,10 +42,14 @@ pub struct Imports {
 struct Inner {
     settings: Arc<Settings>,
     broker: Broker,
+    /// Retries and replays read it; imports do not need it.
+    store: Store,
     outbox: Outbox,
     spool: Spool,
     /// There is a new job.
     wake: Notify,
+    /// There is a new retry or replay.
+    again: Notify,
     /// Two syncs asked for at once are one.
     sync: Mutex<()>,
     /// Imports with a key are taken one at a time.
@@ -91,20 +99,28 @@ pub enum ImportError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Outbox(#[from] SqliteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Imports {
     /// Opens outbox and spool in the data dir; nothing is worked on until [`work`](Self::work).
-    pub fn open(settings: Arc<Settings>, broker: Broker) -> Result<Self, ImportError> {
+    pub fn open(
+        settings: Arc<Settings>,
+        broker: Broker,
+        store: Store,
+    ) -> Result<Self, ImportError> {
         let outbox = Outbox::open(&settings.imports_path())?;
         let folder = settings.data_file("spool");
         let spool = Spool::open(&folder).map_err(ImportError::Spool)?;
         let inner = Inner {
             settings,
             broker,
+            store,
             outbox,
             spool,
             wake: Notify::new(),
+            again: Notify::new(),
             sync: Mutex::new(()),
             keyed: Mutex::new(()),
         };
@@ -160,7 +176,7 @@ impl Imports {
     pub async fn sync(&self) -> Result<Accepted, ImportError> {
         let _one = self.inner.sync.lock().await;
         if let Some(job) = self.inner.outbox.newest_sync().await?
-            && self.is_running(&job).await?
+            && self.is_running(job.key, job.state, job.confirmed_seq).await?
         {
             return Ok(accepted(&job, false));
         }
@@ -176,6 +192,18 @@ impl Imports {
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
         self.inner.wake.notify_one();
         Ok(accepted(&job, is_new))
+    }
+
+    /// Ends the extraction of a cancelled import; one that is not here is none of ours.
+    pub async fn cancel(&self, job_id: JobId, who: &str) -> Result<Cancelled, SourceError> {
+        let cancelled = cancel(&self.inner.outbox, job_id, who).await?;
+        self.look();
+        Ok(cancelled)
+    }
+
+    /// Has the relay look at once for what has changed.
+    pub fn look(&self) {
+        self.inner.outbox.announce();
     }
 
     /// How far the job's way through the outbox is; none if it never was here, or long ago.
@@ -197,19 +225,24 @@ impl Imports {
     }
 
     /// Whether any of its tasks is still to be extracted, sent or worked on. In doubt it is.
-    async fn is_running(&self, job: &Job) -> Result<bool, ImportError> {
-        match job.state {
+    async fn is_running(
+        &self,
+        key: JobKey,
+        state: JobState,
+        confirmed_seq: u64,
+    ) -> Result<bool, ImportError> {
+        match state {
             JobState::Extracting => return Ok(true),
             JobState::Done | JobState::Conflicted => return Ok(false),
             JobState::Sealed => {}
         }
-        if self.inner.outbox.unsent_batches(Some(job.key)).await? > 0 {
+        if self.inner.outbox.unsent_batches(Some(key)).await? > 0 {
             return Ok(true);
         }
         let topic = self.inner.topic();
-        let mut after = job.confirmed_seq;
+        let mut after = confirmed_seq;
         loop {
-            let sent = self.inner.outbox.sent(job.key, after, PAGE).await?;
+            let sent = self.inner.outbox.sent(key, after, PAGE).await?;
             let Some(last) = sent.last() else { return Ok(false) };
             after = last.seq;
             let receipts: Vec<_> = sent.into_iter().map(|batch| batch.receipt).collect();

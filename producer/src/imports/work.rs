@@ -54,6 +54,7 @@ impl Imports {
         let mut company = JoinSet::new();
         company.spawn(self.clone().relay(shutdown.clone()));
         company.spawn(self.clone().heartbeat(shutdown.clone()));
+        company.spawn(self.clone().republish(shutdown.clone()));
         let result = self.extractions(&shutdown).await;
         if result.is_err() {
             company.abort_all();
@@ -115,7 +116,7 @@ impl Imports {
                             let backoff = Backoff::new(LATER_BASE, LATER_CAP);
                             let (backoff, at) =
                                 later.entry(job_id).or_insert((backoff, Instant::now()));
-                            let pause = backoff.next();
+                            let pause = backoff.pause();
                             *at = Instant::now() + pause;
                             tracing::warn!(%job_id, error = chain(&error), pause_ms = pause.as_millis() as u64, "a job's source is in trouble; trying again later");
                         }

@@ -7,14 +7,13 @@
 use isobar_shared::broker::Receipt;
 use isobar_shared::ids::{JobId, TaskId};
 use isobar_shared::sqlite::SqliteError;
-use isobar_shared::task::Control;
+use isobar_shared::task::{Control, Fields, TaskHead};
 use rusqlite::{OptionalExtension, Transaction, named_params};
 use serde::Serialize;
 
 use super::Outbox;
 use super::jobs::{JobKey, json, unsigned};
 use super::seen;
-use crate::source::Cursor;
 
 /// A batch on its way into the outbox, with all that commits with it (I1).
 #[derive(Clone, Debug)]
@@ -28,7 +27,8 @@ pub struct Frozen {
     pub n_control: u64,
     /// The tasks' ids: the keys that the job has now seen.
     pub ids: Vec<TaskId>,
-    pub cursor: Option<Cursor>,
+    /// Where the source goes on, as JSON.
+    pub cursor: Option<String>,
     /// What the batch adds to the job's accounts.
     pub rows: u64,
     pub rejected: u64,
@@ -75,21 +75,24 @@ pub struct SentBatch {
 /// What a batch holds, for `verify`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BatchIds {
-    pub job_id: JobId,
     pub seq: u64,
     pub sent: bool,
-    /// Tasks and rejects: whatever will have a row in the ledger.
-    pub task_ids: Vec<TaskId>,
+    /// Tasks and rejects: whatever will have a row in the ledger of its job.
+    pub tasks: Vec<Published>,
+}
+
+/// A task as a batch holds it. Published again, it is of another job than the batch, or of none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Published {
+    pub job_id: Option<JobId>,
+    pub task_id: TaskId,
+    pub try_number: u32,
 }
 
 impl Outbox {
     /// Batch, cursor, seen keys and accounts in one transaction (I1). False if the job is not
     /// extracting any more: then nothing was written.
     pub async fn commit(&self, frozen: Frozen) -> Result<bool, SqliteError> {
-        let cursor = frozen
-            .cursor
-            .as_ref()
-            .map(|cursor| serde_json::to_string(cursor).expect("a cursor is plain data"));
         let committed = self
             .write(move |tx| {
                 let (outcome, error) = match &frozen.sealed {
@@ -105,7 +108,7 @@ impl Outbox {
                          WHERE key = :job AND state = 'extracting' AND last_seq = :seq - 1",
                     )?
                     .execute(named_params! {
-                        ":cursor": cursor,
+                        ":cursor": frozen.cursor,
                         ":rows": frozen.rows as i64,
                         ":tasks": frozen.n_tasks as i64,
                         ":rejected": frozen.rejected as i64,
@@ -293,31 +296,23 @@ impl Outbox {
         self.flush_marks().await?;
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT b.job, b.seq, j.job_id, b.receipt IS NOT NULL, b.n_tasks, p.payload
-                 FROM batches b JOIN payloads p ON p.batch = b.key JOIN jobs j ON j.key = b.job
+                "SELECT b.job, b.seq, b.receipt IS NOT NULL, b.n_tasks, p.payload
+                 FROM batches b JOIN payloads p ON p.batch = b.key
                  WHERE (b.job, b.seq) > (?1, ?2) ORDER BY b.job, b.seq LIMIT ?3",
             )?
             .query_map((after.0, after.1 as i64, limit), |row| {
-                let n_tasks = unsigned(row, 4)?;
-                let payload: String = row.get(5)?;
-                let mut ids = Vec::with_capacity(n_tasks as usize);
+                let n_tasks = unsigned(row, 3)?;
+                let payload: String = row.get(4)?;
+                let mut tasks = Vec::with_capacity(n_tasks as usize);
                 for (at, line) in payload.lines().enumerate() {
                     if at < n_tasks as usize {
-                        ids.push(task_id(line).ok_or(rusqlite::Error::InvalidQuery)?);
+                        tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
                     } else {
-                        ids.extend(reject_id(line));
+                        tasks.extend(reject(line));
                     }
                 }
                 let seq = unsigned(row, 1)?;
-                Ok((
-                    (row.get(0)?, seq),
-                    BatchIds {
-                        job_id: super::jobs::id(row, 2)?,
-                        seq,
-                        sent: row.get(3)?,
-                        task_ids: ids,
-                    },
-                ))
+                Ok(((row.get(0)?, seq), BatchIds { seq, sent: row.get(2)?, tasks }))
             })?
             .collect()
         })
@@ -335,25 +330,25 @@ pub(super) fn mark_sent(tx: &Transaction<'_>, marks: &[Mark]) -> rusqlite::Resul
     Ok(())
 }
 
-fn task_id(line: &str) -> Option<TaskId> {
-    field(line, "task_id")?.parse().ok()
+fn task(line: &str) -> Option<Published> {
+    let TaskHead { task_id, job_id, try_number, .. } =
+        TaskHead::from_fields(&fields(line)?).ok()?;
+    Some(Published { job_id, task_id, try_number })
 }
 
-/// The id of a reject; opens and seals have no row in the ledger.
-fn reject_id(line: &str) -> Option<TaskId> {
-    match serde_json::from_str(&field(line, "body")?).ok()? {
-        Control::Reject(reject) => Some(reject.task_id),
+/// A reject; opens and seals have no row in the ledger.
+fn reject(line: &str) -> Option<Published> {
+    match Control::from_fields(&fields(line)?).ok()?? {
+        Control::Reject(reject) => {
+            Some(Published { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 })
+        }
         Control::Open(_) | Control::Seal(_) => None,
     }
 }
 
-/// One value of a line, which is an array of names and values in turn.
-fn field(line: &str, name: &str) -> Option<String> {
-    let mut fields = serde_json::from_str::<Vec<String>>(line).ok()?.into_iter();
-    while let (Some(found), Some(value)) = (fields.next(), fields.next()) {
-        if found == name {
-            return Some(value);
-        }
-    }
-    None
+/// A line is an array of names and values in turn.
+fn fields(line: &str) -> Option<Fields> {
+    let flat: Vec<String> = serde_json::from_str(line).ok()?;
+    let pair = |pair: &[String]| (pair[0].clone().into_bytes(), pair[1].clone().into_bytes());
+    Some(Fields(flat.chunks_exact(2).map(pair).collect()))
 }

@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension, Row, named_params};
 use serde::Serialize;
 
 use super::Outbox;
+use super::republications::KIND;
 use crate::source::{Cursor, JobSpec};
 
 /// A job's number in this outbox: small, because every batch and key holds it.
@@ -128,8 +129,8 @@ impl Outbox {
 
     pub async fn job(&self, id: JobId) -> Result<Option<Job>, SqliteError> {
         self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1"))?
-                .query_row([id.to_string()], job)
+            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1 AND kind <> ?2"))?
+                .query_row([id.to_string().as_str(), KIND], job)
                 .optional()
         })
         .await
@@ -156,12 +157,14 @@ impl Outbox {
         .await
     }
 
-    /// All jobs whose source is not read to its end, oldest first.
+    /// All jobs whose source is not read to its end, oldest first; republications apart.
     pub async fn extracting(&self) -> Result<Vec<Job>, SqliteError> {
         self.read(|db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE state = 'extracting' ORDER BY key"))?
-                .query_map([], job)?
-                .collect()
+            db.prepare_cached(&format!(
+                "{COLUMNS} WHERE state = 'extracting' AND kind <> ?1 ORDER BY key"
+            ))?
+            .query_map([KIND], job)?
+            .collect()
         })
         .await
     }

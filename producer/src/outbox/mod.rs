@@ -6,12 +6,14 @@
 //! is: losing it costs one repeated append, which the stream answers with "was there already".
 //!
 //! Deliberately absent: the stream (see [`relay`](crate::relay)) and rows (see
-//! [`extract`](crate::extract)). Next: [`jobs`], [`batches`], [`seen`], [`lock`], [`summary`].
+//! [`extract`](crate::extract)). Next: [`jobs`], [`republications`], [`batches`],
+//! [`seen`], [`lock`], [`summary`].
 
 mod batches;
 mod failures;
 mod jobs;
 mod lock;
+mod republications;
 mod seen;
 mod summary;
 
@@ -23,9 +25,10 @@ use isobar_shared::sqlite::{Db, Durability, SqliteError};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
 
-pub use batches::{BatchIds, Frozen, Mark, SentBatch, StoredBatch};
+pub use batches::{BatchIds, Frozen, Mark, Published, SentBatch, StoredBatch};
 pub use jobs::{Job, JobKey, JobState, NewJob, OpenJob};
 pub use lock::{LockError, OutboxLock};
+pub use republications::{NewRepublication, Place, Position, Republication, Wanted};
 pub use seen::Seen;
 pub use summary::{JobSummary, OutboxDepth};
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use isobar_shared::ids::JobId;
 use isobar_shared::sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Row};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Outbox;
 use super::jobs::{JobState, id, time, unsigned};
@@ -38,13 +38,16 @@ pub struct JobSummary {
 }
 
 /// How much waits in an outbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxDepth {
     pub jobs: u64,
     pub extracting: u64,
     pub unsent_tasks: u64,
     pub unconfirmed_batches: u64,
     pub conflicts: u64,
+    /// Age of the oldest job with unsent tasks; nothing unsent, no age.
+    #[serde(default)]
+    pub oldest_unsent_seconds: Option<u64>,
 }
 
 impl Outbox {
@@ -72,16 +75,21 @@ impl Outbox {
             db.prepare_cached(
                 "SELECT count(*), coalesce(sum(state = 'extracting'), 0),
                    (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE receipt IS NULL),
-                   coalesce(sum(last_seq - confirmed_seq), 0), coalesce(sum(state = 'conflicted'), 0)
+                   coalesce(sum(last_seq - confirmed_seq), 0), coalesce(sum(state = 'conflicted'), 0),
+                   (SELECT min(created_at_ms) FROM jobs j WHERE EXISTS
+                     (SELECT 1 FROM batches b WHERE b.job = j.key AND b.receipt IS NULL))
                  FROM jobs WHERE state <> 'done'",
             )?
             .query_row([], |row| {
+                let oldest: Option<i64> = row.get(5)?;
+                let age = |at: i64| (Utc::now().timestamp_millis() - at).max(0) as u64 / 1_000;
                 Ok(OutboxDepth {
                     jobs: unsigned(row, 0)?,
                     extracting: unsigned(row, 1)?,
                     unsent_tasks: unsigned(row, 2)?,
                     unconfirmed_batches: unsigned(row, 3)?,
                     conflicts: unsigned(row, 4)?,
+                    oldest_unsent_seconds: oldest.map(age),
                 })
             })
         })

@@ -12,11 +12,12 @@
 
 use std::time::{Duration, Instant};
 
-use isobar_shared::broker::BrokerError;
+use isobar_shared::broker::{BrokerError, SWITCHES_EVERY};
 use isobar_shared::telemetry::chain;
+use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use super::{Relay, RelayError, Step};
+use super::{FAILURES, Relay, RelayError, Step};
 use crate::backoff::Backoff;
 use crate::progress::set;
 
@@ -145,6 +146,8 @@ impl Driver {
             .map_or(Duration::ZERO, |at| RECONCILE_EVERY.saturating_sub(at.elapsed()));
         let flush = relay.outbox.unwritten_marks() > 0;
         let wait = if flush { IDLE_FLUSH.min(next_look) } else { next_look };
+        // Nothing tells when a paused job may go on.
+        let wait = if relay.paused().next().is_some() { SWITCHES_EVERY.min(wait) } else { wait };
         tokio::select! {
             () = relay.outbox.changed() => {}
             () = ending.cancelled() => {}
@@ -157,6 +160,7 @@ impl Driver {
     }
 
     fn trouble(&mut self, error: BrokerError) -> Result<Duration, RelayEnd> {
+        counter!(FAILURES.name).increment(1);
         match error {
             BrokerError::Refused { .. } => Err(RelayEnd::Refused(error)),
             BrokerError::Unexpected { .. } => Err(RelayEnd::Broken(error.into())),
@@ -173,7 +177,7 @@ impl Driver {
                     tracing::warn!(error = chain(&error), "the broker is in trouble; trying again");
                 }
                 let missing = matches!(error, BrokerError::Missing { .. });
-                let pause = self.redial.next();
+                let pause = self.redial.pause();
                 Ok(if missing { Duration::ZERO } else { pause })
             }
         }
@@ -185,6 +189,6 @@ impl Driver {
         if self.patience.max_wait.is_some_and(|max_wait| since.elapsed() >= max_wait) {
             return Err(end(since.elapsed()));
         }
-        Ok(self.full.next())
+        Ok(self.full.pause())
     }
 }

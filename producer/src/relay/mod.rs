@@ -1,8 +1,8 @@
 //! From the outbox into the stream: one [`step`](Relay::step) is one append.
 //!
 //! Guarantees: each batch is appended once (the stream's watermark decides, I1); batches of
-//! unfinished jobs take turns, so a small import does not wait behind a large one; whatever the
-//! stream answers, nothing is dropped here. A batch is passed on as the bytes that were frozen
+//! unfinished jobs take turns, so a small import does not wait behind a large one, and a paused one
+//! loses its turn; whatever the stream answers, nothing is dropped here. A batch is passed on as the bytes that were frozen
 //! (I2), and the next one is read while an append is under way.
 //!
 //! Deliberately absent: patience. A step says what happened; [`drive`] decides how long to wait,
@@ -13,21 +13,43 @@ mod drive;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
-use isobar_shared::broker::{Append, Appended, Broker, BrokerError, Receipt, Topic};
+use isobar_shared::broker::{
+    Append, Appended, Broker, BrokerError, Receipt, SWITCHES_EVERY, Switch, Switches, Topic,
+};
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::metric::Metric;
 use isobar_shared::sqlite::SqliteError;
+use metrics::counter;
 
 pub use drive::{Patience, RelayEnd, drive};
 
+use crate::cancel::cancel;
 use crate::outbox::{JobKey, Mark, OpenJob, Outbox, StoredBatch};
 use crate::progress::{Progress, add};
+use crate::source::SourceError;
 
 /// Marks that may wait for someone else's transaction before they get one of their own.
 const MAX_UNWRITTEN_MARKS: usize = 64;
 /// Steps between two looks for jobs that were opened meanwhile.
 const LOOK_EVERY: u32 = 16;
+
+const PUBLISHED: Metric = Metric::counter(
+    "isobar_producer_published_tasks_total",
+    "Tasks that this process has put into the stream.",
+);
+const CONFLICTS: Metric = Metric::counter(
+    "isobar_producer_conflicts_total",
+    "Jobs that were left alone because the stream holds something else under their numbers.",
+);
+const FAILURES: Metric = Metric::counter(
+    "isobar_producer_broker_failures_total",
+    "Appends and looks of the relay that the broker did not answer or refused.",
+);
+
+pub const METRICS: &[Metric] = &[PUBLISHED, CONFLICTS, FAILURES];
 
 pub struct Relay {
     outbox: Outbox,
@@ -40,6 +62,8 @@ pub struct Relay {
     last: JobKey,
     ahead: Option<(JobKey, StoredBatch)>,
     steps: u32,
+    /// What operators have switched, and when we looked.
+    switches: Option<(Instant, Switches)>,
     published: HashMap<JobId, u64>,
     conflicts: Vec<JobId>,
 }
@@ -58,6 +82,8 @@ struct Lane {
     counted: u64,
     /// Whether a watermark below the floor was dropped already.
     forgotten: bool,
+    /// Nothing of it is sent for now.
+    paused: bool,
 }
 
 /// What one step did.
@@ -80,6 +106,8 @@ pub enum RelayError {
     Broker(#[from] BrokerError),
     #[error(transparent)]
     Outbox(#[from] SqliteError),
+    #[error("a cancelled job cannot be sealed")]
+    Cancel(#[source] Box<SourceError>),
 }
 
 impl Relay {
@@ -100,6 +128,7 @@ impl Relay {
             last: 0,
             ahead: None,
             steps: 0,
+            switches: None,
             published: HashMap::new(),
             conflicts: Vec::new(),
         }
@@ -113,6 +142,11 @@ impl Relay {
     /// Jobs under whose numbers the stream holds something else.
     pub fn conflicts(&self) -> &[JobId] {
         &self.conflicts
+    }
+
+    /// Jobs that have something to send and are paused.
+    pub fn paused(&self) -> impl Iterator<Item = JobId> {
+        self.lanes.values().filter(|lane| lane.paused && lane.has_more()).map(|lane| lane.job_id)
     }
 
     /// Appends one batch of the job whose turn it is.
@@ -223,6 +257,7 @@ impl Relay {
     /// Only a person can judge this: the job is left as it is, the others go on.
     async fn conflict(&mut self, key: JobKey, why: &str) -> Result<Step, RelayError> {
         let job_id = self.lane(key).job_id;
+        counter!(CONFLICTS.name).increment(1);
         tracing::error!(%job_id, "{why}; the job is left alone");
         self.outbox.mark_conflicted(key, why).await?;
         self.conflicts.push(job_id);
@@ -266,7 +301,7 @@ impl Relay {
         let job_id = lane.job_id;
         *self.published.entry(job_id).or_default() += batch.n_tasks;
         add(&self.progress.published, batch.n_tasks);
-        metrics::counter!("isobar_producer_published_tasks_total").increment(batch.n_tasks);
+        counter!(PUBLISHED.name).increment(batch.n_tasks);
     }
 
     fn lane(&mut self, key: JobKey) -> &mut Lane {
@@ -274,19 +309,52 @@ impl Relay {
     }
 
     /// Brings the lanes up to what the outbox holds now.
-    async fn look(&mut self) -> Result<(), SqliteError> {
+    async fn look(&mut self) -> Result<(), RelayError> {
+        let switches = self.look_at_switches().await?;
         let open = self.outbox.open_jobs().await?;
         self.lanes.retain(|key, _| open.iter().any(|job| job.key == *key));
         for job in &open {
-            self.lanes
+            let lane = self
+                .lanes
                 .entry(job.key)
                 .and_modify(|lane| {
                     lane.last_seq = job.last_seq;
                     lane.floor = job.confirmed_seq + 1;
                 })
                 .or_insert_with(|| lane(job));
+            lane.paused = switches.job(job.job_id).is_some();
         }
         Ok(())
+    }
+
+    /// What operators have switched, at most [`SWITCHES_EVERY`] old; jobs that they cancelled
+    /// are sealed, wherever they are being extracted.
+    async fn look_at_switches(&mut self) -> Result<Switches, RelayError> {
+        if let Some((at, switches)) = &self.switches
+            && at.elapsed() < SWITCHES_EVERY
+        {
+            return Ok(switches.clone());
+        }
+        let switches = self.broker.switches(&self.topic).await?;
+        for (job, switch, thrown) in switches.of_jobs() {
+            if matches!(switch, Switch::Cancelled(_)) {
+                // Rare, and too large to be carried along in every step.
+                let sealed = Box::pin(cancel(&self.outbox, job, &thrown.by)).await;
+                sealed.map_err(|error| RelayError::Cancel(Box::new(error)))?;
+            }
+        }
+        self.switches = Some((Instant::now(), switches.clone()));
+        Ok(switches)
+    }
+}
+
+impl Lane {
+    fn has_more(&self) -> bool {
+        self.next <= self.last_seq
+    }
+
+    fn may_send(&self) -> bool {
+        self.has_more() && !self.paused
     }
 }
 
@@ -299,6 +367,7 @@ fn lane(job: &OpenJob) -> Lane {
         tried: 0,
         counted: 0,
         forgotten: false,
+        paused: false,
     }
 }
 
@@ -306,7 +375,7 @@ fn lane(job: &OpenJob) -> Lane {
 fn turn(lanes: &BTreeMap<JobKey, Lane>, last: JobKey) -> Option<(JobKey, u64)> {
     turn_of_others(lanes, last).or_else(|| {
         let own = lanes.get(&last)?;
-        (own.next <= own.last_seq).then_some((last, own.next))
+        own.may_send().then_some((last, own.next))
     })
 }
 
@@ -314,7 +383,7 @@ fn turn_of_others(lanes: &BTreeMap<JobKey, Lane>, last: JobKey) -> Option<(JobKe
     lanes
         .range(last + 1..)
         .chain(lanes.range(..last))
-        .find(|(_, lane)| lane.next <= lane.last_seq)
+        .find(|(_, lane)| lane.may_send())
         .map(|(key, lane)| (*key, lane.next))
 }
 
@@ -331,6 +400,7 @@ mod tests {
             tried: 0,
             counted: 0,
             forgotten: false,
+            paused: false,
         };
         lengths.iter().map(|(key, last_seq)| (*key, lane(*last_seq))).collect()
     }
@@ -345,5 +415,16 @@ mod tests {
             last = key;
         }
         assert_eq!(order, [(1, 1), (2, 1), (5, 1), (1, 2), (5, 2), (1, 3), (1, 4)]);
+    }
+
+    #[test]
+    fn a_paused_job_loses_its_turn_and_nothing_else() {
+        let mut lanes = lanes(&[(1, 2), (2, 2)]);
+        lanes.get_mut(&1).expect("there").paused = true;
+        assert_eq!(turn(&lanes, 2), Some((2, 1)));
+        lanes.get_mut(&2).expect("there").next = 3;
+        assert_eq!(turn(&lanes, 2), None);
+        lanes.get_mut(&1).expect("there").paused = false;
+        assert_eq!(turn(&lanes, 2), Some((1, 1)));
     }
 }

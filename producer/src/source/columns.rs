@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde::{Deserialize, Serialize};
 
+use super::formula::restored;
 use super::row::Raw;
 
 /// Splits nothing in text that people write: for files of one column, whose names may hold commas.
@@ -84,10 +85,11 @@ impl Columns {
 
     /// The fields of one record that mean something here.
     pub fn raw<'a>(&self, field: impl Fn(usize) -> Option<&'a str>) -> Raw<'a> {
-        let at = |column: Option<usize>| column.and_then(&field).map(Cow::Borrowed);
+        let cell = |column: Option<usize>| column.and_then(&field);
+        let at = |column: Option<usize>| cell(column).map(Cow::Borrowed);
         let mut raw = Raw {
             city_id: at(self.city_id),
-            name: at(self.name),
+            name: cell(self.name).map(|name| Cow::Borrowed(restored(name))),
             country: at(self.country),
             latitude: at(self.latitude),
             longitude: at(self.longitude),

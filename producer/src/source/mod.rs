@@ -11,6 +11,7 @@ pub mod api;
 mod breaker;
 mod columns;
 pub mod csv;
+pub mod formula;
 pub mod gazetteer;
 mod page;
 mod records;

@@ -10,6 +10,7 @@
 //! | `{<stream>}:watermarks` | hash | job → last batch | unfinished jobs |
 //! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |
 //! | `{<stream>}:epoch` | string | which life of the stream this is | – |
+//! | `{<stream>}:switches` | hash | what operators paused, cancelled or reset, by whom and when | paused jobs, upstream hosts |
 //! | `isobar:cache:<key>` | string with expiry | one answer of the API | cities asked for |
 //! | `isobar:quota:<host>` | hash | what each window used, until when it is shut | upstream hosts |
 //! | `isobar:slots:<host>` | sorted set | requests in flight, by expiry | concurrency |
@@ -21,6 +22,9 @@ use crate::config::Settings;
 /// Whom given-back entries belong to until they fall due; no worker ever has this name.
 pub const RETURNED: &str = "returned";
 
+/// Whom the entries of paused jobs belong to meanwhile; no worker ever has this name either.
+pub const PARKED: &str = "parked";
+
 /// One stream with its group and the names derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
@@ -29,6 +33,7 @@ pub struct Topic {
     pub control: String,
     pub watermarks: String,
     pub epoch: String,
+    pub switches: String,
     attempts: String,
     control_attempts: String,
 }
@@ -42,6 +47,7 @@ impl Topic {
             control: tagged("control"),
             watermarks: tagged("watermarks"),
             epoch: tagged("epoch"),
+            switches: tagged("switches"),
             attempts: tagged("attempts"),
             control_attempts: tagged("control:attempts"),
         }

@@ -13,6 +13,7 @@ pub mod embedded;
 pub mod keys;
 pub mod redis;
 mod shapes;
+mod switches;
 
 use std::time::Duration;
 
@@ -22,7 +23,9 @@ pub use shapes::{
     Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts, Removal,
     Reservation, Span, Watermarks, Window,
 };
+pub use switches::{SWITCHES_EVERY, Switch, Switches, Thrown};
 
+use self::keys::{PARKED, RETURNED};
 use crate::config::Settings;
 use crate::ids::JobId;
 
@@ -174,7 +177,28 @@ impl Broker {
         entries: &[GiveBack],
         claim_idle: Duration,
     ) -> Result<Vec<EntryId>> {
-        either!(self, backend => backend.give_back(topic, consumer, lane, entries, claim_idle).await)
+        either!(self, backend => {
+            backend.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
+        })
+    }
+
+    /// Sets entries of a paused job aside, to fall due after the claim idle: the delivery is taken
+    /// back and no attempt is counted (I7). Until somebody claims them they do not count against
+    /// the high-water mark, unless there are more of them than that: a paused job must not keep
+    /// the others out. Returns those that `consumer` did not own any more.
+    pub async fn park(
+        &self,
+        topic: &Topic,
+        consumer: &str,
+        ids: &[EntryId],
+    ) -> Result<Vec<EntryId>> {
+        let back = |id: &EntryId| GiveBack { id: *id, delay: Duration::ZERO, attempt: false };
+        let entries: Vec<GiveBack> = ids.iter().map(back).collect();
+        // Idle for no time at all: due after a whole claim idle.
+        let idle = Duration::ZERO;
+        either!(self, backend => {
+            backend.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, idle).await
+        })
     }
 
     /// Finds delivered entries that nobody owns (a consumer was deleted by hand) in one page of
@@ -217,6 +241,24 @@ impl Broker {
         count: usize,
     ) -> Result<Vec<Entry>> {
         either!(self, backend => backend.peek(topic, lane, after, count).await)
+    }
+}
+
+/// What operators have switched.
+impl Broker {
+    pub async fn switches(&self, topic: &Topic) -> Result<Switches> {
+        either!(self, backend => backend.switches(topic).await)
+    }
+
+    /// Throws a switch, and says who has thrown it: whoever was first, but for a breaker's, which
+    /// is thrown anew each time.
+    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown> {
+        either!(self, backend => backend.throw(topic, switch, thrown).await)
+    }
+
+    /// False where it was not thrown.
+    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool> {
+        either!(self, backend => backend.let_go(topic, switch).await)
     }
 }
 

@@ -186,8 +186,12 @@ pub struct Depth {
     pub undelivered: u64,
     /// Of both lanes, those that someone owns or that were given back.
     pub pending: u64,
+    /// Of the pending ones, those that are set aside because their job is paused.
+    pub parked: u64,
     /// How long ago the oldest pending entry was appended.
     pub oldest_pending_ms: u64,
+    /// The same of the oldest that nobody has had yet.
+    pub oldest_undelivered_ms: u64,
     /// When the next pending entry may be claimed; `None` when nothing is pending.
     pub next_due_ms: Option<u64>,
 }
@@ -239,6 +243,14 @@ pub enum Window {
 impl Window {
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
     pub fn length_ms(self) -> u64 {
         match self {
             Self::Minute => 60_000,
@@ -268,6 +280,16 @@ pub struct QuotaUse {
     pub day: u64,
     /// Set while the provider's or our own windows are shut.
     pub shut_until: Option<DateTime<Utc>>,
+}
+
+impl QuotaUse {
+    pub fn of(&self, window: Window) -> u64 {
+        match window {
+            Window::Minute => self.minute,
+            Window::Hour => self.hour,
+            Window::Day => self.day,
+        }
+    }
 }
 
 /// What `doctor` judges a Redis by; `None` where the server does not tell.

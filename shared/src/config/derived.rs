@@ -2,12 +2,14 @@
 //!
 //! Each check's message holds both numbers, so that the reader need not look either of them up.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Settings;
 use super::values::{BrokerChoice, DatabaseUrl, Provider};
+use super::{RateSpec, Settings};
 use crate::broker::QuotaLimits;
+use crate::schedule::{SYNC, Schedule};
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
@@ -18,6 +20,8 @@ const OPEN_METEO_FREE: QuotaLimits =
     QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
 const OPENWEATHER_FREE: QuotaLimits = QuotaLimits { minute: Some(60), hour: None, day: None };
 const DEFAULT_HIGH_WATER: u64 = 100_000;
+/// Where others can reach the API: ample for a person and a page, and for a few behind one address.
+const OPEN_RATE: RateSpec = RateSpec::Limited { requests: 6_000, window: Duration::from_mins(1) };
 /// Tries of one request inside a process (connect, reset, 408, 5xx), and the pause between them.
 pub const REQUEST_TRIES: u32 = 2;
 pub const REQUEST_RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -100,6 +104,22 @@ impl Settings {
         self.claim_idle.0 * 5 / 6
     }
 
+    /// The schedules that are set.
+    pub fn schedules(&self) -> Vec<Schedule> {
+        [(SYNC, &self.sync_cron)]
+            .into_iter()
+            .filter_map(|(name, expression)| {
+                Some(Schedule {
+                    name,
+                    expression: expression.clone()?,
+                    timezone: self.timezone.0,
+                    misfire: self.misfire,
+                    overlap: self.overlap,
+                })
+            })
+            .collect()
+    }
+
     pub(super) fn misfits(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.claim_idle.0 <= self.worst_attempt() {
@@ -167,6 +187,12 @@ impl Settings {
         wrong
     }
 
+    /// How often each client may ask a server that listens there: on loopback there is but one.
+    pub fn rate_limit_at(&self, listen: IpAddr) -> RateSpec {
+        let unset = if listen.is_loopback() { RateSpec::None } else { OPEN_RATE };
+        self.rate_limit.unwrap_or(unset)
+    }
+
     /// What only a listening role must have: a key, unless nobody else can reach it.
     pub fn listen_misfit(&self) -> Option<String> {
         (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
@@ -196,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_limited_where_others_can_reach_us_unless_it_is_said() {
+        let of = |settings: Settings, listen: &str| {
+            settings.rate_limit_at(listen.parse().expect("an address")).to_string()
+        };
+        assert_eq!(of(Settings::defaults(), "127.0.0.1"), "none");
+        assert_eq!(of(Settings::defaults(), "0.0.0.0"), "6000/m");
+        let said = || load(&[("ISOBAR_RATE_LIMIT", "20/s")]).expect("fits");
+        assert_eq!((of(said(), "::1"), of(said(), "0.0.0.0")), ("20/s".into(), "20/s".into()));
+    }
+
+    #[test]
     fn settings_that_do_not_fit_say_both_numbers() {
         let error = load(&[("ISOBAR_CLAIM_IDLE", "20s")]).expect_err("too short").to_string();
         assert!(error.contains("20s") && error.contains("20.5 s"), "{error}");
@@ -208,6 +245,15 @@ mod tests {
         let url = ("DATABASE_URL", "postgresql+asyncpg://u:p@db/isobar");
         assert!(load(&[url]).expect_err("refused").to_string().contains("REDIS_URL"));
         assert!(load(&[url, ("ISOBAR_BROKER", "embedded")]).is_ok());
+    }
+
+    #[test]
+    fn a_schedule_is_there_once_it_has_an_expression() {
+        let set = [("ISOBAR_SYNC_CRON", "30 2 * * *"), ("ISOBAR_TIMEZONE", "Europe/Berlin")];
+        let schedules = load(&set).expect("fits").schedules();
+        assert_eq!((schedules.len(), schedules[0].name), (1, "sync"));
+        assert_eq!(schedules[0].timezone, chrono_tz::Europe::Berlin);
+        assert_eq!(load(&set[1..]).expect("fits").schedules(), []);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod derived;
 mod environment;
+mod rate;
 pub mod values;
 
 use std::net::SocketAddr;
@@ -16,10 +17,13 @@ use std::path::PathBuf;
 
 pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES};
 pub use environment::Environment;
+pub use rate::RateSpec;
 use values::{
     BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, FreshFor, HttpUrl, LogFormat, Provider,
     QuotaSpec, RedisUrl, Seconds, Secret,
 };
+
+use crate::schedule::{Expression, Misfire, Overlap, TimeZone};
 
 /// One row of the table: what `doctor` and the README show.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +106,9 @@ settings! {
         listen: SocketAddr = "ISOBAR_LISTEN", "127.0.0.1:8000", "address of the API";
         max_upload: ByteSize = "ISOBAR_MAX_UPLOAD", "256 MiB", "largest import file";
         db_connections: u32 = "ISOBAR_DB_CONNECTIONS", "8", "PostgreSQL pool size";
+        timezone: TimeZone = "ISOBAR_TIMEZONE", "UTC", "IANA time zone in which schedules count the time of day";
+        misfire: Misfire = "ISOBAR_MISFIRE", "once", "ticks that nobody was there to fire: once (one run makes up for all) or skip";
+        overlap: Overlap = "ISOBAR_OVERLAP", "skip", "ticks that fall due during the run before them: skip or queue (up to 10 wait)";
         log: String = "ISOBAR_LOG", "info", "level, or filter directives";
     }
     optional {
@@ -111,11 +118,13 @@ settings! {
         outbox: values::Folder = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data dir";
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "base of /cities/?page=&limit=";
+        sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` run the source of a bare `isobar produce`: five fields of cron, six with seconds, @hourly and the like, or @every 300s";
         openweather_api_key: Secret = "ISOBAR_OPENWEATHER_API_KEY", "or …_FILE with a path";
         quota: QuotaSpec = "ISOBAR_QUOTA", "600/m,5000/h,10000/d or none; unset = the free tier for public hosts, else none";
         concurrency: usize = "ISOBAR_CONCURRENCY", "requests in flight per worker; unset = 1 on the free tier, else 8";
         allowed_hosts: values::Names = "ISOBAR_ALLOWED_HOSTS", "names added to the Host allow-list, comma-separated";
         api_key: Secret = "ISOBAR_API_KEY", "or …_FILE with a path; needed off loopback";
+        rate_limit: RateSpec = "ISOBAR_RATE_LIMIT", "requests of one client: 600/m, 20/s or none; unset = none on loopback, else 6000/m";
         import_dir: values::Folder = "ISOBAR_IMPORT_DIR", "the only folder from which path= imports may read";
         log_format: LogFormat = "ISOBAR_LOG_FORMAT", "pretty or json; unset = pretty on a terminal";
     }

@@ -221,13 +221,22 @@ macro_rules! one_of {
             }
         }
 
+        impl $name {
+            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Self::$variant => $text),* })
+                f.write_str(self.as_str())
             }
         }
     };
 }
+pub(crate) use one_of;
 
 one_of! {
     /// Who tells the weather.

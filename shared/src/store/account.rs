@@ -262,19 +262,9 @@ impl Tally {
     }
 }
 
-/// How a seal's outcome is written in the store.
-pub(super) fn outcome_name(outcome: SealOutcome) -> &'static str {
-    match outcome {
-        SealOutcome::Complete => "complete",
-        SealOutcome::Failed => "failed",
-        SealOutcome::Cancelled => "cancelled",
-    }
-}
-
+/// The outcome of a seal, as the store has it.
 pub(super) fn outcome_named(name: &str) -> Option<SealOutcome> {
-    [SealOutcome::Complete, SealOutcome::Failed, SealOutcome::Cancelled]
-        .into_iter()
-        .find(|outcome| outcome_name(*outcome) == name)
+    SealOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
 }
 
 pub(super) fn kind_named(name: &str) -> Option<JobKind> {

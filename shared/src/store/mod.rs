@@ -14,20 +14,24 @@ mod sql;
 
 mod account;
 mod nul;
+mod operations;
 pub mod postgres;
 mod shapes;
 pub mod sqlite;
+mod ticks;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use shapes::{
-    CityFailure, CityRow, Commit, CommitReport, DeadLetter, Freshness, Imbalance, JobRow,
-    JobStatus, LedgerCursor, LedgerRow, NewJob, Records, RowStatus, Search, Snapshot, StoreError,
-    Totals, WeatherRow,
+    CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailedInput,
+    FailureGroup, Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, MapPoint,
+    NewJob, Records, RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
 };
+pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
 use crate::config::Settings;
 use crate::config::values::DatabaseUrl;
@@ -45,6 +49,8 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// The most cities of one name that are worth looking at; the list has far fewer.
 const MAX_CANDIDATES: i64 = 100;
+/// Dead letters that one transaction discards.
+const DISCARD_PAGE: u32 = 500;
 
 /// Runs one expression against whichever backend this is.
 macro_rules! either {
@@ -55,6 +61,7 @@ macro_rules! either {
         }
     };
 }
+use either;
 
 impl Store {
     /// Connects and brings the schema up, one process at a time; a newer schema is refused.
@@ -129,8 +136,9 @@ impl Store {
         either!(self, backend => backend.remember_city(folded_name, country_code, place).await)
     }
 
-    /// Ends what is too old: ledger rows of jobs finished before, searches before. In small
-    /// transactions; returns (ledger rows, searches) removed.
+    /// Ends what is too old: ledger rows of jobs finished before and ticks of schedules, searches
+    /// before, operations of more than a year ago. In small transactions; returns (ledger rows,
+    /// searches) removed.
     pub async fn prune(
         &self,
         now: DateTime<Utc>,
@@ -169,8 +177,41 @@ impl Store {
         either!(self, backend => backend.clear_searches().await)
     }
 
+    /// Reads whole tables: callers keep the answer for a while.
     pub async fn totals(&self) -> Result<Totals> {
         either!(self, backend => backend.totals().await)
+    }
+
+    /// How many jobs there are of each status; none is absent.
+    pub async fn jobs_by_status(&self) -> Result<HashMap<JobStatus, u64>> {
+        either!(self, backend => backend.jobs_by_status().await)
+    }
+
+    /// The cities of these ids, without their raw payloads; unknown ones are absent.
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_by_id(ids).await)
+    }
+
+    /// Cities by ascending id, without their raw payloads, from `offset` on: for those who page by
+    /// number, as city services do.
+    pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.cities_page(offset, limit).await)
+    }
+
+    /// All cities whose place is known. Reads the whole table.
+    pub async fn map_points(&self) -> Result<Vec<MapPoint>> {
+        either!(self, backend => backend.map_points().await)
+    }
+
+    /// The cities that were refreshed last, newest first. Reads the whole table: no index has a
+    /// column that changes with each fetch.
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        either!(self, backend => backend.recently_refreshed(limit).await)
+    }
+
+    /// The ledger's failures by code, the most frequent first.
+    pub async fn failures(&self, limit: u32) -> Result<Vec<FailureGroup>> {
+        either!(self, backend => backend.failures(limit).await)
     }
 }
 
@@ -185,6 +226,16 @@ impl Store {
     /// Ends a job whose source failed before anything of it was published. Not for others.
     pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
         either!(self, backend => backend.fail_job(id, now).await)
+    }
+
+    /// Asks for the job's end, recorded in the same transaction: from now on workers skip its
+    /// tasks. A job that has ended, or that nobody knows, is left as it is.
+    pub async fn request_cancel(
+        &self,
+        id: JobId,
+        operation: &NewOperation,
+    ) -> Result<CancelAnswer> {
+        either!(self, backend => backend.request_cancel(id, operation).await)
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
@@ -212,8 +263,34 @@ impl Store {
         either!(self, backend => backend.ledger(job, status, after, limit).await)
     }
 
-    /// Those of `tasks` that have no ledger row, for `verify`.
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+    /// The ledger rows of these tasks; those that have none are absent.
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        either!(self, backend => backend.ledger_rows(tasks).await)
+    }
+
+    /// Failed rows that kept their input, in the order of their rows, after `after`. Row and dead
+    /// letters are of one moment, so a letter that comes later is not among them.
+    pub async fn failed_inputs(
+        &self,
+        job: JobId,
+        after: Option<LedgerCursor>,
+        limit: u32,
+    ) -> Result<Vec<FailedInput>> {
+        either!(self, backend => backend.failed_inputs(job, after, limit).await)
+    }
+
+    /// How many failed rows kept their input.
+    pub async fn count_failed_inputs(&self, job: JobId) -> Result<u64> {
+        either!(self, backend => backend.count_failed_inputs(job).await)
+    }
+
+    /// Those of `tasks` that have no ledger row of their try or a higher one; none of a job whose
+    /// ledger is forgotten.
+    pub async fn missing_from_ledger(
+        &self,
+        job: JobId,
+        tasks: &[(TaskId, u32)],
+    ) -> Result<Vec<TaskId>> {
         either!(self, backend => backend.missing_from_ledger(job, tasks).await)
     }
 
@@ -222,9 +299,60 @@ impl Store {
         either!(self, backend => backend.imbalances().await)
     }
 
-    /// Dead letters, newest first, below id `before` if given.
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        either!(self, backend => backend.dead_letters(before, limit).await)
+    /// Dead letters that `filter` means, newest first, below id `before` if given.
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>> {
+        either!(self, backend => backend.dead_letters(filter, before, limit).await)
+    }
+
+    /// Dead letters of a city, newest first.
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        either!(self, backend => backend.dead_letters_of_city(id, limit).await)
+    }
+
+    /// Dead letters by code, the most frequent first; of one job or of all.
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+        either!(self, backend => backend.dead_letter_groups(job).await)
+    }
+
+    /// How many dead letters `filter` means.
+    pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        either!(self, backend => backend.count_dead_letters(filter).await)
+    }
+
+    /// Removes these dead letters and tells how many there were; by id alone, because a range
+    /// could take one along whose transaction began earlier and ended later.
+    pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
+        either!(self, backend => backend.delete_dead_letters(ids).await)
+    }
+
+    /// Removes the dead letters that `filter` means now, in small transactions, and tells how many
+    /// there were. Those that come meanwhile stay.
+    pub async fn discard_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        let (mut gone, mut before) = (0, None);
+        loop {
+            let page = self.dead_letters(filter, before, DISCARD_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(gone) };
+            before = Some(last.id);
+            let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
+            gone += self.delete_dead_letters(&ids).await?;
+        }
+    }
+}
+
+/// What operators did, and when.
+impl Store {
+    pub async fn record_operation(&self, operation: &NewOperation) -> Result<()> {
+        either!(self, backend => backend.record_operation(operation).await)
+    }
+
+    /// Newest first, below id `before` if given.
+    pub async fn operations(&self, before: Option<i64>, limit: u32) -> Result<Vec<Operation>> {
+        either!(self, backend => backend.operations(before, limit).await)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Plain values with the units of CONTRACT: °C, km/h, degrees, WMO code, percent. The error type
 //! decides once what a caller may do about a failure.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +108,7 @@ impl LedgerRow {
     }
 
     pub(super) fn stored_try(&self) -> i32 {
-        i32::try_from(self.try_number).unwrap_or(i32::MAX)
+        stored_try(self.try_number)
     }
 
     /// The input is kept where it may be needed again, and nowhere else.
@@ -143,7 +145,7 @@ impl RowStatus {
 }
 
 /// Where a page of results ended: rows come first by number, those without one last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerCursor {
     pub row: Option<u64>,
     pub task_id: TaskId,
@@ -165,6 +167,18 @@ impl LedgerCursor {
     }
 }
 
+/// A failed row that can be published again, as one moment saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedInput {
+    pub row: Option<u64>,
+    pub task_id: TaskId,
+    pub try_number: u32,
+    /// The task's wire form as JSON.
+    pub input: String,
+    /// The dead letters of the task, oldest first.
+    pub letters: Vec<i64>,
+}
+
 /// A task given up, with its reason and enough to publish it again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
@@ -184,6 +198,41 @@ pub struct DeadLetter {
     pub last_seen: DateTime<Utc>,
     /// Which entry it was (`tasks/<id>` of an epoch): a repeat of the commit adds no second one.
     pub source: String,
+}
+
+/// Which dead letters are meant: what is absent restricts nothing, so the empty filter is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadFilter {
+    pub code: Option<String>,
+    pub job_id: Option<JobId>,
+    pub id: Option<i64>,
+}
+
+impl DeadFilter {
+    /// The lowest and the highest id that it lets through, of those below `before` if given.
+    pub(super) fn ids(&self, before: Option<i64>) -> (i64, i64) {
+        let highest = before.map_or(i64::MAX, |before| before.saturating_sub(1));
+        match self.id {
+            None => (i64::MIN, highest),
+            Some(id) => (id, highest.min(id)),
+        }
+    }
+}
+
+/// `code upstream_error, job 6fa1…` for the record of operations; `all` without a restriction.
+impl fmt::Display for DeadFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = [
+            self.code.as_ref().map(|code| format!("code {code}")),
+            self.job_id.map(|job| format!("job {job}")),
+            self.id.map(|id| format!("id {id}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        f.write_str(if parts.is_empty() { "all" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// What a commit changed: repeats count nothing.
@@ -236,6 +285,11 @@ impl JobStatus {
     /// Nothing changes any more, but for a retry of failed rows.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+
+    /// Workers do not run its tasks any more.
+    pub fn skips_tasks(self) -> bool {
+        matches!(self, Self::Cancelling | Self::Cancelled)
     }
 }
 
@@ -317,8 +371,43 @@ pub struct Totals {
     pub snapshots: u64,
     pub jobs: u64,
     pub unfinished_jobs: u64,
+    /// Rows of the ledger, as the jobs' accounts say: counting them would take seconds.
+    pub ledger_rows: u64,
     pub dead_letters: u64,
     pub searches: u64,
+    pub operations: u64,
+    pub ticks: u64,
+}
+
+/// A city as a point of the map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MapPoint {
+    pub id: CityId,
+    pub name: String,
+    pub latitude: f64,
+    pub longitude: f64,
+    /// °C; `None` while there is no snapshot.
+    pub temperature: Option<f64>,
+}
+
+/// Failures of one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureGroup {
+    pub code: String,
+    pub count: u64,
+    /// One of the reasons.
+    pub sample: String,
+}
+
+/// Dead letters of one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadGroup {
+    pub code: String,
+    pub count: u64,
+    /// One of the reasons.
+    pub sample: String,
+    pub oldest: DateTime<Utc>,
+    pub newest: DateTime<Utc>,
 }
 
 /// A job whose counters and ledger do not agree.
@@ -377,6 +466,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict { .. })
     }
+}
+
+pub(super) fn stored_try(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// A number from outside as both databases can hold it, and add to others of its kind.

@@ -76,6 +76,11 @@ impl Breaker {
         self.opened_until().filter(|until| *until > Utc::now())
     }
 
+    /// Closes it as a probe that succeeded would; one that is closed keeps what it has counted.
+    pub fn reset(&self) {
+        self.machine.reset();
+    }
+
     /// `closed`, `open` or `half_open`.
     pub fn state(&self) -> &'static str {
         match self.opened_until() {
@@ -213,6 +218,18 @@ mod tests {
         assert!(window.is_failing(start + Duration::from_secs(30)));
         window.record(false, start + Duration::from_secs(31));
         assert!(!window.is_failing(start + Duration::from_secs(31)));
+    }
+
+    #[test]
+    fn a_reset_closes_it_at_once_and_the_open_time_starts_anew() {
+        let breaker = Breaker::new(spec(1, Duration::from_secs(15)));
+        fail(&breaker, 1);
+        assert!(breaker.admit().is_err());
+        breaker.reset();
+        assert_eq!((breaker.state(), breaker.shut_until()), ("closed", None));
+        fail(&breaker, 1);
+        let wait = breaker.shut_until().expect("open again") - Utc::now();
+        assert!((14..=15).contains(&wait.num_seconds()), "{wait}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::verdict::{Verdict, verdict};
 use super::{Answer, Priority, Waiting};
 use crate::broker::{Broker, QuotaLimits};
 use crate::config::{GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
+use crate::metric::{Label, Metric};
 
 /// A thousand locations with every variable we ask for are a tenth of this.
 const BODY_BYTES: usize = 8 << 20;
@@ -27,6 +28,17 @@ const REASON_CHARS: usize = 300;
 const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// Windows reopen for everyone at once: arrive spread over this.
 const REOPENING_JITTER_MS: i64 = 2_000;
+
+pub const REQUESTS: Metric = Metric::counter(
+    "isobar_upstream_requests_total",
+    "Requests to weather services by what came of them; wait is one that was not sent.",
+)
+.by(&[Label::open("host"), Label::open("outcome")]);
+pub const REQUEST_SECONDS: Metric = Metric::histogram(
+    "isobar_upstream_request_seconds",
+    "Time from a request to a weather service to the end of its answer.",
+)
+.by(&[Label::open("host")]);
 
 /// Makes TLS work; once per process, more often does no harm.
 pub fn install_tls() {
@@ -136,11 +148,10 @@ impl Client {
                 Try::Again { code, .. } => code,
             };
             if outcome != "wait" {
-                histogram!("isobar_upstream_request_seconds", "host" => host.name.clone())
+                histogram!(REQUEST_SECONDS.name, "host" => host.name.clone())
                     .record(began.elapsed());
             }
-            counter!("isobar_upstream_requests_total", "host" => host.name.clone(), "outcome" => outcome)
-                .increment(1);
+            counter!(REQUESTS.name, "host" => host.name.clone(), "outcome" => outcome).increment(1);
             match end {
                 Try::Over(answer) => return answer,
                 Try::Again { code, reason } if tries >= REQUEST_TRIES => {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::breaker::{Breaker, Permit};
 use super::{Priority, UpstreamState, Waiting};
-use crate::broker::{Broker, QuotaAnswer, QuotaLimits, QuotaUse, Reservation};
+use crate::broker::{Broker, BrokerError, QuotaAnswer, QuotaLimits, QuotaUse, Reservation, Thrown};
 use crate::config::values::BreakerSpec;
 use crate::telemetry::chain;
 
@@ -40,6 +40,8 @@ struct Said {
     /// The same for those who ask in batches: a tenth may be left for the others.
     batch_shut_until: Option<DateTime<Utc>>,
     config_error: Option<String>,
+    /// When an operator had the breaker reset last, as far as we have heard.
+    reset_at: Option<DateTime<Utc>>,
 }
 
 /// The right to one request; must be ended by [`Host::leave`].
@@ -116,25 +118,51 @@ impl Host {
         self.said().config_error = Some(reason.to_owned());
     }
 
+    /// Closes the breaker if nobody has told of this reset before.
+    pub fn reset_breaker(&self, reset: &Thrown) {
+        let known = self.said().reset_at.replace(reset.at);
+        if known != Some(reset.at) && self.breaker.state() != "closed" {
+            self.breaker.reset();
+            tracing::info!(host = self.name, by = reset.by, "the breaker was reset");
+        }
+    }
+
     pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         let quota = self.said_shut_until(Priority::Batch).map(|until| (until, Waiting::Quota));
         quota.or_else(|| Some((self.breaker.shut_until()?, Waiting::Breaker)))
     }
 
     pub async fn state(&self, broker: &Broker) -> UpstreamState {
-        let quota = if self.limits.is_none() {
-            QuotaUse { shut_until: self.said_shut_until(Priority::Batch), ..QuotaUse::default() }
-        } else {
-            // A gauge; a broker that does not answer shows elsewhere.
-            broker.quota_use(&self.name, &self.limits).await.unwrap_or_default()
-        };
         UpstreamState {
             host: self.name.clone(),
             breaker: self.breaker.state(),
             breaker_until: self.breaker.shut_until(),
-            quota,
+            // A broker that does not answer shows elsewhere.
+            quota: self.quota(broker).await.unwrap_or_default(),
             config_error: self.said().config_error.clone(),
         }
+    }
+
+    /// What is used of the quota, by the whole fleet.
+    pub async fn quota(&self, broker: &Broker) -> Result<QuotaUse, BrokerError> {
+        if self.limits.is_none() {
+            let shut_until = self.said_shut_until(Priority::Batch);
+            return Ok(QuotaUse { shut_until, ..QuotaUse::default() });
+        }
+        broker.quota_use(&self.name, &self.limits).await
+    }
+
+    pub fn limits(&self) -> &QuotaLimits {
+        &self.limits
+    }
+
+    /// `closed`, `open` or `half_open`.
+    pub fn breaker(&self) -> &'static str {
+        self.breaker.state()
+    }
+
+    pub fn is_misconfigured(&self) -> bool {
+        self.said().config_error.is_some()
     }
 
     async fn reserve(

@@ -7,10 +7,12 @@
 //! back instead. Redirects are off, bodies are limited, and neither secrets nor query strings
 //! reach a log or an error (OpenWeather's key is in its URL).
 //!
-//! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read).
+//! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read),
+//! [`gauges`] (what a scrape is told).
 
 mod breaker;
 mod client;
+mod gauges;
 mod geocoding;
 mod host;
 mod open_meteo;
@@ -23,12 +25,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::client::Client;
-use crate::broker::{Broker, QuotaUse};
+use crate::broker::{Broker, QuotaUse, Switches};
 use crate::config::Settings;
 use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
 
 pub use client::install_tls;
+pub use gauges::{METRICS, Quotas};
 
 /// A client of the configured provider. Cheap to clone; clones share breaker and connections.
 #[derive(Clone, Debug)]
@@ -123,6 +126,11 @@ pub struct UpstreamState {
     pub config_error: Option<String>,
 }
 
+impl UpstreamState {
+    /// The states of a breaker.
+    pub const BREAKER: [&'static str; 3] = ["closed", "open", "half_open"];
+}
+
 impl Upstream {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         Ok(Self { client: Arc::new(Client::new(settings, broker)?) })
@@ -155,6 +163,20 @@ impl Upstream {
     /// Never uses up the breaker's probe.
     pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         self.client.forecast().shut_until()
+    }
+
+    /// The hosts that have a breaker of their own: forecasts, then geocoding.
+    pub fn hosts(&self) -> [&str; 2] {
+        [self.client.forecast(), self.client.geocoder()].map(|host| host.name.as_str())
+    }
+
+    /// Closes the breakers that operators have had reset since this was called last.
+    pub fn obey(&self, switches: &Switches) {
+        for host in [self.client.forecast(), self.client.geocoder()] {
+            if let Some(reset) = switches.breaker(&host.name) {
+                host.reset_breaker(reset);
+            }
+        }
     }
 
     pub async fn state(&self) -> UpstreamState {

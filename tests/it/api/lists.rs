@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 
-fn snapshot(id: i64) -> Snapshot {
+pub fn snapshot(id: i64) -> Snapshot {
     let at = Utc::now();
     Snapshot {
         city_id: CityId(id),
@@ -80,7 +80,7 @@ async fn one_snapshot_comes_with_its_payload() {
     assert_eq!(listed.as_object().expect("an object").len(), 10);
 }
 
-fn ledger_row(job_id: JobId, row: u64) -> LedgerRow {
+pub fn ledger_row(job_id: JobId, row: u64) -> LedgerRow {
     let status = match row % 3 {
         0 => RowStatus::Failed,
         _ => RowStatus::Success,

@@ -3,21 +3,29 @@
 //! The server is the one that `isobar serve` runs; only the binary around it is missing, so that a
 //! test may also look into the store and the broker behind the API, and put things there.
 
+mod cities;
+mod events;
+mod export;
 mod guards;
 mod imports;
+mod limits;
 mod lists;
+mod openapi;
+mod operations;
+mod schemathesis;
+mod security;
 mod weather;
 
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use isobar_api::Parts;
+use isobar_api::{Limits, Parts};
 use isobar_producer::Imports;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::{Environment, Settings};
 use isobar_shared::store::Store;
-use isobar_shared::telemetry;
 use isobar_shared::upstream::Upstream;
+use isobar_shared::{metric, telemetry};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -52,6 +60,11 @@ impl Api {
 
     /// On the data that `dir` holds already.
     async fn within(dir: TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::limited(dir, settings, Limits::default()).await
+    }
+
+    /// With limits that a test can reach.
+    async fn limited(dir: TempDir, settings: &[(&str, &str)], limits: Limits) -> Self {
         let (sim_listener, sim_base) = listen().await;
         let mut sims = JoinSet::new();
         let options = isobar_sim::Options::default();
@@ -76,8 +89,10 @@ impl Api {
             broker: broker.clone(),
             store: store.clone(),
             upstream: Upstream::new(settings.clone(), broker.clone()).expect("an upstream"),
-            imports: Imports::open(settings.clone(), broker.clone()).expect("open the imports"),
+            imports: Imports::open(settings.clone(), broker.clone(), store.clone())
+                .expect("open the imports"),
             metrics: metrics(),
+            limits,
         };
         let (listener, base) = listen().await;
         let shutdown = CancellationToken::new();
@@ -147,5 +162,10 @@ async fn listen() -> (TcpListener, String) {
 /// One recorder for the process: all tests count into it.
 fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
     static HANDLE: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| telemetry::count().expect("the first recorder")).clone()
+    let start = || {
+        let counted = telemetry::count().expect("the first recorder");
+        metric::describe(isobar_api::METRICS.iter().copied().flatten());
+        counted
+    };
+    HANDLE.get_or_init(start).clone()
 }

@@ -201,7 +201,7 @@ async fn the_depth_adds_up(world: World) {
         assert_eq!(depth.undelivered, 8);
         assert_eq!(depth.pending, 4);
         assert_eq!(depth.next_due_ms, Some(0));
-        depth.oldest_pending_ms > 0
+        depth.oldest_pending_ms > 0 && depth.oldest_undelivered_ms > 0
     })
     .await;
 }

@@ -121,9 +121,18 @@ pub fn clean_environment() -> Vec<(String, String)> {
         .collect()
 }
 
+/// A program that tests/run has put into this process' search path and children do not see.
+pub fn program(name: &str) -> PathBuf {
+    let folders = inherited("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name} is not installed; tests/run does that"))
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "the place for temporary files and for coverage data is the test run's, not a setting"
+    reason = "the place for temporary files, coverage data and tools is the test run's, not a setting"
 )]
 fn inherited(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -9,6 +9,8 @@ use isobar_producer::spool::Spool;
 use isobar_producer::{Accepted, ImportError, Imports, NewImport};
 use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
 use isobar_shared::config::{Environment, Settings};
+use isobar_shared::store::Store;
+use isobar_shared::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +34,9 @@ impl Host {
             .with("ISOBAR_GAZETTEER_LIMIT", "700");
         let settings = Arc::new(Settings::load(&environment).expect("settings"));
         let broker = Broker::open(&settings).expect("a broker");
-        let imports = Imports::open(Arc::clone(&settings), broker.clone()).expect("imports");
+        let store = SqliteStore::open(&dir.path().join("isobar.db")).map(Store::Sqlite);
+        let store = store.expect("a store");
+        let imports = Imports::open(Arc::clone(&settings), broker.clone(), store).expect("imports");
         Self {
             settings,
             broker,

@@ -2,7 +2,7 @@
 
 use isobar_shared::ids::CityId;
 use isobar_shared::store::{
-    Commit, CommitReport, JobStatus, LedgerRow, NewJob, RowStatus, Store, StoreError,
+    Commit, CommitReport, DeadFilter, JobStatus, LedgerRow, NewJob, RowStatus, Store, StoreError,
 };
 use isobar_shared::task::{JobKind, SealOutcome};
 
@@ -277,11 +277,12 @@ async fn a_dead_letter_is_buried_once_and_byte_for_byte(subject: Subject) {
     let one = Commit { dead: vec![letter.clone(), dead("tasks/2-0 of 1")], ..Commit::default() };
     assert_eq!(commit(store, &one).await.dead, 2);
     assert_eq!(commit(store, &one).await.dead, 0);
-    let stored = store.dead_letters(None, 10).await.expect("reads");
+    let stored = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
     assert_eq!(stored.len(), 2);
     let newest = &stored[0];
     assert_eq!(newest.source, "tasks/2-0 of 1");
-    let next = store.dead_letters(Some(newest.id), 10).await.expect("reads");
+    let next =
+        store.dead_letters(&DeadFilter::default(), Some(newest.id), 10).await.expect("reads");
     letter.id = next[0].id;
     letter.reason = "ab".into();
     assert_eq!(next, vec![letter]);

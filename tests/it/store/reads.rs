@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use isobar_shared::ids::CityId;
 use isobar_shared::place::Coordinates;
-use isobar_shared::store::{Commit, JobStatus, LedgerCursor, NewJob, RowStatus, Totals};
+use isobar_shared::store::{
+    Action, Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation,
+    RowStatus, Totals,
+};
 use isobar_shared::task::JobKind;
 
 use super::make::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
@@ -22,6 +25,9 @@ on_both!(
     what_is_old_goes_and_its_totals_stay,
     a_counter_that_was_tampered_with_is_found,
     totals_count_what_is_there,
+    cities_are_paged_by_number_and_drawn_on_a_map,
+    a_task_is_found_by_its_job_and_its_city,
+    failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first,
     others_can_query_the_tables_of_the_contract,
 );
 
@@ -77,11 +83,13 @@ async fn pages_of_a_ledger_are_stable_while_it_grows(subject: Subject) {
 async fn tasks_that_are_missing_from_the_ledger_are_named(subject: Subject) {
     let store = &subject.store;
     let id = job("a");
-    let rows = vec![row(id, 1, RowStatus::Success), row(id, 3, RowStatus::Failed)];
+    let retried = LedgerRow { try_number: 3, ..row(id, 5, RowStatus::Success) };
+    let rows = vec![row(id, 1, RowStatus::Success), row(id, 3, RowStatus::Failed), retried];
     store.commit(&ledger(rows)).await.expect("commits");
-    let asked = [3, 2, 1, 4].map(|number| task(id, number));
+    let asked = [(3, 1), (2, 1), (1, 2), (4, 1), (5, 3), (5, 2)];
+    let asked = asked.map(|(number, tried)| (task(id, number), tried));
     let missing = store.missing_from_ledger(id, &asked).await.expect("reads");
-    assert_eq!(missing, [task(id, 2), task(id, 4)]);
+    assert_eq!(missing, [2, 1, 4].map(|number| task(id, number)), "a lower try will not do");
 }
 
 async fn pages_of_weather_follow_the_ids(subject: Subject) {
@@ -242,11 +250,82 @@ async fn totals_count_what_is_there(subject: Subject) {
         snapshots: 2,
         jobs: 2,
         unfinished_jobs: 1,
+        ledger_rows: 2,
         dead_letters: 1,
         searches: 1,
+        operations: 1,
+        ticks: 0,
     };
+    let operation = NewOperation::now("cli ada@host", Action::HistoryClear);
+    store.record_operation(&operation).await.expect("records");
     assert_eq!(store.totals().await.expect("reads"), expected);
+    let by_status = store.jobs_by_status().await.expect("reads");
+    assert_eq!(by_status, [(JobStatus::Done, 1), (JobStatus::Running, 1)].into());
     store.ping().await.expect("answers");
+}
+
+async fn cities_are_paged_by_number_and_drawn_on_a_map(subject: Subject) {
+    let store = &subject.store;
+    let commit = Commit {
+        failed_cities: vec![failure(9)],
+        ..weather(vec![snapshot(3, at(0)), snapshot(1, at(0)), snapshot(2, at(0))])
+    };
+    store.commit(&commit).await.expect("commits");
+    let page = async |offset, limit| {
+        let cities = store.cities_page(offset, limit).await.expect("reads");
+        cities.iter().map(|city| city.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (page(0, 2).await, page(2, 2).await, page(4, 2).await),
+        (vec![1, 2], vec![3, 9], vec![])
+    );
+    assert_eq!(page(u64::MAX, 2).await, Vec::<i64>::new());
+    let points = store.map_points().await.expect("reads");
+    let with_weather: Vec<_> =
+        points.iter().filter(|point| point.temperature.is_some()).map(|point| point.id.0).collect();
+    assert_eq!(with_weather, [1, 2, 3]);
+}
+
+async fn a_task_is_found_by_its_job_and_its_city(subject: Subject) {
+    let store = &subject.store;
+    let (one, other) = (job("a"), job("b"));
+    let rows = vec![row(one, 1, RowStatus::Success), row(other, 2, RowStatus::Failed)];
+    let letter = DeadLetter { city_id: Some(CityId(2)), ..dead("tasks/1-0 of 1") };
+    let commit = Commit { dead: vec![letter], ..ledger(rows.clone()) };
+    store.commit(&commit).await.expect("commits");
+    let asked = [(one, task(one, 1)), (one, task(one, 2)), (other, task(other, 2))];
+    let mut found = store.ledger_rows(&asked).await.expect("reads");
+    found.sort_by_key(|row| row.row);
+    assert_eq!(found, rows);
+    let letters =
+        async |city| store.dead_letters_of_city(CityId(city), 9).await.expect("reads").len();
+    assert_eq!((letters(2).await, letters(1).await), (1, 0));
+}
+
+async fn failures_are_counted_by_code_and_the_city_that_was_refreshed_last_comes_first(
+    subject: Subject,
+) {
+    let store = &subject.store;
+    let id = job("a");
+    let failed = |number, code: &str| LedgerRow {
+        error_code: Some(code.to_owned()),
+        ..row(id, number, RowStatus::Failed)
+    };
+    let rows = vec![
+        failed(1, "rare"),
+        failed(2, "often"),
+        failed(3, "often"),
+        row(id, 4, RowStatus::Success),
+    ];
+    let snapshots = vec![snapshot(1, at(5)), snapshot(2, at(9)), snapshot(3, at(7))];
+    store.commit(&Commit { ledger: rows, ..weather(snapshots) }).await.expect("commits");
+    let failures = store.failures(10).await.expect("reads");
+    let counted: Vec<_> = failures.iter().map(|group| (group.code.as_str(), group.count)).collect();
+    assert_eq!(counted, [("often", 2), ("rare", 1)]);
+    assert_eq!(failures[0].sample, "the upstream answered 500");
+    assert_eq!(store.failures(1).await.expect("reads").len(), 1);
+    let recent = store.recently_refreshed(2).await.expect("reads");
+    assert_eq!(recent.iter().map(|city| city.id).collect::<Vec<_>>(), [CityId(2), CityId(3)]);
 }
 
 async fn others_can_query_the_tables_of_the_contract(subject: Subject) {

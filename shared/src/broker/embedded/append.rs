@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{EmbeddedBroker, Result, entry_id, lane_number, now_ms, row_id, topic_id};
+use super::{EmbeddedBroker, Result, depth, entry_id, lane_number, now_ms, row_id, topic_id};
 use crate::broker::{
     Append, Appended, BrokerError, Healed, Lane, Receipt, Span, Topic, Watermarks,
 };
@@ -214,7 +214,11 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
     for (unfinished, new) in [(tasks, &batch.tasks), (control, &batch.control)] {
         let unfinished = unfinished as u64;
         if !new.is_empty() && unfinished + new.len() as u64 > batch.high_water {
-            return Ok(Appended::Full { unfinished });
+            // As in Redis: what is set aside does not count, up to as many again.
+            let parked = depth::parked(tx, topic_id)?.min(batch.high_water);
+            if unfinished - parked.min(unfinished) + new.len() as u64 > batch.high_water {
+                return Ok(Appended::Full { unfinished });
+            }
         }
     }
     let after_tasks = next_id + batch.tasks.len() as i64;

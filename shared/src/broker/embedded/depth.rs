@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{EmbeddedBroker, Result, ms, now_ms};
-use crate::broker::keys::RETURNED;
-use crate::broker::{ConsumerInfo, Depth, Topic};
+use super::{EmbeddedBroker, Result, lane_number, ms, now_ms};
+use crate::broker::keys::{PARKED, RETURNED};
+use crate::broker::{ConsumerInfo, Depth, Lane, Topic};
 
 impl EmbeddedBroker {
     pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
@@ -23,9 +23,9 @@ impl EmbeddedBroker {
                 db.prepare_cached(
                     "SELECT name, seen_ms, (SELECT count(*) FROM entries e INDEXED BY pending WHERE e.topic_id = ?1 \
                      AND e.owner IS NOT NULL AND e.owner = c.name) \
-                     FROM consumers c WHERE topic_id = ?1 AND name <> ?2 ORDER BY name",
+                     FROM consumers c WHERE topic_id = ?1 AND name NOT IN (?2, ?3) ORDER BY name",
                 )?
-                .query_map(params![topic_id, RETURNED], |row| {
+                .query_map(params![topic_id, RETURNED, PARKED], |row| {
                     let seen_ms: i64 = row.get(1)?;
                     Ok(ConsumerInfo {
                         name: row.get(0)?,
@@ -55,8 +55,15 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         "SELECT appended_ms FROM entries WHERE topic_id = ?1 AND lane = ?2 AND +owner IS NOT NULL \
          ORDER BY id LIMIT 1",
     )?;
+    let mut unread = db.prepare_cached(
+        "SELECT appended_ms FROM entries INDEXED BY undelivered \
+         WHERE topic_id = ?1 AND lane = ?2 AND owner IS NULL ORDER BY id LIMIT 1",
+    )?;
+    let mut unread_ms = None::<i64>;
     for lane in 0..2_i64 {
         let key = params![topic_id, lane];
+        let first = unread.query_row(key, |row| row.get(0)).optional()?;
+        unread_ms = unread_ms.into_iter().chain(first).min();
         let (of_lane, since): (i64, Option<i64>) =
             count.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
         if of_lane == 0 {
@@ -67,14 +74,28 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         let appended = oldest.query_row(key, |row| row.get(0)).optional()?;
         appended_ms = appended_ms.into_iter().chain(appended).min();
     }
+    let parked = parked(db, topic_id)?;
     let now = now_ms();
+    let age = |at: Option<i64>| at.map_or(0, |at| now.saturating_sub(at).max(0) as u64);
     let until_due = |since: i64| (since + ms(claim_idle)).saturating_sub(now).max(0) as u64;
     Ok(Depth {
         tasks,
         control,
         undelivered: (tasks + control).saturating_sub(pending),
         pending,
-        oldest_pending_ms: appended_ms.map_or(0, |at| now.saturating_sub(at).max(0) as u64),
+        parked,
+        oldest_pending_ms: age(appended_ms),
+        oldest_undelivered_ms: age(unread_ms),
         next_due_ms: since_ms.map(until_due),
     })
+}
+
+/// How many entries are set aside. The index tells without looking at the rows.
+pub(super) fn parked(db: &Connection, topic_id: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "SELECT count(*) FROM entries INDEXED BY pending \
+         WHERE topic_id = ?1 AND lane = ?2 AND owner IS NOT NULL AND owner = ?3",
+    )?
+    .query_row(params![topic_id, lane_number(Lane::Tasks), PARKED], |row| row.get::<_, i64>(0))
+    .map(|count| count as u64)
 }

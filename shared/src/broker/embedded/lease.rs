@@ -9,7 +9,6 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{EmbeddedBroker, Result, entry_id, lane_number, ms, now_ms, row_id};
-use crate::broker::keys::RETURNED;
 use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 impl EmbeddedBroker {
@@ -72,10 +71,11 @@ impl EmbeddedBroker {
         .await
     }
 
-    pub async fn give_back(
+    pub async fn hand_over(
         &self,
         topic: &Topic,
         consumer: &str,
+        to: &'static str,
         lane: Lane,
         entries: &[GiveBack],
         claim_idle: Duration,
@@ -99,7 +99,7 @@ impl EmbeddedBroker {
                     lane_number(lane),
                     row_id(entry.id),
                     consumer,
-                    RETURNED,
+                    to,
                     now - idle,
                     entry.attempt
                 ])?;

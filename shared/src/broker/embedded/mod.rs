@@ -9,7 +9,7 @@
 //! A topic here is its stream's name; a group's name says nothing more, as each stream has one.
 //! Deliberately absent: retries, and other hosts (SQLite's locks do not reach over a network).
 //! Next: `schema.sql`, then `append.rs`, `deliver.rs`, `lease.rs`, `depth.rs`, `quota.rs` (with the
-//! arithmetic in `windows.rs`), `kept.rs`.
+//! arithmetic in `windows.rs`), `kept.rs`, `switches.rs`.
 
 mod append;
 mod deliver;
@@ -17,6 +17,7 @@ mod depth;
 mod kept;
 mod lease;
 mod quota;
+mod switches;
 mod windows;
 
 use std::path::Path;
@@ -31,7 +32,7 @@ use crate::sqlite::{Db, Durability, SqliteError};
 
 type Result<T> = std::result::Result<T, BrokerError>;
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("switches.sql")];
 
 /// A SQLite file as the broker. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::scripts::{APPEND, Call, HEAL};
 use super::{IDS_PER_CALL, RedisBroker, Result, reply};
+use crate::broker::keys::PARKED;
 use crate::broker::{Append, Appended, Healed, Lane, Receipt, Topic, Watermarks};
 use crate::ids::JobId;
 
@@ -38,6 +39,7 @@ impl RedisBroker {
             .arg(batch.previous_hash)
             .arg(batch.floor)
             .arg(batch.high_water)
+            .arg(PARKED)
             .arg(batch.tasks.len())
             .arg(batch.tasks)
             .arg(batch.control);

@@ -12,6 +12,7 @@ use redis::Cmd;
 use super::link::RESPONSE_LIMIT;
 use super::scripts::{CLAIM, Call, OWNED};
 use super::{RedisBroker, Result, reply};
+use crate::broker::keys::RETURNED;
 use crate::broker::{ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Topic};
 
 /// The control lane's part of what is asked for.
@@ -91,7 +92,7 @@ impl RedisBroker {
     ) -> Result<()> {
         let Some(entry) = entry else { return Ok(()) };
         let back = GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false };
-        self.give_back(topic, consumer, entry.lane, &[back], UNSEEN_IDLE).await.map(drop)
+        self.hand_over(topic, consumer, RETURNED, entry.lane, &[back], UNSEEN_IDLE).await.map(drop)
     }
 
     pub async fn owned(

@@ -9,7 +9,7 @@ use redis::Value;
 
 use super::scripts::{CONSUMERS, Call, DEPTH};
 use super::{RedisBroker, Result, reply};
-use crate::broker::keys::RETURNED;
+use crate::broker::keys::{PARKED, RETURNED};
 use crate::broker::{ConsumerInfo, Depth, Topic};
 
 /// Pending entries of a lane that are looked at for the next due time; more are not in flight
@@ -21,7 +21,8 @@ impl RedisBroker {
         let call = Call::new(&DEPTH, &[&topic.stream, &topic.control])
             .arg(&topic.group)
             .arg(claim_idle.as_millis() as u64)
-            .arg(DUE_PAGE);
+            .arg(DUE_PAGE)
+            .arg(PARKED);
         let answer = self.call(&call, topic).await?;
         depth(answer).map_err(|error| self.odd(error))
     }
@@ -36,13 +37,16 @@ impl RedisBroker {
 }
 
 fn depth(answer: Value) -> anyhow::Result<Depth> {
-    let [tasks, control, undelivered, pending, oldest, due] = reply::array(answer)?;
+    let [tasks, control, undelivered, pending, parked, oldest, due, waiting] =
+        reply::array(answer)?;
     Ok(Depth {
         tasks: reply::count(&tasks)?,
         control: reply::count(&control)?,
         undelivered: reply::count(&undelivered)?,
         pending: reply::count(&pending)?,
+        parked: reply::count(&parked)?,
         oldest_pending_ms: reply::count(&oldest).unwrap_or(0),
+        oldest_undelivered_ms: reply::count(&waiting).unwrap_or(0),
         next_due_ms: reply::count(&due).ok(),
     })
 }
@@ -54,7 +58,7 @@ fn consumers(answer: Value) -> anyhow::Result<Vec<ConsumerInfo>> {
         let [name, pending, idle] = reply::array(consumer)?;
         let name = reply::text(name)?;
         let (pending, idle_ms) = (reply::count(&pending)?, reply::count(&idle)?);
-        if name == RETURNED {
+        if name == RETURNED || name == PARKED {
             continue;
         }
         let known =

@@ -46,10 +46,11 @@ impl RedisBroker {
         Ok(lost)
     }
 
-    pub async fn give_back(
+    pub async fn hand_over(
         &self,
         topic: &Topic,
         consumer: &str,
+        to: &'static str,
         lane: Lane,
         entries: &[GiveBack],
         claim_idle: Duration,
@@ -59,7 +60,7 @@ impl RedisBroker {
             let mut call = Call::new(&GIVE_BACK, &[topic.lane(lane), topic.attempts(lane)])
                 .arg(&topic.group)
                 .arg(consumer)
-                .arg(RETURNED);
+                .arg(to);
             for entry in page {
                 // Redis knows no due time, only how long an entry has been idle: one that is to
                 // fall due later has been idle for less. It cannot be less than not at all.

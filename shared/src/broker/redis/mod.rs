@@ -11,7 +11,7 @@
 //! one for each blocking reader. Deliberately absent: retries, and any command newer than 7.0.
 //!
 //! Next: `link.rs` (connections), `fault.rs` (what an error means), `append.rs`, `deliver.rs`,
-//! `lease.rs`, `depth.rs` (the stream), `quota.rs`, `kept.rs` (cache, heartbeats).
+//! `lease.rs`, `depth.rs` (the stream), `quota.rs`, `kept.rs` (cache, heartbeats), `switches.rs`.
 
 mod append;
 mod deliver;
@@ -24,6 +24,7 @@ mod link;
 mod quota;
 mod reply;
 mod scripts;
+mod switches;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,7 +12,8 @@ use super::PostgresStore;
 use crate::ids::CityId;
 use crate::place::{Coordinates, Place, fold_name};
 use crate::store::nul::without_nul;
-use crate::store::{CityRow, Freshness, MAX_CANDIDATES, Result, WeatherRow};
+use crate::store::shapes::bounded;
+use crate::store::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
 
 sql! {
     CITY = r#"
@@ -45,6 +46,29 @@ WHERE id IN (
         AND ($2::text IS NULL OR city_names.country_code = $2 OR cities.country_code = $2))
 ORDER BY population DESC NULLS LAST, id
 LIMIT $3
+"#;
+    BY_ID = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE id = ANY($1::bigint[])
+"#;
+    /// By number of the row, since that is how city services are paged: it reads what it passes over.
+    CITIES = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities ORDER BY id LIMIT $1 OFFSET $2
+"#;
+    MAP = r"
+SELECT id, name, latitude, longitude, temperature FROM cities
+WHERE latitude IS NOT NULL AND longitude IS NOT NULL ORDER BY id
+";
+    RECENT = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE last_refreshed_at IS NOT NULL ORDER BY last_refreshed_at DESC, id LIMIT $1
 "#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
@@ -116,6 +140,51 @@ impl PostgresStore {
             .bind(folded_name)
             .bind(country_code.map(str::to_ascii_uppercase))
             .bind(MAX_CANDIDATES)
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(city).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        sqlx::query(BY_ID)
+            .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(city).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {
+        sqlx::query(CITIES)
+            .bind(i64::from(limit))
+            .bind(bounded(offset))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(city).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn map_points(&self) -> Result<Vec<MapPoint>> {
+        let read = |row: &PgRow| {
+            Ok(MapPoint {
+                id: CityId(row.try_get("id")?),
+                name: row.try_get("name")?,
+                latitude: row.try_get("latitude")?,
+                longitude: row.try_get("longitude")?,
+                temperature: row.try_get("temperature")?,
+            })
+        };
+        sqlx::query(MAP)
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        sqlx::query(RECENT)
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(city).collect())

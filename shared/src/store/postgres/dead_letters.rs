@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use super::{PostgresStore, column};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::nul::without_nul;
-use crate::store::{DeadLetter, Result};
+use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
     BURY = r"
@@ -22,8 +22,38 @@ ON CONFLICT (source) DO NOTHING
     PAGE = r"
 SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
     last_seen, source
-FROM dead_letters WHERE id < $1 ORDER BY id DESC LIMIT $2
+FROM dead_letters WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3
 ";
+    PAGE_OF_CODE = r"
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters WHERE code = $4 AND id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3
+";
+    PAGE_OF_JOB = r"
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters
+WHERE job_id = $4 AND ($5::text IS NULL OR code = $5) AND id BETWEEN $1 AND $2
+ORDER BY id DESC LIMIT $3
+";
+    PAGE_OF_CITY = r"
+SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+    last_seen, source
+FROM dead_letters WHERE city_id = $1 ORDER BY id DESC LIMIT $2
+";
+    GROUPS = r"
+SELECT code, count(*) AS letters, max(reason) AS sample, min(first_seen) AS oldest,
+    max(last_seen) AS newest
+FROM dead_letters WHERE $1::uuid IS NULL OR job_id = $1
+GROUP BY code ORDER BY letters DESC, code
+";
+    COUNT = "SELECT count(*) FROM dead_letters WHERE id BETWEEN $1 AND $2";
+    COUNT_OF_CODE = "SELECT count(*) FROM dead_letters WHERE code = $3 AND id BETWEEN $1 AND $2";
+    COUNT_OF_JOB = r"
+SELECT count(*) FROM dead_letters
+WHERE job_id = $3 AND ($4::text IS NULL OR code = $4) AND id BETWEEN $1 AND $2
+";
+    DELETE = "DELETE FROM dead_letters WHERE id = ANY($1)";
 }
 
 /// How many of `dead` were new.
@@ -51,13 +81,80 @@ pub(super) async fn bury(tx: &mut PgConnection, dead: &[DeadLetter]) -> sqlx::Re
 }
 
 impl PostgresStore {
-    pub async fn dead_letters(&self, before: Option<i64>, limit: u32) -> Result<Vec<DeadLetter>> {
-        sqlx::query(PAGE)
-            .bind(before.unwrap_or(i64::MAX))
+    pub async fn dead_letters(
+        &self,
+        filter: &DeadFilter,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>> {
+        let (lowest, highest) = filter.ids(before);
+        let code = filter.code.as_deref().map(without_nul);
+        let ranged = |sql| sqlx::query(sql).bind(lowest).bind(highest).bind(i64::from(limit));
+        let asked = match (filter.job_id, code) {
+            (Some(job), code) => ranged(PAGE_OF_JOB).bind(job.0).bind(code),
+            (None, Some(code)) => ranged(PAGE_OF_CODE).bind(code),
+            (None, None) => ranged(PAGE),
+        };
+        asked
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
+        sqlx::query(PAGE_OF_CITY)
+            .bind(id.0)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
             .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+        let read = |row: &PgRow| {
+            Ok(DeadGroup {
+                code: row.try_get("code")?,
+                count: row.try_get::<i64, _>("letters")? as u64,
+                sample: row.try_get("sample")?,
+                oldest: row.try_get("oldest")?,
+                newest: row.try_get("newest")?,
+            })
+        };
+        sqlx::query(GROUPS)
+            .bind(job.map(|job| job.0))
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+        let (lowest, highest) = filter.ids(None);
+        let code = filter.code.as_deref().map(without_nul);
+        let ranged = |sql| sqlx::query(sql).bind(lowest).bind(highest);
+        let asked = match (filter.job_id, code) {
+            (Some(job), code) => ranged(COUNT_OF_JOB).bind(job.0).bind(code),
+            (None, Some(code)) => ranged(COUNT_OF_CODE).bind(code),
+            (None, None) => ranged(COUNT),
+        };
+        asked
+            .fetch_one(&self.pool)
+            .await
+            .and_then(|row| row.try_get::<i64, _>(0))
+            .map(|count| count as u64)
+            .map_err(|error| self.failed(error))
+    }
+}
+
+impl PostgresStore {
+    pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
+        sqlx::query(DELETE)
+            .bind(ids)
+            .execute(&self.pool)
+            .await
+            .map(|done| done.rows_affected())
             .map_err(|error| self.failed(error))
     }
 }

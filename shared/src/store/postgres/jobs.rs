@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::{PostgresStore, unreadable};
 use crate::ids::JobId;
-use crate::store::account::{Account, Moves, Tally, kind_named, outcome_name, outcome_named};
+use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
 use crate::store::nul::without_nul;
 use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
+use crate::task::SealOutcome;
 
 sql! {
     LOCK = r"
@@ -117,7 +118,7 @@ async fn update(tx: &mut PgConnection, account: &Account) -> sqlx::Result<()> {
         .bind(&account.source)
         .bind(account.created_at)
         .bind(account.status.as_str())
-        .bind(account.sealed.map(outcome_name))
+        .bind(account.sealed.map(SealOutcome::as_str))
         .bind(account.total)
         .bind(account.processed())
         .bind(account.succeeded)

@@ -14,6 +14,7 @@ use super::{PostgresStore, column, unreadable};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::account::Tally;
 use crate::store::nul::without_nul;
+use crate::store::shapes::stored_try;
 use crate::store::{LedgerCursor, LedgerRow, Result, RowStatus};
 
 sql! {
@@ -91,10 +92,22 @@ FROM page LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page."row" NULLS LAST, page.task_id
 "#;
 
+    ROWS = r#"
+SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city, page.status,
+    page.error_code, page.last_error, page.attempts, page.input, page.finished_at, page.rejected,
+    page.batch, page.entry, NULL::timestamptz AS last_refreshed_at
+FROM unnest($1::uuid[], $2::uuid[]) AS given (job_id, task_id)
+JOIN job_tasks AS page ON page.job_id = given.job_id AND page.task_id = given.task_id
+"#;
+
+    /// What a forgotten ledger held is not missed: its job had ended.
     MISSING = r"
-SELECT given.task_id FROM unnest($2::uuid[]) WITH ORDINALITY AS given (task_id, place)
+SELECT given.task_id
+FROM unnest($2::uuid[], $3::integer[]) WITH ORDINALITY AS given (task_id, try, place)
 WHERE NOT EXISTS (
-    SELECT 1 FROM job_tasks WHERE job_id = $1 AND job_tasks.task_id = given.task_id)
+    SELECT 1 FROM job_tasks AS stored
+    WHERE job_id = $1 AND stored.task_id = given.task_id AND stored.try >= given.try)
+    AND NOT EXISTS (SELECT 1 FROM jobs WHERE job_id = $1 AND ledger <> 'kept')
 ORDER BY given.place
 ";
 }
@@ -212,11 +225,29 @@ impl PostgresStore {
             .map_err(|error| self.failed(error))
     }
 
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
-        let tasks: Vec<Uuid> = tasks.iter().map(|task| task.0).collect();
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        let (jobs, tasks): (Vec<Uuid>, Vec<Uuid>) =
+            tasks.iter().map(|(job, task)| (job.0, task.0)).unzip();
+        sqlx::query(ROWS)
+            .bind(jobs)
+            .bind(tasks)
+            .fetch_all(&self.pool)
+            .await
+            .and_then(|rows| rows.iter().map(read).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub async fn missing_from_ledger(
+        &self,
+        job: JobId,
+        tasks: &[(TaskId, u32)],
+    ) -> Result<Vec<TaskId>> {
+        let (tasks, tries): (Vec<Uuid>, Vec<i32>) =
+            tasks.iter().map(|(task, number)| (task.0, stored_try(*number))).unzip();
         sqlx::query_scalar(MISSING)
             .bind(job.0)
             .bind(tasks)
+            .bind(tries)
             .fetch_all(&self.pool)
             .await
             .map(|missing| missing.into_iter().map(TaskId).collect())

@@ -14,12 +14,15 @@ mod cities;
 mod commit;
 mod dead_letters;
 mod error;
+mod failed_inputs;
 mod jobs;
 mod ledger;
 mod migrate;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
+mod ticks;
 mod totals;
 
 use std::str::FromStr;
@@ -100,12 +103,15 @@ pub fn statements() -> Vec<&'static str> {
         STATEMENTS,
         cities::STATEMENTS,
         dead_letters::STATEMENTS,
+        failed_inputs::STATEMENTS,
         jobs::STATEMENTS,
         ledger::STATEMENTS,
         migrate::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,
+        ticks::STATEMENTS,
         totals::STATEMENTS,
     ]
     .concat()

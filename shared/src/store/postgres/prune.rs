@@ -1,4 +1,6 @@
-//! Retention: ledger rows of jobs that ended long ago, and old searches, go in small transactions.
+//! Retention: ledger rows of jobs that ended long ago, ticks of schedules, old searches and
+//! operations go in small transactions. The newest tick of a schedule stays: what was missed counts
+//! from it.
 //!
 //! A job that is being pruned is marked first (`ledger = 'going'`): its rows no longer make up its
 //! counters, which stay. A prune that was cut short is taken up by the next one.
@@ -9,6 +11,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::PostgresStore;
+use crate::store::operations::OPERATIONS_KEPT;
 use crate::store::{Result, cutoff};
 
 /// Rows that one transaction removes: some milliseconds of work.
@@ -33,6 +36,18 @@ DELETE FROM job_tasks WHERE ctid = ANY (ARRAY(
 DELETE FROM search_history WHERE id IN (
     SELECT id FROM search_history WHERE "timestamp" < $1 ORDER BY "timestamp" LIMIT $2)
 "#;
+    TICKS = r"
+DELETE FROM schedule_ticks WHERE (schedule, tick) IN (
+    SELECT schedule, tick FROM schedule_ticks AS old
+    WHERE done_at < $1 AND EXISTS (
+        SELECT FROM schedule_ticks AS newer
+        WHERE newer.schedule = old.schedule AND newer.tick > old.tick)
+    ORDER BY done_at LIMIT $2)
+";
+    OPERATIONS = r"
+DELETE FROM operations WHERE id IN (
+    SELECT id FROM operations WHERE at < $1 ORDER BY at LIMIT $2)
+";
 }
 
 impl PostgresStore {
@@ -44,7 +59,9 @@ impl PostgresStore {
     ) -> Result<(u64, u64)> {
         let pruned = async {
             let rows = self.prune_ledger(cutoff(now, jobs)).await?;
-            let searches = self.prune_searches(cutoff(now, searches)).await?;
+            self.prune_chunks(TICKS, cutoff(now, jobs)).await?;
+            let searches = self.prune_chunks(SEARCHES, cutoff(now, searches)).await?;
+            self.prune_chunks(OPERATIONS, cutoff(now, OPERATIONS_KEPT)).await?;
             Ok((rows, searches))
         };
         pruned.await.map_err(|error| self.failed(error))
@@ -75,11 +92,11 @@ impl PostgresStore {
         }
     }
 
-    async fn prune_searches(&self, before: DateTime<Utc>) -> sqlx::Result<u64> {
+    /// What a statement finds before a time, chunk by chunk.
+    async fn prune_chunks(&self, sql: &'static str, before: DateTime<Utc>) -> sqlx::Result<u64> {
         let mut removed = 0;
         loop {
-            let done =
-                sqlx::query(SEARCHES).bind(before).bind(CHUNK_ROWS).execute(&self.pool).await?;
+            let done = sqlx::query(sql).bind(before).bind(CHUNK_ROWS).execute(&self.pool).await?;
             removed += done.rows_affected();
             if done.rows_affected() == 0 {
                 return Ok(removed);

@@ -12,7 +12,8 @@ use super::text::Time;
 use crate::ids::CityId;
 use crate::place::{Coordinates, Place, fold_name};
 use crate::store::nul::without_nul;
-use crate::store::{CityRow, Freshness, MAX_CANDIDATES, Result, WeatherRow};
+use crate::store::shapes::bounded;
+use crate::store::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
 
 sql! {
     CITY = "SELECT * FROM cities WHERE id = ?1";
@@ -37,6 +38,29 @@ WHERE id IN (
         AND (?2 IS NULL OR city_names.country_code = ?2 OR cities.country_code = ?2))
 ORDER BY population DESC NULLS LAST, id
 LIMIT ?3
+"#;
+    BY_ID = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE id = ?1
+"#;
+    /// By number of the row, since that is how city services are paged: it reads what it passes over.
+    CITIES = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities ORDER BY id LIMIT ?1 OFFSET ?2
+"#;
+    MAP = r"
+SELECT id, name, latitude, longitude, temperature FROM cities
+WHERE latitude IS NOT NULL AND longitude IS NOT NULL ORDER BY id
+";
+    RECENT = r#"
+SELECT id, name, country_code, admin1_code, latitude, longitude, population, last_refreshed_at,
+    last_status, last_error, temperature, windspeed, winddirection, weathercode, humidity, "time",
+    observed_at, fresh_until, synced_at, NULL AS raw_payload
+FROM cities WHERE last_refreshed_at IS NOT NULL ORDER BY last_refreshed_at DESC, id LIMIT ?1
 "#;
     /// A city that is known keeps what is known of it.
     REMEMBER = r"
@@ -112,6 +136,44 @@ impl SqliteStore {
                 .collect()
         })
         .await
+    }
+
+    pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
+        let ids = ids.to_vec();
+        self.read(move |db| {
+            let mut by_id = db.prepare_cached(BY_ID)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(by_id.query_row([id.0], city).optional()?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {
+        let offset = bounded(offset);
+        self.read(move |db| {
+            db.prepare_cached(CITIES)?.query_map(params![limit, offset], city)?.collect()
+        })
+        .await
+    }
+
+    pub async fn map_points(&self) -> Result<Vec<MapPoint>> {
+        let read = |row: &Row<'_>| {
+            Ok(MapPoint {
+                id: CityId(row.get("id")?),
+                name: row.get("name")?,
+                latitude: row.get("latitude")?,
+                longitude: row.get("longitude")?,
+                temperature: row.get("temperature")?,
+            })
+        };
+        self.read(move |db| db.prepare_cached(MAP)?.query_map([], read)?.collect()).await
+    }
+
+    pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
+        self.read(move |db| db.prepare_cached(RECENT)?.query_map([limit], city)?.collect()).await
     }
 
     pub async fn remember_city(

@@ -11,9 +11,10 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::SqliteStore;
 use super::text::{Id, Time, word};
 use crate::ids::JobId;
-use crate::store::account::{Account, Moves, Tally, kind_named, outcome_name, outcome_named};
+use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
 use crate::store::nul::without_nul;
 use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
+use crate::task::SealOutcome;
 
 sql! {
     JOB = "SELECT * FROM jobs WHERE job_id = ?1";
@@ -84,7 +85,7 @@ fn write(tx: &Transaction<'_>, account: &Account) -> rusqlite::Result<()> {
         account.source,
         Time(account.created_at),
         account.status.as_str(),
-        account.sealed.map(outcome_name),
+        account.sealed.map(SealOutcome::as_str),
         account.total,
         account.processed(),
         account.succeeded,

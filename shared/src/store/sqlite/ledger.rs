@@ -10,6 +10,7 @@ use super::text::{Id, Time, word};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::account::Tally;
 use crate::store::nul::without_nul;
+use crate::store::shapes::stored_try;
 use crate::store::{LedgerCursor, LedgerRow, Result, RowStatus};
 
 sql! {
@@ -53,7 +54,14 @@ FROM (SELECT * FROM (SELECT * FROM job_tasks
 LEFT JOIN cities ON cities.id = page.city_id
 ORDER BY page.rank, page.task_id
 ";
-    IS_THERE = "SELECT 1 FROM job_tasks WHERE job_id = ?1 AND task_id = ?2";
+    ROW = r"
+SELECT *, NULL AS last_refreshed_at FROM job_tasks WHERE job_id = ?1 AND task_id = ?2
+";
+    /// What a forgotten ledger held is not missed: its job had ended.
+    IS_THERE = r"
+SELECT 1 FROM job_tasks WHERE job_id = ?1 AND task_id = ?2 AND try >= ?3
+UNION ALL SELECT 1 FROM jobs WHERE job_id = ?1 AND ledger <> 'kept'
+";
 }
 
 /// Enters what is new, replaces what a retry supersedes, and tells the tally.
@@ -147,19 +155,36 @@ impl SqliteStore {
         .await
     }
 
-    pub async fn missing_from_ledger(&self, job: JobId, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+    pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
+        let tasks = tasks.to_vec();
+        self.read(move |db| {
+            let mut row = db.prepare_cached(ROW)?;
+            let mut found = Vec::new();
+            for (job, task) in tasks {
+                found.extend(row.query_row(params![Id(job.0), Id(task.0)], read).optional()?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    pub async fn missing_from_ledger(
+        &self,
+        job: JobId,
+        tasks: &[(TaskId, u32)],
+    ) -> Result<Vec<TaskId>> {
         let mut tasks = tasks.to_vec();
         self.read(move |db| {
             let mut is_there = db.prepare_cached(IS_THERE)?;
             let mut failure = None;
-            tasks.retain(|task| {
-                let there = is_there.exists(params![Id(job.0), Id(task.0)]);
+            tasks.retain(|(task, number)| {
+                let there = is_there.exists(params![Id(job.0), Id(task.0), stored_try(*number)]);
                 !there.unwrap_or_else(|error| {
                     failure = Some(error);
                     false
                 })
             });
-            failure.map_or(Ok(tasks), Err)
+            failure.map_or_else(|| Ok(tasks.into_iter().map(|(task, _)| task).collect()), Err)
         })
         .await
     }

@@ -11,12 +11,15 @@ mod cities;
 mod commit;
 mod dead_letters;
 mod error;
+mod failed_inputs;
 mod jobs;
 mod ledger;
+mod operations;
 mod prune;
 mod searches;
 mod snapshot;
 mod text;
+mod ticks;
 mod totals;
 
 use std::path::Path;
@@ -81,11 +84,14 @@ pub fn statements() -> Vec<&'static str> {
         STATEMENTS,
         cities::STATEMENTS,
         dead_letters::STATEMENTS,
+        failed_inputs::STATEMENTS,
         jobs::STATEMENTS,
         ledger::STATEMENTS,
+        operations::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,
+        ticks::STATEMENTS,
         totals::STATEMENTS,
     ]
     .concat()

@@ -1,4 +1,6 @@
-//! Retention: ledger rows of jobs that ended long ago, and old searches, go in small transactions.
+//! Retention: ledger rows of jobs that ended long ago, ticks of schedules, old searches and
+//! operations go in small transactions. The newest tick of a schedule stays: what was missed counts
+//! from it.
 //!
 //! A job that is being pruned is marked first (`ledger = 'going'`): its rows no longer make up its
 //! counters, which stay. A prune that was cut short is taken up by the next one.
@@ -10,6 +12,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
 use super::text::{Id, Time};
+use crate::store::operations::OPERATIONS_KEPT;
 use crate::store::{Result, cutoff};
 
 /// Rows that one transaction removes: some milliseconds of work, for others wait for it.
@@ -32,6 +35,18 @@ DELETE FROM job_tasks WHERE job_id = ?1 AND task_id IN (
 DELETE FROM search_history WHERE id IN (
     SELECT id FROM search_history WHERE "timestamp" < ?1 ORDER BY "timestamp" LIMIT ?2)
 "#;
+    TICKS = r"
+DELETE FROM schedule_ticks WHERE (schedule, tick) IN (
+    SELECT schedule, tick FROM schedule_ticks AS old
+    WHERE done_at < ?1 AND EXISTS (
+        SELECT 1 FROM schedule_ticks AS newer
+        WHERE newer.schedule = old.schedule AND newer.tick > old.tick)
+    ORDER BY done_at LIMIT ?2)
+";
+    OPERATIONS = r"
+DELETE FROM operations WHERE id IN (
+    SELECT id FROM operations WHERE at < ?1 ORDER BY at LIMIT ?2)
+";
 }
 
 impl SqliteStore {
@@ -45,13 +60,23 @@ impl SqliteStore {
         while let Some(removed) = self.prune_ledger(cutoff(now, jobs)).await? {
             rows += removed;
         }
-        let (before, mut gone) = (cutoff(now, searches), 0);
+        self.prune_chunks(TICKS, cutoff(now, jobs)).await?;
+        let searches = self.prune_chunks(SEARCHES, cutoff(now, searches)).await?;
+        self.prune_chunks(OPERATIONS, cutoff(now, OPERATIONS_KEPT)).await?;
+        Ok((rows, searches))
+    }
+
+    /// What a statement finds before a time, chunk by chunk.
+    async fn prune_chunks(&self, sql: &'static str, before: DateTime<Utc>) -> Result<u64> {
+        let mut gone = 0;
         loop {
-            let removed = self.prune_searches(before).await?;
+            let removed = self
+                .write(move |tx| tx.prepare_cached(sql)?.execute(params![Time(before), CHUNK_ROWS]))
+                .await?;
             if removed == 0 {
-                return Ok((rows, gone));
+                return Ok(gone);
             }
-            gone += removed;
+            gone += removed as u64;
         }
     }
 
@@ -70,15 +95,6 @@ impl SqliteStore {
                 tx.prepare_cached(GONE)?.execute([job])?;
             }
             Ok(Some(removed as u64))
-        })
-        .await
-    }
-
-    async fn prune_searches(&self, before: DateTime<Utc>) -> Result<u64> {
-        self.write(move |tx| {
-            tx.prepare_cached(SEARCHES)?
-                .execute(params![Time(before), CHUNK_ROWS])
-                .map(|removed| removed as u64)
         })
         .await
     }

@@ -1,17 +1,29 @@
-//! How much of everything there is. The counts read whole tables: callers cache the answer.
+//! How much of everything there is, and what fails. The counts read whole tables: callers cache the answer.
+
+use std::collections::HashMap;
 
 use super::SqliteStore;
-use crate::store::{Result, Totals};
+use super::text::word;
+use crate::store::{FailureGroup, JobStatus, Result, Totals};
 
 sql! {
     TOTALS = r"
 SELECT cities.*, jobs.*,
     (SELECT count(*) FROM dead_letters) AS dead_letters,
-    (SELECT count(*) FROM search_history) AS searches
+    (SELECT count(*) FROM search_history) AS searches,
+    (SELECT count(*) FROM operations) AS operations,
+    (SELECT count(*) FROM schedule_ticks) AS ticks
 FROM (SELECT count(*) AS cities, count(observed_at) AS snapshots FROM cities) AS cities,
     (SELECT count(*) AS jobs,
-        count(*) FILTER (WHERE status IN ('queued', 'running', 'cancelling')) AS unfinished_jobs
+        count(*) FILTER (WHERE status IN ('queued', 'running', 'cancelling')) AS unfinished_jobs,
+        coalesce(sum(processed - duplicates) FILTER (WHERE ledger = 'kept'), 0) AS ledger_rows
     FROM jobs) AS jobs
+";
+    BY_STATUS = "SELECT status, count(*) AS jobs FROM jobs GROUP BY status";
+    FAILURES = r"
+SELECT error_code AS code, count(*) AS failures, max(last_error) AS sample FROM job_tasks
+WHERE status = 'failed' AND error_code IS NOT NULL
+GROUP BY error_code ORDER BY failures DESC, code LIMIT ?1
 ";
 }
 
@@ -25,10 +37,40 @@ impl SqliteStore {
                     snapshots: count("snapshots")?,
                     jobs: count("jobs")?,
                     unfinished_jobs: count("unfinished_jobs")?,
+                    ledger_rows: count("ledger_rows")?,
                     dead_letters: count("dead_letters")?,
                     searches: count("searches")?,
+                    operations: count("operations")?,
+                    ticks: count("ticks")?,
                 })
             })
+        })
+        .await
+    }
+
+    pub async fn jobs_by_status(&self) -> Result<HashMap<JobStatus, u64>> {
+        self.read(|db| {
+            db.prepare_cached(BY_STATUS)?
+                .query_map([], |row| {
+                    let jobs = row.get::<_, i64>("jobs")? as u64;
+                    Ok((word(row, "status", JobStatus::parse)?, jobs))
+                })?
+                .collect()
+        })
+        .await
+    }
+
+    pub async fn failures(&self, limit: u32) -> Result<Vec<FailureGroup>> {
+        self.read(move |db| {
+            db.prepare_cached(FAILURES)?
+                .query_map([limit], |row| {
+                    Ok(FailureGroup {
+                        code: row.get("code")?,
+                        count: row.get::<_, i64>("failures")? as u64,
+                        sample: row.get::<_, Option<_>>("sample")?.unwrap_or_default(),
+                    })
+                })?
+                .collect()
         })
         .await
     }

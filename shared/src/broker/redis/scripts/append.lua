@@ -2,15 +2,16 @@
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch
 -- ARGV  1 group  2 job  3 seq  4 hash  5 previous hash ('' before the first)  6 floor
---       7 high water  8 number of tasks, 9.. payloads: the tasks first, then the control messages;
---       each a JSON array of names and values in turn
+--       7 high water  8 whom parked entries belong to  9 number of tasks, 10.. payloads: the tasks
+--       first, then the control messages; each a JSON array of names and values in turn
 -- returns {'SENT' | 'DUPLICATE', epoch, tasks first, tasks last, control first, control last}
 --         ('' where there is none) | {'CONFLICT'} | {'GAP', expected} | {'FULL', unfinished}
 -- errors  NOGROUP when the stream is not whole, WRONGTYPE when a key is not ours
 --
 -- A watermark is "seq hash | spans of that batch | last entry ever of each lane", '-' where there
 -- is none. Everything that can fail is done before the first XADD, and XADD is a command that a
--- full Redis refuses: so nothing is written by halves.
+-- full Redis refuses: so nothing is written by halves. What is parked does not count against the
+-- high water, up to as many again: a paused job must not keep the others out.
 local call, decode = redis.call, cjson.decode
 local expects = {'stream', 'stream', 'hash', 'string'}
 local missing = false
@@ -62,11 +63,19 @@ elseif seq ~= floor then
   return {'GAP', floor}
 end
 
-local tasks, high_water = tonumber(ARGV[8]), tonumber(ARGV[7])
-local control = #ARGV - 8 - tasks
+local tasks, high_water = tonumber(ARGV[9]), tonumber(ARGV[7])
+local control = #ARGV - 9 - tasks
 if tasks > 0 then
   local unfinished = call('XLEN', KEYS[1])
-  if unfinished + tasks > high_water then return {'FULL', unfinished} end
+  if unfinished + tasks > high_water then
+    local parked = 0
+    for _, owner in ipairs(call('XPENDING', KEYS[1], ARGV[1])[4] or {}) do
+      if owner[1] == ARGV[8] then parked = tonumber(owner[2]) end
+    end
+    if unfinished - math.min(parked, high_water) + tasks > high_water then
+      return {'FULL', unfinished}
+    end
+  end
 end
 if control > 0 then
   local unfinished = call('XLEN', KEYS[2])
@@ -74,12 +83,12 @@ if control > 0 then
 end
 
 local entries = {}
-for i = 9, #ARGV do
+for i = 10, #ARGV do
   local entry = decode(ARGV[i])
   if #entry == 0 or #entry % 2 == 1 then
     return redis.error_reply('ERR a payload is no array of names and values')
   end
-  entries[i - 8] = entry
+  entries[i - 9] = entry
 end
 
 local function add(stream, from, to)

@@ -7,6 +7,8 @@ ALTER TABLE job_tasks ADD COLUMN batch bigint, ADD COLUMN entry text;
 -- Failures by code: rows that succeed pay nothing for it.
 CREATE INDEX job_tasks_failures ON job_tasks (error_code) WHERE status = 'failed';
 
+-- Dead letters of a task, for its retry.
+CREATE INDEX dead_letters_task ON dead_letters (task_id);
 -- Dead letters of a code, of a job, of a city, each newest first.
 CREATE INDEX dead_letters_code ON dead_letters (code, id);
 CREATE INDEX dead_letters_job ON dead_letters (job_id, id);
@@ -25,6 +27,12 @@ CREATE TABLE schedule_ticks (
     job_id      uuid,
     PRIMARY KEY (schedule, tick)
 );
+
+-- One run of a schedule at a time, however many claim: what is unfinished is in the others' way.
+CREATE UNIQUE INDEX schedule_ticks_unfinished ON schedule_ticks (schedule) WHERE done_at IS NULL;
+
+-- Ticks that are old enough to go.
+CREATE INDEX schedule_ticks_done ON schedule_ticks (done_at);
 
 -- Who did what, and when.
 CREATE TABLE operations (

@@ -1,0 +1,84 @@
+//! What every process says of itself at a scrape: its version, since when it runs, what it uses.
+//!
+//! Read from `/proc`, so elsewhere than on Linux only version and start are told. The names are
+//! those of Prometheus' own client libraries behind our prefix.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::exposition::Page;
+use crate::metric::{Label, Metric};
+
+const BUILD: Metric =
+    Metric::gauge("isobar_build_info", "Always 1; the label says which version runs.")
+        .by(&[Label::open("version")]);
+const START: Metric = Metric::gauge(
+    "isobar_process_start_time_seconds",
+    "When the process started, in seconds since the epoch.",
+);
+const MEMORY: Metric =
+    Metric::gauge("isobar_process_resident_memory_bytes", "Memory that the process has in RAM.");
+const DESCRIPTORS: Metric =
+    Metric::gauge("isobar_process_open_fds", "File descriptors that the process has open.");
+const CPU: Metric = Metric::counter(
+    "isobar_process_cpu_seconds_total",
+    "Time that the process has spent on processors.",
+)
+.asked();
+
+/// Put on a page by [`put`].
+pub const METRICS: &[Metric] = &[BUILD, START, MEMORY, DESCRIPTORS, CPU];
+
+/// The kernel counts a process' time in hundredths of a second, whatever its own clock is.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Remembers when the process started; the binary calls it first.
+pub fn started() -> Duration {
+    static STARTED: OnceLock<Duration> = OnceLock::new();
+    *STARTED.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+pub fn put(page: &mut Page) {
+    page.put_each(&BUILD, [([env!("CARGO_PKG_VERSION")], 1.0)]);
+    page.put(&START, started().as_secs_f64());
+    if let Some(kib) = resident_kib(&read("status")) {
+        page.put(&MEMORY, kib * 1024.0);
+    }
+    if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
+        page.put(&DESCRIPTORS, descriptors.count() as f64);
+    }
+    if let Some(ticks) = ticks(&read("stat")) {
+        page.put(&CPU, ticks / TICKS_PER_SECOND);
+    }
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default()
+}
+
+fn resident_kib(status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Time in user mode and in the kernel, the 14th and 15th field. The second field is the program's
+/// name in parentheses, which may hold anything, so counting starts behind the last one.
+fn ticks(stat: &str) -> Option<f64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(11).map(str::parse::<f64>);
+    Some(fields.next()?.ok()? + fields.next()?.ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_files_are_read_as_they_are_written() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 3 0 99 1 2";
+        assert_eq!(ticks(stat), Some(300.0));
+        assert_eq!(resident_kib("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2048.0));
+        assert_eq!((ticks(""), resident_kib("")), (None, None));
+    }
+}

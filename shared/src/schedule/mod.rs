@@ -1,0 +1,75 @@
+//! What a schedule is: a name, an expression in a time zone, and what to do when a tick is late.
+//!
+//! Pure, values in and decision out: [`expression`] says when ticks are, [`due`] which of them is to
+//! be fired now and which never will be. Who fires a tick is decided by the store
+//! ([`Store::claim_tick`](crate::store::Store::claim_tick)), so that any number of schedulers may
+//! run; waiting and acting are the binary's (`src/schedule/`).
+//!
+//! A further schedule is a line in [`Settings::schedules`](crate::config::Settings::schedules) and
+//! what it orders.
+
+mod due;
+mod expression;
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+pub use due::{Due, Known, ON_TIME, QUEUE, Span, due};
+pub use expression::{Expression, TimeZone};
+
+use crate::config::values::one_of;
+use crate::metric::{Label, Metric};
+use crate::store::TickOutcome;
+
+/// Counted by whoever decided about the tick.
+pub const TICKS: Metric = Metric::counter(
+    "isobar_schedule_ticks_total",
+    "Ticks of schedules that this process decided about.",
+)
+.by(&[Label::of("outcome", &TickOutcome::NAMES)]);
+
+pub const METRICS: &[Metric] = &[TICKS];
+
+/// What every schedule is called that this version knows.
+pub const NAMES: &[&str] = &[SYNC];
+/// Runs the source of a bare `isobar produce`.
+pub const SYNC: &str = "sync";
+
+/// One schedule, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    pub name: &'static str,
+    pub expression: Expression,
+    pub timezone: Tz,
+    pub misfire: Misfire,
+    pub overlap: Overlap,
+}
+
+impl Schedule {
+    /// The first tick after `time`; none where the calendar ends.
+    pub fn next(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.expression.next(time, self.timezone)
+    }
+
+    /// The last tick at or before `time`.
+    pub fn latest(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.expression.latest(time, self.timezone)
+    }
+
+    pub fn is_tick(&self, time: DateTime<Utc>) -> bool {
+        self.next(time - TimeDelta::seconds(1)) == Some(time)
+    }
+}
+
+one_of! {
+    /// What becomes of ticks that nobody was there to fire.
+    Misfire { Once = "once", Skip = "skip" }
+}
+
+one_of! {
+    /// What becomes of ticks that fall due while the run before them is still going.
+    Overlap { Skip = "skip", Queue = "queue" }
+}

@@ -1,0 +1,35 @@
+//! `isobar breaker reset`: has every process try the weather service again.
+
+use isobar_shared::broker::Switch;
+use serde_json::json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::operator::Operator;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar breaker reset")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Close the breakers of the weather service and its geocoder
+    #[command(before_help = "Example: isobar breaker reset")]
+    Reset,
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    let Action::Reset = args.action;
+    let operator = Operator::open(app).await?;
+    let hosts = operator.parts.upstream.hosts();
+    for host in hosts {
+        operator.desk().throw(&Switch::Breaker(host.to_owned())).await?;
+    }
+    app.print(&json!({ "reset": hosts }), || {
+        format!("every process closes its breakers of {} within a second", hosts.join(" and "))
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,33 @@
+//! `isobar dead discard`: throws dead letters away.
+
+use isobar_producer::thousands;
+use isobar_shared::store::{Action, NewOperation};
+use serde_json::json;
+
+use super::Which;
+use crate::app::App;
+use crate::exit::Exit;
+use crate::operator::Operator;
+
+pub async fn run(which: Which, app: &App) -> anyhow::Result<Exit> {
+    let filter = which.filter()?;
+    let operator = Operator::open(app).await?;
+    let store = &operator.parts.store;
+    let dry_run = which.dry_run;
+    let discarded = if dry_run {
+        store.count_dead_letters(&filter).await?
+    } else {
+        let operation = NewOperation::now(operator.actor(), Action::DeadDiscard);
+        store.record_operation(&operation.saying(filter.to_string())).await?;
+        store.discard_dead_letters(&filter).await?
+    };
+    app.print(&json!({ "dry_run": dry_run, "discarded": discarded }), || {
+        let letters = thousands(discarded);
+        if dry_run {
+            format!("{letters} dead letters would be thrown away; nothing was changed")
+        } else {
+            format!("{letters} dead letters are thrown away")
+        }
+    })?;
+    Ok(Exit::Done)
+}

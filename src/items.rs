@@ -1,0 +1,47 @@
+//! A long list on stdout, written while it is read.
+//!
+//! As JSON it is one document, `{"items":[…]}`, otherwise a line for each item. Nothing is held but
+//! the item at hand, so a list may be as long as it likes.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::app::App;
+
+/// Items that are asked for at a time.
+pub const PAGE: u32 = 500;
+
+pub struct Items {
+    out: BufWriter<Stdout>,
+    as_json: bool,
+    is_first: bool,
+}
+
+impl Items {
+    pub fn begin(app: &App) -> io::Result<Self> {
+        let mut out = BufWriter::new(io::stdout());
+        if app.global.json {
+            out.write_all(b"{\"items\":[")?;
+        }
+        Ok(Self { out, as_json: app.global.json, is_first: true })
+    }
+
+    pub fn put(&mut self, item: &impl Serialize, line: impl FnOnce() -> String) -> io::Result<()> {
+        if !self.as_json {
+            return writeln!(self.out, "{}", line());
+        }
+        if !std::mem::take(&mut self.is_first) {
+            self.out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut self.out, item)?;
+        Ok(())
+    }
+
+    pub fn end(mut self) -> io::Result<()> {
+        if self.as_json {
+            self.out.write_all(b"]}\n")?;
+        }
+        self.out.flush()
+    }
+}

@@ -1,0 +1,16 @@
+//! `isobar openapi`: the API's OpenAPI document on stdout, as `api/openapi.json` holds it.
+
+use std::io::Write;
+
+use crate::app::App;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar openapi > api/openapi.json")]
+pub struct Args {}
+
+#[expect(clippy::unused_async, reason = "commands share one shape")]
+pub async fn run(_: Args, _: &App) -> anyhow::Result<Exit> {
+    std::io::stdout().lock().write_all(isobar_api::openapi().as_bytes())?;
+    Ok(Exit::Done)
+}

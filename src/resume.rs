@@ -1,0 +1,22 @@
+//! `isobar resume`: workers read again after `isobar pause`.
+
+use isobar_shared::broker::Switch;
+use serde_json::json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::operator::Operator;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar resume")]
+pub struct Args {}
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let operator = Operator::open(app).await?;
+    let was_paused = operator.desk().let_go(&Switch::Reading).await?;
+    app.print(&json!({ "paused": false, "was_paused": was_paused }), || {
+        let said = if was_paused { "workers read again" } else { "reading was not paused" };
+        said.to_owned()
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,73 @@
+//! What a scheduler says and counts: one function per event, so that line and counter agree.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use isobar_shared::schedule::{Schedule, TICKS};
+use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding, TickOutcome};
+use isobar_shared::telemetry::chain;
+use metrics::counter;
+
+pub fn fired(claim: &TickClaim, left: Option<&Tick>) {
+    let (schedule, tick) = (&claim.schedule, time(claim.tick));
+    let job_id = claim.job_id.map(tracing::field::display);
+    match left {
+        None => tracing::info!(schedule, tick, job_id, "fired a tick"),
+        Some(left) => {
+            tracing::warn!(schedule, tick, job_id, from = left.owner, "took over a tick");
+        }
+    }
+}
+
+pub fn ended(claim: &TickClaim, ending: &TickEnding) {
+    count(ending.outcome);
+    let (schedule, tick) = (&claim.schedule, time(claim.tick));
+    let (outcome, detail) = (ending.outcome.as_str(), &ending.detail);
+    match ending.outcome {
+        TickOutcome::Failed => tracing::error!(schedule, tick, outcome, "a tick failed: {detail}"),
+        TickOutcome::TryAgain => tracing::warn!(schedule, tick, outcome, "{detail}"),
+        _ => tracing::info!(schedule, tick, outcome, "{detail}"),
+    }
+}
+
+/// Ticks that are not run.
+pub fn noted(claim: &TickClaim, ending: &TickEnding) {
+    count(ending.outcome);
+    let (schedule, tick) = (&claim.schedule, time(claim.tick));
+    tracing::warn!(schedule, tick, outcome = ending.outcome.as_str(), "{}", ending.detail);
+}
+
+pub fn let_go(claim: &TickClaim) {
+    let (schedule, tick) = (&claim.schedule, time(claim.tick));
+    tracing::info!(schedule, tick, "left a tick to whoever comes next");
+}
+
+pub fn lost(claim: &TickClaim) {
+    let (schedule, tick) = (&claim.schedule, time(claim.tick));
+    tracing::warn!(schedule, tick, "another scheduler has taken over a tick of ours");
+}
+
+pub fn store_away(schedule: &Schedule, error: &StoreError) {
+    let schedule = schedule.name;
+    tracing::warn!(schedule, error = chain(error), "the store is away; ticks wait for it");
+}
+
+pub fn store_back(schedule: &Schedule) {
+    tracing::info!(schedule = schedule.name, "the store is back");
+}
+
+pub fn not_ours(schedule: &Schedule, tick: &Tick) {
+    tracing::warn!(
+        schedule = schedule.name,
+        tick = time(tick.tick),
+        owner = tick.owner,
+        "this tick is none of `{}`: another scheduler goes by another expression, and the ticks of both fire",
+        schedule.expression
+    );
+}
+
+fn count(outcome: TickOutcome) {
+    counter!(TICKS.name, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub fn time(tick: DateTime<Utc>) -> String {
+    tick.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,181 @@
+//! One tick: claimed, run, and finished by whoever has it then.
+//!
+//! The lease is renewed while the producer runs. If it is lost all the same, the run ends at the next
+//! batch and what came of it is for the new owner to say; two that ran at the same time have put the
+//! same batches into the stream, once. A stop lets the tick go at once, so that nobody waits for the
+//! lease. How a run ended is told when the store takes it, however long that is.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use isobar_producer::run::{Order, Report, Tools, run as produce};
+use isobar_producer::{Backoff, Failure, Remedy, thousands};
+use isobar_shared::crash;
+use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding, TickOutcome};
+use isobar_shared::telemetry::chain;
+use tokio_util::sync::CancellationToken;
+
+use super::{Post, events};
+
+/// A lease is renewed so many times in the silence that would lose it.
+const RENEWALS: u32 = 4;
+const FINISH_BASE: Duration = Duration::from_millis(100);
+const FINISH_CAP: Duration = Duration::from_secs(5);
+/// How long a process that ends waits for the store; then the lease ends by itself.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// A sentence of the history is not longer than this.
+const MAX_DETAIL_CHARS: usize = 1_000;
+
+/// How a run of ours came to its end.
+enum Ending {
+    Ran(TickEnding),
+    /// We are stopped: whoever comes next goes on.
+    Stopped,
+    /// Somebody else has it.
+    Lost,
+}
+
+/// Claims the tick and runs it; false if it is not to be had. `left` is the tick as a dead owner
+/// left it.
+pub async fn fire(
+    post: &Post,
+    tick: DateTime<Utc>,
+    left: Option<&Tick>,
+    stop: &CancellationToken,
+) -> Result<bool, StoreError> {
+    let claim = post.claim(tick);
+    if !post.parts.store.claim_tick(&claim).await? {
+        return Ok(false);
+    }
+    crash::point("schedule.claim.after");
+    events::fired(&claim, left);
+    match run(post, &claim, stop).await {
+        Ending::Ran(ending) => {
+            crash::point("schedule.finish.before");
+            finish(post, &claim, &ending, stop).await;
+            crash::point("schedule.finish.after");
+        }
+        Ending::Stopped => {
+            let released = post.parts.store.renew_tick(&claim, Duration::ZERO);
+            // If the store is away, the lease ends by itself.
+            let _ = tokio::time::timeout(FAREWELL, released).await;
+            events::let_go(&claim);
+        }
+        Ending::Lost => events::lost(&claim),
+    }
+    Ok(true)
+}
+
+impl Post {
+    pub fn claim(&self, tick: DateTime<Utc>) -> TickClaim {
+        TickClaim {
+            schedule: self.schedule.name.to_owned(),
+            tick,
+            owner: self.owner.clone(),
+            job_id: self.order.at(tick).job_id(),
+            started_at: Utc::now(),
+            lease: self.lease,
+        }
+    }
+}
+
+async fn run(post: &Post, claim: &TickClaim, stop: &CancellationToken) -> Ending {
+    let stopping = stop.child_token();
+    let order = post.order.at(claim.tick);
+    let tools = Tools {
+        settings: post.parts.settings.clone(),
+        broker: post.parts.broker.clone(),
+        progress: std::sync::Arc::default(),
+        shutdown: stopping.clone(),
+    };
+    let work = in_turn(post, order, &tools);
+    tokio::pin!(work);
+    tokio::select! {
+        result = &mut work => {
+            let stopped = stop.is_cancelled();
+            ending(result, stopped)
+        }
+        () = keep(post, claim) => {
+            stopping.cancel();
+            // It ends in good order; what it says of itself no longer counts.
+            let _ = work.await;
+            Ending::Lost
+        }
+    }
+}
+
+async fn in_turn(post: &Post, order: Order, tools: &Tools) -> Result<Report, Failure> {
+    let _turn = post.outbox.lock().await;
+    produce(order, tools).await
+}
+
+/// Renews the lease, and returns only when it is lost.
+async fn keep(post: &Post, claim: &TickClaim) {
+    loop {
+        tokio::time::sleep(post.lease / RENEWALS).await;
+        match post.parts.store.renew_tick(claim, post.lease).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                let (schedule, error) = (post.schedule.name, chain(&error));
+                tracing::warn!(schedule, error, "cannot renew the lease of a tick; going on");
+            }
+        }
+    }
+}
+
+/// What the end of a run is to its tick.
+fn ending(result: Result<Report, Failure>, stopped: bool) -> Ending {
+    let (outcome, detail) = match result {
+        Ok(report) => (TickOutcome::Done, describe(&report)),
+        Err(failure) => match failure.remedy {
+            Remedy::TryAgain if stopped => return Ending::Stopped,
+            Remedy::TryAgain => (TickOutcome::TryAgain, failure.message),
+            Remedy::GiveUp | Remedy::Configure => (TickOutcome::Failed, failure.message),
+        },
+    };
+    let detail = detail.chars().take(MAX_DETAIL_CHARS).collect();
+    Ending::Ran(TickEnding { at: Utc::now(), outcome, detail })
+}
+
+fn describe(report: &Report) -> String {
+    format!(
+        "{} rows from {}, {} tasks, {} rejected, {} duplicates; {} published",
+        thousands(report.rows),
+        report.source,
+        thousands(report.tasks),
+        thousands(report.rejected),
+        thousands(report.duplicates),
+        thousands(report.published),
+    )
+}
+
+async fn finish(post: &Post, claim: &TickClaim, ending: &TickEnding, stop: &CancellationToken) {
+    let told = async {
+        let mut pauses = Backoff::new(FINISH_BASE, FINISH_CAP);
+        loop {
+            match post.parts.store.finish_tick(claim, ending).await {
+                Ok(true) => return events::ended(claim, ending),
+                Ok(false) => return events::lost(claim),
+                Err(error) => {
+                    if pauses.tries() == 0 {
+                        events::store_away(&post.schedule, &error);
+                    }
+                    tokio::time::sleep(pauses.pause()).await;
+                }
+            }
+        }
+    };
+    let farewell = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        () = told => {}
+        () = farewell => tracing::warn!(
+            schedule = claim.schedule,
+            tick = events::time(claim.tick),
+            "the store is away: the next scheduler finds out that this tick is done"
+        ),
+    }
+}

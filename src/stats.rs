@@ -1,0 +1,44 @@
+//! `isobar stats`: how much there is in each table, and how each pipeline stands.
+
+use std::fmt::Write;
+
+use isobar_api::{Standing, Stats};
+use isobar_producer::thousands;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::parts::Parts;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar stats --json")]
+pub struct Args {}
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let parts = Parts::open(app.settings()?).await?;
+    let standing = Standing {
+        totals: parts.store.totals().await?,
+        jobs: parts.store.jobs_by_status().await?,
+        depth: parts.depth().await?,
+    };
+    let stats = Stats::of(&parts.settings.stream, &standing);
+    app.print(&stats, || describe(&stats))?;
+    Ok(Exit::Done)
+}
+
+fn describe(stats: &Stats) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, number: u64| {
+        writeln!(text, "{name:<20} {:>14}", thousands(number))
+            .expect("writing to a string never fails");
+    };
+    for (table, rows) in &stats.totals {
+        row(table, *rows);
+    }
+    for (name, pipeline) in &stats.pipelines {
+        row(&format!("{name} backlog"), pipeline.backlog);
+        for (status, jobs) in &pipeline.jobs {
+            row(&format!("{name} jobs {status}"), *jobs);
+        }
+    }
+    text
+}

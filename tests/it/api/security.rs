@@ -1,0 +1,227 @@
+//! Who may see what, and what a browser is told: sign-in, headers, what GET may do, what logs hold.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Api, is_problem};
+use crate::harness::http::{Http, Reply, send};
+use crate::harness::isobar::Isobar;
+use crate::harness::wait::{PATIENCE, until};
+
+const KEY: &str = "k3y-that-nobody-may-read";
+
+async fn post(http: &Http, path: &str, form: &str, headers: &[(&str, &str)]) -> Reply {
+    let request = http
+        .request(Method::POST, path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.to_owned());
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    send(request).await.expect("an answer")
+}
+
+/// Name and value of the cookie that an answer sets.
+fn cookie(reply: &Reply) -> String {
+    let set = reply.headers["set-cookie"].to_str().expect("text");
+    set.split(';').next().expect("a cookie").to_owned()
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_with_the_key_and_its_cookie_counts_as_the_key_until_it_signs_out() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    let form = api.get("/login/?next=/bulk/jobs").await;
+    assert!(form.status == 200 && form.body.contains("value=\"/bulk/jobs\""), "{}", form.body);
+
+    is_problem(&post(&api.http, "/login", "key=wrong", &[]).await, 401, "unauthorized");
+    is_problem(&post(&api.http, "/login", "", &[]).await, 401, "unauthorized");
+    let browser = [("accept", "text/html,*/*")];
+    let again = post(&api.http, "/login", "key=wrong&next=/stream", &browser).await;
+    assert!(again.status == 401 && again.body.contains("value=\"/stream\""), "{}", again.body);
+    assert!(!again.headers.contains_key("set-cookie"));
+
+    let own = [("origin", api.base.as_str()), ("sec-fetch-site", "same-origin")];
+    let signed_in = post(&api.http, "/login", &format!("key={KEY}&next=/stream"), &own).await;
+    assert_eq!(
+        (signed_in.status.as_u16(), &signed_in.headers["location"]),
+        (303, &"/stream".parse().expect("a value"))
+    );
+    let set = signed_in.headers["set-cookie"].to_str().expect("text");
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains(KEY));
+
+    let session = cookie(&signed_in);
+    let known = Http::with_header(&api.base, "cookie", &session);
+    assert_eq!(known.get("/history").await.status, 200);
+    assert_eq!(known.delete("/history").await.status, 204);
+    assert_eq!(known.get("/login").await.status, 303, "it is known already");
+    for foreign in [("origin", "https://evil.example"), ("sec-fetch-site", "same-site")] {
+        let asked = known.request(Method::DELETE, "/history").header(foreign.0, foreign.1);
+        is_problem(&send(asked).await.expect("an answer"), 403, "forbidden_origin");
+    }
+    let other = Http::with_header(&api.base, "cookie", "isobar_session=0000");
+    is_problem(&other.get("/history").await, 401, "unauthorized");
+
+    let signed_out = post(&known, "/logout/", "", &[]).await;
+    assert_eq!(signed_out.status, 303);
+    assert!(signed_out.headers["set-cookie"].to_str().expect("text").contains("Max-Age=0"));
+    is_problem(&known.get("/history").await, 401, "unauthorized");
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_can_neither_sign_in_nor_out() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    for path in ["/login", "/logout"] {
+        let form = format!("key={KEY}");
+        let foreign = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+        let refused = post(&api.http, path, &form, &foreign).await;
+        is_problem(&refused, 403, "forbidden_origin");
+        assert!(!refused.headers.contains_key("set-cookie"));
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_there_is_nothing_to_sign_in_to() {
+    let api = Api::start().await;
+    for reply in [api.get("/login").await, post(&api.http, "/login", "key=any", &[]).await] {
+        assert_eq!((reply.status.as_u16(), reply.headers["location"].as_bytes()), (303, &b"/"[..]));
+        assert!(!reply.headers.contains_key("set-cookie"));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_tells_a_browser_what_it_must_not_do_with_it() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    let keyed = Http::with_header(&api.base, "x-api-key", KEY);
+    for path in ["/weather?city=Paris", "/history", "/nowhere", "/docs", "/login", "/livez"] {
+        for reply in [api.get(path).await, keyed.get(path).await] {
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+                ("referrer-policy", "same-origin"),
+                ("cross-origin-resource-policy", "same-origin"),
+            ] {
+                assert_eq!(reply.headers[name], value, "{path}");
+            }
+            assert!(reply.headers.contains_key("cache-control"), "{path}");
+        }
+    }
+    for path in ["/history", "/stream", "/bulk/jobs", "/metrics", "/nowhere"] {
+        assert_eq!(keyed.get(path).await.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(api.get(path).await.headers["cache-control"], "no-store", "{path}");
+    }
+    for page in ["/docs", "/docs/", "/login"] {
+        let policy = api.get(page).await.headers["content-security-policy"].clone();
+        let policy = policy.to_str().expect("text");
+        for rule in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(rule), "{page}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{page}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_docs_need_nothing_from_elsewhere_and_no_key() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    let page = api.get("/docs").await;
+    assert_eq!(api.get("/docs/").await.body, page.body);
+    let loaded: Vec<&str> = page
+        .body
+        .split(['"', '\''])
+        .filter(|text| text.starts_with('/') && !text.ends_with('>'))
+        .collect();
+    assert!(loaded.len() >= 4 && !page.body.contains("//"), "{}", page.body);
+    for file in loaded {
+        assert_eq!(api.get(file).await.status, 200, "{file}");
+    }
+    assert_eq!(api.get("/docs/swagger-ui.css").await.headers["content-type"], "text/css");
+    is_problem(&api.get("/docs/index.html").await, 404, "not_found");
+    is_problem(&api.get("/docs/..%2F..%2Fetc%2Fpasswd").await, 404, "not_found");
+}
+
+#[tokio::test]
+async fn reading_never_changes_anything() {
+    let api = Api::start().await;
+    let taken = api.http.post("/api/sync/", &json!({})).await;
+    assert_eq!(taken.status, 202);
+    let document = api.get("/openapi.json").await.json();
+    let jobs = api.get("/bulk/jobs").await.body;
+    let totals = format!("{:?}", api.store.totals().await.expect("totals"));
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let path =
+            path.replace("{id}", "00000000-0000-4000-8000-000000000000").replace("{file}", "x");
+        let Some(read) = item.get("get") else {
+            is_problem(&api.get(&path).await, 405, "method_not_allowed");
+            continue;
+        };
+        if read["responses"]["200"]["content"].get("text/event-stream").is_some() {
+            continue;
+        }
+        for query in ["", "?force=true&dry_run=false&path=a.csv&key=x"] {
+            let status = api.get(&format!("{path}{query}")).await.status;
+            assert!(!status.is_server_error(), "{path}: {status}");
+        }
+    }
+    assert_eq!(api.get("/bulk/jobs").await.body, jobs);
+    assert_eq!(format!("{:?}", api.store.totals().await.expect("totals")), totals);
+}
+
+#[tokio::test]
+async fn no_secret_and_no_query_is_ever_logged() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let upstream_key = "0penweather-s3cret";
+    let up = Isobar::new(dir.path())
+        .env("ISOBAR_LISTEN", "127.0.0.1:0")
+        .env("ISOBAR_API_KEY", KEY)
+        .env("ISOBAR_WEATHER_PROVIDER", "openweather")
+        .env("ISOBAR_OPENWEATHER_API_KEY", upstream_key)
+        .env("ISOBAR_LOG", "trace")
+        .env("ISOBAR_LOG_FORMAT", "json")
+        .args(["up", "--sim"])
+        .spawn();
+    let said = up.wait_for_line(|line| line.starts_with("listening on http://"), PATIENCE).await;
+    let base = said.trim_start_matches("listening on ").to_owned();
+    let anyone = Http::new(&base);
+    let keyed = Http::with_header(&base, "x-api-key", KEY);
+    until(PATIENCE, "the API answers", async || {
+        anyone.try_get("/readyz").await.is_ok_and(|reply| reply.status == 200)
+    })
+    .await;
+
+    let signed_in = post(&anyone, "/login", &format!("key={KEY}"), &[]).await;
+    let session = cookie(&signed_in);
+    assert_eq!(Http::with_header(&base, "cookie", &session).get("/history").await.status, 200);
+    assert_eq!(post(&anyone, "/login", "key=gu3ssed-key", &[]).await.status, 401);
+    let bearer = Http::with_header(&base, "authorization", &format!("Bearer {KEY}"));
+    assert_eq!(bearer.get("/stream").await.status, 200);
+    let wrong = Http::with_header(&base, "x-api-key", "gu3ssed-key");
+    assert_eq!(wrong.get("/stream").await.status, 401);
+    assert_eq!(anyone.get("/weather?city=Reykjavik").await.status, 200);
+    keyed.post("/bulk/import", &json!({"path": "b0dy-of-a-request.csv"})).await;
+    keyed.get("/nowhere?q=qu3ry-of-a-request").await;
+    until(PATIENCE, "the last request is logged", async || {
+        up.stderr_so_far().contains("\"path\":\"/nowhere\"")
+    })
+    .await;
+
+    let logged = up.stderr_so_far();
+    let secret = session.split('=').nth(1).expect("a value");
+    for hidden in [KEY, secret, upstream_key, "gu3ssed", "b0dy-of", "qu3ry-of", "Reykjavik"] {
+        let line = logged.lines().find(|line| line.contains(hidden));
+        assert_eq!(line, None, "{hidden}");
+    }
+    let answered = logged.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert!(answered.filter(|line| line["msg"] == "answered").count() >= 8);
+}
+
+#[tokio::test]
+async fn an_address_that_others_can_reach_needs_a_key_or_the_start_is_refused() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    for command in [&["serve"][..], &["up", "--sim"]] {
+        let refused = Isobar::new(dir.path())
+            .env("ISOBAR_LISTEN", "0.0.0.0:0")
+            .args(command.iter().copied())
+            .run()
+            .await
+            .expect_code(78);
+        assert!(refused.stderr.contains("ISOBAR_API_KEY"), "{}", refused.stderr);
+    }
+}
