@@ -178,7 +178,7 @@ async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
     };
     latency(simulator).await;
     let mut reply = providers::answer(call, &simulator.options);
-    reply.headers.extend(place.into_iter().flat_map(|place| place.headers()));
+    reply.headers.extend(place.into_iter().flat_map(crate::request_window::Place::headers));
     if let Some(limiter) = limiter {
         limiter.charge(clock.unix_seconds(), reply.weight);
     }
