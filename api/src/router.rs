@@ -87,8 +87,7 @@ pub fn router(app: &Shared) -> Router {
     for resource in table() {
         let plain = resource.path.trim_end_matches('/');
         let route = if plain.is_empty() { "/" } else { plain };
-        let gated =
-            Gate { app: app.clone(), route, open: resource.open, pace: resource.pace };
+        let gated = Gate { app: app.clone(), route, open: resource.open, pace: resource.pace };
         let (_, _, methods) = resource.handlers;
         let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         if !plain.is_empty() {

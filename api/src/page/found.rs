@@ -74,11 +74,11 @@ impl Found {
         self.city.as_ref().map_or("", |story| &story.city.name)
     }
 
-    fn events<'a>(&self, story: &'a CityStory) -> &'a [Event] {
+    fn events(story: &CityStory) -> &[Event] {
         &story.timeline[..story.timeline.len().min(SHOWN)]
     }
 
-    fn lamp(&self, status: &str) -> Lamp {
+    fn lamp(status: &str) -> Lamp {
         match status {
             "success" => Lamp::Good,
             "failed" | "dead" => Lamp::Bad,
@@ -86,15 +86,17 @@ impl Found {
         }
     }
 
-    fn condition(&self, code: i32) -> &'static str {
+    fn condition(code: i32) -> &'static str {
         wmo::condition(code)
     }
 
     /// How the city's last refresh went, in words.
-    fn verdict(&self, story: &CityStory) -> &'static str {
+    fn verdict(story: &CityStory) -> &'static str {
         match (story.city.last_status.as_deref(), &story.weather) {
             (Some("success"), _) => "The last refresh succeeded.",
-            (Some("failed"), Some(_)) => "The last refresh failed; the snapshot is that of an earlier one.",
+            (Some("failed"), Some(_)) => {
+                "The last refresh failed; the snapshot is that of an earlier one."
+            }
             (Some("failed"), None) => "The last refresh failed, and there is no snapshot.",
             (_, Some(_)) => "It has a snapshot.",
             (_, None) => "It has never been refreshed.",

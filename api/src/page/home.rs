@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::found;
@@ -73,7 +73,10 @@ pub async fn show(
         at: Clock(seen.at),
         keyed: app.access.has_key(),
         city,
-        found: found.as_ref().map_or(Ok(String::new()), Template::render).map_err(Problem::internal)?,
+        found: found
+            .as_ref()
+            .map_or(Ok(String::new()), Template::render)
+            .map_err(Problem::internal)?,
         max_upload: app.settings.max_upload.to_string(),
     };
     Ok(Html(page.render().map_err(Problem::internal)?).into_response())

@@ -28,10 +28,7 @@ impl<T> Default for Known<T> {
 
 impl<T: Clone> Known<T> {
     /// What `answer` brings, or else what was known before with the reason.
-    pub async fn ask<E: fmt::Display>(
-        &self,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Self {
+    pub async fn ask<E: fmt::Display>(&self, answer: impl Future<Output = Result<T, E>>) -> Self {
         let trouble = match timeout(ANSWER_LIMIT, answer).await {
             Ok(Ok(value)) => return Self::of(value),
             Ok(Err(error)) => error.to_string(),

@@ -84,8 +84,8 @@ impl Live {
             return Ok(Arc::clone(frame));
         }
         let mut look = match &*seen {
-            Some(before) => before.again(app).await,
-            None => Look::blank(app).again(app).await,
+            Some(before) => Box::pin(before.again(app)).await,
+            None => Box::pin(Look::blank(app).again(app)).await,
         };
         look.pulse = self.pulse().buckets();
         let frame = Arc::new(Seen { at: look.at, panels: panels::render(&look)? });

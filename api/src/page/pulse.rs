@@ -149,10 +149,7 @@ mod tests {
         // The old one is silent, the new one goes on; what is no worker counts nothing.
         pulse.beat(&[beat("worker:new", 50, 0), beat("imports:x", 9, 9)], now);
         pulse.beat(&[beat("worker:old", 1_000_200, 6), beat("worker:new", 50, 0)], now);
-        assert_eq!(
-            pulse.buckets(),
-            [bucket(0, 0), bucket(140, 1), bucket(10, 0), bucket(100, 0)]
-        );
+        assert_eq!(pulse.buckets(), [bucket(0, 0), bucket(140, 1), bucket(10, 0), bucket(100, 0)]);
     }
 
     #[test]

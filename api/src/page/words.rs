@@ -124,13 +124,10 @@ mod tests {
     #[test]
     fn thousands_stand_apart_and_a_rate_has_the_decimals_that_mean_something() {
         let written = |n| Count(n).to_string();
-        assert_eq!([0, 999, 1_000, 34_006, 1_234_567].map(written), [
-            "0",
-            "999",
-            "1,000",
-            "34,006",
-            "1,234,567"
-        ]);
+        assert_eq!(
+            [0, 999, 1_000, 34_006, 1_234_567].map(written),
+            ["0", "999", "1,000", "34,006", "1,234,567"]
+        );
         let rated = |rate| Rate(rate).to_string();
         assert_eq!([0.0, 0.25, 9.94, 9.96, 5_300.4].map(rated), ["0", "0.2", "9.9", "10", "5,300"]);
     }

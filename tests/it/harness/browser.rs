@@ -43,7 +43,7 @@ pub struct Browser {
     session: String,
     _chromedriver: Guarded,
     _chromium: Guarded,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Browser {
@@ -57,7 +57,7 @@ impl Browser {
         } } });
         let answer = ask(&driver, Method::POST, "/session", Some(&wanted)).await;
         let session = answer["sessionId"].as_str().expect("a session").to_owned();
-        Self { driver, session, _chromedriver: chromedriver, _chromium: chromium, _dir: dir }
+        Self { driver, session, _chromedriver: chromedriver, _chromium: chromium, dir }
     }
 
     /// Returns when the page has loaded.
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(browser.evaluate("return 1 + 1").await, 2);
         assert!(browser.complaints().await.concat().contains("ouch"));
         assert!(browser.url().await.starts_with("data:"));
-        let dir = browser._dir.path().to_owned();
+        let dir = browser.dir.path().to_owned();
         drop(browser);
         until(Duration::from_secs(5), "its folder is gone", async || !dir.exists()).await;
     }

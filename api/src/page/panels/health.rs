@@ -70,7 +70,8 @@ fn upstream(look: &Look) -> Light {
     let Some(own) = &look.upstream.value else {
         return light(Lamp::Idle, "not known", "nobody has asked yet".to_owned());
     };
-    let workers = || look.beats.value.iter().flatten().filter_map(|beat| beat.state.upstream.as_ref());
+    let workers =
+        || look.beats.value.iter().flatten().filter_map(|beat| beat.state.upstream.as_ref());
     let config = own.config_error.clone();
     if let Some(error) = config.or_else(|| workers().find_map(|seen| seen.config_error.clone())) {
         return light(Lamp::Bad, "needs a person", error);
@@ -123,12 +124,16 @@ fn reading(look: &Look) -> Light {
     let waits = workers.iter().filter(|beat| beat.state.paused_reason.is_some()).count();
     let all = counted(workers.len() as u64, "worker", "workers");
     match workers.first() {
-        None => light(Lamp::Warn, "no worker", "nothing is fetched until one starts".to_owned(), pause),
+        None => {
+            light(Lamp::Warn, "no worker", "nothing is fetched until one starts".to_owned(), pause)
+        }
         Some(first) if waits == workers.len() => {
             let reason = first.state.paused_reason.clone().unwrap_or_default();
             light(Lamp::Warn, "waiting", format!("{all}: {reason}"), pause)
         }
-        Some(_) if waits > 0 => light(Lamp::Good, "reading", format!("{all}, {waits} waiting"), pause),
+        Some(_) if waits > 0 => {
+            light(Lamp::Good, "reading", format!("{all}, {waits} waiting"), pause)
+        }
         Some(_) => light(Lamp::Good, "reading", all, pause),
     }
 }
