@@ -1,7 +1,8 @@
 //! What was served: requests, locations and faults per endpoint, and how many requests overlapped.
 //!
 //! `requests` counts every request of an endpoint, faulted or not; `locations` only those answered
-//! with data; `faults` the rules that fired. Requests to `/_sim/` are never counted.
+//! with data (of the user services: users, addresses, cards); `faults` the rules that fired.
+//! Requests to `/_sim/` are never counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,20 +26,24 @@ struct EndpointCounters {
 
 /// A request under way; the count goes down when it is dropped, also when the client hung up.
 #[derive(Debug)]
-pub struct InFlight<'a>(&'a AtomicU64);
+pub struct InFlight<'a> {
+    under_way: &'a AtomicU64,
+    /// How many requests its endpoint had before it.
+    pub nth: u64,
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Counters {
     pub fn request(&self, endpoint: Endpoint) -> InFlight<'_> {
-        self.of(endpoint).requests.fetch_add(1, Ordering::Relaxed);
+        let nth = self.of(endpoint).requests.fetch_add(1, Ordering::Relaxed);
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.max_in_flight.fetch_max(now, Ordering::Relaxed);
-        InFlight(&self.in_flight)
+        InFlight { under_way: &self.in_flight, nth }
     }
 
     pub fn locations(&self, endpoint: Endpoint, locations: u64) {

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::counters::Counters;
 use crate::faults::{Fault, FaultPlan, Kind};
 use crate::limiter::Limiter;
-use crate::providers::{self, Endpoint, Twist};
+use crate::providers::{self, Call, Endpoint, Twist};
 use crate::query::Query;
 use crate::reply::{Body, BrokenOff, Reply};
+use crate::request_window::RequestWindow;
 use crate::{Options, Quota, control};
 
 /// The largest body a POST may have; Open-Meteo's own limit for forms.
@@ -42,6 +43,7 @@ pub struct Simulator {
     pub counters: Counters,
     pub shutdown: CancellationToken,
     limiter: Option<Limiter>,
+    request_window: RequestWindow,
 }
 
 impl Simulator {
@@ -53,6 +55,7 @@ impl Simulator {
             counters: Counters::default(),
             shutdown,
             limiter,
+            request_window: RequestWindow::default(),
         }
     }
 }
@@ -98,24 +101,24 @@ pub async fn answer(
     let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.is_at(path));
     match endpoint.filter(|endpoint| endpoint.allows(&head.method)) {
         Some(endpoint) => {
-            let query = Query::parse(head.uri.query().unwrap_or_default(), &form);
-            upstream(simulator, endpoint, &query).await
+            let query = &Query::parse(head.uri.query().unwrap_or_default(), &form);
+            let item = endpoint.item(path);
+            upstream(simulator, Call { endpoint, item, query, nth: 0, twist: Twist::default() })
+                .await
         }
         None => Ok(Reply::reason(StatusCode::NOT_FOUND, "Not Found").into_response()),
     }
 }
 
-async fn upstream(
-    simulator: &Simulator,
-    endpoint: Endpoint,
-    query: &Query<'_>,
-) -> Result<Response<Body>, Cut> {
-    let _in_flight = simulator.counters.request(endpoint);
-    let Some(fault) = simulator.faults.next(endpoint, query) else {
-        return Ok(serve(simulator, endpoint, query, Twist::default()).await.into_response());
+async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body>, Cut> {
+    let endpoint = call.endpoint;
+    let in_flight = simulator.counters.request(endpoint);
+    let mut call = Call { nth: in_flight.nth, ..call };
+    let Some(fault) = simulator.faults.next(endpoint, call.query) else {
+        return Ok(serve(simulator, call).await.into_response());
     };
     simulator.counters.fault(endpoint);
-    let mut twist = Twist::default();
+    let twist = &mut call.twist;
     match fault.kind {
         Kind::Hang => {
             simulator.shutdown.cancelled().await;
@@ -131,9 +134,10 @@ async fn upstream(
         }
         Kind::Null => twist.nulls = true,
         Kind::Shift => twist.shift_rows = fault.rows.unwrap_or(1),
+        Kind::Short => twist.missing_rows = fault.rows.unwrap_or(1),
         Kind::Truncate | Kind::Slow | Kind::StreamedError => {}
     }
-    let mut reply = serve(simulator, endpoint, query, twist).await;
+    let mut reply = serve(simulator, call).await;
     reply.headers.extend(headers(&fault));
     Ok(match fault.kind {
         Kind::Truncate => reply.into_broken_response(),
@@ -150,14 +154,17 @@ async fn upstream(
     })
 }
 
-/// A true answer, within the limiter if there is one.
-async fn serve(
-    simulator: &Simulator,
-    endpoint: Endpoint,
-    query: &Query<'_>,
-    twist: Twist,
-) -> Reply {
+/// A true answer, within the limits if there are any.
+async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
+    let Call { endpoint, .. } = call;
     let clock = &simulator.options.now;
+    let place = call.is_dummyjson().then(|| simulator.request_window.enter(clock.unix_seconds()));
+    if let Some(place) = place.filter(|place| place.is_refused()) {
+        latency(simulator).await;
+        let mut reply = providers::dummyjson::usual_error(StatusCode::TOO_MANY_REQUESTS);
+        reply.headers.extend(place.headers());
+        return reply;
+    }
     let limiter = simulator.limiter.as_ref().filter(|_| endpoint == Endpoint::Forecast);
     let turn = match limiter {
         None => None,
@@ -170,7 +177,8 @@ async fn serve(
         },
     };
     latency(simulator).await;
-    let reply = providers::answer(endpoint, query, &simulator.options, twist);
+    let mut reply = providers::answer(call, &simulator.options);
+    reply.headers.extend(place.into_iter().flat_map(crate::request_window::Place::headers));
     if let Some(limiter) = limiter {
         limiter.charge(clock.unix_seconds(), reply.weight);
     }

@@ -46,7 +46,8 @@ pub struct Fault {
     /// `slow`: the pause in the middle of the body, 30 s when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// `shift`: the rows by which a page begins too early, 1 when absent.
+    /// `shift`: the rows by which a page begins too early; `short`: the rows that are missing at its
+    /// end. 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
 }
@@ -71,8 +72,10 @@ pub enum Kind {
     StreamedError,
     /// A true answer whose values are `null`.
     Null,
-    /// A city page that begins some rows too early, as when cities were inserted while paging.
+    /// A page that begins some rows too early, as when rows were inserted while paging.
     Shift,
+    /// Fewer addresses or cards than were asked for.
+    Short,
 }
 
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
-//! The upstreams, offline: a city service, Open-Meteo (forecast and geocoding) and OpenWeather
-//! in one HTTP server on one port.
+//! The upstreams, offline: a city service, Open-Meteo (forecast and geocoding), OpenWeather, and for
+//! users JSONPlaceholder, DummyJSON and random-data-api, in one HTTP server on one port.
 //!
 //! It simulates the services' state, not canned replies: the weather of a place is a pure function
 //! of its coordinates, the seed and the hour ([`weather`]), so a test can compute what every answer
@@ -19,9 +19,11 @@ pub mod decimal;
 pub mod dispatch;
 pub mod faults;
 pub mod limiter;
+pub mod people;
 pub mod providers;
 pub mod query;
 pub mod reply;
+pub mod request_window;
 pub mod server;
 pub mod weather;
 

@@ -296,3 +296,56 @@ async fn a_connection_is_kept_for_the_next_request_and_closed_at_the_end() {
     sim.stop().await;
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn the_two_user_services_share_a_path_and_have_one_of_their_own() {
+    let sim = Running::start(Options::default()).await;
+    assert!(sim.get("/users").await.json().is_array());
+    assert_eq!(sim.get("/users?limit=5&skip=2").await.json()["users"][0]["id"], 3);
+    assert_eq!(sim.get("/dummyjson/users").await.json()["total"], 208);
+    assert_eq!(sim.get("/jsonplaceholder/users?limit=5").await.json()[9]["id"], 10);
+    assert_eq!(sim.get("/users/1/").await.json()["username"], "Bret");
+    assert_eq!(sim.get("/dummyjson/users/999").await.status, 404);
+    assert_eq!(sim.get("/dummyjson/users/1/carts").await.status, 404);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn dummyjson_serves_a_hundred_requests_in_ten_seconds() {
+    let clock = fixed();
+    let sim = Running::start(Options { now: clock.clone(), ..Options::default() }).await;
+    for _ in 0..100 {
+        assert_eq!(sim.get("/dummyjson/users?limit=1").await.status, 200);
+    }
+    let refused = sim.get("/dummyjson/users?limit=1").await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.contains("retry-after: 10"), "{}", refused.head);
+    assert!(refused.head.contains("x-ratelimit-remaining: 0"), "{}", refused.head);
+    assert_eq!(sim.get("/jsonplaceholder/users").await.status, 200);
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(sim.get("/dummyjson/users?limit=1").await.status, 200);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn both_versions_of_random_data_flip_between_object_and_array_and_can_be_short() {
+    let sim = Running::start(Options::default()).await;
+    for path in ["/api/v2/addresses", "/api/address/random_address"] {
+        assert!(sim.get(path).await.json()["postcode"].is_string(), "{path}");
+        assert_eq!(sim.get(&format!("{path}?size=20")).await.json().as_array().unwrap().len(), 20);
+    }
+    for path in ["/api/v2/credit_cards", "/api/business_credit_card/random_card"] {
+        assert!(sim.get(path).await.json()["credit_card_number"].is_string(), "{path}");
+        sim.fault(json!({"endpoint": path, "kind": "short", "rows": 3, "count": 1})).await;
+        let short = sim.get(&format!("{path}?size=20")).await.json();
+        assert_eq!(short.as_array().unwrap().len(), 17, "{path}");
+        sim.fault(json!({"endpoint": path, "status": 500, "count": 1})).await;
+        assert_eq!(sim.get(path).await.json()["status"], 500);
+    }
+    let stats = sim.get("/_sim/stats").await.json();
+    assert_eq!(
+        stats["endpoints"]["/api/v2/credit_cards"],
+        json!({"requests": 3, "locations": 18, "faults": 2})
+    );
+    sim.stop().await;
+}

@@ -200,8 +200,8 @@ mod tests {
     }
 
     fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
-        let lately = Lately { paused: paused.map(str::to_owned), rate: None };
-        JobState::of(row, lately, DateTime::UNIX_EPOCH + TimeDelta::seconds(10))
+        let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(10);
+        JobState::of(row, paused.map(str::to_owned), None, now)
     }
 
     #[test]
@@ -215,8 +215,7 @@ mod tests {
         let paused = after_ten_seconds(row(50, Some(200)), Some("quota"));
         assert_eq!(paused.paused_reason.as_deref(), Some("quota"));
         assert_eq!(paused.eta_seconds, None);
-        let lately = Lately { paused: None, rate: Some(75.0) };
-        let lately = JobState::of(row(50, Some(200)), lately, DateTime::UNIX_EPOCH);
+        let lately = JobState::of(row(50, Some(200)), None, Some(75.0), DateTime::UNIX_EPOCH);
         assert_eq!((lately.rate_per_s, lately.eta_seconds), (Some(75.0), Some(2)));
     }
 
