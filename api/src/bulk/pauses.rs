@@ -33,7 +33,7 @@ impl Pauses {
         let look = async {
             let (switches, heartbeats) = tokio::join!(broker.switches(topic), broker.heartbeats());
             let everyone = heartbeats::paused_reason(&heartbeats.unwrap_or_default())
-                .or_else(|| Some(upstream.shut_until()?.1.as_str().to_owned()));
+                .or_else(|| Some(upstream.shut_until()?.1.describe().to_owned()));
             Self { switches: switches.unwrap_or_default(), everyone }
         };
         timeout(REASON_LIMIT, look).await.unwrap_or_default()

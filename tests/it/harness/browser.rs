@@ -22,7 +22,7 @@ use super::port::free_port;
 use super::wait::{PATIENCE, eventually, until};
 
 /// Nothing that asks the network by itself, and no sandbox: the tests may run as root.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -31,6 +31,7 @@ const FLAGS: [&str; 10] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 ];

@@ -40,7 +40,7 @@ async fn everything_is_reached_seen_and_named_without_a_mouse() {
     {
         assert!(stops.iter().any(|stop| stop.contains(part)), "{part} is not among {stops:#?}");
     }
-    let nameless = "return [...document.querySelectorAll('button, a[href], input, meter, canvas[role], svg[role], section, [role=region]')]\
+    let nameless = "return [...document.querySelectorAll('button, a[href], input, canvas[role], svg[role], section, [role=region]')]\
         .filter((element) => element.type !== 'hidden' && !element.innerText?.trim() && !element.ariaLabel\
           && !element.getAttribute('aria-labelledby') && !element.labels?.length && !element.hidden)\
         .map((element) => element.outerHTML.slice(0, 120))";

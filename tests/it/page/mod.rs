@@ -13,7 +13,7 @@ mod imports;
 mod keyboard;
 mod look;
 mod reading;
-mod upstream;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 

@@ -110,7 +110,7 @@ impl Running {
             skipped: share(job.skipped),
             failed: share(job.failed),
             failures: (job.failed > 0).then_some(Count(job.failed)),
-            rate: job.rate_per_s.map(Rate),
+            rate: job.rate_per_s.filter(|_| job.paused_reason.is_none()).map(Rate),
             eta: job.eta_seconds.map(Span),
             paused_reason: job.paused_reason.clone(),
             is_paused,
