@@ -10,6 +10,7 @@ mod broker;
 mod deploy;
 mod docs;
 mod doctor;
+mod fuzz;
 mod harness;
 mod look;
 mod metrics;
