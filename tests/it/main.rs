@@ -17,6 +17,7 @@ mod metrics;
 mod operate;
 mod pipeline;
 mod producer;
+mod quota;
 mod schedule;
 mod stage;
 mod store;
