@@ -15,6 +15,7 @@ mod harness;
 mod look;
 mod metrics;
 mod operate;
+mod page;
 mod pipeline;
 mod producer;
 mod quota;

@@ -29,7 +29,7 @@ pub struct JobPage {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobState {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
@@ -69,9 +69,7 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
-    let standing = Standing::look(&app, &rows).await;
-    let items = rows.into_iter().map(|row| standing.of(row)).collect();
-    Ok(Json(JobPage { items, next_cursor }))
+    Ok(Json(JobPage { items: states(&app, rows).await, next_cursor }))
 }
 
 /// How a job stands
@@ -84,6 +82,12 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
     Ok(Json(state(&app, row).await))
+}
+
+/// How these jobs stand at this moment.
+pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
+    let standing = Standing::look(app, &rows).await;
+    rows.into_iter().map(|row| standing.of(row)).collect()
 }
 
 /// How a job stands at this moment.
