@@ -38,6 +38,8 @@ async fn while_the_broker_is_away_the_page_shows_what_was_last_known() {
     browser.sees("[data-panel=workers]", "reads").await;
     redis.stop().await;
     browser.sees("[data-panel=health]", "away").await;
+    browser.sees("[data-panel=backlog]", "as last seen").await;
+    browser.sees("[data-panel=workers]", "as last seen").await;
     let backlog = browser.text("[data-panel=backlog]").await.expect("a backlog");
     assert!(backlog.contains("unfinished") && !backlog.contains("not known"), "{backlog}");
     browser.sees("[data-panel=jobs] .ended", "some-cities.csv").await;

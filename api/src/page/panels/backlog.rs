@@ -18,6 +18,8 @@ pub struct Backlog {
     control: Option<Count>,
     cities: Option<Count>,
     snapshots: Option<Count>,
+    /// Why some of it may be old.
+    trouble: Option<String>,
 }
 
 struct Stage {
@@ -85,7 +87,9 @@ impl Backlog {
         ];
         let unfinished = unsent.zip(undelivered).zip(pending);
         let totals = look.totals.value.as_ref();
+        let troubles = [&look.depth.trouble, &look.outbox.trouble, &look.dead.trouble];
         Self {
+            trouble: troubles.into_iter().flatten().next().cloned(),
             stages,
             control: depth.map(|depth| depth.control).filter(|n| *n > 0).map(Count),
             unfinished: unfinished.map(|((unsent, new), pending)| Count(unsent + new + pending)),

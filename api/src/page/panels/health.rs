@@ -123,6 +123,9 @@ fn reading(look: &Look) -> Light {
         let at = Some(When::age(thrown.at));
         return Light { at, ..light(Lamp::Warn, "paused", format!("by {}", thrown.by), resume) };
     }
+    if look.beats.trouble.is_some() {
+        return light(Lamp::Idle, "not known", "the broker would tell".to_owned(), pause);
+    }
     let workers: Vec<&Beat> =
         look.beats.value.iter().flatten().filter(|beat| beat.worker().is_some()).collect();
     let waits = workers.iter().filter(|beat| beat.state.paused_reason.is_some()).count();

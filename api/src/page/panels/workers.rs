@@ -13,6 +13,7 @@ use crate::page::words::{Count, When};
 pub struct Workers {
     workers: Vec<Worker>,
     known: bool,
+    trouble: Option<String>,
 }
 
 struct Worker {
@@ -37,7 +38,7 @@ impl Workers {
         let silent: Vec<Worker> = silent.map(Worker::silent).collect();
         workers.extend(silent);
         workers.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { workers, known: look.beats.value.is_some() }
+        Self { workers, known: look.beats.value.is_some(), trouble: look.beats.trouble.clone() }
     }
 }
 
