@@ -1,12 +1,13 @@
 //! Jobs: those that run, with their bar, and those that ended last.
 
 use askama::Template;
+use isobar_producer::counted;
 use isobar_shared::store::JobStatus;
 
 use super::Lamp;
 use crate::bulk::jobs::JobState;
 use crate::page::look::Look;
-use crate::page::words::{Count, Rate, Span, When, counted};
+use crate::page::words::{Count, Rate, Span, When};
 
 /// How many are shown of each; more are counted.
 const SHOWN: usize = 8;
