@@ -6,6 +6,7 @@
 
 mod api;
 mod broker;
+mod chaos;
 mod deploy;
 mod docs;
 mod harness;
