@@ -123,6 +123,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     let path = tools.settings.outbox_path();
     let outbox = open_outbox(&path)?;
     let _lock = OutboxLock::take(&path)?;
+    outbox.drop_seen().await?;
     send_all(&outbox, tools, max_wait).await
 }
 

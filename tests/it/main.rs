@@ -7,6 +7,7 @@
 mod again;
 mod api;
 mod broker;
+mod chaos;
 mod deploy;
 mod docs;
 mod doctor;

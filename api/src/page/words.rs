@@ -112,11 +112,6 @@ impl fmt::Display for Span {
 
 impl HtmlSafe for Span {}
 
-/// `1 task`, `2 tasks`.
-pub fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", Count(n), if n == 1 { one } else { many })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
+use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{NewJob as NewStoredJob, Store, StoreError};
@@ -220,7 +221,9 @@ impl Imports {
             spec: upload.spec,
             created_at: upload.created_at,
         };
+        crash::point("producer.adopt.before");
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
+        crash::point("producer.adopt.after");
         Ok(accepted(&job, is_new))
     }
 

@@ -23,7 +23,7 @@ async fn a_dead_letter_is_replayed_and_its_city_has_weather_then() {
     visit.keep_picture("failures").await;
     visit.sim.clear_faults().await;
     browser.click("form[action^='/dead-letters/replay'] button").await;
-    browser.sees("dialog", "Publish 1 tasks with location_rejected again?").await;
+    browser.sees("dialog", "Publish 1 task with location_rejected again?").await;
     browser.click("dialog button[value=yes]").await;
     browser.sees("#says", "on their way").await;
     browser.is_gone("form[action^='/dead-letters/replay']").await;
@@ -40,7 +40,7 @@ async fn failed_rows_are_retried_from_their_job() {
     let browser = &visit.browser;
     visit.sim.clear_faults().await;
     browser.click("form[action$='/retry'] button").await;
-    browser.sees("dialog", "Publish 1 failed rows of some-cities.csv again?").await;
+    browser.sees("dialog", "Publish 1 failed row of some-cities.csv again?").await;
     browser.click("dialog button[value=yes]").await;
     browser.sees("[data-panel=operations]", "retried a job").await;
     browser.sees("[data-panel=jobs] .ended", "4 2 1 1").await;
@@ -54,7 +54,7 @@ async fn dead_letters_are_thrown_away_only_after_a_yes() {
     let browser = &visit.browser;
     let discard = "form[data-method=DELETE] button";
     browser.click(discard).await;
-    browser.sees("dialog", "Throw 1 dead letters with location_rejected away?").await;
+    browser.sees("dialog", "Throw 1 dead letter with location_rejected away?").await;
     browser.press("Escape").await;
     browser.is_gone("dialog").await;
     browser.sees("[data-panel=backlog] .alarming", "1").await;

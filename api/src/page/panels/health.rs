@@ -1,11 +1,12 @@
 //! The lights: store, broker, upstream, reading.
 
 use askama::Template;
+use isobar_producer::counted;
 
 use super::Lamp;
 use crate::page::look::{Look, Part};
 use crate::page::pulse::Beat;
-use crate::page::words::{When, counted};
+use crate::page::words::When;
 
 #[derive(Template)]
 #[template(path = "panels/health.html")]

@@ -4,12 +4,13 @@
 
 use askama::Template;
 use chrono::TimeDelta;
+use isobar_producer::counted;
 use isobar_shared::store::JobStatus;
 
 use super::Lamp;
 use crate::bulk::jobs::JobState;
 use crate::page::look::Look;
-use crate::page::words::{Count, Rate, Span, When, counted};
+use crate::page::words::{Count, Rate, Span, When};
 
 /// How many are shown of each; more are counted.
 const SHOWN: usize = 8;
@@ -61,7 +62,7 @@ struct Ended {
     failed: Count,
     any_failed: bool,
     /// Failed rows that were tasks, and can be tasks again.
-    retryable: Option<Count>,
+    retryable: Option<String>,
     took: Option<Span>,
     at: When,
 }
@@ -140,7 +141,7 @@ impl Ended {
             skipped: Count(job.skipped),
             failed: Count(job.failed),
             any_failed: job.failed > 0,
-            retryable: retryable(job).map(Count),
+            retryable: retryable(job).map(|n| counted(n, "failed row", "failed rows")),
             took: job
                 .started_at
                 .map(|started| Span((ended_at - started).num_seconds().max(0) as u64)),
