@@ -30,10 +30,10 @@ impl Page {
     async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let data = event.strip_prefix("event: state\ndata: ").map(str::to_owned);
-                self.text = rest.to_owned();
-                if let Some(data) = data {
-                    return Some(serde_json::from_str(&data).expect("JSON"));
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                if let Some(data) = event.strip_prefix("event: state\ndata: ") {
+                    return Some(serde_json::from_str(data).expect("JSON"));
                 }
                 continue;
             }
@@ -93,8 +93,8 @@ async fn what_a_page_is_sent_needs_the_key_and_ends_with_the_session() {
         (303, &"/login".parse().expect("a path"))
     );
 
-    let form = [("key", KEY)];
-    let signed_in = send(api.http.request(Method::POST, "/login").form(&form)).await;
+    let signed_in = api.http.request(Method::POST, "/login").body(format!("key={KEY}"));
+    let signed_in = send(signed_in).await;
     let cookie = signed_in.expect("an answer").headers["set-cookie"].clone();
     let session = cookie.to_str().expect("text").split(';').next().expect("a cookie");
     let browser = Http::with_header(&api.base, "cookie", session);
