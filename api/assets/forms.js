@@ -29,7 +29,8 @@ async function act(form) {
   }
 }
 
-// Asks the route itself how much it would change, and puts the number into the question.
+// Asks the route itself how much it would change, and puts it into the question where that says
+// `{n|one|many}`.
 async function counted(form, method) {
   const url = new URL(form.action);
   url.searchParams.set("dry_run", "true");
@@ -41,7 +42,8 @@ async function counted(form, method) {
   }
   const answer = await response.json();
   const count = answer[form.dataset.count] ?? 0;
-  return form.dataset.confirm.replace("{n}", count.toLocaleString("en"));
+  return form.dataset.confirm.replace(/\{n\|(.*?)\|(.*?)\}/, (_, one, many) =>
+    `${count.toLocaleString("en")} ${count === 1 ? one : many}`);
 }
 
 function agreed(question, deed) {

@@ -61,7 +61,7 @@ impl Pauses {
             let (switches, heartbeats, quota) =
                 tokio::join!(broker.switches(topic), broker.heartbeats(), upstream.quota());
             let everyone = heartbeats::paused_reason(&heartbeats.unwrap_or_default())
-                .or_else(|| Some(upstream.shut_until()?.1.as_str().to_owned()));
+                .or_else(|| Some(upstream.shut_until()?.1.describe().to_owned()));
             Self { switches: switches.unwrap_or_default(), everyone, quota }
         };
         timeout(REASON_LIMIT, look).await.unwrap_or_default()

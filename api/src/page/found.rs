@@ -3,6 +3,8 @@
 //! A name that several cities bear shows the most populous one, and the others as links. A city
 //! that is not stored but is in the built-in list says so: nobody has asked for it yet.
 
+use std::cmp::Reverse;
+
 use askama::Template;
 use isobar_shared::gazetteer;
 use isobar_shared::ids::CityId;
@@ -53,7 +55,8 @@ pub async fn find(app: &App, params: &Params) -> Result<Option<Found>, Problem> 
     let Some(name) = params.text("city") else {
         return Ok(None);
     };
-    let named = app.store.cities_named(&fold_name(name), None).await?;
+    let mut named = app.store.cities_named(&fold_name(name), None).await?;
+    named.sort_by_key(|row| Reverse(population(row)));
     let city = match named.first() {
         Some(first) => story(app, first.id).await?,
         None => None,
@@ -66,6 +69,11 @@ pub async fn find(app: &App, params: &Params) -> Result<Option<Found>, Problem> 
         more_namesakes: others.len().saturating_sub(SHOWN),
         in_list: gazetteer::builtin().by_name(name, None).is_some(),
     }))
+}
+
+/// City services seldom tell it; the built-in list does.
+fn population(row: &CityRow) -> Option<i64> {
+    row.population.or_else(|| gazetteer::builtin().by_id(row.id)?.population)
 }
 
 impl Found {

@@ -7,7 +7,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_producer::outbox::OutboxDepth;
 use isobar_shared::broker::{ConsumerInfo, Depth, QuotaLimits, Switches};
-use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{DeadGroup, FailureGroup, Operation, StoreError, Totals};
 use isobar_shared::telemetry::chain;
 use isobar_shared::upstream::UpstreamState;
@@ -37,8 +36,8 @@ pub struct Look {
     pub consumers: Known<Vec<ConsumerInfo>>,
     pub beats: Known<Vec<Beat>>,
     pub switches: Known<Switches>,
-    /// The outbox of imports here, and since when the oldest task in it waits.
-    pub outbox: Known<(OutboxDepth, Option<DateTime<Utc>>)>,
+    /// The outbox of imports here.
+    pub outbox: Known<OutboxDepth>,
     pub jobs: Known<Vec<JobState>>,
     pub operations: Known<Vec<Operation>>,
     pub schedules: Known<Vec<ScheduleState>>,
@@ -91,10 +90,6 @@ impl Look {
             let rows = app.store.jobs(None, JOBS).await?;
             Ok::<_, StoreError>(jobs::states(app, rows).await)
         };
-        let outbox = async {
-            let outbox = app.imports.outbox();
-            Ok::<_, SqliteError>((outbox.depth().await?, outbox.waiting_since().await?))
-        };
         let upstream = async { Ok::<_, String>(app.upstream.state().await) };
         let (depth, consumers, beats, switches) = tokio::join!(
             self.depth.ask(said(app.broker.depth(&app.topic, app.settings.claim_idle.0))),
@@ -103,7 +98,7 @@ impl Look {
             self.switches.ask(said(app.broker.switches(&app.topic))),
         );
         let (outbox, jobs, operations, upstream) = tokio::join!(
-            self.outbox.ask(said(outbox)),
+            self.outbox.ask(said(app.imports.outbox().depth())),
             self.jobs.ask(said(jobs)),
             self.operations.ask(said(app.store.operations(None, HISTORY))),
             self.upstream.ask(upstream),

@@ -96,19 +96,6 @@ impl Outbox {
         .await
     }
 
-    /// When the oldest job was begun that has tasks which are not sent.
-    pub async fn waiting_since(&self) -> Result<Option<DateTime<Utc>>, SqliteError> {
-        self.read(|db| {
-            db.prepare_cached(
-                "SELECT min(created_at_ms) FROM jobs WHERE state <> 'done' AND EXISTS
-                   (SELECT 1 FROM batches WHERE job = jobs.key AND receipt IS NULL AND n_tasks > 0)",
-            )?
-            .query_row([], |row| row.get::<_, Option<i64>>(0))
-            .map(|ms| ms.and_then(DateTime::from_timestamp_millis))
-        })
-        .await
-    }
-
     /// Whether anything is known to be in the stream.
     pub async fn has_sent(&self) -> Result<bool, SqliteError> {
         self.read(|db| {

@@ -106,6 +106,16 @@ impl Waiting {
             Self::Store => "store",
         }
     }
+
+    /// The same for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Quota => "the upstream's quota is used up",
+            Self::Breaker => "the upstream is failing; its breaker is open",
+            Self::Concurrency => "all places at the upstream are taken",
+            Self::Store => "the store does not answer",
+        }
+    }
 }
 
 /// Who asks: a tenth of each quota window is kept for interactive requests.

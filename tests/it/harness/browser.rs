@@ -10,6 +10,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,7 +22,7 @@ use super::port::free_port;
 use super::wait::{PATIENCE, eventually, until};
 
 /// Nothing that asks the network by itself, and no sandbox: the tests may run as root.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +31,7 @@ const FLAGS: [&str; 10] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 ];
@@ -108,6 +111,51 @@ impl Browser {
             self.try_post(&format!("element/{id}/click"), &json!({})).await.is_some()
         })
         .await;
+    }
+
+    /// Waits until there is such an element.
+    pub async fn is_there(&self, selector: &str) {
+        until(PATIENCE, &format!("{selector} is there"), async || {
+            self.find(selector).await.is_some()
+        })
+        .await;
+    }
+
+    /// Waits until there is no such element.
+    pub async fn is_gone(&self, selector: &str) {
+        until(PATIENCE, &format!("{selector} is gone"), async || {
+            self.find(selector).await.is_none()
+        })
+        .await;
+    }
+
+    /// Waits until a function body that runs in the page returns `value`.
+    pub async fn becomes(&self, script: &str, value: &Value) {
+        until(PATIENCE, &format!("{script} is {value}"), async || {
+            self.evaluate(script).await == *value
+        })
+        .await;
+    }
+
+    /// A key, wherever the focus is: `Tab`, `Enter`, `Escape`, or what it types.
+    pub async fn press(&self, key: &str) {
+        let value = match key {
+            "Tab" => "\u{e004}",
+            "Enter" => "\u{e007}",
+            "Escape" => "\u{e00c}",
+            typed => typed,
+        };
+        let strokes = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": value }));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.post("actions", &json!({ "actions": [keyboard] })).await;
+    }
+
+    /// The whole page as a PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        let whole = json!({ "captureBeyondViewport": true });
+        let command = json!({ "cmd": "Page.captureScreenshot", "params": whole });
+        let taken = self.post("goog/cdp/execute", &command).await;
+        BASE64.decode(text(&taken["data"])).expect("a picture")
     }
 
     /// Types into a field; a path, where it is one for files.

@@ -14,8 +14,12 @@ use crate::page::words::{Count, When};
 pub struct Backlog {
     stages: Vec<Stage>,
     unfinished: Option<Count>,
+    /// How many of them are no tasks but the start or the end of a job.
+    control: Option<Count>,
     cities: Option<Count>,
     snapshots: Option<Count>,
+    /// Why some of it may be old.
+    trouble: Option<String>,
 }
 
 struct Stage {
@@ -38,18 +42,19 @@ impl Backlog {
         let pending = depth.map(|depth| depth.pending);
         let dead = look.dead.value.as_ref();
         let dead_count = dead.map(|groups| groups.iter().map(|group| group.count).sum());
-        let oldest_pending = depth.filter(|depth| depth.pending > 0).map(|depth| {
-            // To the second, so that the panel changes only when the entry does.
-            let age = TimeDelta::seconds((depth.oldest_pending_ms / 1000) as i64);
-            When::age(look.at - age)
-        });
+        let ago = |age: TimeDelta| When::age(look.at - age);
+        let since = |count: Option<u64>, age_ms: Option<u64>| {
+            let age_ms = count.filter(|count| *count > 0).and(age_ms)?;
+            Some(ago(TimeDelta::milliseconds(age_ms as i64)))
+        };
+        let oldest_unsent = look.outbox.value.and_then(|outbox| outbox.oldest_unsent_seconds);
         let parked = depth.map_or(0, |depth| depth.parked);
         let stages = vec![
             Stage {
                 name: "Outbox",
                 meaning: "safe on disk, not yet sent",
                 count: unsent.map(Count),
-                oldest: look.outbox.value.and_then(|(_, since)| since).map(When::age),
+                oldest: oldest_unsent.map(|seconds| ago(TimeDelta::seconds(seconds as i64))),
                 note: None,
                 alarming: false,
             },
@@ -57,7 +62,7 @@ impl Backlog {
                 name: "Undelivered",
                 meaning: "in the stream, nobody has had them",
                 count: undelivered.map(Count),
-                oldest: None,
+                oldest: since(undelivered, depth.map(|depth| depth.oldest_undelivered_ms)),
                 note: None,
                 alarming: false,
             },
@@ -65,7 +70,7 @@ impl Backlog {
                 name: "Pending",
                 meaning: "with a worker, or due again later",
                 count: pending.map(Count),
-                oldest: oldest_pending,
+                oldest: since(pending, depth.map(|depth| depth.oldest_pending_ms)),
                 note: (parked > 0).then(|| format!("{} set aside", Count(parked))),
                 alarming: false,
             },
@@ -82,8 +87,11 @@ impl Backlog {
         ];
         let unfinished = unsent.zip(undelivered).zip(pending);
         let totals = look.totals.value.as_ref();
+        let troubles = [&look.depth.trouble, &look.outbox.trouble, &look.dead.trouble];
         Self {
+            trouble: troubles.into_iter().flatten().next().cloned(),
             stages,
+            control: depth.map(|depth| depth.control).filter(|n| *n > 0).map(Count),
             unfinished: unfinished.map(|((unsent, new), pending)| Count(unsent + new + pending)),
             cities: totals.map(|totals| Count(totals.cities)),
             snapshots: totals.map(|totals| Count(totals.snapshots)),
@@ -94,7 +102,7 @@ impl Backlog {
 /// What all outboxes hold that are known of: our own imports, those of other servers, and what the
 /// last producer run left.
 fn unsent(look: &Look) -> Option<u64> {
-    let (own, _) = look.outbox.value?;
+    let own = look.outbox.value?;
     let beats = || look.beats.value.iter().flatten();
     let unsent = |beat: &crate::page::pulse::Beat| {
         beat.state.outbox.as_ref().map_or(0, |outbox| outbox.unsent_tasks)

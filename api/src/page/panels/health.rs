@@ -80,19 +80,23 @@ fn upstream(look: &Look) -> Light {
     let open = workers().find(|seen| seen.breaker == "open");
     let until = own.breaker_until.or_else(|| open.and_then(|seen| seen.breaker_until));
     if own.breaker == "open" || open.is_some() {
-        let detail = format!("{} fails; nobody asks it until the breaker tries again", own.host);
+        let detail = format!("{} fails; nobody asks it meanwhile", own.host);
         let reset = Action {
             path: "/stream/breaker/reset",
             says: "Reset breaker",
             done: "The breaker is reset; the next request is tried.",
         };
         let at = until.map(When::until);
-        return Light { at, action: Some(reset), ..light(Lamp::Bad, "breaker open", detail) };
+        return Light {
+            at,
+            action: Some(reset),
+            ..light(Lamp::Bad, "breaker open, next try", detail)
+        };
     }
     if let Some(until) = own.quota.shut_until {
         let at = Some(When::until(until));
         let detail = format!("the quota of {} is used up", own.host);
-        return Light { at, ..light(Lamp::Warn, "quota used up", detail) };
+        return Light { at, ..light(Lamp::Warn, "quota used up, free again", detail) };
     }
     if own.breaker == "half_open" || workers().any(|seen| seen.breaker == "half_open") {
         return light(Lamp::Warn, "being tried", own.host.clone());
@@ -119,6 +123,9 @@ fn reading(look: &Look) -> Light {
     if let Some(thrown) = look.switches.value.as_ref().and_then(|switches| switches.reading()) {
         let at = Some(When::age(thrown.at));
         return Light { at, ..light(Lamp::Warn, "paused", format!("by {}", thrown.by), resume) };
+    }
+    if look.beats.trouble.is_some() {
+        return light(Lamp::Idle, "not known", "the broker would tell".to_owned(), pause);
     }
     let workers: Vec<&Beat> =
         look.beats.value.iter().flatten().filter(|beat| beat.worker().is_some()).collect();

@@ -1,6 +1,9 @@
 //! Jobs: those that run, with their bar, and those that ended last.
+//!
+//! A job that has just ended is shown twice for a moment: its bar, full, and its row.
 
 use askama::Template;
+use chrono::TimeDelta;
 use isobar_producer::counted;
 use isobar_shared::store::JobStatus;
 
@@ -11,6 +14,8 @@ use crate::page::words::{Count, Rate, Span, When};
 
 /// How many are shown of each; more are counted.
 const SHOWN: usize = 8;
+/// How long the bar of a job stays after its end, so that one who watches it sees it full.
+const LINGER: TimeDelta = TimeDelta::seconds(6);
 
 #[derive(Template)]
 #[template(path = "panels/jobs.html")]
@@ -41,6 +46,8 @@ struct Running {
     /// An operator paused this very job.
     is_paused: bool,
     is_cancelling: bool,
+    /// Only its bar is still to be seen.
+    has_ended: bool,
 }
 
 struct Ended {
@@ -54,6 +61,8 @@ struct Ended {
     skipped: Count,
     failed: Count,
     any_failed: bool,
+    /// Failed rows that were tasks, and can be tasks again.
+    retryable: Option<String>,
     took: Option<Span>,
     at: When,
 }
@@ -61,15 +70,18 @@ struct Ended {
 impl Jobs {
     pub fn of(look: &Look) -> Self {
         let jobs = look.jobs.value.as_deref().unwrap_or_default();
-        let (running, ended): (Vec<&JobState>, Vec<&JobState>) =
-            jobs.iter().partition(|job| !job.status.is_final());
+        let ended_long_ago =
+            |job: &JobState| job.finished_at.is_none_or(|at| look.at - at >= LINGER);
+        let running = jobs.iter().filter(|job| !job.status.is_final() || !ended_long_ago(job));
+        let running: Vec<&JobState> = running.collect();
+        let ended = jobs.iter().filter(|job| job.status.is_final());
         let paused = |job: &JobState| {
             look.switches.value.as_ref().is_some_and(|switches| switches.job(job.job_id).is_some())
         };
         Self {
             more: running.len().saturating_sub(SHOWN),
             running: running.iter().take(SHOWN).map(|job| Running::of(job, paused(job))).collect(),
-            ended: ended.iter().take(SHOWN).map(|job| Ended::of(job)).collect(),
+            ended: ended.take(SHOWN).map(Ended::of).collect(),
             trouble: look.jobs.trouble.clone(),
         }
     }
@@ -99,11 +111,12 @@ impl Running {
             skipped: share(job.skipped),
             failed: share(job.failed),
             failures: (job.failed > 0).then_some(Count(job.failed)),
-            rate: job.rate_per_s.map(Rate),
+            rate: job.rate_per_s.filter(|_| job.paused_reason.is_none()).map(Rate),
             eta: job.eta_seconds.map(Span),
             paused_reason: job.paused_reason.clone(),
             is_paused,
             is_cancelling: job.status == JobStatus::Cancelling,
+            has_ended: job.status.is_final(),
         }
     }
 }
@@ -128,10 +141,17 @@ impl Ended {
             skipped: Count(job.skipped),
             failed: Count(job.failed),
             any_failed: job.failed > 0,
+            retryable: retryable(job).map(|n| counted(n, "failed row", "failed rows")),
             took: job
                 .started_at
                 .map(|started| Span((ended_at - started).num_seconds().max(0) as u64)),
             at: When::age(ended_at),
         }
     }
+}
+
+/// Rejected rows never were tasks, and those of a cancelled job would only be skipped.
+fn retryable(job: &JobState) -> Option<u64> {
+    let tasks = job.failed.saturating_sub(job.rejected);
+    (tasks > 0 && !job.status.skips_tasks()).then_some(tasks)
 }

@@ -22,11 +22,17 @@ struct Shown {
 
 impl Operations {
     pub fn of(look: &Look) -> Self {
+        let jobs = look.jobs.value.as_deref().unwrap_or_default();
+        // A job that is known is told by its source.
+        let subject = |subject: &String| {
+            let named = jobs.iter().find(|job| job.job_id.to_string() == *subject);
+            named.map_or(subject, |job| &job.source).clone()
+        };
         let shown = |operation: &Operation| Shown {
             at: When::age(operation.at),
             actor: operation.actor.clone(),
             did: words(&operation.action),
-            subject: operation.subject.clone().unwrap_or_default(),
+            subject: operation.subject.as_ref().map(subject).unwrap_or_default(),
             detail: operation.detail.clone().unwrap_or_default(),
         };
         Self { operations: look.operations.value.iter().flatten().map(shown).collect() }

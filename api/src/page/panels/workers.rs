@@ -11,8 +11,9 @@ use crate::page::words::{Count, When};
 #[derive(Template)]
 #[template(path = "panels/workers.html")]
 pub struct Workers {
-    workers: Vec<Worker>,
+    shown: Vec<Worker>,
     known: bool,
+    trouble: Option<String>,
 }
 
 struct Worker {
@@ -37,7 +38,11 @@ impl Workers {
         let silent: Vec<Worker> = silent.map(Worker::silent).collect();
         workers.extend(silent);
         workers.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { workers, known: look.beats.value.is_some() }
+        Self {
+            shown: workers,
+            known: look.beats.value.is_some(),
+            trouble: look.beats.trouble.clone(),
+        }
     }
 }
 
