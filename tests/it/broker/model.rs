@@ -39,16 +39,51 @@ enum Sequence {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { job: usize, sequence: Sequence, tasks: usize, control: usize, high_water: u64 },
-    Read { who: &'static str, count: usize },
-    Claim { who: &'static str, lane: Lane, silent: bool, count: usize, suspects: usize },
-    Ack { lane: Lane, ids: Vec<Index> },
-    Renew { who: &'static str, lane: Lane, ids: Vec<Index> },
-    GiveBack { who: &'static str, lane: Lane, ids: Vec<Index>, at_once: bool, attempt: bool },
-    Park { who: &'static str, ids: Vec<Index> },
-    Remove { who: &'static str },
+    Send {
+        job: usize,
+        sequence: Sequence,
+        tasks: usize,
+        control: usize,
+        high_water: u64,
+    },
+    Read {
+        who: &'static str,
+        count: usize,
+    },
+    Claim {
+        who: &'static str,
+        lane: Lane,
+        silent: bool,
+        count: usize,
+        suspects: usize,
+    },
+    Ack {
+        lane: Lane,
+        ids: Vec<Index>,
+    },
+    Renew {
+        who: &'static str,
+        lane: Lane,
+        ids: Vec<Index>,
+    },
+    GiveBack {
+        who: &'static str,
+        lane: Lane,
+        ids: Vec<Index>,
+        at_once: bool,
+        attempt: bool,
+    },
+    Park {
+        who: &'static str,
+        ids: Vec<Index>,
+    },
+    Remove {
+        who: &'static str,
+    },
     /// The process dies and another one takes its name.
-    Crash { who: &'static str },
+    Crash {
+        who: &'static str,
+    },
     LoseEverything,
 }
 
@@ -279,7 +314,8 @@ impl Pair<'_> {
             }
             Sequence::Next => {
                 let high = batch.high_water;
-                let (more_tasks, more_control) = (batch.tasks.len() as u64, batch.control.len() as u64);
+                let (more_tasks, more_control) =
+                    (batch.tasks.len() as u64, batch.control.len() as u64);
                 // What is parked does not count, up to as many again.
                 let counted = tasks - self.model.parked().min(high);
                 if more_tasks > 0 && counted + more_tasks > high {
@@ -307,7 +343,15 @@ impl Pair<'_> {
         self.model.sent += expected.len() as u64;
         for Entry { lane, id, fields, .. } in entries.into_iter().skip(old) {
             let (owner, due) = (None, false);
-            self.model.items.push(Item { lane, id, fields, owner, due, deliveries: 0, attempts: 0 });
+            self.model.items.push(Item {
+                lane,
+                id,
+                fields,
+                owner,
+                due,
+                deliveries: 0,
+                attempts: 0,
+            });
         }
         Ok(())
     }
@@ -340,9 +384,7 @@ impl Pair<'_> {
         let claimed = broker.claim(topic, who, lane, &mut Position::default(), limits).await;
         let claimed = claimed.expect("claims");
         let silent = limits.claim_idle == NOW;
-        let due = |item: &&Item| {
-            item.lane == lane && item.owner.is_some() && (silent || item.due)
-        };
+        let due = |item: &&Item| item.lane == lane && item.owner.is_some() && (silent || item.due);
         let suspect = |item: &&Item| item.deliveries + 1 >= SUSPECT_FROM;
         let (suspects, ordinary): (Vec<&Item>, Vec<&Item>) =
             self.model.items.iter().filter(due).partition(suspect);

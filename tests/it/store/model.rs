@@ -100,7 +100,8 @@ impl Account {
         let cancelling = self.status == Some(JobStatus::Cancelling);
         match (self.status, self.sealed) {
             (Some(end), _) if end.is_final() => end,
-            (_, Some(outcome)) if self.processed() == TASKS + REJECTS + DUPLICATES => match outcome {
+            (_, Some(outcome)) if self.processed() == TASKS + REJECTS + DUPLICATES => match outcome
+            {
                 SealOutcome::Failed => JobStatus::Failed,
                 SealOutcome::Complete if !cancelling => JobStatus::Done,
                 SealOutcome::Complete | SealOutcome::Cancelled => JobStatus::Cancelled,
