@@ -4,6 +4,8 @@
 //! every step the broker must say the same of every entry, and at the end nothing may be left. Due
 //! times are an hour or nothing, so no clock decides. What fails is shrunk and printed as steps.
 
+mod step;
+
 use std::collections::{BTreeSet, HashMap};
 
 use isobar_shared::broker::{
@@ -13,113 +15,19 @@ use isobar_shared::ids::JobId;
 use isobar_shared::task::Fields;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::Index;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use tokio::sync::Mutex;
 
-use super::{Batch, HIGH_WATER, HOUR, NOW, World};
+use self::step::{Sequence, Step, step};
+use super::{Batch, HOUR, NOW, World};
 
 const CASES: u32 = 80;
 const STEPS: usize = 60;
 /// The third delivery is a suspect's.
 const SUSPECT_FROM: u32 = 3;
-/// A mark that a few batches reach.
-const LOW: u64 = 6;
 
 type Checked = Result<(), TestCaseError>;
-
-#[derive(Clone, Copy, Debug)]
-enum Sequence {
-    Next,
-    Again,
-    Earlier,
-    Ahead,
-    OtherContent,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Send {
-        job: usize,
-        sequence: Sequence,
-        tasks: usize,
-        control: usize,
-        high_water: u64,
-    },
-    Read {
-        who: &'static str,
-        count: usize,
-    },
-    Claim {
-        who: &'static str,
-        lane: Lane,
-        silent: bool,
-        count: usize,
-        suspects: usize,
-    },
-    Ack {
-        lane: Lane,
-        ids: Vec<Index>,
-    },
-    Renew {
-        who: &'static str,
-        lane: Lane,
-        ids: Vec<Index>,
-    },
-    GiveBack {
-        who: &'static str,
-        lane: Lane,
-        ids: Vec<Index>,
-        at_once: bool,
-        attempt: bool,
-    },
-    Park {
-        who: &'static str,
-        ids: Vec<Index>,
-    },
-    Remove {
-        who: &'static str,
-    },
-    /// The process dies and another one takes its name.
-    Crash {
-        who: &'static str,
-    },
-    LoseEverything,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let who = || select(&["a", "b", "c"][..]);
-    let lane = || prop_oneof![4 => Just(Lane::Tasks), 1 => Just(Lane::Control)];
-    let ids = || vec(any::<Index>(), 1..6);
-    let sequence = prop_oneof![
-        8 => Just(Sequence::Next),
-        2 => Just(Sequence::Again),
-        1 => Just(Sequence::Earlier),
-        1 => Just(Sequence::Ahead),
-        1 => Just(Sequence::OtherContent),
-    ];
-    let high_water = prop_oneof![2 => Just(HIGH_WATER), 1 => Just(LOW)];
-    prop_oneof![
-        12 => (0..3_usize, sequence, 0..7_usize, 0..4_usize, high_water).prop_map(
-            |(job, sequence, tasks, control, high_water)| Step::Send {
-                job, sequence, tasks, control, high_water
-            }
-        ),
-        12 => (who(), 1..8_usize).prop_map(|(who, count)| Step::Read { who, count }),
-        12 => (who(), lane(), any::<bool>(), 0..8_usize, 0..3_usize).prop_map(
-            |(who, lane, silent, count, suspects)| Step::Claim { who, lane, silent, count, suspects }
-        ),
-        8 => (lane(), ids()).prop_map(|(lane, ids)| Step::Ack { lane, ids }),
-        6 => (who(), lane(), ids()).prop_map(|(who, lane, ids)| Step::Renew { who, lane, ids }),
-        8 => (who(), lane(), ids(), any::<bool>(), any::<bool>()).prop_map(
-            |(who, lane, ids, at_once, attempt)| Step::GiveBack { who, lane, ids, at_once, attempt }
-        ),
-        4 => (who(), ids()).prop_map(|(who, ids)| Step::Park { who, ids }),
-        2 => who().prop_map(|who| Step::Remove { who }),
-        3 => who().prop_map(|who| Step::Crash { who }),
-        1 => Just(Step::LoseEverything),
-    ]
-}
 
 /// One unfinished entry.
 #[derive(Clone, Debug)]
