@@ -4,7 +4,7 @@
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
 //! point of the code, `killing` at any moment; `network` does to their
-//! connections what networks do.
+//! connections what networks do; `store` gives their database trouble.
 
 mod arena;
 mod checker;
@@ -13,5 +13,6 @@ mod matrix;
 mod network;
 mod scenario;
 mod source;
+mod store;
 mod tables;
 mod upload;
