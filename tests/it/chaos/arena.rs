@@ -79,6 +79,18 @@ impl Arena {
         Some(self.dir.path().join(name)).filter(|path| path.exists())
     }
 
+    /// Those of all producers and of the imports.
+    pub fn outboxes(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.dir.path()).expect("a folder").flatten();
+        let is_one = |name: &str| {
+            name.ends_with(".db") && (name.starts_with("outbox") || name == "imports.db")
+        };
+        let of = |file: std::fs::DirEntry| {
+            is_one(&file.file_name().to_string_lossy()).then(|| file.path())
+        };
+        files.filter_map(of).collect()
+    }
+
     /// The one job that any outbox has ever had.
     pub fn only_job(&self) -> String {
         let db = self.open("outbox.db");
