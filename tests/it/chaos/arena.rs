@@ -82,13 +82,12 @@ impl Arena {
     /// Those of all producers and of the imports.
     pub fn outboxes(&self) -> Vec<PathBuf> {
         let files = std::fs::read_dir(self.dir.path()).expect("a folder").flatten();
-        let is_one = |name: &str| {
-            name.ends_with(".db") && (name.starts_with("outbox") || name == "imports.db")
+        let is_one = |path: &PathBuf| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let is_outbox = name.starts_with("outbox") || name == "imports";
+            is_outbox && path.extension().is_some_and(|extension| extension == "db")
         };
-        let of = |file: std::fs::DirEntry| {
-            is_one(&file.file_name().to_string_lossy()).then(|| file.path())
-        };
-        files.filter_map(of).collect()
+        files.map(|file| file.path()).filter(is_one).collect()
     }
 
     /// The one job that any outbox has ever had.

@@ -104,7 +104,8 @@ async fn twenty_producers_and_twenty_workers_do_each_row_once(backend: Backend) 
         .with("ISOBAR_CONCURRENCY", "1")
         // So many processes on a machine of two cores are slow, and not dead.
         .with("ISOBAR_CLAIM_IDLE", "20s")
-        .with("ISOBAR_REQUEST_TIMEOUT", "3s");
+        .with("ISOBAR_REQUEST_TIMEOUT", "3s")
+        .with("ISOBAR_DB_CONNECTIONS", "3");
     arena.isobar(["migrate"]).run().await.expect_code(0);
     arena.isobar(["pause"]).run().await.expect_code(0);
     let mut workers: Vec<Running> =
