@@ -11,6 +11,7 @@ mod checker;
 mod killing;
 mod matrix;
 mod network;
+mod redis;
 mod scenario;
 mod source;
 mod tables;
