@@ -46,6 +46,8 @@ impl Arena {
             ("ISOBAR_CITY_SOURCE_URL", sim_url.to_owned()),
             ("ISOBAR_CLAIM_IDLE", CLAIM_IDLE.to_owned()),
             ("ISOBAR_REQUEST_TIMEOUT", REQUEST_TIMEOUT.to_owned()),
+            // A busy machine is no upstream that fails.
+            ("ISOBAR_UPSTREAM_BREAKER", "200/30s/1s".to_owned()),
             ("ISOBAR_BATCH_SIZE", "100".to_owned()),
             ("ISOBAR_PAGE_LIMIT", "100".to_owned()),
             ("ISOBAR_LOCATIONS_PER_REQUEST", "50".to_owned()),

@@ -12,6 +12,7 @@ mod crowd;
 mod killing;
 mod matrix;
 mod network;
+mod redis;
 mod scenario;
 mod source;
 mod tables;
