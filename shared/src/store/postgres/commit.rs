@@ -21,8 +21,9 @@ impl PostgresStore {
         let Records::Weather(snapshots) = &commit.records;
         let mut tx = self.pool.begin().await?;
         snapshot::write(&mut tx, snapshots, &commit.failed_cities).await?;
-        tally.report.dead = dead_letters::bury(&mut tx, &commit.dead).await?;
         ledger::enter(&mut tx, &commit.ledger, &mut tally).await?;
+        // After the ledger, which knows what has ended before.
+        tally.report.dead = dead_letters::bury(&mut tx, &commit.dead).await?;
         jobs::settle(&mut tx, &mut tally, Utc::now()).await?;
         tx.commit().await?;
         Ok(tally.report)
