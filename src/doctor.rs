@@ -1,7 +1,8 @@
 //! `isobar doctor`: what the effective settings are, and whether what they name works.
 //!
 //! Each finding says what is wrong and what to do in a sentence. It changes nothing but a test
-//! file in the data dir, and asks the upstream for nothing that costs quota.
+//! file in the data dir. The weather service is asked for one place, which its quota counts: only
+//! an answer shows that address, network, certificates and key are right.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use std::time::Duration;
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use isobar_shared::broker::{Broker, RedisFacts, Topic};
 use isobar_shared::config::{SETTINGS, Settings};
+use isobar_shared::place::Coordinates;
 use isobar_shared::schedule::Schedule;
 use isobar_shared::store::Store;
 use isobar_shared::telemetry::chain;
+use isobar_shared::upstream::{Answer, Priority, Upstream};
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -50,7 +53,8 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let mut findings = vec![data_dir(&settings.data_dir.0), listen(&settings)];
     findings.extend(broker(&settings).await);
     findings.push(store(&settings).await);
-    findings.extend(upstreams(&settings).await);
+    findings.push(upstream(&settings).await);
+    findings.extend(others(&settings).await);
     findings.extend(schedules(&settings));
     let document = json!({
         "settings": settings.effective().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
@@ -171,14 +175,23 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
         )),
         None => findings.push(warning("redis eviction", "the server does not tell".into())),
     }
-    let others: Vec<&str> =
-        facts.groups.iter().map(String::as_str).filter(|group| *group != topic.group).collect();
+    let (ours, others): (Vec<_>, Vec<_>) =
+        facts.groups.iter().partition(|group| group.name == topic.group);
     if !others.is_empty() {
+        let names: Vec<&str> = others.iter().map(|group| group.name.as_str()).collect();
         findings.push(warning(
             "consumer groups",
             format!(
-                "{} on the stream: finished entries leave it before they may have read them",
-                others.join(", ")
+                "{} on the stream: finished entries leave it before they may have read them; give them a stream of their own, or XGROUP DESTROY what nobody uses",
+                names.join(", ")
+            ),
+        ));
+    }
+    if let Some(lost) = ours.first().and_then(|group| group.lost).filter(|lost| *lost > 0) {
+        findings.push(broken(
+            "trimming",
+            format!(
+                "{lost} unfinished entries were removed from the stream by somebody else; have no producer trim it (MAXLEN, XTRIM, XDEL), then see `isobar verify`"
             ),
         ));
     }
@@ -201,9 +214,43 @@ async fn store(settings: &Arc<Settings>) -> Finding {
     }
 }
 
-async fn upstreams(settings: &Settings) -> Vec<Finding> {
-    let mut urls =
-        vec![("upstream", settings.upstream_url()), ("geocoding", &settings.geocoding_url.0)];
+/// One place's weather, as a person would ask for it.
+async fn upstream(settings: &Arc<Settings>) -> Finding {
+    let place = Coordinates::new(0.0, 0.0).expect("it is on the globe");
+    let host = settings.upstream_url().host_str().unwrap_or_default().to_owned();
+    let said = |what: &str| format!("{host} {what}");
+    let asked = Broker::open(settings).map_err(anyhow::Error::from);
+    let asked = asked.and_then(|broker| Upstream::new(Arc::clone(settings), broker));
+    let upstream = match asked {
+        Ok(upstream) => upstream,
+        Err(error) => return broken("upstream", said(&format!("cannot be asked: {error:#}"))),
+    };
+    match upstream.weather(&[place], Priority::Interactive).await {
+        Answer::Ok(_) => ok("upstream", said("tells the weather")),
+        Answer::Wait { until, why } => {
+            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let why = why.as_str();
+            warning("upstream", said(&format!("is not asked before {until} ({why}); wait")))
+        }
+        Answer::Config { reason } => broken(
+            "upstream",
+            said(&format!("refuses us ({reason}); check the key, the plan and the address")),
+        ),
+        Answer::Retry { reason, .. } => broken(
+            "upstream",
+            said(&format!(
+                "does not answer ({reason}); check the address and the network, or wait"
+            )),
+        ),
+        Answer::Split { reason } | Answer::Location { reason, .. } => {
+            broken("upstream", said(&format!("answers oddly ({reason}); check the address")))
+        }
+    }
+}
+
+/// Hosts that need no key, and a connection is enough to know.
+async fn others(settings: &Settings) -> Vec<Finding> {
+    let mut urls = vec![("geocoding", &settings.geocoding_url.0)];
     if let Some(source) = &settings.city_source_url {
         urls.push(("city source", &source.0));
     }
@@ -212,21 +259,16 @@ async fn upstreams(settings: &Settings) -> Vec<Finding> {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(443);
         let dialled = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await;
-        findings.push(match dialled {
-            Ok(Ok(_)) => ok(check, format!("{host}:{port} accepts connections")),
-            Ok(Err(error)) => broken(
-                check,
-                format!(
-                    "{host}:{port} cannot be reached ({error}); check the address and the network"
-                ),
-            ),
-            Err(_) => broken(
-                check,
-                format!(
-                    "{host}:{port} does not answer within {CONNECT_LIMIT:?}; check the network"
-                ),
-            ),
-        });
+        let trouble = match dialled {
+            Ok(Ok(_)) => {
+                findings.push(ok(check, format!("{host}:{port} accepts connections")));
+                continue;
+            }
+            Ok(Err(error)) => format!("cannot be reached ({error})"),
+            Err(_) => format!("does not answer within {CONNECT_LIMIT:?}"),
+        };
+        let fix = "check the address and the network";
+        findings.push(broken(check, format!("{host}:{port} {trouble}; {fix}")));
     }
     findings
 }
@@ -241,4 +283,48 @@ fn warning(check: &'static str, detail: String) -> Finding {
 
 fn broken(check: &'static str, detail: String) -> Finding {
     Finding { check, state: State::Broken, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_shared::broker::GroupFacts;
+
+    use super::*;
+
+    /// What cannot be brought about on a test's machine: an old server, another clock, silence.
+    #[test]
+    fn a_redis_is_judged_by_its_facts() {
+        let topic = Topic::new("s", "ours");
+        let group = |name: &str, lost| GroupFacts { name: name.into(), lost };
+        let good = RedisFacts {
+            version: "8.2.3".into(),
+            time_ms: Utc::now().timestamp_millis() as u64,
+            groups: vec![group("ours", Some(0))],
+            append_only: Some("yes".into()),
+            eviction: Some("noeviction".into()),
+        };
+        let judged = |facts: RedisFacts| {
+            let mut findings = Vec::new();
+            judge(&facts, &topic, &mut findings);
+            findings.retain(|finding| finding.state != State::Ok);
+            findings.into_iter().map(|found| (found.check, found.state)).collect::<Vec<_>>()
+        };
+        assert_eq!(judged(good.clone()), []);
+        let old = RedisFacts { version: "6.2.14".into(), ..good.clone() };
+        assert_eq!(judged(old), [("redis version", State::Broken)]);
+        let ahead = RedisFacts { time_ms: good.time_ms + 3_600_000, ..good.clone() };
+        assert_eq!(judged(ahead), [("clock", State::Warning)]);
+        let silent = RedisFacts {
+            groups: vec![group("ours", None)],
+            append_only: None,
+            eviction: None,
+            ..good.clone()
+        };
+        let unknown = [("redis persistence", State::Warning), ("redis eviction", State::Warning)];
+        assert_eq!(judged(silent), unknown);
+        let shared = vec![group("ours", Some(3)), group("theirs", Some(9))];
+        let shared = RedisFacts { groups: shared, ..good };
+        let found = [("consumer groups", State::Warning), ("trimming", State::Broken)];
+        assert_eq!(judged(shared), found);
+    }
 }

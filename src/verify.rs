@@ -3,8 +3,11 @@
 //! For every batch that the outboxes of this data dir sent and have not seen confirmed, each task
 //! must be in the stream or in the ledger. They are read in the order in which a task moves
 //! (outbox, stream, ledger), so that one which moves meanwhile is found where it arrives. A task that
-//! was published again is looked for under its own job, and only its try or a higher one will do. What is
-//! confirmed and pruned is covered by the jobs' accounts: counters = ledger counts (I5).
+//! was published again is looked for under its own job, and only its try or a higher one will do.
+//!
+//! What is confirmed and pruned is covered by the jobs' accounts: counters = ledger counts (I5), and
+//! the open rows of a sealed job lie in the stream. That finds what a foreign hand removed there,
+//! whichever host's outbox it came from.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -12,7 +15,7 @@ use std::path::Path;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
 use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
 use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::store::{Imbalance, Store};
+use isobar_shared::store::{Imbalance, Store, StoreError};
 use isobar_shared::task::TaskHead;
 use serde::Serialize;
 
@@ -23,6 +26,8 @@ use crate::parts::Parts;
 /// Entries of the stream, and batches of the outbox, in one look.
 const PAGE: usize = 1_000;
 const BATCHES: u32 = 50;
+/// Jobs in one look.
+const JOBS: u32 = 500;
 /// Missing tasks that are named; the rest is counted.
 const NAMED: usize = 20;
 
@@ -44,6 +49,8 @@ struct Report {
     unaccounted: u64,
     missing: u64,
     missing_sample: Vec<Missing>,
+    /// Jobs with open rows that are nowhere.
+    lost: Vec<Lost>,
     /// Entries that none of Isobar's producers made: worked on, without accounts.
     foreign: u64,
     imbalances: Vec<Imbalance>,
@@ -57,23 +64,86 @@ struct Missing {
     outbox: String,
 }
 
+#[derive(Debug, Serialize)]
+struct Lost {
+    job_id: JobId,
+    rows: u64,
+}
+
+/// What a look through the stream found.
+#[derive(Default)]
+struct InStream {
+    /// The highest try of each task and reject.
+    tries: HashMap<TaskId, u32>,
+    /// First tries and rejects of each job.
+    of_job: HashMap<JobId, u64>,
+}
+
+/// Rows of a job that the look through its outbox has accounted for: unsent or missing.
+type Accounted = HashMap<JobId, u64>;
+
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let parts = Parts::open(settings).await?;
     let mut report = Report::default();
+    // Sealed before the stream is looked at: all that these jobs ever sent has been in it.
+    let sealed = sealed(&parts.store).await?;
+    let mut accounted = Accounted::new();
     for path in [parts.settings.outbox_path(), parts.settings.imports_path()] {
         if path.exists() {
-            check(&path, &parts, &mut report).await?;
+            check(&path, &parts, &mut report, &mut accounted).await?;
         }
     }
+    report.lost = lost(&parts, &sealed, &accounted, &mut report).await?;
     report.imbalances = parts.store.imbalances().await?;
     report.dead_letters = parts.store.totals().await?.dead_letters;
-    report.balanced = report.missing == 0 && report.imbalances.is_empty();
+    report.balanced = report.missing == 0 && report.lost.is_empty() && report.imbalances.is_empty();
     app.print(&report, || describe(&report))?;
     Ok(if report.balanced { Exit::Done } else { Exit::Failed })
 }
 
-async fn check(path: &Path, parts: &Parts, report: &mut Report) -> anyhow::Result<()> {
+/// Jobs whose rows have all been sent and are not all finished.
+async fn sealed(store: &Store) -> Result<Vec<JobId>, StoreError> {
+    let (mut sealed, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.jobs(before, JOBS).await?;
+        let Some(last) = page.last() else { return Ok(sealed) };
+        before = Some((last.created_at, last.id));
+        let open = page.iter().filter(|job| !job.status.is_final() && job.total.is_some());
+        sealed.extend(open.map(|job| job.id));
+    }
+}
+
+/// The stream is looked at before the counters: what is finished meanwhile is found twice, not never.
+async fn lost(
+    parts: &Parts,
+    sealed: &[JobId],
+    accounted: &Accounted,
+    report: &mut Report,
+) -> anyhow::Result<Vec<Lost>> {
+    let mut lost = Vec::new();
+    if sealed.is_empty() {
+        return Ok(lost);
+    }
+    let in_stream = stream(&parts.broker, &parts.topic(), report).await?;
+    for id in sealed {
+        let Some(job) = parts.store.job(*id).await? else { continue };
+        let open = job.total.unwrap_or_default().saturating_sub(job.processed);
+        let found = [&in_stream.of_job, accounted].map(|rows| rows.get(id).copied().unwrap_or(0));
+        let rows = open.saturating_sub(found.iter().sum());
+        if rows > 0 {
+            lost.push(Lost { job_id: *id, rows });
+        }
+    }
+    Ok(lost)
+}
+
+async fn check(
+    path: &Path,
+    parts: &Parts,
+    report: &mut Report,
+    accounted: &mut Accounted,
+) -> anyhow::Result<()> {
     let outbox = Outbox::open(path)?;
     // Outbox first: what is sent after this look is not asked for.
     let mut batches: Vec<BatchIds> = Vec::new();
@@ -90,10 +160,13 @@ async fn check(path: &Path, parts: &Parts, report: &mut Report) -> anyhow::Resul
         report.tasks += batch.tasks.len() as u64;
         if !batch.sent {
             report.unsent += batch.tasks.len() as u64;
+            for job in batch.tasks.iter().filter_map(|task| task.job_id) {
+                *accounted.entry(job).or_default() += 1;
+            }
             continue;
         }
         let is_gone = |task: &&Published| {
-            in_stream.get(&task.task_id).is_none_or(|there| *there < task.try_number)
+            in_stream.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
         };
         let gone: Vec<Published> = batch.tasks.iter().filter(is_gone).copied().collect();
         report.in_stream += (batch.tasks.len() - gone.len()) as u64;
@@ -109,6 +182,7 @@ async fn check(path: &Path, parts: &Parts, report: &mut Report) -> anyhow::Resul
             let missing = ledger(&parts.store, job_id, &tasks).await?;
             report.in_ledger += (tasks.len() - missing.len()) as u64;
             report.missing += missing.len() as u64;
+            *accounted.entry(job_id).or_default() += missing.len() as u64;
             let named = missing.into_iter().take(NAMED.saturating_sub(report.missing_sample.len()));
             report.missing_sample.extend(named.map(|task_id| Missing {
                 job_id,
@@ -120,13 +194,9 @@ async fn check(path: &Path, parts: &Parts, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
-/// Every task and reject in the stream with its highest try; bounded by the high-water mark.
-async fn stream(
-    broker: &Broker,
-    topic: &Topic,
-    report: &mut Report,
-) -> anyhow::Result<HashMap<TaskId, u32>> {
-    let mut found: HashMap<TaskId, u32> = HashMap::new();
+/// Every task and reject in the stream; bounded by the high-water mark.
+async fn stream(broker: &Broker, topic: &Topic, report: &mut Report) -> anyhow::Result<InStream> {
+    let mut found = InStream::default();
     report.foreign = 0;
     for lane in Lane::BOTH {
         let mut after = EntryId::ZERO;
@@ -139,8 +209,11 @@ async fn stream(
                     Lane::Tasks => match TaskHead::from_fields(&entry.fields) {
                         Ok(head) => {
                             report.foreign += u64::from(head.job_id.is_none());
-                            let highest = found.entry(head.task_id).or_default();
+                            let highest = found.tries.entry(head.task_id).or_default();
                             *highest = head.try_number.max(*highest);
+                            if let (Some(job), 1) = (head.job_id, head.try_number) {
+                                *found.of_job.entry(job).or_default() += 1;
+                            }
                         }
                         Err(_) => report.foreign += 1,
                     },
@@ -149,7 +222,8 @@ async fn stream(
                         if let Ok(Some(Control::Reject(reject))) =
                             Control::from_fields(&entry.fields)
                         {
-                            found.insert(reject.task_id, 1);
+                            found.tries.insert(reject.task_id, 1);
+                            *found.of_job.entry(reject.job_id).or_default() += 1;
                         }
                     }
                 }
@@ -191,6 +265,12 @@ fn describe(report: &Report) -> String {
         lines.push(format!(
             "{} rows are neither in the stream nor in the ledger: if Redis lost data, `isobar outbox flush` sends them again",
             report.missing
+        ));
+    }
+    for lost in &report.lost {
+        lines.push(format!(
+            "LOST {} open rows of job {}: something removed entries from the stream (`isobar doctor` may say what), or another host's outbox has to send them again",
+            lost.rows, lost.job_id
         ));
     }
     for imbalance in &report.imbalances {

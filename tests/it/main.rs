@@ -9,6 +9,7 @@ mod api;
 mod broker;
 mod deploy;
 mod docs;
+mod doctor;
 mod harness;
 mod look;
 mod metrics;

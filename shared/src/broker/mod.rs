@@ -20,8 +20,8 @@ use std::time::Duration;
 pub use keys::Topic;
 pub use shapes::{
     Append, Appended, BrokerError, ClaimLimits, ConsumerInfo, Depth, Entry, EntryId, GiveBack,
-    Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts, Removal,
-    Reservation, Span, Watermarks, Window,
+    GroupFacts, Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts,
+    Removal, Reservation, Span, Watermarks, Window,
 };
 pub use switches::{SWITCHES_EVERY, Switch, Switches, Thrown};
 

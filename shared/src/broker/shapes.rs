@@ -298,9 +298,18 @@ pub struct RedisFacts {
     pub version: String,
     pub time_ms: u64,
     /// Consumer groups on the task stream.
-    pub groups: Vec<String>,
+    pub groups: Vec<GroupFacts>,
     pub append_only: Option<String>,
     pub eviction: Option<String>,
+}
+
+/// One consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupFacts {
+    pub name: String,
+    /// Entries that it has not finished and that are not in the stream any more; unknown where the
+    /// server does not tell. Our workers acknowledge and remove in one step, so somebody else did it.
+    pub lost: Option<u64>,
 }
 
 /// What can go wrong, by what the caller does about it.

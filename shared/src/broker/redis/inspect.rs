@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context;
 use redis::{Value, cmd};
 
 use super::{RedisBroker, Result, reply};
-use crate::broker::{RedisFacts, Topic};
+use crate::broker::{GroupFacts, RedisFacts, Topic};
 
 impl RedisBroker {
     pub async fn inspect(&self, topic: &Topic) -> Result<RedisFacts> {
@@ -21,8 +22,10 @@ impl RedisBroker {
             .to_owned();
         let time = self.query(&cmd("TIME"), "").await?;
         let time_ms = time_ms(time).map_err(|error| self.odd(error))?;
-        let groups = match self.query(cmd("XINFO").arg("GROUPS").arg(&topic.stream), "").await {
-            Ok(groups) => names(groups).map_err(|error| self.odd(error))?,
+        let mut look = cmd("XINFO");
+        look.arg("STREAM").arg(&topic.stream).arg("FULL").arg("COUNT").arg(1);
+        let groups = match self.query(&look, "").await {
+            Ok(stream) => groups(stream).map_err(|error| self.odd(error))?,
             // No stream yet: no groups.
             Err(_) => Vec::new(),
         };
@@ -49,17 +52,27 @@ fn time_ms(time: Value) -> anyhow::Result<u64> {
     Ok(seconds * 1_000 + micros / 1_000)
 }
 
-fn names(groups: Value) -> anyhow::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for group in reply::list(groups)? {
-        let mut fields = HashMap::new();
-        let mut pairs = reply::list(group)?.into_iter();
-        while let (Some(name), Some(value)) = (pairs.next(), pairs.next()) {
-            fields.insert(reply::text(name)?, value);
-        }
-        if let Some(name) = fields.remove("name") {
-            names.push(reply::text(name)?);
-        }
+fn groups(stream: Value) -> anyhow::Result<Vec<GroupFacts>> {
+    let mut stream = map(stream)?;
+    let length = stream.remove("length").context("a length")?;
+    let length = reply::count(&length)?;
+    let mut facts = Vec::new();
+    for group in reply::list(stream.remove("groups").unwrap_or(Value::Nil))? {
+        let mut group = map(group)?;
+        let name = reply::text(group.remove("name").context("a name")?)?;
+        let mut number = |name| group.remove(name).and_then(|value| reply::count(&value).ok());
+        let held = number("lag").zip(number("pel-count")).map(|(lag, pending)| lag + pending);
+        facts.push(GroupFacts { name, lost: held.map(|held| held.saturating_sub(length)) });
     }
-    Ok(names)
+    Ok(facts)
+}
+
+/// Names and values in turn.
+fn map(value: Value) -> anyhow::Result<HashMap<String, Value>> {
+    let mut map = HashMap::new();
+    let mut pairs = reply::list(value)?.into_iter();
+    while let (Some(name), Some(value)) = (pairs.next(), pairs.next()) {
+        map.insert(reply::text(name)?, value);
+    }
+    Ok(map)
 }

@@ -1,0 +1,128 @@
+//! `isobar doctor` finds what is wrong and says what to do; `verify` finds what was taken away.
+//!
+//! What no test's machine can have (an old server, another clock) is judged in `src/doctor.rs`.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::isobar::Isobar;
+use crate::harness::port::free_port;
+use crate::stage::{STREAM, Stage};
+
+/// State and detail of each finding that is not fine.
+async fn findings(doctor: Isobar, code: i32) -> Vec<(String, String, String)> {
+    let said = doctor.args(["--json"]).run().await.expect_code(code).json();
+    let found = said["findings"].as_array().expect("findings");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    found
+        .iter()
+        .filter(|found| found["state"] != "ok")
+        .map(|found| (text(&found["check"]), text(&found["state"]), text(&found["detail"])))
+        .collect()
+}
+
+/// That this and nothing else is found, with these words.
+async fn only(doctor: Isobar, code: i32, [check, state, words]: [&str; 3]) {
+    let found = findings(doctor, code).await;
+    let [(its_check, its_state, detail)] = found.as_slice() else {
+        panic!("one finding ({check}), not {found:?}")
+    };
+    assert_eq!((its_check.as_str(), its_state.as_str()), (check, state));
+    assert!(detail.contains(words), "{detail}");
+}
+
+#[tokio::test]
+async fn a_sound_installation_has_nothing_wrong() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    assert_eq!(findings(doctor.clone(), 0).await, []);
+    stage.isobar(["produce", "--limit", "1200"]).run().await.expect_code(0);
+    assert_eq!(findings(doctor.clone(), 0).await, []);
+    stage.drain().await.expect_code(0);
+    assert_eq!(findings(doctor.clone(), 0).await, []);
+    let said = doctor.run().await.expect_code(0).stdout;
+    assert!(said.contains("* REDIS_URL = "), "{said}");
+    assert!(said.contains("ok      upstream: 127.0.0.1 tells the weather"), "{said}");
+}
+
+#[tokio::test]
+async fn a_redis_that_may_lose_tasks_is_found() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    let set = async |name, value| {
+        let _: String = stage.redis.cli(&["CONFIG", "SET", name, value]).await;
+    };
+    set("appendonly", "no").await;
+    let off = ["redis persistence", "warning", "set appendonly yes"];
+    only(doctor.clone(), 0, off).await;
+    set("appendonly", "yes").await;
+    set("maxmemory-policy", "allkeys-lru").await;
+    only(doctor, 1, ["redis eviction", "broken", "set maxmemory-policy noeviction"]).await;
+}
+
+#[tokio::test]
+async fn strangers_on_the_stream_are_found_and_what_they_took_is_named() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    // A server knows what a group has missed once the group has read something.
+    stage.isobar(["produce", "--limit", "10"]).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    let produce = ["produce", "--limit", "100", "--force", "--json"];
+    let job = stage.isobar(produce).run().await.expect_code(0).json()["job_id"].clone();
+    let _: String = stage.redis.cli(&["XGROUP", "CREATE", STREAM, "theirs", "0"]).await;
+    only(doctor.clone(), 0, ["consumer groups", "warning", "theirs on the stream"]).await;
+    let _: u64 = stage.redis.cli(&["XGROUP", "DESTROY", STREAM, "theirs"]).await;
+
+    let taken: u64 = stage.redis.cli(&["XTRIM", STREAM, "MAXLEN", "93"]).await;
+    assert_eq!(taken, 7);
+    only(doctor.clone(), 1, ["trimming", "broken", "7 unfinished entries were removed"]).await;
+    // What is left is worked on; what was taken is not forgotten, though its batch is confirmed.
+    stage.drain().await.expect_code(0);
+    stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
+    let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(1).json();
+    assert_eq!(verified["lost"], json!([{"job_id": job, "rows": 7}]), "{verified}");
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("LOST 7 open rows of job"), "{said}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_or_refuses_us_is_found() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let dead = doctor.clone().env("ISOBAR_OPEN_METEO_URL", nobody.clone());
+    only(dead, 1, ["upstream", "broken", "check the address and the network"]).await;
+    let dead = doctor.clone().env("ISOBAR_GEOCODING_URL", nobody.clone());
+    only(dead, 1, ["geocoding", "broken", "cannot be reached"]).await;
+    let dead = doctor.clone().env("ISOBAR_CITY_SOURCE_URL", nobody.clone());
+    only(dead, 1, ["city source", "broken", "cannot be reached"]).await;
+    let openweather = doctor
+        .clone()
+        .env("ISOBAR_WEATHER_PROVIDER", "openweather")
+        .env("ISOBAR_OPENWEATHER_URL", stage.sim.url());
+    let wrong = openweather.clone().env("ISOBAR_OPENWEATHER_API_KEY", "bad-key");
+    only(wrong, 1, ["upstream", "broken", "Invalid API key"]).await;
+    let right = openweather.env("ISOBAR_OPENWEATHER_API_KEY", "a-key");
+    assert_eq!(findings(right, 0).await, []);
+
+    let redis = format!("redis://127.0.0.1:{}/0", free_port());
+    let found = findings(doctor.clone().env("REDIS_URL", redis), 1).await;
+    assert!(found[0].2.contains("check REDIS_URL, its password and the network"), "{found:?}");
+    let database = format!("postgres://nobody@127.0.0.1:{}/none", free_port());
+    only(doctor.env("DATABASE_URL", database), 1, ["store", "broken", "check DATABASE_URL"]).await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_together_is_found_before_anything_starts() {
+    let dir = TempDir::new().expect("a folder");
+    let doctor = Isobar::new(dir.path()).args(["doctor"]);
+    let short = doctor.clone().env("ISOBAR_CLAIM_IDLE", "5s").run().await.expect_code(78);
+    assert!(short.stderr.contains("ISOBAR_CLAIM_IDLE"), "{short:?}");
+    // Not even root can make a folder of a file.
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").expect("writes");
+    let nowhere = doctor.env("ISOBAR_DATA_DIR", file.join("data").to_string_lossy());
+    let found = findings(nowhere, 1).await;
+    assert!(found.iter().any(|(check, _, detail)| check == "data dir"
+        && detail.contains("set ISOBAR_DATA_DIR or its owner")));
+}
