@@ -143,6 +143,7 @@ impl Incoming {
     pub fn upload(&self, name: &str, slot: &str, force: bool) -> Upload {
         let content = self.content();
         let spec = |path| JobSpec {
+            pipeline: PipelineName::Weather,
             origin: Origin::csv(path, name.to_owned(), content.clone()),
             limit: None,
             force,

@@ -5,7 +5,9 @@
 //! group and an outbox, so that a sync of cities that waits for quota never holds a user up. A
 //! further pipeline is a variant here, a source in the producer and a worker's `Pipeline`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use crate::broker::Topic;
 use crate::config::Settings;

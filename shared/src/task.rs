@@ -330,7 +330,9 @@ pub(crate) fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>
 }
 
 pub(crate) fn number<T: std::str::FromStr>(
-    fields: &Fields, name: &str) -> Result<Option<T>, Undecodable> {
+    fields: &Fields,
+    name: &str,
+) -> Result<Option<T>, Undecodable> {
     match text(fields, name)? {
         Some(text) => text
             .parse()

@@ -176,7 +176,7 @@ impl Imports {
     pub async fn sync(&self) -> Result<Accepted, ImportError> {
         let _one = self.inner.sync.lock().await;
         if let Some(job) = self.inner.outbox.newest_sync().await?
-            && self.is_running(job.key, job.state, job.confirmed_seq).await?
+            && self.is_running(job.key, (job.spec.pipeline, job.state, job.confirmed_seq)).await?
         {
             return Ok(accepted(&job, false));
         }
@@ -228,8 +228,7 @@ impl Imports {
     async fn is_running(
         &self,
         key: JobKey,
-        state: JobState,
-        confirmed_seq: u64,
+        (pipeline, state, confirmed_seq): (PipelineName, JobState, u64),
     ) -> Result<bool, ImportError> {
         match state {
             JobState::Extracting => return Ok(true),
@@ -239,7 +238,7 @@ impl Imports {
         if self.inner.outbox.unsent_batches(Some(key)).await? > 0 {
             return Ok(true);
         }
-        let topic = self.inner.topic();
+        let topic = pipeline.topic(&self.inner.settings);
         let mut after = confirmed_seq;
         loop {
             let sent = self.inner.outbox.sent(key, after, PAGE).await?;
@@ -251,12 +250,6 @@ impl Imports {
                 Ok(_) | Err(_) => return Ok(true),
             }
         }
-    }
-}
-
-impl Inner {
-    fn topic(&self) -> Topic {
-        Topic::new(&self.settings.stream, &self.settings.group)
     }
 }
 

@@ -221,7 +221,8 @@ mod tests {
             .expect("reads")
             .into_iter()
             .map(|row| match row.row {
-                Row::Task(city) => city.name.expect("named"),
+                Row::Task(Subject::City(city)) => city.name.expect("named"),
+                Row::Task(other) => panic!("{other:?}"),
                 Row::Reject(unusable) => unusable.code.to_owned(),
             })
             .collect();

@@ -123,6 +123,7 @@ settings! {
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "base of /cities/?page=&limit=";
         sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` run the source of a bare `isobar produce`: five fields of cron, six with seconds, @hourly and the like, or @every 300s";
         users_url: HttpUrl = "ISOBAR_USERS_URL", "users as JSONPlaceholder, DummyJSON or our own /users lists them; unset = https://jsonplaceholder.typicode.com/users";
+        users_api_key: Secret = "ISOBAR_USERS_API_KEY", "or …_FILE with a path: sent to ISOBAR_USERS_URL as X-API-Key";
         addresses_url: HttpUrl = "ISOBAR_ADDRESSES_URL", "where addresses come from; unset = https://random-data-api.com/api/v2/addresses";
         cards_url: HttpUrl = "ISOBAR_CARDS_URL", "where cards come from; unset = https://random-data-api.com/api/v2/credit_cards";
         users_cron: Expression = "ISOBAR_USERS_CRON", "when users are synced; unset = @every 300s once ISOBAR_USERS_URL is set";

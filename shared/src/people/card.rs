@@ -7,9 +7,9 @@
 use chrono::{Datelike, Months, NaiveDate};
 use serde_json::Value;
 
+use super::Flaw;
 use super::fingerprint::CardKey;
 use super::shape::{part, text};
-use super::Flaw;
 
 /// ISO/IEC 7812 allows up to 19; real ones have 12 at least.
 const DIGITS: std::ops::RangeInclusive<usize> = 12..=19;

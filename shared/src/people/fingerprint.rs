@@ -76,7 +76,8 @@ fn of_file(path: &Path) -> io::Result<CardKey> {
 fn create(path: &Path) -> io::Result<()> {
     let key: [u8; KEY_BYTES] = rand::random();
     let draft = path.with_extension(uuid::Uuid::new_v4().to_string());
-    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file: File =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let written = file.write_all(&key).and_then(|()| file.sync_all());
     // A link never replaces: of two that start at once, both read the key of the first.
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {

@@ -66,10 +66,8 @@ impl PersonTask {
 
     /// The wire form: names and values in turn, absent ones left out.
     pub fn to_wire(&self) -> Vec<(&'static str, String)> {
-        let mut wire = vec![
-            ("task_id", self.head.task_id.to_string()),
-            (KIND, self.errand.kind().to_owned()),
-        ];
+        let mut wire =
+            vec![("task_id", self.head.task_id.to_string()), (KIND, self.errand.kind().to_owned())];
         match &self.errand {
             Errand::User { user, seen_at } => {
                 wire.push(("external_id", user.external_id.to_string()));
@@ -83,9 +81,11 @@ impl PersonTask {
                     ("company_catchphrase", &user.company_catchphrase),
                     ("company_bs", &user.company_bs),
                 ];
-                wire.extend(optional.into_iter().filter_map(|(name, text)| {
-                    text.as_ref().map(|text| (name, text.clone()))
-                }));
+                wire.extend(
+                    optional
+                        .into_iter()
+                        .filter_map(|(name, text)| text.as_ref().map(|text| (name, text.clone()))),
+                );
                 wire.push(("seen_at", seen_at.to_rfc3339_opts(SecondsFormat::Millis, true)));
             }
             Errand::Address(id) | Errand::Card(id) => wire.push(("user_id", id.to_string())),

@@ -48,9 +48,8 @@ pub fn read(record: &Value) -> Result<User, Flaw> {
         Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     });
     check(User {
-        external_id: external_id.ok_or_else(|| {
-            Flaw::new("bad_external_id", "the id must be a whole number")
-        })?,
+        external_id: external_id
+            .ok_or_else(|| Flaw::new("bad_external_id", "the id must be a whole number"))?,
         name: name.unwrap_or_default(),
         username: own(&["username"]),
         email: own(&["email"]).unwrap_or_default(),
@@ -89,7 +88,10 @@ pub fn check(user: User) -> Result<User, Flaw> {
 /// Whether a text can be kept as that field.
 pub(super) fn fits(field: &str, text: &str, longest: usize) -> Result<(), Flaw> {
     if text.chars().count() > longest {
-        return Err(Flaw::new("field_too_long", format!("{field} is longer than {longest} characters")));
+        return Err(Flaw::new(
+            "field_too_long",
+            format!("{field} is longer than {longest} characters"),
+        ));
     }
     if text.contains('\0') {
         return Err(Flaw::new("nul_byte", format!("{field} holds a NUL byte")));
@@ -135,12 +137,8 @@ mod tests {
         let dummy = json!({"id": 7, "firstName": "Ada", "lastName": "Li", "username": "ada",
             "email": "ada@x.org", "phone": "1-770 x56", "company": {"name": "Kuhn", "title": "X"},
             "bank": {"cardNumber": "3693233511855044"}});
-        let expected = User {
-            website: None,
-            company_catchphrase: None,
-            company_bs: None,
-            ..read_one
-        };
+        let expected =
+            User { website: None, company_catchphrase: None, company_bs: None, ..read_one };
         assert_eq!(read(&dummy), Ok(expected));
     }
 

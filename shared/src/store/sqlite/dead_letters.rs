@@ -6,16 +6,17 @@
 use rusqlite::{Row, Transaction, params};
 
 use super::SqliteStore;
-use super::text::{Id, Time};
+use super::text::{Id, Time, word};
 use crate::ids::{CityId, JobId, TaskId};
+use crate::pipelines::PipelineName;
 use crate::store::nul::without_nul;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
     BURY = r"
 INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
-    first_seen, last_seen, source)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    first_seen, last_seen, source, pipeline)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
 ON CONFLICT (source) DO NOTHING
 ";
     PAGE = r"
@@ -62,6 +63,7 @@ pub(super) fn bury(tx: &Transaction<'_>, dead: &[DeadLetter]) -> rusqlite::Resul
             Time(row.first_seen),
             Time(row.last_seen),
             row.source,
+            row.pipeline.as_str(),
         ])?;
     }
     Ok(new as u64)
@@ -159,6 +161,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let id = |name: &str| row.get::<_, Option<Id>>(name).map(|id| id.map(|id| id.0));
     Ok(DeadLetter {
         id: row.get("id")?,
+        pipeline: word(row, "pipeline", PipelineName::parse)?,
         task_id: id("task_id")?.map(TaskId),
         job_id: id("job_id")?.map(JobId),
         city_id: row.get::<_, Option<i64>>("city_id")?.map(CityId),
