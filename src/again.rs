@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_producer::run::Tools;
-use isobar_producer::{Imports, WorkedOff};
+use isobar_producer::{Imports, WorkedOff, counted};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -52,8 +52,8 @@ pub async fn work_off(
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left_to {
-            Some(holder) => write!(f, "{holder} publishes them"),
-            None => write!(f, "{} tasks are in the stream", self.published),
+            Some(holder) => write!(f, "{holder} publishes what there is"),
+            None => write!(f, "{} put into the stream", counted(self.published, "task", "tasks")),
         }
     }
 }

@@ -28,7 +28,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
 fn describe(stats: &Stats) -> String {
     let mut text = String::new();
     let mut row = |name: &str, number: u64| {
-        writeln!(text, "{name:<20} {:>14}", thousands(number))
+        writeln!(text, "{name:<24} {:>14}", thousands(number))
             .expect("writing to a string never fails");
     };
     for (table, rows) in &stats.totals {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use isobar_api::JobState;
 use isobar_producer::outbox::Outbox;
+use isobar_producer::{counted, thousands};
 use isobar_shared::broker::{ConsumerInfo, Depth};
 use isobar_shared::store::Totals;
 use isobar_shared::telemetry::chain;
@@ -95,12 +96,12 @@ fn describe(
                 totals.dead_letters
             ));
             lines.push(format!(
-                "{} broker at {}, {} store at {}, {} workers",
+                "{} broker at {}, {} store at {}, {}",
                 parts.broker.kind(),
                 parts.broker.location(),
                 parts.store.kind(),
                 parts.store.location(),
-                workers.len()
+                counted(workers.len() as u64, "worker", "workers")
             ));
         }
         Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
@@ -112,8 +113,11 @@ fn describe(
         }
     }
     lines.push(format!(
-        "{} cities, {} with a snapshot, {} jobs ({} unfinished)",
-        totals.cities, totals.snapshots, totals.jobs, totals.unfinished_jobs
+        "{}, {} with a snapshot, {} ({} unfinished)",
+        counted(totals.cities, "city", "cities"),
+        thousands(totals.snapshots),
+        counted(totals.jobs, "job", "jobs"),
+        totals.unfinished_jobs
     ));
     lines.extend(jobs.iter().map(line));
     lines.join("\n")

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
 use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
 use isobar_shared::ids::{JobId, TaskId};
@@ -243,8 +244,12 @@ async fn ledger(store: &Store, job: JobId, tasks: &[(TaskId, u32)]) -> anyhow::R
 
 fn describe(report: &Report) -> String {
     let mut lines = vec![format!(
-        "{} batches not confirmed yet: {} rows, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        report.batches, report.tasks, report.unsent, report.in_stream, report.in_ledger
+        "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
+        counted(report.batches, "batch", "batches"),
+        counted(report.tasks, "row", "rows"),
+        report.unsent,
+        report.in_stream,
+        report.in_ledger
     )];
     if report.foreign > 0 {
         lines.push(format!(
@@ -253,7 +258,8 @@ fn describe(report: &Report) -> String {
         ));
     }
     if report.dead_letters > 0 {
-        lines.push(format!("{} dead letters, each with its reason", report.dead_letters));
+        let letters = counted(report.dead_letters, "dead letter", "dead letters");
+        lines.push(format!("{letters}, each with its reason"));
     }
     for missing in &report.missing_sample {
         lines.push(format!(

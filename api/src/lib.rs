@@ -33,6 +33,7 @@ mod login;
 mod metrics_page;
 mod openapi;
 mod operations;
+mod page;
 mod params;
 mod problem;
 mod rates;

@@ -18,7 +18,7 @@ use crate::gate::{Gate, Pace, gate};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
-    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations,
+    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations, page,
     schedules, snapshots, stats, stream, switches, sync, weather,
 };
 
@@ -36,6 +36,9 @@ pub struct Resource {
 
 pub fn table() -> Vec<Resource> {
     vec![
+        quick("/", routes!(page::home::show)).open(),
+        long("/live", routes!(page::live::live)),
+        quick("/assets/{file}", routes!(page::assets::file)).open(),
         quick("/weather", routes!(weather::weather)).open(),
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
@@ -83,8 +86,8 @@ pub fn router(app: &Shared) -> Router {
     let mut router = Router::new();
     for resource in table() {
         let plain = resource.path.trim_end_matches('/');
-        let gated =
-            Gate { app: app.clone(), route: plain, open: resource.open, pace: resource.pace };
+        let route = if plain.is_empty() { "/" } else { plain };
+        let gated = Gate { app: app.clone(), route, open: resource.open, pace: resource.pace };
         let (_, _, methods) = resource.handlers;
         let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         if !plain.is_empty() {

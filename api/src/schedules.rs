@@ -9,7 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_shared::ids::JobId;
 use isobar_shared::schedule::{NAMES, Schedule};
-use isobar_shared::store::{Tick, TickOutcome};
+use isobar_shared::store::{StoreError, Tick, TickOutcome};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,7 +24,7 @@ pub struct ScheduleList {
     pub items: Vec<ScheduleState>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ScheduleState {
     pub name: &'static str,
     /// `null` where this process knows of none.
@@ -46,7 +46,7 @@ pub struct ScheduleHistory {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TickState {
     pub tick: DateTime<Utc>,
     /// The scheduler that has it or had it last.
@@ -73,15 +73,20 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<ScheduleList>, Problem> {
     let limit = params.limit()?;
+    Ok(Json(ScheduleList { items: states(&app, limit).await? }))
+}
+
+/// Every schedule that is set or was, with at most `limit` ticks of each.
+pub async fn states(app: &App, limit: u32) -> Result<Vec<ScheduleState>, StoreError> {
     let mut items = Vec::new();
     for name in NAMES {
         let ticks = app.store.ticks(name, None, limit).await?;
-        let set = configured(&app, name);
+        let set = configured(app, name);
         if set.is_some() || !ticks.is_empty() {
-            items.push(ScheduleState::of(name, set.as_ref(), ticks, &app));
+            items.push(ScheduleState::of(name, set.as_ref(), ticks, app));
         }
     }
-    Ok(Json(ScheduleList { items }))
+    Ok(items)
 }
 
 /// One schedule with the history of its ticks

@@ -23,6 +23,7 @@ use crate::bulk::summary::{FailureItem, RefreshedCity};
 use crate::cities::map::Drawn;
 use crate::history::History;
 use crate::limits::Limits;
+use crate::page::Live;
 use crate::rates::Rates;
 use crate::weather::Weather;
 use crate::young::Young;
@@ -70,6 +71,8 @@ pub struct App {
     pub weather: Weather,
     /// What was read from whole tables lately.
     pub scans: Scans,
+    /// What open pages are shown.
+    pub live: Live,
     /// What outlives a request: upstream fetches, bodies that are heard out.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
@@ -98,6 +101,7 @@ impl App {
             tasks,
             history,
             scans: Scans::default(),
+            live: Live::default(),
             permits: Semaphore::new(parts.limits.requests),
             paces: Paces::default(),
             watches: Watches::default(),

@@ -82,10 +82,17 @@ async fn commit<P: Pipeline>(
             continue;
         }
         let began = Instant::now();
+        let buries = items.iter().any(|item| item.dead.is_some());
+        if buries {
+            crash::point("consumer.dead.before");
+        }
         crash::point("consumer.commit.before");
         match ctx.store.commit(&assemble(&ctx.pipeline, &items)).await {
             Ok(report) => {
                 crash::point("consumer.commit.after");
+                if buries {
+                    crash::point("consumer.dead.after");
+                }
                 failures = 0;
                 failing_since = None;
                 events::commit(items.len(), began.elapsed(), &report);

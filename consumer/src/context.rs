@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use isobar_shared::broker::{Broker, BrokerError, EntryId, GiveBack, Lane, Switches};
 use isobar_shared::config::Settings;
+use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::{Store, StoreError};
 use isobar_shared::telemetry::chain;
@@ -103,7 +104,9 @@ impl<P: Pipeline> Context<P> {
 
     /// Makes sure that stream and group are there, and learns in which life of it we are.
     pub async fn heal(&self) -> Result<(), BrokerError> {
+        crash::point("consumer.heal.before");
         let healed = self.broker.heal(self.pipeline.topic()).await?;
+        crash::point("consumer.heal.after");
         if healed.recreated {
             events::healed(&healed.epoch, self.epoch().is_empty());
         }
@@ -150,9 +153,9 @@ impl<P: Pipeline> Context<P> {
         }
         let topic = self.pipeline.topic();
         let claim_idle = self.settings.claim_idle.0;
-        isobar_shared::crash::point("consumer.give_back.before");
+        crash::point("consumer.give_back.before");
         let given = self.broker.give_back(topic, &self.name, lane, entries, claim_idle).await;
-        isobar_shared::crash::point("consumer.give_back.after");
+        crash::point("consumer.give_back.after");
         if let Err(error) = given {
             events::broker_trouble("give back", &error);
         }
@@ -174,9 +177,11 @@ impl<P: Pipeline> Context<P> {
             self.return_ids(lane, &entries).await;
         }
         let topic = self.pipeline.topic();
+        crash::point("consumer.leave.before");
         if let Err(error) = self.broker.remove_consumer(topic, &self.name, Duration::ZERO).await {
             events::broker_trouble("leave", &error);
         }
+        crash::point("consumer.leave.after");
     }
 
     pub fn ending(&self, left: Option<Left>) -> Ending {

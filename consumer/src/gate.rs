@@ -53,14 +53,7 @@ impl Reason {
 
     pub fn describe(&self) -> String {
         match self {
-            Self::Waiting(Waiting::Quota) => "the upstream's quota is used up".to_owned(),
-            Self::Waiting(Waiting::Breaker) => {
-                "the upstream is failing; its breaker is open".to_owned()
-            }
-            Self::Waiting(Waiting::Concurrency) => {
-                "all places at the upstream are taken".to_owned()
-            }
-            Self::Waiting(Waiting::Store) => "the store does not answer".to_owned(),
+            Self::Waiting(why) => why.describe().to_owned(),
             Self::Config(reason) => format!("the configuration needs a person: {reason}"),
             Self::Paused(who) => format!("reading was paused by {who}"),
         }

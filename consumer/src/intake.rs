@@ -215,6 +215,7 @@ async fn step<P: Pipeline>(
     }
     let wait = wait.min(claims.next.saturating_duration_since(Instant::now()));
     let began = Instant::now();
+    crash::point("consumer.read.before");
     let entries = match ctx.broker.read(topic, &ctx.name, free, wait).await {
         Ok(entries) => entries,
         Err(error) => {

@@ -119,7 +119,11 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     for round in 0_u32.. {
         for (lane, position) in Lane::BOTH.into_iter().zip(&mut positions) {
             let topic = ctx.pipeline.topic();
-            match ctx.broker.adopt_orphans(topic, lane, position, ctx.settings.claim_idle.0).await {
+            crash::point("consumer.adopt.before");
+            let found =
+                ctx.broker.adopt_orphans(topic, lane, position, ctx.settings.claim_idle.0).await;
+            crash::point("consumer.adopt.after");
+            match found {
                 Ok(0) => {}
                 Ok(count) => events::adopted(count),
                 Err(error) => events::broker_trouble("sweep", &error),

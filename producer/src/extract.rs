@@ -231,16 +231,19 @@ impl Extraction {
         let frozen = self.draft.freeze(next_place(&self.job), cursor, sealed);
         let (seq, hash) = (frozen.seq, frozen.hash.clone());
         let added = (frozen.rows, frozen.n_tasks, frozen.rejected, frozen.duplicates);
-        let points = if is_seal {
-            ("producer.seal.before", "producer.seal.after")
+        if is_seal {
+            crash::point("producer.seal.before");
         } else {
-            ("producer.extract.before", "producer.extract.after")
-        };
-        crash::point(points.0);
+            crash::point("producer.extract.before");
+        }
         if !self.outbox.commit(frozen).await? {
             return Err(SourceError::Taken);
         }
-        crash::point(points.1);
+        if is_seal {
+            crash::point("producer.seal.after");
+        } else {
+            crash::point("producer.extract.after");
+        }
         self.job.last_seq = seq;
         self.job.last_hash = hash;
         self.job.rows += added.0;

@@ -118,6 +118,11 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// `1 task`, `12,500 tasks`.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::thousands;

@@ -27,7 +27,7 @@ pub mod spool;
 
 pub use backoff::Backoff;
 pub use cancel::{Cancelled, cancel};
-pub use failure::{Failure, Remedy, thousands};
+pub use failure::{Failure, Remedy, counted, thousands};
 pub use imports::{
     Accepted, Arriving, ImportError, Imports, Letters, NewImport, Replay, Retry, WorkedOff,
 };

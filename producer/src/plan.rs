@@ -5,10 +5,10 @@
 //! is arithmetic: one unit per task, window by window.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::Utc;
-use isobar_shared::broker::QuotaLimits;
+use isobar_shared::broker::QuotaUse;
+use isobar_shared::broker::forecast::{Cost, used_up_at};
 use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::Store;
@@ -74,6 +74,10 @@ pub async fn plan(
     }
     let job = extraction.job();
     let limits = settings.quota_limits();
+    let cost = Cost { units: job.tasks, a_request: settings.locations_per_request() as u64 };
+    let now = Utc::now().timestamp_millis();
+    // As if nothing was used yet: a plan asks no broker.
+    let used_up_at = used_up_at(&limits, &QuotaUse::default(), cost, now);
     Ok(Plan {
         source,
         rows: job.rows,
@@ -82,38 +86,8 @@ pub async fn plan(
         duplicates: job.duplicates,
         batches: job.last_seq,
         quota_cost: job.tasks,
-        eta_seconds: (!limits.is_none()).then(|| eta(&limits, job.tasks).as_secs()),
+        eta_seconds: used_up_at
+            .filter(|_| !limits.is_none())
+            .map(|at| (at - now).cast_unsigned().div_ceil(1_000)),
     })
-}
-
-/// How long fixed windows make so many units take, from the start of a window on.
-fn eta(limits: &QuotaLimits, cost: u64) -> Duration {
-    const DAY_S: u64 = 86_400;
-    const HOUR_S: u64 = 3_600;
-    const MINUTE_S: u64 = 60;
-    // What is left after whole windows goes through the next smaller one.
-    // A tenth of each window is kept for interactive requests.
-    let whole = |limit: Option<u64>, cost: u64| match limit.map(|limit| (limit - limit / 10).max(1))
-    {
-        Some(limit) if cost > limit => ((cost - 1) / limit, (cost - 1) % limit + 1),
-        _ => (0, cost),
-    };
-    let (days, cost) = whole(limits.day, cost);
-    let (hours, cost) = whole(limits.hour, cost);
-    let (minutes, _) = whole(limits.minute, cost);
-    Duration::from_secs(days * DAY_S + hours * HOUR_S + minutes * MINUTE_S)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_free_tier_takes_days_for_all_cities_and_a_minute_for_a_thousand() {
-        let free = QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
-        assert_eq!(eta(&free, 540).as_secs(), 0, "nine tenths of 600");
-        assert_eq!(eta(&free, 1_000).as_secs(), 60);
-        assert_eq!(eta(&free, 6_000).as_secs(), 3_600 + 2 * 60);
-        assert_eq!(eta(&free, 34_006).as_secs(), 3 * 86_400 + 3_600 + 4 * 60);
-    }
 }

@@ -136,6 +136,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
         if pipeline == PipelineName::Weather || path.exists() {
             let outbox = open_outbox(&path)?;
             let _lock = OutboxLock::take(&path)?;
+            outbox.drop_seen().await?;
             send(pipeline, &outbox, tools, max_wait).await?;
         }
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -69,13 +70,13 @@ impl Spool {
         })
     }
 
-    /// Uploads that are whole. Those without their file were interrupted before anyone was told.
+    /// Uploads, oldest first. Those that are not [whole](Self::is_whole) were interrupted: before
+    /// anyone was told, or while they were removed.
     pub fn uploads(&self) -> io::Result<Vec<Upload>> {
         let mut uploads = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json")
-                && path.with_extension("csv").exists()
                 && let Some(bytes) = unless_gone(fs::read(&path))?
                 && let Ok(upload) = serde_json::from_slice(&bytes)
             {
@@ -86,12 +87,19 @@ impl Spool {
         Ok(uploads)
     }
 
+    pub fn is_whole(&self, upload: &Upload) -> bool {
+        self.file(&upload.job_id.to_string()).exists()
+    }
+
     /// Removes an upload whose job is sealed.
     pub fn remove(&self, job_id: JobId) -> io::Result<()> {
         let csv = self.file(&job_id.to_string());
-        for path in [csv.clone(), csv.with_extension("json")] {
-            remove_if_there(&path)?;
-        }
+        crash::point("spool.remove.before");
+        remove_if_there(&csv)?;
+        // The sidecar goes last: as long as it is there, the next start finds the rest.
+        crash::point("spool.remove.between");
+        remove_if_there(&csv.with_extension("json"))?;
+        crash::point("spool.remove.after");
         Ok(())
     }
 
@@ -99,13 +107,19 @@ impl Spool {
     pub fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.path().extension().is_none_or(|extension| extension != "part") {
+            let path = entry.path();
+            let left_over = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("part") => true,
+                Some("json") => !path.with_extension("csv").exists(),
+                _ => false,
+            };
+            if !left_over {
                 continue;
             }
             let Some(metadata) = unless_gone(entry.metadata())? else { continue };
             let age = SystemTime::now().duration_since(metadata.modified()?);
             if age.is_ok_and(|age| age > ABANDONED_AFTER) {
-                remove_if_there(&entry.path())?;
+                remove_if_there(&path)?;
             }
         }
         Ok(())
@@ -160,10 +174,12 @@ impl Incoming {
         let written = self.folder.join(format!("{}.part", Uuid::now_v7()));
         let mut file = File::create_new(&written)?;
         file.write_all(&serde_json::to_vec(upload).map_err(io::Error::other)?)?;
+        crash::point("spool.fsync.before");
         file.sync_all()?;
         self.file.sync_all()?;
         crash::point("spool.rename.before");
         fs::rename(&written, &sidecar)?;
+        crash::point("spool.rename.between");
         fs::rename(&self.part, &csv)?;
         File::open(&self.folder)?.sync_all()?;
         crash::point("spool.rename.after");
@@ -176,8 +192,10 @@ impl Incoming {
         let content = self.content();
         let path = self.folder.join(format!("stdin-{}.csv", content.hash));
         self.file.sync_all()?;
+        crash::point("spool.keep.before");
         fs::rename(&self.part, &path)?;
         File::open(&self.folder)?.sync_all()?;
+        crash::point("spool.keep.after");
         self.finished = true;
         Ok((path, content))
     }

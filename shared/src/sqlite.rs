@@ -10,9 +10,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a write waits for another process before it gives up as [`SqliteError::Busy`].
@@ -88,10 +88,8 @@ impl Db {
         let opened = |source| SqliteError::Open { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(opened)?;
         prepare(&connection, WRITER_CACHE_KIB).map_err(opened)?;
-        // WAL is a property of the file: set once, by the writer, before anyone reads.
         let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
+        use_wal(&connection)
             .and_then(|()| connection.pragma_update(None, "synchronous", synchronous))
             .map_err(opened)?;
         migrate(&mut connection, path, migrations)?;
@@ -196,6 +194,24 @@ fn prepare(connection: &Connection, cache_kib: i32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -cache_kib)
 }
 
+/// WAL is a property of the file: set once, by the writer, before anyone reads.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            // Two processes make the file at once. This statement does not wait for the other; a
+            // transaction does.
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
 fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -259,6 +275,18 @@ mod tests {
         drop(Db::open(&path, Durability::Normal, two).expect("migrates"));
         let refused = Db::open(&path, Durability::Normal, ONE);
         assert!(matches!(refused, Err(SqliteError::NewerSchema { found: 2, known: 1, .. })));
+    }
+
+    #[test]
+    fn a_new_file_may_be_opened_by_many_at_once() {
+        for _ in 0..20 {
+            let (_folder, path) = file();
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| Db::open(&path, Durability::Normal, ONE).expect("opens"));
+                }
+            });
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! `isobar dead discard`: throws dead letters away.
 
-use isobar_producer::thousands;
+use isobar_producer::counted;
 use isobar_shared::store::{Action, NewOperation};
 use serde_json::json;
 
@@ -22,11 +22,11 @@ pub async fn run(which: Which, app: &App) -> anyhow::Result<Exit> {
         store.discard_dead_letters(&filter).await?
     };
     app.print(&json!({ "dry_run": dry_run, "discarded": discarded }), || {
-        let letters = thousands(discarded);
+        let letters = counted(discarded, "dead letter", "dead letters");
         if dry_run {
-            format!("{letters} dead letters would be thrown away; nothing was changed")
+            format!("{letters} would be thrown away; nothing was changed")
         } else {
-            format!("{letters} dead letters are thrown away")
+            format!("{letters} thrown away")
         }
     })?;
     Ok(Exit::Done)

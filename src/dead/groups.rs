@@ -30,7 +30,7 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
 
 fn line(group: &DeadGroupItem) -> String {
     format!(
-        "{:>8}  {}  {} to {} ago, for example: {}",
+        "{:>8}  {}  newest {} ago, oldest {} ago, for example: {}",
         thousands(group.count),
         group.code,
         age(seconds_since(group.newest)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_producer::thousands;
+use isobar_producer::{counted, thousands};
 use isobar_shared::config::values::duration;
 use isobar_shared::store::{Action, NewOperation};
 use serde_json::json;
@@ -34,8 +34,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         });
         app.print(&document, || {
             format!(
-                "{} dead letters, {} of them can be published again; nothing was changed",
-                thousands(found.matched),
+                "{}, {} of them fit to be published again; nothing was changed",
+                counted(found.matched, "dead letter", "dead letters"),
                 thousands(found.replayable)
             )
         })?;
@@ -56,14 +56,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     };
     app.print(&document, || match letters.replayable {
         0 => format!(
-            "{} dead letters, none of which can be published again",
-            thousands(letters.matched)
+            "{}, none of them fit to be published again",
+            counted(letters.matched, "dead letter", "dead letters")
         ),
         replayable => format!(
-            "replay {}: {} of {} dead letters; {done}",
+            "replay {}: {} of {}; {done}",
             replay.replay_id,
             thousands(replayable),
-            thousands(letters.matched)
+            counted(letters.matched, "dead letter", "dead letters")
         ),
     })?;
     Ok(Exit::Done)

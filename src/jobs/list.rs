@@ -38,8 +38,8 @@ pub async fn states(parts: &Parts, rows: Vec<JobRow>) -> Vec<JobState> {
     };
     let now = Utc::now();
     let state = |row: JobRow| {
-        let paused = pauses.of(row.id);
-        JobState::of(row, paused, None, now)
+        let lately = pauses.lately(&row, None, now);
+        JobState::of(row, lately, now)
     };
     rows.into_iter().map(state).collect()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use isobar_producer::counted;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::{Action, NewOperation};
 use serde_json::json;
@@ -31,7 +32,10 @@ pub async fn run(id: JobId, max_wait: Duration, app: &App) -> anyhow::Result<Exi
     };
     app.print(&document, || match retry.tasks {
         0 => format!("job {id} has no failed row that was a task"),
-        tasks => format!("retry {}: {tasks} failed rows; {done}", retry.retry_id),
+        tasks => {
+            let rows = counted(tasks, "failed row", "failed rows");
+            format!("retry {}: {rows}; {done}", retry.retry_id)
+        }
     })?;
     Ok(Exit::Done)
 }

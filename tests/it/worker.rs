@@ -3,6 +3,7 @@
 //! Entries are added by hand, as any Redis client may, so that nothing of the producer is in
 //! play. Expectations come from the simulator, which computes the weather it reports.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::stage::{STREAM, Stage, counts};
@@ -154,6 +155,27 @@ async fn a_minute_that_is_used_up_is_waited_for() {
     let drained = worker.run().await.expect_code(0).json();
     assert_eq!(counts(&drained, ["succeeded", "dead"]), [1, 0]);
     assert_eq!(stage.sim.stats().await["requests"], 2, "nobody asks again before the next minute");
+}
+
+#[tokio::test]
+async fn four_workers_on_a_free_tier_ask_for_what_it_allows_and_no_more() {
+    let stage = Stage::set(&["--quota", "open-meteo"]).await;
+    stage.isobar(["produce", "--limit", "700"]).run().await.expect_code(0);
+    let worker = stage
+        .isobar(["consume", "--drain", "--json", "--max-wait", "90s"])
+        .env("ISOBAR_QUOTA", "600/m,5000/h,10000/d")
+        .env("ISOBAR_CONCURRENCY", "1");
+    let all = [worker.run(), worker.run(), worker.run(), worker.run()];
+    let mut succeeded = 0;
+    for drained in join_all(all).await {
+        // The provider's own word for it is told once, where it says it.
+        assert!(!drained.stderr.contains("the quota is used up"), "{}", drained.stderr);
+        let [done] = counts(&drained.expect_code(0).json(), ["succeeded"]);
+        succeeded += done;
+    }
+    assert_eq!(succeeded, 700);
+    let stats = stage.sim.stats().await;
+    assert_eq!(stats["endpoints"]["/v1/forecast"]["locations"], 700, "{stats}");
 }
 
 #[tokio::test]

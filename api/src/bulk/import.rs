@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use isobar_producer::{Arriving, ImportError, NewImport};
 use isobar_shared::config::values::ByteSize;
+use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::store::NewJob;
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,7 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
     };
     let import = NewImport { name: received.name, force: received.force, idempotency_key };
     let job = NewJob::from(app.imports.accept(received.spool, import).await?);
+    crash::point("api.import.accepted");
     // The file is safe by now: should this fail, the relay makes the job known later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_shared::telemetry::chain(&error);

@@ -16,7 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pace::Paces;
-use super::pauses::Pauses;
+use super::pauses::{Lately, Pauses};
 use crate::cursor::{self, JobCursor};
 use crate::openapi::schemas::{self, Paging};
 use crate::params::{Id, Params};
@@ -29,7 +29,7 @@ pub struct JobPage {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct JobState {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
@@ -69,9 +69,7 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
     let before = params.cursor::<JobCursor>()?.map(|cursor| (cursor.0, cursor.1));
     let rows = app.store.jobs(before, limit + 1).await?;
     let (rows, next_cursor) = cursor::page(rows, limit, |row| JobCursor(row.created_at, row.id));
-    let standing = Standing::look(&app, &rows).await;
-    let items = rows.into_iter().map(|row| standing.of(row)).collect();
-    Ok(Json(JobPage { items, next_cursor }))
+    Ok(Json(JobPage { items: states(&app, rows).await, next_cursor }))
 }
 
 /// How a job stands
@@ -84,6 +82,12 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<JobP
 pub async fn show(State(app): State<Shared>, Id(id): Id<JobId>) -> Result<Json<JobState>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
     Ok(Json(state(&app, row).await))
+}
+
+/// How these jobs stand at this moment.
+pub async fn states(app: &App, rows: Vec<JobRow>) -> Vec<JobState> {
+    let standing = Standing::look(app, &rows).await;
+    rows.into_iter().map(|row| standing.of(row)).collect()
 }
 
 /// How a job stands at this moment.
@@ -114,8 +118,9 @@ impl<'a> Standing<'a> {
         } else {
             self.paces.look(row.id, row.processed, Instant::now())
         };
-        let paused = self.pauses.of(row.id);
-        JobState::of(row, paused, rate, Utc::now())
+        let now = Utc::now();
+        let lately = self.pauses.lately(&row, rate, now);
+        JobState::of(row, lately, now)
     }
 }
 
@@ -124,19 +129,17 @@ pub fn unknown() -> Problem {
 }
 
 impl JobState {
-    /// `paused` and `rate` are what is true of it lately and not in its row.
-    pub fn of(row: JobRow, paused: Option<String>, rate: Option<f64>, now: DateTime<Utc>) -> Self {
-        let rate_per_s = rate.or_else(|| average(&row, now));
+    pub fn of(row: JobRow, lately: Lately, now: DateTime<Utc>) -> Self {
+        let rate_per_s = lately.rate.or_else(|| average(&row, now));
         let left = row.total.map(|total| total.saturating_sub(row.processed));
         let running = !row.status.is_final();
         Self {
             percent: row.total.map(|total| percent(row.processed, total)),
             eta_seconds: left
-                .zip(rate_per_s)
-                .filter(|(_, rate)| running && paused.is_none() && *rate > 0.0)
-                .map(|(left, rate)| (left as f64 / rate).ceil() as u64),
+                .filter(|_| running)
+                .and_then(|left| lately.eta(left, rate_per_s, now)),
             rate_per_s: rate_per_s.map(|rate| round_to(rate, 10.0)),
-            paused_reason: paused.filter(|_| running),
+            paused_reason: lately.paused.filter(|_| running),
             job_id: row.id,
             kind: row.kind,
             source: row.source,
@@ -201,7 +204,8 @@ mod tests {
 
     fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
         let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(10);
-        JobState::of(row, paused.map(str::to_owned), None, now)
+        let paused = paused.map(str::to_owned);
+        JobState::of(row, Lately { paused, ..Lately::default() }, now)
     }
 
     #[test]
@@ -215,8 +219,17 @@ mod tests {
         let paused = after_ten_seconds(row(50, Some(200)), Some("quota"));
         assert_eq!(paused.paused_reason.as_deref(), Some("quota"));
         assert_eq!(paused.eta_seconds, None);
-        let lately = JobState::of(row(50, Some(200)), None, Some(75.0), DateTime::UNIX_EPOCH);
-        assert_eq!((lately.rate_per_s, lately.eta_seconds), (Some(75.0), Some(2)));
+        let now = DateTime::UNIX_EPOCH;
+        let lately = |lately| JobState::of(row(50, Some(200)), lately, now);
+        let fast = Lately { rate: Some(75.0), ..Lately::default() };
+        let fast = lately(fast);
+        assert_eq!((fast.rate_per_s, fast.eta_seconds), (Some(75.0), Some(2)));
+        let quota_until = Some(now + TimeDelta::hours(1));
+        let limited = Lately { rate: Some(75.0), quota_until, ..Lately::default() };
+        assert_eq!(lately(limited).eta_seconds, Some(3_600), "the quota makes it wait");
+        let shut =
+            Lately { paused: Some("quota".into()), waits_for_quota: true, quota_until, rate: None };
+        assert_eq!(lately(shut).eta_seconds, Some(3_600), "it opens by itself");
     }
 
     #[test]

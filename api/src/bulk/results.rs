@@ -23,6 +23,15 @@ use crate::params::{Id, Params};
 use crate::problem::Problem;
 use crate::state::Shared;
 
+/// The form of an answer, for those who cannot say what they accept: links of a page.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "its names are what the document says of them")]
+enum Format {
+    Json,
+    Csv,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResultPage {
     pub items: Vec<ResultItem>,
@@ -51,6 +60,7 @@ pub struct ResultItem {
         ("id" = uuid::Uuid, Path, description = "the job"),
         Paging,
         ("status" = Option<schemas::RowStatus>, Query, description = "only rows that ended so"),
+        ("format" = inline(Option<Format>), Query, description = "instead of `Accept`"),
     ),
     responses((status = 200, description = "a page of finished rows; as text/csv, all of them",
                content((ResultPage = "application/json"), (String = "text/csv")))),
@@ -64,10 +74,16 @@ pub async fn list(
     let limit = params.limit()?;
     let after = params.cursor::<LedgerCursor>()?;
     let status = params.text("status").map(status).transpose()?;
+    let csv = match params.text("format") {
+        Some("csv") => true,
+        Some("json") => false,
+        Some(_) => return Err(Problem::parameter("format", "it must be csv or json")),
+        None => wants_csv(&headers),
+    };
     if app.store.job(id).await?.is_none() {
         return Err(unknown());
     }
-    if wants_csv(&headers) {
+    if csv {
         return export(&app, id, status).await;
     }
     let rows = app.store.ledger(id, status, after, limit + 1).await?;

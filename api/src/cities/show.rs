@@ -11,7 +11,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_shared::ids::{CityId, JobId, TaskId};
 use isobar_shared::place::unnumbered_city_key;
-use isobar_shared::store::{CityRow, DeadLetter, JobRow, LedgerRow};
+use isobar_shared::store::{CityRow, DeadLetter, JobRow, LedgerRow, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use super::list::CityItem;
 use crate::params::Id;
 use crate::problem::Problem;
 use crate::snapshots::SnapshotItem;
-use crate::state::Shared;
+use crate::state::{App, Shared};
 
 /// The newest jobs that are asked what became of the city.
 const JOBS: u32 = 100;
@@ -63,13 +63,19 @@ pub struct Event {
     responses((status = 200, body = CityStory, description = "the city's story")),
 )]
 pub async fn show(State(app): State<Shared>, Id(id): Id<i64>) -> Result<Json<CityStory>, Problem> {
-    let id = CityId(id);
-    let city = app.store.city(id).await?;
-    let mut city = city.ok_or_else(|| Problem::not_found("no city of this number is known"))?;
+    let story = story(&app, CityId(id)).await?;
+    story.map(Json).ok_or_else(|| Problem::not_found("no city of this number is known"))
+}
+
+/// All of it, if there is such a city.
+pub async fn story(app: &App, id: CityId) -> Result<Option<CityStory>, StoreError> {
+    let Some(mut city) = app.store.city(id).await? else {
+        return Ok(None);
+    };
     let jobs = app.store.jobs(None, JOBS).await?;
     let tasks = tasks(&city, &jobs);
     let (rows, letters) =
-        tokio::join!(app.store.ledger_rows(&tasks), app.store.dead_letters_of_city(id, LETTERS),);
+        tokio::join!(app.store.ledger_rows(&tasks), app.store.dead_letters_of_city(id, LETTERS));
     let sources: HashMap<JobId, String> =
         jobs.into_iter().map(|job| (job.id, job.source)).collect();
     let source = |job: Option<JobId>| sources.get(&job?).cloned();
@@ -78,7 +84,7 @@ pub async fn show(State(app): State<Shared>, Id(id): Id<i64>) -> Result<Json<Cit
     let mut timeline: Vec<Event> = rows.chain(letters).collect();
     timeline.sort_by_key(|event| std::cmp::Reverse(event.at));
     let weather = city.weather.take().map(SnapshotItem::from);
-    Ok(Json(CityStory { city: city.into(), weather, timeline }))
+    Ok(Some(CityStory { city: city.into(), weather, timeline }))
 }
 
 /// The tasks that the city would be in these jobs, however their sources named it.

@@ -14,9 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::broker::{Broker, Topic};
+use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
+use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{NewJob as NewStoredJob, Store, StoreError};
 use isobar_shared::task::JobKind;
@@ -85,7 +87,14 @@ pub struct Accepted {
 
 impl From<Accepted> for NewStoredJob {
     fn from(job: Accepted) -> Self {
-        Self { id: job.job_id, kind: job.kind, source: job.source, created_at: job.created_at }
+        Self {
+            id: job.job_id,
+            kind: job.kind,
+            // An upload or a sync: cities.
+            pipeline: PipelineName::Weather,
+            source: job.source,
+            created_at: job.created_at,
+        }
     }
 }
 
@@ -220,7 +229,9 @@ impl Imports {
             spec: upload.spec,
             created_at: upload.created_at,
         };
+        crash::point("producer.adopt.before");
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
+        crash::point("producer.adopt.after");
         Ok(accepted(&job, is_new))
     }
 

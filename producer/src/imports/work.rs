@@ -136,7 +136,7 @@ impl Imports {
         Ok(())
     }
 
-    /// Uploads that were spooled by a process that is gone, or by one without the lock.
+    /// Takes up uploads that were spooled by a process that is gone, or by one without the lock.
     async fn adopt_spooled(&self) -> anyhow::Result<()> {
         let spool = self.inner.spool.clone();
         let uploads = tokio::task::spawn_blocking(move || {
@@ -147,6 +147,8 @@ impl Imports {
         for upload in uploads {
             let job_id = upload.job_id;
             match self.inner.outbox.job(job_id).await? {
+                // One that is not whole may be on its way in; what is left of it is swept.
+                None if !self.inner.spool.is_whole(&upload) => {}
                 None => drop(self.adopt(upload).await?),
                 // It was sealed, and its process killed before it could remove the file.
                 Some(job) if job.state != crate::outbox::JobState::Extracting => {

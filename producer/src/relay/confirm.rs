@@ -71,7 +71,9 @@ impl Relay {
             }
             if let Some(seq) = verdict.lost_from {
                 tracing::warn!(job_id = %job.job_id, from = seq, "batches are not in the stream any more and are sent again");
+                crash::point("producer.unmark.before");
                 self.outbox.unmark_from(job.key, seq).await?;
+                crash::point("producer.unmark.after");
                 if let Some(lane) = self.lanes.get_mut(&job.key) {
                     lane.next = lane.next.min(seq);
                 }
@@ -109,6 +111,7 @@ impl Relay {
         self.broker.forget(&self.topic, job_id).await?;
         crash::point("producer.forget.after");
         self.outbox.finish_job(key).await?;
+        crash::point("producer.finish.after");
         self.lanes.remove(&key);
         Ok(())
     }

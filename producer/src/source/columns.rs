@@ -79,8 +79,13 @@ impl Columns {
         Ok(columns)
     }
 
+    /// A parser for records from any place in a file on. It takes a byte order mark for what it is
+    /// there: text. Otherwise a row would read differently where somebody else went on.
     pub fn parser(&self) -> Reader {
-        ReaderBuilder::new().delimiter(self.delimiter).build()
+        let mut parser = ReaderBuilder::new().delimiter(self.delimiter).build();
+        // It looks for a mark in what it is given first. A line end before a record is nothing.
+        parser.read_record(b"\n", &mut [0], &mut [0]);
+        parser
     }
 
     /// The fields of one record that mean something here.

@@ -176,6 +176,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::source::Subject;
 
     fn file(bytes: &[u8]) -> (tempfile::NamedTempFile, String) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");

@@ -10,6 +10,7 @@
 //! Next: [`keys`] (every name in Redis), [`redis`] and [`embedded`] (the two backends).
 
 pub mod embedded;
+pub mod forecast;
 pub mod keys;
 pub mod redis;
 mod shapes;

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::client::Client;
-use crate::broker::{Broker, QuotaUse, Switches};
+use crate::broker::forecast::{Cost, used_up_at};
+use crate::broker::{Broker, QuotaLimits, QuotaUse, Switches};
 use crate::config::Settings;
 use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
@@ -107,6 +108,16 @@ impl Waiting {
             Self::Store => "store",
         }
     }
+
+    /// The same for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Quota => "the upstream's quota is used up",
+            Self::Breaker => "the upstream is failing; its breaker is open",
+            Self::Concurrency => "all places at the upstream are taken",
+            Self::Store => "the store does not answer",
+        }
+    }
 }
 
 /// Who asks: a tenth of each quota window is kept for interactive requests.
@@ -126,6 +137,30 @@ pub struct UpstreamState {
     pub quota: QuotaUse,
     /// The last configuration error, until a request succeeds.
     pub config_error: Option<String>,
+}
+
+/// A quota as it stands.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    limits: QuotaLimits,
+    used: QuotaUse,
+    a_request: u64,
+}
+
+impl Quota {
+    /// Whether a worker's next request, of so many units at most, has to wait.
+    pub fn is_shut(&self, units: u64, now: DateTime<Utc>) -> bool {
+        self.used_up_at(units.min(self.a_request), now).is_none_or(|at| at > now)
+    }
+
+    /// When the last of so many units may be asked for at the earliest, if that can be told.
+    pub fn used_up_at(&self, units: u64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let begin = self.used.shut_until.map_or(now, |until| until.max(now));
+        let cost = Cost { units, a_request: self.a_request };
+        let used = self.used.later(now, begin);
+        let at = used_up_at(&self.limits, &used, cost, begin.timestamp_millis())?;
+        DateTime::from_timestamp_millis(at)
+    }
 }
 
 impl UpstreamState {
@@ -179,6 +214,14 @@ impl Upstream {
                 host.reset_breaker(reset);
             }
         }
+    }
+
+    /// The quota of forecasts as it stands; none where there is none, or nobody tells.
+    pub async fn quota(&self) -> Option<Quota> {
+        let limits = self.client.settings().quota_limits();
+        let used = self.client.forecast().quota(self.client.broker()).await.ok()?;
+        let a_request = self.client.settings().locations_per_request() as u64;
+        (!limits.is_none()).then_some(Quota { limits, used, a_request })
     }
 
     pub async fn state(&self) -> UpstreamState {

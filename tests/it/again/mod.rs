@@ -4,7 +4,6 @@
 //! killed, every task is published once a request, and afterwards `isobar verify` finds nothing.
 
 mod commands;
-mod crashes;
 mod over_http;
 
 use std::time::Duration;

@@ -38,6 +38,11 @@ async fn all_rows_are_sent_and_imported_again_they_are_the_same_cities() {
     assert_eq!(reply.headers["content-type"], "text/csv; charset=utf-8");
     let lines: Vec<&str> = reply.body.lines().collect();
     assert_eq!(lines.len(), 6);
+    // A link of a page cannot say what it accepts.
+    let path = format!("/bulk/jobs/{job}/results");
+    assert_eq!(api.http.get(&format!("{path}?format=csv")).await.body, reply.body);
+    assert_eq!(csv(&api, job, "?format=json").await.headers["content-type"], "application/json");
+    assert_eq!(api.http.get(&format!("{path}?format=xml")).await.status, 400);
     assert!(lines[0].starts_with("row,city,city_id,country_code,latitude,longitude,status,"));
     assert!(lines[1].starts_with("1,'=1+1,"), "{}", lines[1]);
     assert!(lines[2].starts_with("2,'s-Hertogenbosch,"), "{}", lines[2]);

@@ -5,6 +5,7 @@
 //! test process (see `guard`). Nothing here knows what Isobar does; what a row or a job should look
 //! like is for the tests to say. Waiting is on predicates only (`wait`).
 
+pub mod browser;
 pub mod guard;
 pub mod http;
 pub mod isobar;

@@ -18,7 +18,7 @@ mod kept;
 mod lease;
 mod quota;
 mod switches;
-mod windows;
+pub mod windows;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -8,14 +8,14 @@ use crate::broker::{QuotaLimits, Window};
 
 /// What one host used, by window, and until when it is shut.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Windows {
+pub struct Windows {
     pub counted: [Counted; 3],
     pub shut_until_ms: i64,
 }
 
 /// One window: which one it is, and what was used in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Counted {
+pub struct Counted {
     pub index: i64,
     pub used: u64,
 }

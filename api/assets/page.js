@@ -1,0 +1,15 @@
+// The dashboard's scripts. The page is whole without them; each file adds one thing to it.
+
+import { keepTime } from "./clock.js";
+import { actOnForms } from "./forms.js";
+import { takeFiles } from "./import.js";
+import { listen } from "./live.js";
+import { drawMap } from "./map.js";
+import { search } from "./search.js";
+
+keepTime();
+actOnForms();
+takeFiles();
+search();
+drawMap();
+listen();

@@ -1,0 +1,14 @@
+//! Whatever happens, nothing is lost and nothing is stored twice.
+//!
+//! Real processes are killed, cut off and starved, and afterwards `checker` asks the databases
+//! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
+//! says how each row must end. What is done to the processes: `matrix` kills them at every named
+//! point of the code.
+
+mod arena;
+mod checker;
+mod matrix;
+mod scenario;
+mod source;
+mod tables;
+mod upload;
