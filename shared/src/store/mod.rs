@@ -66,6 +66,17 @@ macro_rules! either {
 }
 use either;
 
+/// The same for what a server has to answer: a connection that died without a word must not hold
+/// up its caller for ever.
+macro_rules! ask {
+    ($self:ident, $backend:ident => $call:expr) => {
+        match $self {
+            Store::Postgres($backend) => $backend.in_time($call).await,
+            Store::Sqlite($backend) => $call.await,
+        }
+    };
+}
+
 impl Store {
     /// Connects and brings the schema up, one process at a time; a newer schema is refused.
     pub async fn open(settings: &Settings) -> Result<Self> {
@@ -93,7 +104,7 @@ impl Store {
     }
 
     pub async fn ping(&self) -> Result<()> {
-        either!(self, backend => backend.ping().await)
+        ask!(self, backend => backend.ping())
     }
 }
 
@@ -101,18 +112,18 @@ impl Store {
 impl Store {
     /// How current the snapshots of `cities` are; cities without one are absent.
     pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, Freshness>> {
-        either!(self, backend => backend.freshness(cities).await)
+        ask!(self, backend => backend.freshness(cities))
     }
 
     /// The states of `jobs`; unknown ones are absent.
     pub async fn job_statuses(&self, jobs: &[JobId]) -> Result<HashMap<JobId, JobStatus>> {
-        either!(self, backend => backend.job_statuses(jobs).await)
+        ask!(self, backend => backend.job_statuses(jobs))
     }
 
     /// Everything in one transaction (I3). The slices need no order: the backend sorts by key, so
     /// that two workers never wait for each other in a circle, and touches job rows last.
     pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        either!(self, backend => backend.commit(commit).await)
+        ask!(self, backend => backend.commit(commit))
     }
 
     /// Cities called so (folded name, and country if given), most populous first; answers of the
@@ -126,7 +137,7 @@ impl Store {
             // The key of cities whose name is not known.
             return Ok(Vec::new());
         }
-        either!(self, backend => backend.cities_named(folded_name, country_code).await)
+        ask!(self, backend => backend.cities_named(folded_name, country_code))
     }
 
     /// Keeps a geocoder's answer for ever: the city, and the folded name that found it.
@@ -136,7 +147,7 @@ impl Store {
         country_code: Option<&str>,
         place: &Place,
     ) -> Result<()> {
-        either!(self, backend => backend.remember_city(folded_name, country_code, place).await)
+        ask!(self, backend => backend.remember_city(folded_name, country_code, place))
     }
 
     /// Ends what is too old: ledger rows of jobs finished before and ticks of schedules, searches
@@ -148,73 +159,73 @@ impl Store {
         jobs: Duration,
         searches: Duration,
     ) -> Result<(u64, u64)> {
-        either!(self, backend => backend.prune(now, jobs, searches).await)
+        ask!(self, backend => backend.prune(now, jobs, searches))
     }
 }
 
 /// What people ask for.
 impl Store {
     pub async fn city(&self, id: CityId) -> Result<Option<CityRow>> {
-        either!(self, backend => backend.city(id).await)
+        ask!(self, backend => backend.city(id))
     }
 
     pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
-        either!(self, backend => backend.weather(id).await)
+        ask!(self, backend => backend.weather(id))
     }
 
     /// Snapshots by ascending city id after `after`, without their raw payloads.
     pub async fn weather_page(&self, after: Option<CityId>, limit: u32) -> Result<Vec<WeatherRow>> {
-        either!(self, backend => backend.weather_page(after, limit).await)
+        ask!(self, backend => backend.weather_page(after, limit))
     }
 
     pub async fn record_searches(&self, searches: &[(String, DateTime<Utc>)]) -> Result<()> {
-        either!(self, backend => backend.record_searches(searches).await)
+        ask!(self, backend => backend.record_searches(searches))
     }
 
     /// Newest first, below id `before` if given.
     pub async fn searches(&self, before: Option<i64>, limit: u32) -> Result<Vec<Search>> {
-        either!(self, backend => backend.searches(before, limit).await)
+        ask!(self, backend => backend.searches(before, limit))
     }
 
     pub async fn clear_searches(&self) -> Result<()> {
-        either!(self, backend => backend.clear_searches().await)
+        ask!(self, backend => backend.clear_searches())
     }
 
     /// Reads whole tables: callers keep the answer for a while.
     pub async fn totals(&self) -> Result<Totals> {
-        either!(self, backend => backend.totals().await)
+        ask!(self, backend => backend.totals())
     }
 
     /// How the jobs and dead letters of each stream stand; a stream without any is absent.
     pub async fn pipeline_totals(&self) -> Result<HashMap<PipelineName, PipelineTotals>> {
-        either!(self, backend => backend.pipeline_totals().await)
+        ask!(self, backend => backend.pipeline_totals())
     }
 
     /// The cities of these ids, without their raw payloads; unknown ones are absent.
     pub async fn cities_by_id(&self, ids: &[CityId]) -> Result<Vec<CityRow>> {
-        either!(self, backend => backend.cities_by_id(ids).await)
+        ask!(self, backend => backend.cities_by_id(ids))
     }
 
     /// Cities by ascending id, without their raw payloads, from `offset` on: for those who page by
     /// number, as city services do.
     pub async fn cities_page(&self, offset: u64, limit: u32) -> Result<Vec<CityRow>> {
-        either!(self, backend => backend.cities_page(offset, limit).await)
+        ask!(self, backend => backend.cities_page(offset, limit))
     }
 
     /// All cities whose place is known. Reads the whole table.
     pub async fn map_points(&self) -> Result<Vec<MapPoint>> {
-        either!(self, backend => backend.map_points().await)
+        ask!(self, backend => backend.map_points())
     }
 
     /// The cities that were refreshed last, newest first. Reads the whole table: no index has a
     /// column that changes with each fetch.
     pub async fn recently_refreshed(&self, limit: u32) -> Result<Vec<CityRow>> {
-        either!(self, backend => backend.recently_refreshed(limit).await)
+        ask!(self, backend => backend.recently_refreshed(limit))
     }
 
     /// The ledger's failures by code, the most frequent first.
     pub async fn failures(&self, limit: u32) -> Result<Vec<FailureGroup>> {
-        either!(self, backend => backend.failures(limit).await)
+        ask!(self, backend => backend.failures(limit))
     }
 }
 
@@ -223,12 +234,12 @@ impl Store {
     /// Makes a `queued` job known before its first message comes through the stream; a job that
     /// is known already is left as it is.
     pub async fn create_job(&self, job: &NewJob) -> Result<()> {
-        either!(self, backend => backend.create_job(job).await)
+        ask!(self, backend => backend.create_job(job))
     }
 
     /// Ends a job whose source failed before anything of it was published. Not for others.
     pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
-        either!(self, backend => backend.fail_job(id, now).await)
+        ask!(self, backend => backend.fail_job(id, now))
     }
 
     /// Asks for the job's end, recorded in the same transaction: from now on workers skip its
@@ -238,11 +249,11 @@ impl Store {
         id: JobId,
         operation: &NewOperation,
     ) -> Result<CancelAnswer> {
-        either!(self, backend => backend.request_cancel(id, operation).await)
+        ask!(self, backend => backend.request_cancel(id, operation))
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {
-        either!(self, backend => backend.job(id).await)
+        ask!(self, backend => backend.job(id))
     }
 
     /// Newest first, older than `before` if given.
@@ -251,7 +262,7 @@ impl Store {
         before: Option<(DateTime<Utc>, JobId)>,
         limit: u32,
     ) -> Result<Vec<JobRow>> {
-        either!(self, backend => backend.jobs(before, limit).await)
+        ask!(self, backend => backend.jobs(before, limit))
     }
 
     /// Finished tasks in the order of their rows, after `after`; served by the ledger's index
@@ -263,12 +274,12 @@ impl Store {
         after: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<Vec<LedgerRow>> {
-        either!(self, backend => backend.ledger(job, status, after, limit).await)
+        ask!(self, backend => backend.ledger(job, status, after, limit))
     }
 
     /// The ledger rows of these tasks; those that have none are absent.
     pub async fn ledger_rows(&self, tasks: &[(JobId, TaskId)]) -> Result<Vec<LedgerRow>> {
-        either!(self, backend => backend.ledger_rows(tasks).await)
+        ask!(self, backend => backend.ledger_rows(tasks))
     }
 
     /// Failed rows that kept their input, in the order of their rows, after `after`. Row and dead
@@ -279,12 +290,12 @@ impl Store {
         after: Option<LedgerCursor>,
         limit: u32,
     ) -> Result<Vec<FailedInput>> {
-        either!(self, backend => backend.failed_inputs(job, after, limit).await)
+        ask!(self, backend => backend.failed_inputs(job, after, limit))
     }
 
     /// How many failed rows kept their input.
     pub async fn count_failed_inputs(&self, job: JobId) -> Result<u64> {
-        either!(self, backend => backend.count_failed_inputs(job).await)
+        ask!(self, backend => backend.count_failed_inputs(job))
     }
 
     /// Those of `tasks` that have no ledger row of their try or a higher one; none of a job whose
@@ -294,12 +305,12 @@ impl Store {
         job: JobId,
         tasks: &[(TaskId, u32)],
     ) -> Result<Vec<TaskId>> {
-        either!(self, backend => backend.missing_from_ledger(job, tasks).await)
+        ask!(self, backend => backend.missing_from_ledger(job, tasks))
     }
 
     /// Jobs whose counters differ from their ledger's count; empty is what should be.
     pub async fn imbalances(&self) -> Result<Vec<Imbalance>> {
-        either!(self, backend => backend.imbalances().await)
+        ask!(self, backend => backend.imbalances())
     }
 
     /// Dead letters that `filter` means, newest first, below id `before` if given.
@@ -309,28 +320,28 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<DeadLetter>> {
-        either!(self, backend => backend.dead_letters(filter, before, limit).await)
+        ask!(self, backend => backend.dead_letters(filter, before, limit))
     }
 
     /// Dead letters of a city, newest first.
     pub async fn dead_letters_of_city(&self, id: CityId, limit: u32) -> Result<Vec<DeadLetter>> {
-        either!(self, backend => backend.dead_letters_of_city(id, limit).await)
+        ask!(self, backend => backend.dead_letters_of_city(id, limit))
     }
 
     /// Dead letters by code, the most frequent first; of one job or of all.
     pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
-        either!(self, backend => backend.dead_letter_groups(job).await)
+        ask!(self, backend => backend.dead_letter_groups(job))
     }
 
     /// How many dead letters `filter` means.
     pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
-        either!(self, backend => backend.count_dead_letters(filter).await)
+        ask!(self, backend => backend.count_dead_letters(filter))
     }
 
     /// Removes these dead letters and tells how many there were; by id alone, because a range
     /// could take one along whose transaction began earlier and ended later.
     pub async fn delete_dead_letters(&self, ids: &[i64]) -> Result<u64> {
-        either!(self, backend => backend.delete_dead_letters(ids).await)
+        ask!(self, backend => backend.delete_dead_letters(ids))
     }
 
     /// Removes the dead letters that `filter` means now, in small transactions, and tells how many
@@ -356,16 +367,16 @@ impl Store {
         offset: u64,
         limit: u32,
     ) -> Result<Vec<UserRow>> {
-        either!(self, backend => backend.users(filter, offset, limit).await)
+        ask!(self, backend => backend.users(filter, offset, limit))
     }
 
     /// How many users `filter` means.
     pub async fn count_users(&self, filter: &UserFilter) -> Result<u64> {
-        either!(self, backend => backend.count_users(filter).await)
+        ask!(self, backend => backend.count_users(filter))
     }
 
     pub async fn user(&self, id: UserId) -> Result<Option<UserRow>> {
-        either!(self, backend => backend.user(id).await)
+        ask!(self, backend => backend.user(id))
     }
 
     /// The users who miss that, or all, by ascending id after `after`.
@@ -375,24 +386,24 @@ impl Store {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<UserId>> {
-        either!(self, backend => backend.user_ids(missing, after, limit).await)
+        ask!(self, backend => backend.user_ids(missing, after, limit))
     }
 
     /// Those of `ids` who have that already.
     pub async fn users_with(&self, what: Missing, ids: &[UserId]) -> Result<HashSet<UserId>> {
-        either!(self, backend => backend.users_with(what, ids).await)
+        ask!(self, backend => backend.users_with(what, ids))
     }
 }
 
 /// What operators did, and when.
 impl Store {
     pub async fn record_operation(&self, operation: &NewOperation) -> Result<()> {
-        either!(self, backend => backend.record_operation(operation).await)
+        ask!(self, backend => backend.record_operation(operation))
     }
 
     /// Newest first, below id `before` if given.
     pub async fn operations(&self, before: Option<i64>, limit: u32) -> Result<Vec<Operation>> {
-        either!(self, backend => backend.operations(before, limit).await)
+        ask!(self, backend => backend.operations(before, limit))
     }
 }
 

@@ -3,11 +3,14 @@
 //! Real processes are killed, cut off and starved, and afterwards `checker` asks the databases
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
-//! point of the code.
+//! point of the code, `killing` at any moment; `network` does to their
+//! connections what networks do.
 
 mod arena;
 mod checker;
+mod killing;
 mod matrix;
+mod network;
 mod scenario;
 mod source;
 mod tables;

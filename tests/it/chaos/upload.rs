@@ -15,6 +15,8 @@ use crate::harness::isobar::Running;
 use crate::harness::port::free_port;
 use crate::harness::wait::{PATIENCE, eventually, until};
 
+/// So that it is one import, however often it is sent.
+const KEY: &str = "one-file";
 const BOUNDARY: &str = "b0undary";
 
 pub async fn survive(arena: &Arena, at: &str) -> Vec<String> {
@@ -24,7 +26,7 @@ pub async fn survive(arena: &Arena, at: &str) -> Vec<String> {
 
     let mut doomed = arena.isobar(["up", "--listen", &listen]).env(VARIABLE, at).spawn();
     until(PATIENCE, "the file is taken, or the process dead", async || {
-        post(&http, &source.text).await.is_some() || !doomed.is_running()
+        post(&http, &source.text, KEY).await.is_some() || !doomed.is_running()
     })
     .await;
     let code = doomed.wait(PATIENCE).await;
@@ -34,7 +36,8 @@ pub async fn survive(arena: &Arena, at: &str) -> Vec<String> {
 
     let mut up = arena.isobar(["up", "--listen", &listen]).spawn();
     let id =
-        eventually(PATIENCE, "the file is taken", async || post(&http, &source.text).await).await;
+        eventually(PATIENCE, "the file is taken", async || post(&http, &source.text, KEY).await)
+            .await;
     until(PATIENCE, "the job is done", async || {
         let job = http.try_get(&format!("/bulk/jobs/{id}")).await;
         job.is_ok_and(|job| job.json()["status"] == "done")
@@ -54,14 +57,14 @@ pub async fn confirm(arena: &Arena) {
 }
 
 /// The job's id if it was taken.
-async fn post(http: &Http, csv: &str) -> Option<String> {
+pub async fn post(http: &Http, csv: &str, key: &str) -> Option<String> {
     let body = format!(
         "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n{csv}\r\n--{BOUNDARY}--\r\n"
     );
     let request = http
         .request(Method::POST, "/bulk/import")
         .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
-        .header("idempotency-key", "one-file")
+        .header("idempotency-key", key)
         .body(body);
     let reply = send(request).await.ok().filter(|reply| reply.status == 202)?;
     Some(reply.json()["job_id"].as_str().expect("an id").to_owned())

@@ -130,9 +130,15 @@ pub fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not installed; tests/run does that"))
 }
 
+/// A number that whoever runs the tests has chosen.
+pub fn chosen(name: &str) -> Option<i64> {
+    let text = inherited(name)?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{name}={text:?} is no number: {error}")))
+}
+
 #[expect(
     clippy::disallowed_methods,
-    reason = "the place for temporary files, coverage data and tools is the test run's, not a setting"
+    reason = "the place for temporary files, coverage data and tools, and how long to try, are the test run's, not a setting"
 )]
 fn inherited(name: &str) -> Option<String> {
     std::env::var(name).ok()

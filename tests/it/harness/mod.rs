@@ -11,6 +11,7 @@ pub mod http;
 pub mod isobar;
 pub mod port;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod sim;
 pub mod wait;

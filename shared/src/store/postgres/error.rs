@@ -12,9 +12,12 @@ pub(super) fn classify(error: Error, location: &str) -> StoreError {
         Error::Database(refusal) => {
             refusal.code().map_or(Meaning::Unexpected, |code| meaning(&code))
         }
-        Error::Io(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => {
-            Meaning::Unavailable
-        }
+        // A connection that is cut while it is opened answers with nothing, which no protocol is.
+        Error::Io(_)
+        | Error::Protocol(_)
+        | Error::PoolTimedOut
+        | Error::PoolClosed
+        | Error::WorkerCrashed => Meaning::Unavailable,
         Error::Configuration(_) | Error::Tls(_) => Meaning::Refused,
         Error::Encode(_) => Meaning::Data,
         _ => Meaning::Unexpected,
@@ -93,9 +96,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_is_waited_for_and_a_wrong_url_is_not() {
+    fn a_full_pool_and_a_cut_greeting_are_waited_for_and_a_wrong_url_is_not() {
         let timed_out = classify(Error::PoolTimedOut, "here");
         assert!(timed_out.is_transient(), "{timed_out}");
+        let cut = classify(Error::Protocol("unexpected response".into()), "here");
+        assert!(cut.is_transient(), "{cut}");
         let wrong = classify(Error::Configuration("no port".into()), "here");
         assert!(matches!(wrong, StoreError::Refused { .. }));
     }

@@ -43,6 +43,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(2);
 /// The longest that a statement may run; the slowest of ours is a count over the ledger.
 const STATEMENT_LIMIT_MS: &str = "60000";
+/// How long a call waits for its answer: a statement's limit, and time for both ways. The server keeps
+/// the first; only we can keep this one, where the connection has died without a word.
+const ANSWER_LIMIT: Duration = Duration::from_secs(65);
 /// A transaction of ours never waits for anything but its next statement.
 const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
 
@@ -80,6 +83,11 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_LIMIT)
+            // The pool asks by itself whether a connection that comes back still works, and would wait
+            // for ever for the answer of one that died without a word.
+            .after_release(|connection, _| {
+                Box::pin(async { limited(PING_LIMIT, connection.ping()).await.map(|()| true) })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool, location })
     }
@@ -91,6 +99,12 @@ impl PostgresStore {
     pub async fn ping(&self) -> Result<()> {
         let asked = sqlx::query(PING).execute(&self.pool);
         limited(PING_LIMIT, asked).await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// What `work` answers, or that the server does not.
+    pub(super) async fn in_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let silent = |_| Err(self.failed(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        tokio::time::timeout(ANSWER_LIMIT, work).await.unwrap_or_else(silent)
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
