@@ -69,7 +69,7 @@ impl Stats {
         let totals = &standing.totals;
         let pipelines = PipelineName::STREAMS.map(|pipeline| {
             let of = standing.pipelines.get(&pipeline).cloned().unwrap_or_default();
-            let depth = standing.depths.get(&pipeline).cloned().unwrap_or_default();
+            let depth = standing.depths.get(&pipeline).copied().unwrap_or_default();
             let jobs = JobStatus::ALL
                 .map(|status| (status.as_str(), of.jobs.get(&status).copied().unwrap_or_default()));
             let stats = PipelineStats {

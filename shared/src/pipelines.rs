@@ -26,6 +26,7 @@ impl PipelineName {
     pub const STREAMS: [Self; 2] = [Self::Weather, Self::Users];
 
     /// Whose stream its tasks take.
+    #[must_use]
     pub fn stream(self) -> Self {
         match self {
             Self::Weather => Self::Weather,

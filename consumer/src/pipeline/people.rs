@@ -160,9 +160,10 @@ fn user(errand: &Errand) -> Option<UserId> {
 
 /// Who may have that already, so that nobody need be asked.
 fn misses(task: &PersonTask, what: Missing) -> Option<UserId> {
-    let user = match (&task.errand, what) {
-        (Errand::Address(user), Missing::Address) | (Errand::Card(user), Missing::Card) => user,
-        _ => return None,
+    let ((Errand::Address(user), Missing::Address) | (Errand::Card(user), Missing::Card)) =
+        (&task.errand, what)
+    else {
+        return None;
     };
     (!task.head.force).then_some(*user)
 }

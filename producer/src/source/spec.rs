@@ -144,10 +144,11 @@ impl JobSpec {
 
     pub fn identity(&self) -> String {
         let (kind, which) = match &self.origin {
-            Origin::Api { url, .. } => ("api", url.as_str().trim_end_matches('/')),
+            Origin::Api { url, .. } | Origin::Users { url } => {
+                ("api", url.as_str().trim_end_matches('/'))
+            }
             Origin::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
             Origin::Gazetteer => ("gazetteer", ""),
-            Origin::Users { url } => ("api", url.as_str().trim_end_matches('/')),
             Origin::Lacking { .. } => ("store", ""),
         };
         let limit = self.limit.map(|limit| limit.to_string()).unwrap_or_default();

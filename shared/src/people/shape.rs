@@ -14,8 +14,7 @@ const WRAPPERS: [&str; 3] = ["users", "items", "data"];
 pub fn items(answer: &Value) -> &[Value] {
     let wrapped = WRAPPERS.iter().find_map(|name| answer.get(name)?.as_array());
     match (wrapped, answer) {
-        (Some(list), _) => list,
-        (None, Value::Array(list)) => list,
+        (Some(list), _) | (None, Value::Array(list)) => list,
         (None, Value::Object(_)) => std::slice::from_ref(answer),
         (None, _) => &[],
     }
