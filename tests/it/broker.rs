@@ -7,6 +7,7 @@
 mod append;
 mod deliver;
 mod lease;
+mod model;
 mod on_redis;
 mod shared_state;
 mod switches;

@@ -106,7 +106,7 @@ impl Look {
         let (schedules, dead, failures, totals) = if dear {
             tokio::join!(
                 self.schedules.ask(said(schedules::states(app, HISTORY))),
-                self.dead.ask(said(app.store.dead_letter_groups(None))),
+                self.dead.ask(said(app.dead_groups())),
                 self.failures.ask(said(app.store.failures(HISTORY))),
                 self.totals.ask(said(app.totals())),
             )

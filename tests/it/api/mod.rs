@@ -10,6 +10,7 @@ mod guards;
 mod imports;
 mod limits;
 mod lists;
+mod live;
 mod openapi;
 mod operations;
 mod schemathesis;

@@ -11,6 +11,7 @@ over_both! {
     a_parked_entry_falls_due_after_the_claim_idle_and_counts_nothing,
     only_the_owner_parks,
     what_is_parked_does_not_keep_others_out_up_to_as_many_again,
+    parked_tasks_make_no_room_for_control_messages,
 }
 
 async fn seen(world: &World) -> Switches {
@@ -103,4 +104,14 @@ async fn what_is_parked_does_not_keep_others_out_up_to_as_many_again(world: Worl
     assert!(is_sent(&send(3).await) && is_sent(&send(4).await), "room for as many again");
     park_all().await;
     assert!(!is_sent(&send(5).await), "and no more than that (I8)");
+}
+
+async fn parked_tasks_make_no_room_for_control_messages(world: World) {
+    const MARK: u64 = 6;
+    world.add_tasks(3).await;
+    let read = world.read("w", 10).await;
+    park(&world, "w", &read.iter().map(|entry| entry.id).collect::<Vec<_>>()).await;
+    let control = |count| Batch::new(job(), 1, 0).with_control(count).with_high_water(MARK);
+    assert!(matches!(world.send(&control(4)).await, Appended::Sent(_)));
+    assert_eq!(world.send(&control(3)).await, Appended::Full { unfinished: 4 });
 }

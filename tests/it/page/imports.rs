@@ -99,3 +99,23 @@ async fn a_job_is_paused_resumed_and_cancelled_after_a_question() {
     browser.sees("[data-panel=jobs] .ended", "cancelled").await;
     visit.end().await;
 }
+
+#[tokio::test]
+async fn names_that_look_like_html_are_text_on_the_page() {
+    let visit = Visit::begin(&[]).await;
+    let browser = &visit.browser;
+    visit.open("/").await;
+    visit.is_live().await;
+    let name = "<img src=x onerror=document.title='owned'>";
+    let csv = format!("city,latitude,longitude\n{name},1,2\n{name},91,2\n");
+    visit.choose_file(&format!("{name}.csv"), &csv).await;
+    browser.click("form.import button").await;
+    visit.is_done().await;
+    browser.sees("[data-panel=jobs] .ended", name).await;
+    browser.type_into("#city", name).await;
+    browser.click("form.search button").await;
+    browser.sees("#h-found", name).await;
+    assert_eq!(browser.evaluate("return document.querySelectorAll('main img').length").await, 0);
+    assert_eq!(browser.evaluate("return document.title").await, "Isobar");
+    visit.end().await;
+}

@@ -211,15 +211,17 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
             return Ok(Appended::Conflict);
         }
     }
-    for (unfinished, new) in [(tasks, &batch.tasks), (control, &batch.control)] {
-        let unfinished = unfinished as u64;
-        if !new.is_empty() && unfinished + new.len() as u64 > batch.high_water {
-            // As in Redis: what is set aside does not count, up to as many again.
-            let parked = depth::parked(tx, topic_id)?.min(batch.high_water);
-            if unfinished - parked.min(unfinished) + new.len() as u64 > batch.high_water {
-                return Ok(Appended::Full { unfinished });
-            }
+    let (unfinished, new) = (tasks as u64, batch.tasks.len() as u64);
+    if new > 0 && unfinished + new > batch.high_water {
+        // As in Redis: what is set aside does not count, up to as many again.
+        let parked = depth::parked(tx, topic_id)?.min(batch.high_water);
+        if unfinished - parked.min(unfinished) + new > batch.high_water {
+            return Ok(Appended::Full { unfinished });
         }
+    }
+    let (unfinished, new) = (control as u64, batch.control.len() as u64);
+    if new > 0 && unfinished + new > batch.high_water {
+        return Ok(Appended::Full { unfinished });
     }
     let after_tasks = next_id + batch.tasks.len() as i64;
     let after_control = after_tasks + batch.control.len() as i64;
