@@ -221,7 +221,7 @@ impl Api {
             let failures = self.outbox.source_failures(&host).await?;
             if let Some(until_ms) = open_until(&self.limits.breaker, &failures, now_ms()) {
                 return Err(SourceError::BreakerOpen {
-                    source_name: masked(&self.base),
+                    source_name: self.name(),
                     until: DateTime::from_timestamp_millis(until_ms as i64).unwrap_or_default(),
                 });
             }
@@ -243,7 +243,7 @@ impl Api {
             self.outbox.add_source_failure(&host, now_ms(), keep).await?;
             let Some(pause) = pauses.next() else {
                 return Err(SourceError::Away {
-                    source_name: masked(&self.base),
+                    source_name: self.name(),
                     detail: format!(
                         "page {} failed {} times, last: {reason}",
                         self.cursor.page, self.limits.attempts
@@ -256,6 +256,15 @@ impl Api {
                 () = self.shutdown.cancelled() => return Err(SourceError::Stopped),
             }
         }
+    }
+
+    /// What messages call it.
+    fn name(&self) -> String {
+        let what = match self.list {
+            List::Cities { .. } => "city source",
+            List::Users { .. } => "user source",
+        };
+        format!("the {what} at {}", masked(&self.base))
     }
 
     /// How many rows are asked for; as many as the service likes where it is not said.

@@ -40,7 +40,7 @@ impl Lacking {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let ids = self.store.user_ids(missing, self.cursor.after, limit).await;
         let ids = ids.map_err(|error| SourceError::Away {
-            source_name: self.store.location(),
+            source_name: format!("the store at {}", self.store.location()),
             detail: chain(&error),
         })?;
         let mut rows = Vec::with_capacity(ids.len());

@@ -58,9 +58,9 @@ pub enum Cursor {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The job waits and goes on with the next run.
-    #[error("the source at {source_name} is not answering properly: {detail}")]
+    #[error("{source_name} is not answering properly: {detail}")]
     Away { source_name: String, detail: String },
-    #[error("the source at {source_name} failed too often; it is left alone until {}", until.format("%H:%M:%S UTC"))]
+    #[error("{source_name} failed too often; it is left alone until {}", until.format("%H:%M:%S UTC"))]
     BreakerOpen { source_name: String, until: DateTime<Utc> },
     #[error("stopped")]
     Stopped,
