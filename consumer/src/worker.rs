@@ -24,9 +24,10 @@ use crate::prepare::JobStates;
 use crate::{committer, intake, upkeep};
 
 /// Entries held at once, as a multiple of what the fetch slots hold: what is fetched waits for
-/// its commit, and the slots must not wait with it.
+/// its commit, and the slots must not wait with it. Where requests are small it is little: what one
+/// worker holds the others cannot have, and all of it is suspect if the process dies.
 const HELD_PER_SLOT: usize = 6;
-const HELD: std::ops::RangeInclusive<usize> = 512..=5_000;
+const HELD: std::ops::RangeInclusive<usize> = 64..=5_000;
 /// Chunks of results that may wait for the committer, and commits that may wait for their ack.
 const SETTLED_QUEUE: usize = 64;
 const ACK_QUEUE: usize = 8;

@@ -237,8 +237,6 @@ async fn a_poison_task_ends_as_a_dead_letter_and_its_neighbours_succeed() {
             .isobar(["consume", "--drain"])
             .env("ISOBAR_CRASH_AT", "consumer.fetch.poison=13")
             .env("ISOBAR_MAX_DELIVERIES", "2")
-            .env("ISOBAR_CLAIM_IDLE", "1500ms")
-            .env("ISOBAR_REQUEST_TIMEOUT", "400ms")
     };
     let mut deaths = 0;
     let last = loop {

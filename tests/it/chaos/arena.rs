@@ -46,6 +46,8 @@ impl Arena {
             ("ISOBAR_CITY_SOURCE_URL", sim_url.to_owned()),
             ("ISOBAR_CLAIM_IDLE", CLAIM_IDLE.to_owned()),
             ("ISOBAR_REQUEST_TIMEOUT", REQUEST_TIMEOUT.to_owned()),
+            // A busy machine is no upstream that fails.
+            ("ISOBAR_UPSTREAM_BREAKER", "200/30s/1s".to_owned()),
             ("ISOBAR_BATCH_SIZE", "100".to_owned()),
             ("ISOBAR_PAGE_LIMIT", "100".to_owned()),
             ("ISOBAR_LOCATIONS_PER_REQUEST", "50".to_owned()),
@@ -77,6 +79,17 @@ impl Arena {
     /// A file of the data folder, where there is one by now.
     pub fn data_file(&self, name: &str) -> Option<PathBuf> {
         Some(self.dir.path().join(name)).filter(|path| path.exists())
+    }
+
+    /// Those of all producers and of the imports.
+    pub fn outboxes(&self) -> Vec<PathBuf> {
+        let files = std::fs::read_dir(self.dir.path()).expect("a folder").flatten();
+        let is_one = |path: &PathBuf| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let is_outbox = name.starts_with("outbox") || name == "imports";
+            is_outbox && path.extension().is_some_and(|extension| extension == "db")
+        };
+        files.map(|file| file.path()).filter(is_one).collect()
     }
 
     /// The one job that any outbox has ever had.

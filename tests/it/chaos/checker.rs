@@ -252,8 +252,8 @@ fn file_is_empty(arena: &Arena, faults: &mut Vec<String>) {
 
 /// I1, I8: every batch is confirmed and pruned, every job done, no key and no file kept for it.
 fn outboxes_are_empty(arena: &Arena, faults: &mut Vec<String>) {
-    for name in ["outbox.db", "imports.db"] {
-        let Some(path) = arena.data_file(name) else { continue };
+    for path in arena.outboxes() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         for (what, sql) in [
             ("batches are left", "SELECT count(*) FROM batches"),
             ("payloads are left", "SELECT count(*) FROM payloads"),

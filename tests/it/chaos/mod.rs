@@ -4,13 +4,15 @@
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
 //! point of the code, `killing` at any moment; `network` does to their
-//! connections what networks do.
+//! connections what networks do; in a `crowd` they do it to each other.
 
 mod arena;
 mod checker;
+mod crowd;
 mod killing;
 mod matrix;
 mod network;
+mod redis;
 mod scenario;
 mod source;
 mod tables;

@@ -2,12 +2,13 @@
 
 use isobar_shared::ids::CityId;
 use isobar_shared::store::{
-    Commit, CommitReport, DeadFilter, JobStatus, LedgerRow, NewJob, RowStatus, Store, StoreError,
+    Commit, CommitReport, DeadFilter, DeadLetter, JobStatus, LedgerRow, NewJob, RowStatus, Store,
+    StoreError,
 };
 use isobar_shared::task::{JobKind, SealOutcome};
 
 use super::make::{
-    at, dead, failure, job, ledger, open, reject, row, seal, seals, snapshot, weather,
+    at, dead, failure, job, ledger, open, reject, row, seal, seals, snapshot, task, weather,
 };
 use super::{Subject, on_both};
 
@@ -21,6 +22,7 @@ on_both!(
     a_source_that_failed_fails_its_job_once_the_rest_is_processed,
     a_retry_moves_the_counters_and_a_late_first_try_does_not,
     a_dead_letter_is_buried_once_and_byte_for_byte,
+    a_task_that_another_entry_has_ended_is_not_buried_again,
     data_that_cannot_be_stored_is_a_data_error_and_changes_nothing,
     two_workers_on_the_same_rows_count_each_once,
     a_job_that_was_announced_keeps_its_name,
@@ -286,6 +288,30 @@ async fn a_dead_letter_is_buried_once_and_byte_for_byte(subject: Subject) {
     letter.id = next[0].id;
     letter.reason = "ab".into();
     assert_eq!(next, vec![letter]);
+}
+
+async fn a_task_that_another_entry_has_ended_is_not_buried_again(subject: Subject) {
+    let store = &subject.store;
+    let id = job("a");
+    let ended_by = |entry: &str, try_number| Commit {
+        ledger: vec![LedgerRow {
+            entry: Some(entry.to_owned()),
+            try_number,
+            ..row(id, 1, RowStatus::Failed)
+        }],
+        dead: vec![DeadLetter {
+            job_id: Some(id),
+            task_id: Some(task(id, 1)),
+            ..dead(&format!("epoch/tasks/{entry}"))
+        }],
+        ..Commit::default()
+    };
+    assert_eq!(commit(store, &ended_by("1-0", 1)).await.dead, 1);
+    assert_eq!(commit(store, &ended_by("1-0", 1)).await.dead, 0, "the same commit once more");
+    // The stream was lost and filled again.
+    assert_eq!(commit(store, &ended_by("11-0", 1)).await.dead, 0);
+    assert_eq!(commit(store, &ended_by("12-0", 2)).await.dead, 1, "a retry ends anew");
+    assert_eq!(counters(store, "a").await.1[2], 1);
 }
 
 async fn data_that_cannot_be_stored_is_a_data_error_and_changes_nothing(subject: Subject) {

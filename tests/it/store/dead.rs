@@ -146,7 +146,7 @@ async fn failed_rows_come_with_their_input_and_the_letters_of_their_task(subject
     };
     let strange = DeadLetter { job_id: Some(job("b")), ..letter(2, "tasks/3") };
     let commit = Commit {
-        dead: vec![letter(2, "tasks/1"), letter(2, "tasks/2"), strange, letter(5, "tasks/4")],
+        dead: vec![letter(2, "a/2-0"), letter(2, "b/2-0"), strange, letter(5, "a/5-0")],
         ..ledger(rows)
     };
     store.commit(&commit).await.expect("commits");

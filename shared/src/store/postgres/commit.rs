@@ -27,8 +27,9 @@ impl PostgresStore {
             }
         };
         snapshot::write(&mut tx, snapshots, &commit.failed_cities).await?;
-        tally.report.dead = dead_letters::bury(&mut tx, &commit.dead).await?;
         ledger::enter(&mut tx, &commit.ledger, &mut tally).await?;
+        // After the ledger, which knows what has ended before.
+        tally.report.dead = dead_letters::bury(&mut tx, &commit.dead).await?;
         jobs::settle(&mut tx, &mut tally, Utc::now()).await?;
         tx.commit().await?;
         Ok(tally.report)

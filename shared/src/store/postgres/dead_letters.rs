@@ -12,12 +12,19 @@ use crate::store::nul::without_nul;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
+    /// Not what another entry has ended: an entry that was sent again is no second letter (I5).
     BURY = r"
 INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
     first_seen, last_seen, source, pipeline)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[],
     $7::integer[], $8::integer[], $9::timestamptz[], $10::timestamptz[], $11::text[],
     $12::text[])
+    AS given (task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
+        last_seen, source, pipeline)
+WHERE NOT EXISTS (
+    SELECT 1 FROM job_tasks AS ended
+    WHERE ended.job_id = given.job_id AND ended.task_id = given.task_id
+        AND right(given.source, length(ended.entry) + 1) <> '/' || ended.entry)
 ON CONFLICT (source) DO NOTHING
 ";
     PAGE = r"

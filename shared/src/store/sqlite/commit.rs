@@ -22,8 +22,9 @@ impl SqliteStore {
                 }
             };
             snapshot::write(tx, snapshots, &commit.failed_cities)?;
-            tally.report.dead = dead_letters::bury(tx, &commit.dead)?;
             ledger::enter(tx, &commit.ledger, &mut tally)?;
+            // After the ledger, which knows what has ended before.
+            tally.report.dead = dead_letters::bury(tx, &commit.dead)?;
             jobs::settle(tx, &mut tally, Utc::now())?;
             Ok(tally.report)
         })

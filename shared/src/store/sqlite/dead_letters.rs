@@ -13,10 +13,15 @@ use crate::store::nul::without_nul;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
 sql! {
+    /// Not what another entry has ended: an entry that was sent again is no second letter (I5).
     BURY = r"
 INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
     first_seen, last_seen, source, pipeline)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
+WHERE NOT EXISTS (
+    SELECT 1 FROM job_tasks AS ended
+    WHERE ended.job_id = ?2 AND ended.task_id = ?1
+        AND substr(?11, -(length(ended.entry) + 1)) <> '/' || ended.entry)
 ON CONFLICT (source) DO NOTHING
 ";
     PAGE = r"

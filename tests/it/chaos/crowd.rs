@@ -1,0 +1,239 @@
+//! Many at once, one that kills, and one that is large: who suffers from the others?
+//!
+//! A task that ends every process that fetches it is given up and takes nobody along, even where
+//! workers are killed all the time; twenty producers and twenty workers do each row once and all of
+//! them work; and a small import does not wait for a large one. `ISOBAR_CHAOS_SEED` replays the
+//! choices of who is killed, `ISOBAR_CHAOS_ROWS` makes the large import as large as somebody wants
+//! to measure it.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use isobar_shared::crash::VARIABLE;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::arena::{Arena, Backend};
+use super::checker::{Fate, Job, faults};
+use super::scenario::{from_file, judge};
+use super::source::Source;
+use super::tables::Tables;
+use super::upload::post;
+use crate::harness::guard::chosen;
+use crate::harness::http::Http;
+use crate::harness::isobar::{Isobar, Running};
+use crate::harness::port::free_port;
+use crate::harness::sim::Sim;
+use crate::harness::wait::{eventually, until};
+
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// Makes of each function a test for either backend.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod with_files {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Backend::Embedded).await;
+            })+
+        }
+        mod with_servers {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Backend::Servers).await;
+            })+
+        }
+    };
+}
+
+on_both!(
+    a_poison_task_takes_nobody_along_while_workers_are_killed_all_the_time,
+    twenty_producers_and_twenty_workers_do_each_row_once,
+    a_small_import_does_not_wait_for_a_large_one,
+    a_small_run_of_cron_does_not_wait_for_a_large_import,
+);
+
+/// Between two kills: about a worker's time to start, to read and to commit.
+const APART: Duration = Duration::from_millis(700);
+const POISON_ROW: u64 = 30;
+
+async fn a_poison_task_takes_nobody_along_while_workers_are_killed_all_the_time(backend: Backend) {
+    let seed = chosen("ISOBAR_CHAOS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
+    println!("{backend:?}: ISOBAR_CHAOS_SEED={seed}");
+    let mut chance = StdRng::seed_from_u64(seed.cast_unsigned());
+    let sim = Sim::start(["--cities", "1"]).await;
+    let arena = Arena::set(backend, sim.url()).await;
+    let whole = Source::of(230, 0);
+    let city = whole.city(POISON_ROW);
+    let source = whole.with_failure(city, "crash_loop");
+    let produced = from_file(&arena, &source).run().await.expect_code(0).json();
+    let id = produced["job_id"].as_str().expect("an id").to_owned();
+    arena.isobar(["migrate"]).run().await.expect_code(0);
+
+    let worker = arena.isobar(["consume"]).env(VARIABLE, format!("consumer.fetch.poison={city}"));
+    let mut workers: Vec<Running> = (0..3).map(|_| worker.spawn()).collect();
+    let mut tables = Tables::of(&arena).await;
+    let mut next = Instant::now() + APART;
+    until(LIMIT, "the job is done", async || {
+        if Instant::now() >= next {
+            let victim = chance.random_range(0..workers.len());
+            workers[victim].kill9().await;
+            next = Instant::now() + APART;
+        }
+        for one in &mut workers {
+            if !one.is_running() {
+                *one = worker.spawn();
+            }
+        }
+        are_done(&mut tables, 1).await
+    })
+    .await;
+    end(&mut workers).await;
+    let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
+    assert!(wrong.is_empty(), "ISOBAR_CHAOS_SEED={seed}\n{}", wrong.join("\n"));
+}
+
+const CROWD: i64 = 20;
+
+async fn twenty_producers_and_twenty_workers_do_each_row_once(backend: Backend) {
+    // Slow enough that nobody can do it all before another one has looked.
+    let sim = Sim::start(["--latency", "200ms"]).await;
+    let arena = Arena::set(backend, sim.url())
+        .await
+        .with("ISOBAR_LOCATIONS_PER_REQUEST", "5")
+        .with("ISOBAR_CONCURRENCY", "1")
+        // So many processes on a machine of two cores are slow, and not dead.
+        .with("ISOBAR_CLAIM_IDLE", "20s")
+        .with("ISOBAR_REQUEST_TIMEOUT", "3s")
+        .with("ISOBAR_DB_CONNECTIONS", "3");
+    arena.isobar(["migrate"]).run().await.expect_code(0);
+    arena.isobar(["pause"]).run().await.expect_code(0);
+    let mut workers: Vec<Running> =
+        (0..CROWD).map(|_| arena.isobar(["consume", "-v"]).spawn()).collect();
+    for worker in &workers {
+        worker.wait_for_line(|line| line.contains("worker started"), LIMIT).await;
+    }
+    let sources: Vec<Source> = (0..CROWD).map(|number| Source::of(200, number)).collect();
+    let outbox = |run: Isobar, number: usize| {
+        let path = arena.dir.path().join(format!("outbox-{number}.db"));
+        run.env("ISOBAR_OUTBOX", path.to_string_lossy())
+    };
+    let runs = sources.iter().enumerate().map(async |(number, source)| {
+        let path = arena.file(&format!("cities-{number}.csv"), &source.text);
+        let run = arena.isobar(["produce", "--json", "--csv", &path.to_string_lossy()]);
+        let report = outbox(run, number).run().await.expect_code(0).json();
+        report["job_id"].as_str().expect("an id").to_owned()
+    });
+    let ids = join_all(runs).await;
+    arena.isobar(["resume"]).run().await.expect_code(0);
+    let mut tables = Tables::of(&arena).await;
+    until(LIMIT, "all jobs are done", async || are_done(&mut tables, CROWD as u64).await).await;
+    end(&mut workers).await;
+    for (number, worker) in workers.iter().enumerate() {
+        let said = worker.stderr_so_far();
+        assert!(said.contains("committed"), "worker {number} had nothing to do: {said}");
+    }
+    let flushes = (0..ids.len()).map(|number| outbox(arena.isobar(["outbox", "flush"]), number));
+    for flushed in join_all(flushes.map(async |flush| flush.run().await)).await {
+        flushed.expect_code(0);
+    }
+    let jobs: Vec<Job<'_>> = ids
+        .into_iter()
+        .zip(&sources)
+        .map(|(id, source)| Job { id, source, fate: Fate::Done })
+        .collect();
+    let wrong = faults(&arena, &jobs).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const LARGE: i64 = 12_000;
+const SMALL: u64 = 10;
+const HIGH_WATER: u64 = 1_000;
+/// Rows of the large import that may pass before the small one: what is in the stream already,
+/// what comes into it while the small one is extracted, and as much again for a slow machine.
+const AHEAD: u64 = 4 * HIGH_WATER;
+
+async fn a_small_import_does_not_wait_for_a_large_one(backend: Backend) {
+    let crowded = Crowded::start(backend).await;
+    let small = Source::of(SMALL, 1);
+    crowded
+        .overtakes(async || {
+            post(&crowded.http, &small.text, "small").await.expect("it is taken");
+        })
+        .await;
+}
+
+async fn a_small_run_of_cron_does_not_wait_for_a_large_import(backend: Backend) {
+    let crowded = Crowded::start(backend).await;
+    let small = Source::of(SMALL, 1);
+    crowded
+        .overtakes(async || {
+            from_file(&crowded.arena, &small).run().await.expect_code(0);
+        })
+        .await;
+}
+
+/// A large import that a worker is busy with, and much more of it to come.
+struct Crowded {
+    arena: Arena,
+    http: Http,
+    large: String,
+    rows: i64,
+    _sim: Sim,
+    _roles: [Running; 2],
+}
+
+impl Crowded {
+    async fn start(backend: Backend) -> Self {
+        let sim = Sim::start(["--cities", "1"]).await;
+        let arena = Arena::set(backend, sim.url())
+            .await
+            .with("ISOBAR_STREAM_HIGH_WATER", &HIGH_WATER.to_string());
+        let listen = format!("127.0.0.1:{}", free_port());
+        let http = Http::new(format!("http://{listen}"));
+        let roles = [
+            arena.isobar(["serve", "--listen", &listen]).spawn(),
+            arena.isobar(["consume"]).spawn(),
+        ];
+        let rows = chosen("ISOBAR_CHAOS_ROWS").unwrap_or(LARGE);
+        let file = Source::of(rows.cast_unsigned(), 0).text;
+        let large = eventually(LIMIT, "it is taken", async || post(&http, &file, "large").await);
+        let large = large.await;
+        let crowded = Self { arena, http, large, rows, _sim: sim, _roles: roles };
+        until(LIMIT, "the stream is full", async || crowded.processed().await >= HIGH_WATER).await;
+        crowded
+    }
+
+    /// Rows of the large import that have ended.
+    async fn processed(&self) -> u64 {
+        let job = self.http.try_get(&format!("/bulk/jobs/{}", self.large)).await;
+        job.map_or(0, |job| job.json()["processed"].as_u64().unwrap_or(0))
+    }
+
+    /// What is begun now is done before the large import has got far.
+    async fn overtakes(&self, begin: impl AsyncFnOnce()) {
+        let (before, began) = (self.processed().await, Instant::now());
+        begin().await;
+        let mut tables = Tables::of(&self.arena).await;
+        until(LIMIT, "the small job is done", async || are_done(&mut tables, 1).await).await;
+        let (passed, waited) = (self.processed().await - before, began.elapsed());
+        let rows = self.rows;
+        println!("{SMALL} rows beside {rows}: done in {waited:?}, after {passed} of the others");
+        assert!(passed <= AHEAD, "{passed} rows went first");
+    }
+}
+
+async fn are_done(tables: &mut Tables, jobs: u64) -> bool {
+    tables.count("SELECT count(*) FROM jobs WHERE status = 'done'").await >= jobs
+}
+
+async fn end(roles: &mut [Running]) {
+    for role in &mut *roles {
+        role.terminate();
+    }
+    for role in roles {
+        let code = role.wait(LIMIT).await;
+        // One that was told to stop before it listened to signals.
+        assert!([0, 143].contains(&code), "{}", role.stderr_so_far());
+    }
+}
