@@ -19,7 +19,7 @@ use crate::harness::wait::until;
 
 const ROWS: u64 = 230;
 /// Above every limit of one connection, and below all of a person's patience.
-const LIMIT: Duration = Duration::from_secs(100);
+const LIMIT: Duration = Duration::from_mins(5);
 /// Cases at a time: most of one is waiting for a limit.
 const AT_A_TIME: usize = 4;
 /// Between whom the proxy is.
