@@ -99,9 +99,11 @@ impl From<SqliteError> for Failure {
 
 fn of_sqlite(error: &SqliteError) -> Remedy {
     match error {
-        SqliteError::Busy { .. } => Remedy::TryAgain,
+        error if error.is_transient() => Remedy::TryAgain,
         SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Remedy::Configure,
-        SqliteError::Statement { .. } | SqliteError::Closed { .. } => Remedy::GiveUp,
+        SqliteError::Busy { .. } | SqliteError::Statement { .. } | SqliteError::Closed { .. } => {
+            Remedy::GiveUp
+        }
     }
 }
 

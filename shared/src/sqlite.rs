@@ -59,6 +59,20 @@ pub enum SqliteError {
     Closed { path: PathBuf },
 }
 
+impl SqliteError {
+    /// Whether waiting may mend it: a lock, a full disk, a file system that is read-only for now.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::Open { source, .. } | Self::Statement { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly)
+            ),
+            Self::NewerSchema { .. } | Self::Closed { .. } => false,
+        }
+    }
+}
+
 /// A SQLite file. Cheap to clone; the file closes with the last clone.
 #[derive(Clone, Debug)]
 pub struct Db {
