@@ -49,6 +49,7 @@ mod stats;
 mod stream;
 mod switches;
 mod sync;
+mod users;
 mod weather;
 mod young;
 

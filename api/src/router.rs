@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::state::Shared;
 use crate::{
     bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations, page,
-    schedules, snapshots, stats, stream, switches, sync, weather,
+    schedules, snapshots, stats, stream, switches, sync, users, weather,
 };
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
@@ -68,6 +68,9 @@ pub fn table() -> Vec<Resource> {
         quick("/dead-letters/groups", routes!(dead::groups::list)),
         quick("/dead-letters/{id}", routes!(dead::list::show)),
         quick("/stats", routes!(stats::show)),
+        quick("/users", routes!(users::list::list)),
+        quick("/users/ui", routes!(users::ui::page)),
+        quick("/users/{id}", routes!(users::show::show)),
         quick("/schedules", routes!(schedules::list)),
         quick("/schedules/{name}", routes!(schedules::show)),
         probe("/livez", routes!(health::livez)).open(),

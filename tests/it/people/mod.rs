@@ -4,6 +4,7 @@
 //! found stays found however often it is asked for again, a provider that is away holds up nobody
 //! but itself, and no card number is anywhere (`secrecy`).
 
+mod over_http;
 mod secrecy;
 
 use isobar_shared::store::postgres::PostgresStore;
