@@ -91,9 +91,11 @@ fn class(error: &anyhow::Error) -> Exit {
         }
         if let Some(error) = cause.downcast_ref::<SqliteError>() {
             return match error {
+                error if error.is_transient() => Exit::TryAgain,
                 SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Exit::BadConfig,
-                SqliteError::Busy { .. } => Exit::TryAgain,
-                SqliteError::Statement { .. } | SqliteError::Closed { .. } => Exit::Failed,
+                SqliteError::Busy { .. }
+                | SqliteError::Statement { .. }
+                | SqliteError::Closed { .. } => Exit::Failed,
             };
         }
     }

@@ -4,7 +4,7 @@ use isobar_shared::sqlite::SqliteError;
 use isobar_shared::telemetry::chain;
 
 use crate::outbox::{LockError, OpenError};
-use crate::relay::RelayEnd;
+use crate::relay::{RelayEnd, RelayError};
 use crate::run::Report;
 use crate::source::SourceError;
 
@@ -53,7 +53,10 @@ impl From<SourceError> for Failure {
             | SourceError::Unusable { .. } => Remedy::GiveUp,
             SourceError::Outbox(error) => of_sqlite(error),
         };
-        Self::new(remedy, chain(&error))
+        match error {
+            SourceError::Outbox(error) => error.into(),
+            error => Self::new(remedy, chain(&error)),
+        }
     }
 }
 
@@ -64,9 +67,11 @@ impl Failure {
                 Remedy::TryAgain
             }
             RelayEnd::Refused(_) => Remedy::Configure,
+            RelayEnd::Broken(RelayError::Outbox(error)) => of_sqlite(error),
             RelayEnd::Broken(_) => Remedy::GiveUp,
         };
         let message = match end {
+            RelayEnd::Broken(RelayError::Outbox(error)) => said_of(error),
             // The address says it all; what the socket said helps nobody.
             RelayEnd::Unreachable(error) => error.to_string(),
             end => chain(end),
@@ -87,21 +92,36 @@ impl From<LockError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(Remedy::Configure, chain(&error))
+        match error {
+            OpenError::Db(error) => error.into(),
+            error => Self::new(Remedy::Configure, chain(&error)),
+        }
     }
 }
 
 impl From<SqliteError> for Failure {
     fn from(error: SqliteError) -> Self {
-        Self::new(of_sqlite(&error), chain(&error))
+        Self::new(of_sqlite(&error), said_of(&error))
     }
 }
 
+fn said_of(error: &SqliteError) -> String {
+    let said = chain(error);
+    if error.is_full() {
+        return format!("{said}; what is extracted is safe: make room and run again");
+    }
+    said
+}
+
 fn of_sqlite(error: &SqliteError) -> Remedy {
+    if error.is_transient() {
+        return Remedy::TryAgain;
+    }
     match error {
-        SqliteError::Busy { .. } => Remedy::TryAgain,
         SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Remedy::Configure,
-        SqliteError::Statement { .. } | SqliteError::Closed { .. } => Remedy::GiveUp,
+        SqliteError::Busy { .. } | SqliteError::Statement { .. } | SqliteError::Closed { .. } => {
+            Remedy::GiveUp
+        }
     }
 }
 

@@ -59,6 +59,27 @@ pub enum SqliteError {
     Closed { path: PathBuf },
 }
 
+impl SqliteError {
+    /// Whether waiting may mend it, or somebody who makes room.
+    pub fn is_transient(&self) -> bool {
+        let code = match self {
+            Self::Busy { .. } => return true,
+            Self::Open { source, .. } | Self::Statement { source, .. } => {
+                source.sqlite_error_code()
+            }
+            Self::NewerSchema { .. } | Self::Closed { .. } => None,
+        };
+        self.is_full() || matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseBusy))
+    }
+
+    pub fn is_full(&self) -> bool {
+        let (Self::Open { source, .. } | Self::Statement { source, .. }) = self else {
+            return false;
+        };
+        source.sqlite_error_code() == Some(ErrorCode::DiskFull)
+    }
+}
+
 /// A SQLite file. Cheap to clone; the file closes with the last clone.
 #[derive(Clone, Debug)]
 pub struct Db {

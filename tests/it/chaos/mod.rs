@@ -3,8 +3,8 @@
 //! Real processes are killed, cut off and starved, and afterwards `checker` asks the databases
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
-//! point of the code, `killing` at any moment; `network` does to their
-//! connections what networks do; in a `crowd` they do it to each other.
+//! point of the code, `killing` at any moment; `network` does to their connections what networks do;
+//! `redis` and `store` do what servers, disks and operators do; in a `crowd` they do it to each other.
 
 mod arena;
 mod checker;
@@ -15,5 +15,6 @@ mod network;
 mod redis;
 mod scenario;
 mod source;
+mod store;
 mod tables;
 mod upload;
