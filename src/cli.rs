@@ -70,6 +70,8 @@ commands! {
     Status => status,
     /// How much there is in each table and pipeline
     Stats => stats,
+    /// Sync users, or find what they miss
+    Users => users,
     /// Look at jobs and end, pause or resume them
     Jobs => jobs,
     /// Look at tasks that were given up, publish them again or throw them away

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use isobar_consumer::{Ending, Left, Until, Worker};
+use isobar_consumer::{Ending, Left, Tally, Until};
 use isobar_shared::config::Environment;
 use isobar_shared::config::values::{duration, show_duration};
 use isobar_shared::telemetry;
@@ -18,6 +18,7 @@ use crate::exit::{Exit, Stop};
 use crate::parts::Parts;
 use crate::progress::Bar;
 use crate::worker_health;
+use crate::workers::{Which, Workers};
 
 /// How often the bar is brought up to date.
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -48,12 +49,6 @@ pub struct Args {
     listen: Option<SocketAddr>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Which {
-    Weather,
-    All,
-}
-
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let mut environment = Environment::of_process();
     if let Some(n) = args.concurrency {
@@ -69,10 +64,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let began = std::time::Instant::now();
     let parts = Parts::open(settings).await?;
-    // One pipeline so far, so `all` and `weather` are the same.
-    let _ = args.pipeline;
     let name = args.name.unwrap_or_else(host_name);
-    let worker = parts.worker(&name, &app.shutdown);
+    let workers = Workers::open(args.pipeline, &parts, &name, &app.shutdown)?;
     let beside = CancellationToken::new();
     let mut company = tokio::task::JoinSet::new();
     let (counted, tidying) = (parts.metrics.clone(), beside.clone());
@@ -92,9 +85,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let until =
         if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
     let ending = if args.drain && !app.global.json {
-        with_bar(worker, until, &parts, app.global.quiet).await
+        with_bar(workers, until, &parts, app.global.quiet).await
     } else {
-        worker.run(until).await.map_err(anyhow::Error::from)
+        workers.run(until).await
     };
     beside.cancel();
     while let Some(end) = company.join_next().await {
@@ -143,26 +136,31 @@ fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
 
 /// Runs a drain with a bar that counts up to what was in the stream.
 async fn with_bar(
-    worker: Worker<isobar_consumer::WeatherPipeline>,
+    workers: Workers,
     until: Until,
     parts: &Parts,
     quiet: bool,
 ) -> anyhow::Result<Ending> {
+    use std::sync::atomic::AtomicU64;
     use std::sync::atomic::Ordering::Relaxed;
-    let tally = worker.tally();
+    let tallies = workers.tallies();
+    let sum = |counter: fn(&Tally) -> &AtomicU64| -> u64 {
+        tallies.iter().map(|tally| counter(tally).load(Relaxed)).sum()
+    };
     let mut bar = Bar::new("drain", "entries", quiet);
-    let run = worker.run(until);
+    let run = workers.run(until);
     tokio::pin!(run);
     loop {
         tokio::select! {
             ending = &mut run => {
                 bar.finish();
-                return Ok(ending?);
+                return ending;
             }
             () = tokio::time::sleep(BAR_EVERY) => {
-                let done = tally.entries.load(Relaxed);
-                let left = parts.depth().await.map(|depth| depth.tasks).ok();
-                let failed = tally.failed.load(Relaxed);
+                let done = sum(|tally| &tally.entries);
+                let depths = parts.depths().await.ok();
+                let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
+                let failed = sum(|tally| &tally.failed);
                 let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
                 bar.set(done, left.map(|left| done + left), note);
             }

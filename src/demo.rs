@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use chrono::Utc;
+use isobar_producer::run::{Order, Tools, run as produce};
 use isobar_producer::{Imports, NewImport};
 use isobar_shared::config::Environment;
 use isobar_shared::gazetteer::CITIES_CSV;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{JobRow, NewJob, Store};
 use isobar_shared::upstream::wmo::condition;
 use serde_json::json;
@@ -24,6 +26,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::parts::{Parts, create_data_dir};
+use crate::produce::{stop, tools};
 use crate::progress::{self, Bar};
 use crate::roles::Roles;
 use crate::{serve, up};
@@ -40,6 +43,8 @@ const IGNORED: &[&str] = &[
 ];
 const FOLDER_PREFIX: &str = "isobar-demo-";
 const LOCK_FILE: &str = "demo.lock";
+/// How long users wait for room in the stream.
+const PEOPLE_MAX_WAIT: Duration = Duration::from_mins(1);
 /// How often progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -128,6 +133,7 @@ async fn import(
         bail!("stopped before the import was through");
     };
     let elapsed = began.elapsed();
+    let people = people(app, parts).await?;
     let cities_per_s = (job.processed as f64 / elapsed.as_secs_f64()).round();
     let document = json!({
         "job_id": job.id,
@@ -137,20 +143,61 @@ async fn import(
         "skipped": job.skipped,
         "elapsed_ms": elapsed.as_millis() as u64,
         "cities_per_s": cities_per_s,
+        "users": people.users,
+        "addresses": people.addresses,
+        "cards": people.cards,
         "broker": parts.broker.kind(),
         "store": parts.store.kind(),
     });
     app.print(&document, || {
         format!(
-            "{} cities in {:.1} s ({cities_per_s} a second): {} stored, {} failed, {} skipped",
+            "{} cities in {:.1} s ({cities_per_s} a second): {} stored, {} failed, {} skipped\n\
+             {} users in {:.1} s, {} with an address, {} with a card",
             job.processed,
             elapsed.as_secs_f64(),
             job.succeeded,
             job.failed,
-            job.skipped
+            job.skipped,
+            people.users,
+            people.took.as_secs_f64(),
+            people.addresses,
+            people.cards,
         )
     })?;
     Ok(if job.failed > 0 { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// What came of the second pipeline.
+struct People {
+    users: u64,
+    addresses: u64,
+    cards: u64,
+    took: Duration,
+}
+
+/// Syncs users, then finds them addresses and cards, as the schedules would.
+async fn people(app: &App, parts: &Parts) -> anyhow::Result<People> {
+    let began = Instant::now();
+    for pipeline in [PipelineName::Users, PipelineName::Addresses, PipelineName::Cards] {
+        let order = Order::of(pipeline, &parts.settings, PEOPLE_MAX_WAIT);
+        let tools = Tools {
+            store: Some(parts.store.clone()),
+            ..tools(parts.settings.clone(), parts.broker.clone(), app)
+        };
+        let report = Box::pin(produce(order, &tools)).await.map_err(stop)?;
+        while !parts.store.job(report.job_id).await?.is_some_and(|job| job.status.is_final()) {
+            if app.shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+                bail!("stopped before the users were through");
+            }
+        }
+    }
+    let totals = parts.store.totals().await?;
+    Ok(People {
+        users: totals.users,
+        addresses: totals.addresses,
+        cards: totals.cards,
+        took: began.elapsed(),
+    })
 }
 
 /// Follows the job to its end; `None` if we are stopped before.

@@ -36,8 +36,10 @@ mod sim;
 mod stats;
 mod status;
 mod up;
+mod users;
 mod verify;
 mod worker_health;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,6 @@
 //!
 //! They act on store and broker themselves, so that they work while no API is up.
 
-use isobar_shared::broker::Topic;
 use isobar_shared::config::Environment;
 use isobar_shared::operate::Desk;
 
@@ -13,7 +12,6 @@ use crate::parts::Parts;
 /// Somebody at a terminal, with everything open.
 pub struct Operator {
     pub parts: Parts,
-    topic: Topic,
     actor: String,
 }
 
@@ -23,14 +21,14 @@ impl Operator {
         let environment = Environment::of_process();
         let user = environment.get("USER").or_else(|| environment.get("LOGNAME"));
         let actor = format!("cli {}@{}", user.unwrap_or("somebody"), host_name());
-        Ok(Self { topic: parts.topic(), parts, actor })
+        Ok(Self { parts, actor })
     }
 
     pub fn desk(&self) -> Desk<'_> {
         Desk {
             broker: &self.parts.broker,
             store: &self.parts.store,
-            topic: &self.topic,
+            settings: &self.parts.settings,
             actor: &self.actor,
         }
     }

@@ -11,6 +11,7 @@ use isobar_producer::thousands;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
 use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::pipelines::PipelineName;
 use serde_json::json;
 
 use crate::app::App;
@@ -59,8 +60,13 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 
 async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
     let path = settings.outbox_path();
-    let jobs =
-        if path.exists() { Outbox::open(&path)?.summaries(SHOWN).await? } else { Vec::new() };
+    let mut jobs = Vec::new();
+    for pipeline in PipelineName::STREAMS {
+        let path = pipeline.outbox(settings);
+        if path.exists() {
+            jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);
+        }
+    }
     let sum = |number: fn(&JobSummary) -> u64| jobs.iter().map(number).sum::<u64>();
     let oldest = jobs.iter().filter(|job| job.unsent_batches > 0).map(|job| job.age_seconds).max();
     let document = json!({

@@ -3,14 +3,16 @@
 //! A broker or an upstream that is down is no reason not to start (they are redialled); a store
 //! that is down is waited for a little, since containers start in any order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use isobar_consumer::{WeatherPipeline, Worker};
+use isobar_consumer::{Pipeline, Worker};
 use isobar_producer::{ImportError, Imports};
 use isobar_shared::broker::{Broker, BrokerError, Depth, Topic};
 use isobar_shared::config::Settings;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{Store, StoreError};
 use isobar_shared::telemetry;
 use isobar_shared::upstream::Upstream;
@@ -44,15 +46,15 @@ impl Parts {
     }
 
     pub fn topic(&self) -> Topic {
-        Topic::new(&self.settings.stream, &self.settings.group)
+        PipelineName::Weather.topic(&self.settings)
     }
 
-    pub fn worker(&self, name: &str, shutdown: &CancellationToken) -> Worker<WeatherPipeline> {
-        let pipeline = WeatherPipeline::new(
-            Arc::clone(&self.settings),
-            self.upstream.clone(),
-            self.store.clone(),
-        );
+    pub fn worker<P: Pipeline>(
+        &self,
+        pipeline: P,
+        name: &str,
+        shutdown: &CancellationToken,
+    ) -> Worker<P> {
         Worker::new(
             pipeline,
             self.broker.clone(),
@@ -71,6 +73,20 @@ impl Parts {
     pub async fn depth(&self) -> Result<Depth, BrokerError> {
         self.broker.depth(&self.topic(), self.settings.claim_idle.0).await
     }
+
+    /// Of each stream; one that nobody has made yet is empty.
+    pub async fn depths(&self) -> Result<HashMap<PipelineName, Depth>, BrokerError> {
+        let mut depths = HashMap::new();
+        for pipeline in PipelineName::STREAMS {
+            let topic = pipeline.topic(&self.settings);
+            let depth = match self.broker.depth(&topic, self.settings.claim_idle.0).await {
+                Err(BrokerError::Missing { .. }) => Depth::default(),
+                depth => depth?,
+            };
+            depths.insert(pipeline, depth);
+        }
+        Ok(depths)
+    }
 }
 
 pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {
@@ -78,7 +94,7 @@ pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create the data dir {}", settings.data_dir))
 }
 
-async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
+pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
     let mut tries = 1;
     loop {
         match Store::open(settings).await {

@@ -19,13 +19,17 @@ use isobar_producer::{Failure, Remedy, thousands};
 use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
 use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::Store;
 use isobar_shared::task::JobKind;
 
 use crate::app::App;
 use crate::exit::{Exit, Stop};
-use crate::parts::create_data_dir;
+use crate::parts::{create_data_dir, open_store};
 use crate::progress::{self, Bar};
 
+/// How long a short form waits for room in the stream.
+const DEFAULT_MAX_WAIT: Duration = Duration::from_mins(10);
 /// How often the bar is brought up to date.
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
@@ -60,8 +64,14 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// What the tasks are for
-    #[arg(long, value_enum, default_value_t = Pipeline::Weather)]
-    pipeline: Pipeline,
+    #[arg(long, default_value_t = PipelineName::Weather, value_parser = pipeline())]
+    pipeline: PipelineName,
+}
+
+fn pipeline() -> impl clap::builder::TypedValueParser<Value = PipelineName> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(PipelineName::ALL.map(PipelineName::as_str))
+        .try_map(|name| name.parse::<PipelineName>())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -71,13 +81,7 @@ enum From {
     Gazetteer,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Pipeline {
-    Weather,
-}
-
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    let Pipeline::Weather = args.pipeline;
     if let Some(misuse) = misuse(&args) {
         return Err(Stop::usage(misuse));
     }
@@ -88,25 +92,18 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     create_data_dir(&settings)?;
     let broker = Broker::open(&settings)?;
-    if !app.global.quiet {
-        progress::say(&format!(
-            "writing to {} at {}, stream {}, by way of the outbox {}",
-            broker.kind(),
-            broker.location(),
-            settings.stream,
-            settings.outbox_path().display()
-        ));
-    }
-    let strict = args.strict;
+    say_where_to(args.pipeline, &settings, &broker, app);
+    let (strict, pipeline) = (args.strict, args.pipeline);
     let order = match order(args, &settings, &settings.data_file("spool")).await {
         Ok(order) => order,
         Err(error) => {
             let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
-            last_run::tell(Err(&failure), None, &broker).await;
+            last_run::tell(pipeline, Err(&failure), None, &broker).await;
             return Err(error);
         }
     };
-    let tools = tools(settings, broker, app);
+    let tools =
+        Tools { store: store_for(pipeline, &settings).await?, ..tools(settings, broker, app) };
     let report = match Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await {
         Ok(report) => report,
         Err(failure) => {
@@ -122,11 +119,63 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
 }
 
+/// Runs what these pipelines produce where nothing else is said, one after the other.
+pub async fn run_all(
+    pipelines: &[PipelineName],
+    limit: Option<u64>,
+    app: &App,
+) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    app.stop_on_signals()?;
+    create_data_dir(&settings)?;
+    let broker = Broker::open(&settings)?;
+    let mut reports = Vec::with_capacity(pipelines.len());
+    for pipeline in pipelines.iter().copied() {
+        say_where_to(pipeline, &settings, &broker, app);
+        let order = Order::of(pipeline, &settings, DEFAULT_MAX_WAIT);
+        let spec = JobSpec::of(pipeline, &settings, limit, false);
+        let store = store_for(pipeline, &settings).await?;
+        let tools = Tools { store, ..tools(settings.clone(), broker.clone(), app) };
+        let order = Order { spec, ..order };
+        let run = Box::pin(with_bar(produce(order, &tools), &tools.progress, app));
+        reports.push(run.await.map_err(stop)?);
+    }
+    let text = || reports.iter().map(describe).collect::<Vec<_>>().join("\n");
+    match &reports[..] {
+        [one] => app.print(one, text)?,
+        several => app.print(&several, text)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, app: &App) {
+    if !app.global.quiet {
+        progress::say(&format!(
+            "writing to {} at {}, stream {}, by way of the outbox {}",
+            broker.kind(),
+            broker.location(),
+            pipeline.topic(settings).stream,
+            pipeline.outbox(settings).display()
+        ));
+    }
+}
+
+/// The store, where it is the source.
+async fn store_for(pipeline: PipelineName, settings: &Settings) -> anyhow::Result<Option<Store>> {
+    Ok(match pipeline {
+        PipelineName::Weather | PipelineName::Users => None,
+        PipelineName::Addresses | PipelineName::Cards => Some(open_store(settings).await?),
+    })
+}
+
 /// What the flags cannot mean together; found before anything is made.
 fn misuse(args: &Args) -> Option<&'static str> {
     let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
     if real(&args.csv).is_some_and(|csv| real(&args.rejects) == Some(csv)) {
         return Some("--rejects would overwrite the file that --csv reads");
+    }
+    if args.pipeline != PipelineName::Weather && (args.csv.is_some() || args.source.is_some()) {
+        return Some("--csv and --source name cities: they go with --pipeline weather only");
     }
     match (args.source, &args.csv) {
         (Some(From::Csv), None) => Some("--source csv needs --csv PATH"),
@@ -136,7 +185,8 @@ fn misuse(args: &Args) -> Option<&'static str> {
 }
 
 pub fn tools(settings: Arc<Settings>, broker: Broker, app: &App) -> Tools {
-    Tools { settings, broker, progress: Arc::default(), shutdown: app.shutdown.clone() }
+    let shutdown = app.shutdown.clone();
+    Tools { settings, broker, store: None, progress: Arc::default(), shutdown }
 }
 
 /// A failure of the producer as an exit code.
@@ -150,9 +200,10 @@ pub fn stop(failure: Failure) -> anyhow::Error {
 }
 
 async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Result<Exit> {
+    let store = store_for(args.pipeline, &settings).await?;
     let order = order(args, &settings, &std::env::temp_dir()).await?;
     let progress = Arc::default();
-    let work = plan(order.spec, &settings, &progress, &app.shutdown);
+    let work = plan(order.spec, &settings, store.as_ref(), &progress, &app.shutdown);
     let planned = with_bar(work, &progress, app).await;
     if let Some(path) = order.spooled {
         isobar_producer::spool::remove_if_there(&path)?;
@@ -170,10 +221,14 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
     });
     let mut spooled = None;
     let spec = match (from, args.csv) {
+        _ if args.pipeline != PipelineName::Weather => {
+            JobSpec::of(args.pipeline, settings, args.limit, args.force)
+        }
         (From::Csv, Some(path)) => {
             let (origin, copy) = csv_origin(path, spool.to_owned()).await?;
             spooled = copy;
-            JobSpec { origin, limit: args.limit, force: args.force }
+            let pipeline = PipelineName::Weather;
+            JobSpec { pipeline, origin, limit: args.limit, force: args.force }
         }
         (From::Csv, None) | (_, Some(_)) => unreachable!("misuse was found before"),
         (From::Api, None) if settings.city_source_url.is_none() => {

@@ -17,10 +17,10 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let parts = Parts::open(app.settings()?).await?;
     let standing = Standing {
         totals: parts.store.totals().await?,
-        jobs: parts.store.jobs_by_status().await?,
-        depth: parts.depth().await?,
+        pipelines: parts.store.pipeline_totals().await?,
+        depths: parts.depths().await?,
     };
-    let stats = Stats::of(&parts.settings.stream, &standing);
+    let stats = Stats::of(&parts.settings, &standing);
     app.print(&stats, || describe(&stats))?;
     Ok(Exit::Done)
 }

@@ -21,6 +21,7 @@ use crate::parts::Parts;
 use crate::produce::{stop, tools, with_bar};
 use crate::progress;
 use crate::roles::Roles;
+use crate::workers::{Which, Workers};
 use crate::{schedule, serve};
 
 /// How long `--once` waits for room in the stream, and for what falls due later.
@@ -84,6 +85,9 @@ pub fn with_upstream(environment: Environment, url: &str) -> Environment {
     ]
     .into_iter()
     .fold(environment, |environment, name| environment.with(name, url))
+    .with("ISOBAR_USERS_URL", format!("{url}/jsonplaceholder/users"))
+    .with("ISOBAR_ADDRESSES_URL", format!("{url}/api/v2/addresses"))
+    .with("ISOBAR_CARDS_URL", format!("{url}/api/v2/credit_cards"))
 }
 
 pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
@@ -93,7 +97,7 @@ pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
 pub fn start_worker(roles: &mut Roles, parts: &Parts) {
     let parts = parts.clone();
     roles.start("the worker", |stop| async move {
-        parts.worker(&host_name(), &stop).run(Until::Stopped).await?;
+        Workers::open(Which::All, &parts, &host_name(), &stop)?.run(Until::Stopped).await?;
         Ok(())
     });
 }
@@ -128,8 +132,8 @@ async fn produce_and_drain(
     let tools = tools(settings, parts.broker.clone(), app);
     // Together, or a source larger than the high-water mark would wait for a drain that never comes.
     let producing = CancellationToken::new();
-    let worker = parts.worker(&host_name(), &producing);
-    let working = worker.run(Until::Stopped);
+    let workers = Workers::open(Which::All, &parts, &host_name(), &producing)?;
+    let working = workers.run(Until::Stopped);
     let produced = async {
         let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
         producing.cancel();
@@ -138,8 +142,7 @@ async fn produce_and_drain(
     let (report, working) = tokio::join!(produced, working);
     let report = report.map_err(stop)?;
     let begun = working?;
-    let rest = parts
-        .worker(&host_name(), &app.shutdown)
+    let rest = Workers::open(Which::All, &parts, &host_name(), &app.shutdown)?
         .run(Until::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::say(&format!(

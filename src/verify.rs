@@ -14,8 +14,9 @@ use std::path::Path;
 
 use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
-use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
+use isobar_shared::broker::{EntryId, Lane};
 use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::pipelines::{PipelineName, outboxes};
 use isobar_shared::store::{Imbalance, Store, StoreError};
 use isobar_shared::task::TaskHead;
 use serde::Serialize;
@@ -90,7 +91,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     // Sealed before the stream is looked at: all that these jobs ever sent has been in it.
     let sealed = sealed(&parts.store).await?;
     let mut accounted = Accounted::new();
-    for path in [parts.settings.outbox_path(), parts.settings.imports_path()] {
+    for path in outboxes(&parts.settings) {
         if path.exists() {
             check(&path, &parts, &mut report, &mut accounted).await?;
         }
@@ -126,7 +127,7 @@ async fn lost(
     if sealed.is_empty() {
         return Ok(lost);
     }
-    let in_stream = stream(&parts.broker, &parts.topic(), report).await?;
+    let in_stream = stream(parts, report).await?;
     for id in sealed {
         let Some(job) = parts.store.job(*id).await? else { continue };
         let open = job.total.unwrap_or_default().saturating_sub(job.processed);
@@ -155,7 +156,7 @@ async fn check(
         after = *last;
         batches.extend(page.into_iter().map(|(_, batch)| batch));
     }
-    let in_stream = stream(&parts.broker, &parts.topic(), report).await?;
+    let in_stream = stream(parts, report).await?;
     for batch in batches {
         report.batches += 1;
         report.tasks += batch.tasks.len() as u64;
@@ -195,14 +196,15 @@ async fn check(
     Ok(())
 }
 
-/// Every task and reject in the stream; bounded by the high-water mark.
-async fn stream(broker: &Broker, topic: &Topic, report: &mut Report) -> anyhow::Result<InStream> {
+/// Every task and reject in the streams; bounded by the high-water mark.
+async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> {
     let mut found = InStream::default();
     report.foreign = 0;
-    for lane in Lane::BOTH {
+    let topics = PipelineName::STREAMS.map(|pipeline| pipeline.topic(&parts.settings));
+    for (topic, lane) in topics.iter().flat_map(|topic| Lane::BOTH.map(|lane| (topic, lane))) {
         let mut after = EntryId::ZERO;
         loop {
-            let page = broker.peek(topic, lane, after, PAGE).await?;
+            let page = parts.broker.peek(topic, lane, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for entry in page {

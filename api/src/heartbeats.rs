@@ -4,13 +4,14 @@
 //! Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
 //! `outbox` of whoever has one (an object of its numbers).
 
+use isobar_shared::pipelines::PipelineName;
 use serde_json::Value;
 
 /// Why nobody works: the reason of the first worker, if every worker has one.
 pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     let mut reasons = heartbeats
         .iter()
-        .filter(|(name, _)| name.starts_with("worker:"))
+        .filter(|beat| is_weather_worker(beat))
         .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
     let first = reasons.next()??.to_owned();
     reasons.all(|reason| reason.is_some()).then_some(first)
@@ -18,10 +19,16 @@ pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
 
 /// How many workers are alive, and how many of them read nothing.
 pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
-    let workers = heartbeats.iter().filter(|(name, _)| name.starts_with("worker:"));
+    let workers = heartbeats.iter().filter(|beat| is_weather_worker(beat));
     let paused =
         |(_, state): &&(String, Value)| state.get("paused_reason").is_some_and(Value::is_string);
     (workers.clone().count(), workers.filter(paused).count())
+}
+
+/// Workers of users never stop reading, so they say nothing of the others.
+fn is_weather_worker((name, state): &(String, Value)) -> bool {
+    let of = state.get("pipeline").and_then(Value::as_str);
+    name.starts_with("worker:") && of.is_none_or(|of| of == PipelineName::Weather.as_str())
 }
 
 /// The first outbox that somebody tells about.

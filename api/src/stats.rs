@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::broker::Depth;
-use isobar_shared::store::{JobStatus, Totals};
+use isobar_shared::broker::{BrokerError, Depth};
+use isobar_shared::config::Settings;
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::{JobStatus, PipelineTotals, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,34 +38,54 @@ pub struct PipelineStats {
     responses((status = 200, body = Stats, description = "totals by table and by pipeline")),
 )]
 pub async fn show(State(app): State<Shared>) -> Result<Json<Stats>, Problem> {
-    let depth = app.broker.depth(&app.topic, app.settings.claim_idle.0);
-    let (totals, by_status, depth) = tokio::join!(app.totals(), app.store.jobs_by_status(), depth);
-    let standing = Standing { totals: totals?, jobs: by_status?, depth: depth? };
-    Ok(Json(Stats::of(&app.settings.stream, &standing)))
+    let depths = futures::future::try_join_all(PipelineName::STREAMS.map(|pipeline| {
+        let app = app.clone();
+        async move {
+            let topic = pipeline.topic(&app.settings);
+            match app.broker.depth(&topic, app.settings.claim_idle.0).await {
+                // Nobody has made it yet.
+                Err(BrokerError::Missing { .. }) => Ok((pipeline, Depth::default())),
+                depth => depth.map(|depth| (pipeline, depth)),
+            }
+        }
+    }));
+    let (totals, pipelines, depths) =
+        tokio::join!(app.totals(), app.store.pipeline_totals(), depths);
+    let standing =
+        Standing { totals: totals?, pipelines: pipelines?, depths: depths?.into_iter().collect() };
+    Ok(Json(Stats::of(&app.settings, &standing)))
 }
 
 /// What the numbers are made of.
 #[derive(Debug)]
 pub struct Standing {
     pub totals: Totals,
-    pub jobs: HashMap<JobStatus, u64>,
-    pub depth: Depth,
+    pub pipelines: HashMap<PipelineName, PipelineTotals>,
+    pub depths: HashMap<PipelineName, Depth>,
 }
 
 impl Stats {
-    pub fn of(stream: &str, standing: &Standing) -> Self {
-        let Standing { totals, jobs, depth } = standing;
-        let jobs = JobStatus::ALL
-            .map(|status| (status.as_str(), jobs.get(&status).copied().unwrap_or_default()));
-        let weather = PipelineStats {
-            stream: stream.to_owned(),
-            backlog: depth.undelivered + depth.pending,
-            jobs: jobs.into(),
-            dead_letters: totals.dead_letters,
-        };
+    pub fn of(settings: &Settings, standing: &Standing) -> Self {
+        let totals = &standing.totals;
+        let pipelines = PipelineName::STREAMS.map(|pipeline| {
+            let of = standing.pipelines.get(&pipeline).cloned().unwrap_or_default();
+            let depth = standing.depths.get(&pipeline).copied().unwrap_or_default();
+            let jobs = JobStatus::ALL
+                .map(|status| (status.as_str(), of.jobs.get(&status).copied().unwrap_or_default()));
+            let stats = PipelineStats {
+                stream: pipeline.topic(settings).stream,
+                backlog: depth.undelivered + depth.pending,
+                jobs: jobs.into(),
+                dead_letters: of.dead_letters,
+            };
+            (pipeline.as_str(), stats)
+        });
         let totals = [
             ("cities", totals.cities),
             ("weather", totals.snapshots),
+            ("users", totals.users),
+            ("addresses", totals.addresses),
+            ("credit_cards", totals.cards),
             ("jobs", totals.jobs),
             ("job_tasks", totals.ledger_rows),
             ("dead_letters", totals.dead_letters),
@@ -71,6 +93,6 @@ impl Stats {
             ("operations", totals.operations),
             ("schedule_ticks", totals.ticks),
         ];
-        Self { totals: totals.into(), pipelines: [("weather", weather)].into() }
+        Self { totals: totals.into(), pipelines: pipelines.into() }
     }
 }

@@ -43,7 +43,7 @@ pub struct BreakerReset {
 impl App {
     /// Where operators act through this server.
     pub fn desk<'a>(&'a self, actor: &'a Actor) -> Desk<'a> {
-        Desk { broker: &self.broker, store: &self.store, topic: &self.topic, actor: &actor.0 }
+        Desk { broker: &self.broker, store: &self.store, settings: &self.settings, actor: &actor.0 }
     }
 }
 

@@ -114,7 +114,7 @@ async fn commit<P: Pipeline>(
                     // Not even the bare dead letter fits: that is a defect, not this row's fault.
                     return Err(WorkerError::Store(error));
                 }
-                open.push(vec![refused(item, &error)]);
+                open.push(vec![refused::<P>(item, &error)]);
             }
             Err(error) if error.is_transient() => {
                 events::commit_failed(&error, items.len());
@@ -183,12 +183,13 @@ fn was_refused<R>(item: &Item<R>) -> bool {
 }
 
 /// What is left of an item that the store refuses: its end, told in words that it can store.
-fn refused<R>(item: Item<R>, error: &StoreError) -> Item<R> {
+fn refused<P: Pipeline>(item: Item<P::Record>, error: &StoreError) -> Item<P::Record> {
     let reason = isobar_shared::telemetry::chain(error).replace('\0', "");
     let now = Utc::now();
     let row = item.ledger.as_ref();
     let dead = DeadLetter {
         id: 0,
+        pipeline: P::NAME,
         task_id: row.map(|row| row.task_id).or(item.dead.as_ref().and_then(|dead| dead.task_id)),
         job_id: row.map(|row| row.job_id),
         city_id: row.and_then(|row| row.city_id),
@@ -199,7 +200,7 @@ fn refused<R>(item: Item<R>, error: &StoreError) -> Item<R> {
         attempts: row.map_or(0, |row| row.attempts),
         first_seen: now,
         last_seen: now,
-        source: format!("refused/{:?}/{}", item.lane, item.id),
+        source: format!("refused/{}/{:?}/{}", P::NAME, item.lane, item.id),
     };
     let ledger = item.ledger.map(|row| isobar_shared::store::LedgerRow {
         status: isobar_shared::store::RowStatus::Failed,

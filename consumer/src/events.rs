@@ -10,12 +10,17 @@ use std::time::Duration;
 use isobar_shared::broker::{BrokerError, Lane};
 use isobar_shared::exposition::one_if;
 use isobar_shared::metric::{Label, Metric};
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{CommitReport, StoreError};
 use isobar_shared::telemetry::chain;
 use metrics::{counter, gauge, histogram};
 
 use crate::gate::Reason;
 use crate::settle::{Item, Outcome};
+
+/// The workers of a process are told apart by it.
+const PIPELINE: Label =
+    Label::of("pipeline", &[PipelineName::Weather.as_str(), PipelineName::Users.as_str()]);
 
 const TASKS: Metric =
     Metric::counter("isobar_tasks_total", "Tasks that this process has finished.")
@@ -82,12 +87,13 @@ const PAUSED: Metric = Metric::gauge(
     "isobar_reading_paused",
     "1 for the reason why this worker reads nothing at the moment.",
 )
-.by(&[Label::of("reason", &Reason::LABELS)]);
+.by(&[PIPELINE, Label::of("reason", &Reason::LABELS)]);
 const ORPHANS: Metric = Metric::counter(
     "isobar_orphans_adopted_total",
     "Entries that nobody owned and that were made due again.",
 );
-const HELD: Metric = Metric::gauge("isobar_held_entries", "Entries that this worker has in hand.");
+const HELD: Metric =
+    Metric::gauge("isobar_held_entries", "Entries that this worker has in hand.").by(&[PIPELINE]);
 
 pub const METRICS: &[Metric] = &[
     TASKS,
@@ -243,13 +249,14 @@ pub fn adopted(count: u64) {
     tracing::warn!(count, "found entries that nobody owned");
 }
 
-pub fn holding(entries: usize) {
-    gauge!(HELD.name).set(entries as f64);
+pub fn holding(pipeline: PipelineName, entries: usize) {
+    gauge!(HELD.name, "pipeline" => pipeline.as_str()).set(entries as f64);
 }
 
-pub fn paused(reason: Option<&Reason>) {
+pub fn paused(pipeline: PipelineName, reason: Option<&Reason>) {
     let is = reason.map(Reason::label);
     for label in Reason::LABELS {
-        gauge!(PAUSED.name, "reason" => label).set(one_if(is == Some(label)));
+        gauge!(PAUSED.name, "pipeline" => pipeline.as_str(), "reason" => label)
+            .set(one_if(is == Some(label)));
     }
 }

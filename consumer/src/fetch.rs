@@ -125,10 +125,12 @@ mod tests {
 
     use isobar_shared::broker::{Entry, EntryId, Lane, Switches, Topic};
     use isobar_shared::ids::{CityId, TaskId};
+    use isobar_shared::pipelines::PipelineName;
     use isobar_shared::store::{CityFailure, Records, StoreError};
     use isobar_shared::task::{Fields, TaskHead, Undecodable};
 
     use super::*;
+    use crate::pipeline::Company;
 
     /// Tasks are numbers; those in `bad` are refused as locations are.
     #[derive(Clone)]
@@ -141,7 +143,8 @@ mod tests {
     impl Pipeline for Numbers {
         type Task = usize;
         type Record = usize;
-        const NAME: &'static str = "numbers";
+        const NAME: PipelineName = PipelineName::Weather;
+        const CURRENT: &'static str = "it is there";
 
         fn topic(&self) -> &Topic {
             unreachable!("nothing is read here")
@@ -163,8 +166,8 @@ mod tests {
         fn subject(_: &usize) -> (Option<CityId>, Option<String>) {
             (None, None)
         }
-        fn batch_limit(&self, _: &usize) -> usize {
-            100
+        fn company(&self, _: &usize) -> Company {
+            Company { kind: "number", limit: 100 }
         }
         async fn current(&self, tasks: &[&usize]) -> Result<Vec<bool>, StoreError> {
             Ok(vec![false; tasks.len()])

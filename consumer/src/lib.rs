@@ -30,6 +30,9 @@ mod worker;
 
 pub use context::WorkerError;
 pub use ending::{Ending, Left, Until};
+pub use events::Tally;
+pub use pipeline::Pipeline;
+pub use pipeline::people::PeoplePipeline;
 pub use pipeline::weather::WeatherPipeline;
 pub use worker::Worker;
 

@@ -14,9 +14,9 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::{JobStatus, RowStatus, Store, StoreError};
 use isobar_shared::task::{Control, TaskHead};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Company, Pipeline};
 use crate::settle::{
-    self, GivenUp, Held, Item, Outcome, Subject, dead_letter, ledger_row, reject_row,
+    self, GivenUp, Held, Item, Life, Outcome, Subject, dead_letter, ledger_row, reject_row,
 };
 
 /// How long a job's state may be out of date here: a cancel takes that long to be seen.
@@ -59,6 +59,7 @@ pub async fn prepare<P: Pipeline>(
     rules: Rules<'_>,
 ) -> Result<Prepared<P>, StoreError> {
     let Rules { max_deliveries, epoch, switches } = rules;
+    let life = Life { pipeline: P::NAME, epoch };
     let mut prepared = Prepared {
         items: Vec::new(),
         batches: Vec::new(),
@@ -68,12 +69,12 @@ pub async fn prepare<P: Pipeline>(
     let mut tasks = Vec::with_capacity(entries.len());
     for entry in entries {
         match entry.lane {
-            Lane::Control => control(&entry, epoch, &mut prepared),
+            Lane::Control => control(&entry, life, &mut prepared),
             Lane::Tasks => match pipeline.decode(&entry.fields) {
                 Ok(task) => tasks.push(Held { entry, task }),
                 Err(error) => {
                     let why = GivenUp { code: error.code.to_owned(), reason: error.reason };
-                    prepared.items.push(undecodable(&entry, &why, epoch));
+                    prepared.items.push(undecodable(&entry, &why, life));
                 }
             },
         }
@@ -84,8 +85,8 @@ pub async fn prepare<P: Pipeline>(
         let borrowed: Vec<&P::Task> = tasks.iter().map(|held| &held.task).collect();
         pipeline.current(&borrowed).await?
     };
-    // Tasks that may share a request, by how many may.
-    let mut open: HashMap<usize, Vec<Held<P::Task>>> = HashMap::new();
+    // Tasks that may share a request.
+    let mut open: HashMap<Company, Vec<Held<P::Task>>> = HashMap::new();
     for (held, is_current) in tasks.into_iter().zip(current) {
         let job = P::head(&held.task).job_id;
         let state = job.and_then(|job| states.get(&job).copied().flatten());
@@ -103,12 +104,12 @@ pub async fn prepare<P: Pipeline>(
             };
             prepared.items.push(failed(pipeline, &held, &why, epoch));
         } else if is_current {
-            prepared.items.push(skipped::<P>(&held, "fresh", "the snapshot is still current"));
+            prepared.items.push(skipped::<P>(&held, "fresh", P::CURRENT));
         } else {
-            let limit = pipeline.batch_limit(&held.task).max(1);
-            let batch = open.entry(limit).or_default();
+            let company = pipeline.company(&held.task);
+            let batch = open.entry(company).or_default();
             batch.push(held);
-            if batch.len() == limit {
+            if batch.len() >= company.limit {
                 prepared.batches.push(std::mem::take(batch));
             }
         }
@@ -128,13 +129,14 @@ pub fn failed<P: Pipeline>(
     let head = P::head(&held.task);
     let (city_id, city) = P::subject(&held.task);
     let subject = Subject { city_id, city };
+    let life = Life { pipeline: P::NAME, epoch };
     Item {
         lane: held.entry.lane,
         id: held.entry.id,
         result: Outcome::Failed,
         ledger: ledger_row(head, subject, &held.entry, RowStatus::Failed, Some(why), now),
         city: pipeline.failure(&held.task, &why.reason),
-        dead: Some(dead_letter(&held.entry, Some(head), city_id, why, epoch, now)),
+        dead: Some(dead_letter(&held.entry, Some(head), city_id, why, life, now)),
     }
 }
 
@@ -154,7 +156,7 @@ fn skipped<P: Pipeline>(held: &Held<P::Task>, code: &str, reason: &str) -> Item<
     }
 }
 
-fn undecodable<R>(entry: &Entry, why: &GivenUp, epoch: &str) -> Item<R> {
+fn undecodable<R>(entry: &Entry, why: &GivenUp, life: Life<'_>) -> Item<R> {
     // A task whose head can be read is accounted for in its job, whatever the rest is.
     let head = match entry.lane {
         Lane::Tasks => TaskHead::from_fields(&entry.fields).ok(),
@@ -169,11 +171,11 @@ fn undecodable<R>(entry: &Entry, why: &GivenUp, epoch: &str) -> Item<R> {
             ledger_row(head, Subject::default(), entry, RowStatus::Failed, Some(why), now)
         }),
         city: None,
-        dead: Some(dead_letter(entry, head.as_ref(), None, why, epoch, now)),
+        dead: Some(dead_letter(entry, head.as_ref(), None, why, life, now)),
     }
 }
 
-fn control<P: Pipeline>(entry: &Entry, epoch: &str, prepared: &mut Prepared<P>) {
+fn control<P: Pipeline>(entry: &Entry, life: Life<'_>, prepared: &mut Prepared<P>) {
     let result = match Control::from_fields(&entry.fields) {
         Ok(Some(Control::Open(open))) => Outcome::Opened(open),
         Ok(Some(Control::Seal(seal))) => Outcome::Sealed(seal),
@@ -194,7 +196,7 @@ fn control<P: Pipeline>(entry: &Entry, epoch: &str, prepared: &mut Prepared<P>) 
         }
         Err(error) => {
             let why = GivenUp { code: error.code.to_owned(), reason: error.reason };
-            prepared.items.push(undecodable(entry, &why, epoch));
+            prepared.items.push(undecodable(entry, &why, life));
             return;
         }
     };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use isobar_shared::broker::{Entry, EntryId, Lane};
 use isobar_shared::ids::{CityId, TaskId};
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
 use isobar_shared::task::{JobOpen, JobSeal, Reject, TaskHead};
 
@@ -49,6 +50,13 @@ pub enum Outcome<R> {
 pub struct Subject {
     pub city_id: Option<CityId>,
     pub city: Option<String>,
+}
+
+/// In which life of which stream an entry was, so that a repeat of its commit is recognised.
+#[derive(Clone, Copy, Debug)]
+pub struct Life<'a> {
+    pub pipeline: PipelineName,
+    pub epoch: &'a str,
 }
 
 /// Why a task is given up.
@@ -130,14 +138,13 @@ pub fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> Ledger
     }
 }
 
-/// A task given up. `epoch` says in which life of the stream its entry was, so that a repeat of
-/// the commit is recognised.
+/// A task given up.
 pub fn dead_letter(
     entry: &Entry,
     head: Option<&TaskHead>,
     city_id: Option<CityId>,
     why: &GivenUp,
-    epoch: &str,
+    life: Life<'_>,
     now: DateTime<Utc>,
 ) -> DeadLetter {
     let lane = match entry.lane {
@@ -146,6 +153,7 @@ pub fn dead_letter(
     };
     DeadLetter {
         id: 0,
+        pipeline: life.pipeline,
         task_id: head.map(|head| head.task_id).or_else(|| readable_task_id(entry)),
         job_id: head.and_then(|head| head.job_id),
         city_id,
@@ -156,7 +164,7 @@ pub fn dead_letter(
         attempts: entry.attempts,
         first_seen: appended_at(entry.id).unwrap_or(now),
         last_seen: now,
-        source: format!("{epoch}/{lane}/{}", entry.id),
+        source: format!("{}/{lane}/{}", life.epoch, entry.id),
     }
 }
 
@@ -222,8 +230,9 @@ mod tests {
     #[test]
     fn a_dead_letter_keeps_what_came_byte_for_byte() {
         let why = GivenUp { code: "undecodable".into(), reason: "task_id is no UTF-8".into() };
+        let life = Life { pipeline: PipelineName::Users, epoch: "e" };
         let letter =
-            dead_letter(&entry(&[(b"task_id", b"\xff")]), None, None, &why, "e", Utc::now());
+            dead_letter(&entry(&[(b"task_id", b"\xff")]), None, None, &why, life, Utc::now());
         assert_eq!(letter.payload, b"task_id=\xff\n");
         assert_eq!(letter.source, "e/tasks/7-1");
         assert_eq!(letter.task_id, None);

@@ -82,8 +82,8 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
             "paused_reason": shut.as_ref().map(|(_, reason)| reason.describe()),
             "upstream": upstream,
         });
-        events::holding(ctx.leases.len());
-        events::paused(shut.as_ref().map(|(_, reason)| reason));
+        events::holding(P::NAME, ctx.leases.len());
+        events::paused(P::NAME, shut.as_ref().map(|(_, reason)| reason));
         match ctx.broker.heartbeat(&name, &state, HEARTBEAT_TTL).await {
             Ok(()) => missed = false,
             Err(error) if !missed => {

@@ -76,7 +76,7 @@ impl<P: Pipeline> Worker<P> {
     /// Works until it is stopped, or until the stream is empty if that is asked for.
     pub async fn run(self, until: Until) -> Result<Ending, WorkerError> {
         let ctx = self.ctx;
-        events::started(&ctx.name, P::NAME, ctx.capacity, ctx.settings.concurrency());
+        events::started(&ctx.name, P::NAME.as_str(), ctx.capacity, ctx.settings.concurrency());
         // Before anything is read: what was paused stays paused over a restart.
         if let Err(error) = ctx.look_at_switches().await {
             events::broker_trouble("switches", &error);

@@ -4,13 +4,16 @@
 //! and the append pass the same bytes along. The hash chains each batch to the one before it, so
 //! that the stream can tell a repeat from something else under the same number. Pure.
 
+use chrono::{DateTime, Utc};
 use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::people::{Errand, PersonTask};
+use isobar_shared::store::Missing;
 use isobar_shared::task::{Control, Reject, TaskHead, WeatherTask};
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{Frozen, JobKey};
 use crate::republish::Again;
-use crate::source::{City, Cursor, Unusable};
+use crate::source::{City, Cursor, Subject, Unusable};
 
 /// A job's open and its seal.
 const BESIDE_REJECTS: u64 = 2;
@@ -66,10 +69,10 @@ impl Draft {
         (self.rejected, self.duplicates)
     }
 
-    pub fn task(&mut self, task: &WeatherTask) {
+    pub fn task(&mut self, task: &Task) {
         self.rows += 1;
-        self.ids.push(task.head.task_id);
-        self.tasks.push(pairs(&task.to_wire()));
+        self.ids.push(task.id);
+        self.tasks.push(pairs(&task.wire));
     }
 
     /// A task of another job. No row of a source stands behind it, and no key is seen.
@@ -144,8 +147,27 @@ fn pairs<'a>(wire: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'a st
     wire.iter().map(|(name, value)| (*name, value.as_str()))
 }
 
-/// The task that a city becomes in a job.
-pub fn task(head: TaskHead, city: City) -> WeatherTask {
+/// A task as it will be in the stream.
+#[derive(Debug)]
+pub struct Task {
+    id: TaskId,
+    wire: Vec<(&'static str, String)>,
+}
+
+/// The task that a row becomes in a job which was made at `created_at`.
+pub fn task(head: TaskHead, subject: Subject, created_at: DateTime<Utc>) -> Task {
+    let id = head.task_id;
+    let errand = match subject {
+        Subject::City(city) => return Task { id, wire: of_city(head, city).to_wire() },
+        // The same on every host that makes this job.
+        Subject::User(user) => Errand::User { user, seen_at: created_at },
+        Subject::Lacks(Missing::Address, user) => Errand::Address(user),
+        Subject::Lacks(Missing::Card, user) => Errand::Card(user),
+    };
+    Task { id, wire: PersonTask { head, errand }.to_wire() }
+}
+
+fn of_city(head: TaskHead, city: City) -> WeatherTask {
     WeatherTask {
         city_id: city.stored_id(),
         head,
@@ -194,7 +216,7 @@ mod tests {
                 try_number: 1,
                 force: false,
             };
-            draft.task(&task(head, city));
+            draft.task(&task(head, Subject::City(city), DateTime::UNIX_EPOCH));
         }
         draft
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::TaskId;
+use isobar_shared::store::Store;
 use isobar_shared::task::{Control, JobOpen, JobSeal, Reject, SealOutcome, TaskHead};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::batch::{self, Draft, Place, Size};
 use crate::outbox::{Job, JobState, Outbox, Seen};
 use crate::progress::{Progress, add, set};
 use crate::rejects::Rejects;
-use crate::source::{Row, Source, SourceError, SourceRow};
+use crate::source::{Row, Source, SourceError, SourceRow, Surroundings};
 
 /// Rows behind one batch, even if nearly all are duplicates: what a kill costs is read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
@@ -43,7 +44,7 @@ pub enum Step {
     Froze,
     /// The last batch: the source is read to its end, or to the limit.
     Sealed,
-    /// It is no source of cities; the job is sealed as failed.
+    /// It is no source at all; the job is sealed as failed.
     SealedAsFailed,
 }
 
@@ -51,24 +52,27 @@ pub enum Step {
 pub struct Context<'a> {
     pub settings: &'a Settings,
     pub outbox: &'a Outbox,
+    /// For sources that are the store.
+    pub store: Option<&'a Store>,
     pub progress: &'a Arc<Progress>,
     pub shutdown: &'a CancellationToken,
     pub rejects: Option<Rejects>,
 }
 
 impl Extraction {
-    /// Opens the job's source where the job stands. A source that is no source of cities at all
+    /// Opens the job's source where the job stands. A source that is none at all
     /// seals the job as failed and comes back as the error.
     pub async fn open(job: Job, context: Context<'_>) -> Result<Self, SourceError> {
         debug_assert_eq!(job.state, JobState::Extracting);
-        let Context { settings, outbox, progress, shutdown, rejects } = context;
+        let Context { settings, outbox, store, progress, shutdown, rejects } = context;
         set(&progress.rows, job.rows);
         set(&progress.tasks, job.tasks);
         set(&progress.rejected, job.rejected);
         set(&progress.duplicates, job.duplicates);
         set(&progress.bytes_total, job.spec.bytes_total().unwrap_or_default());
         set(&progress.rows_total, job.spec.rows_total().unwrap_or_default());
-        let opened = job.spec.open(job.cursor.clone(), settings, outbox, shutdown).await;
+        let around = Surroundings { settings, outbox, store, shutdown };
+        let opened = job.spec.open(job.cursor.clone(), around).await;
         let source = match opened {
             Ok(source) => source,
             Err(SourceError::Unusable { reason }) => {
@@ -119,7 +123,7 @@ impl Extraction {
         let keys: Vec<TaskId> = rows
             .iter()
             .filter_map(|row| match &row.row {
-                Row::Task(city) => Some(self.job.job_id.task(&city.key())),
+                Row::Task(subject) => Some(self.job.job_id.task(&subject.key())),
                 Row::Reject(_) => None,
             })
             .collect();
@@ -134,7 +138,7 @@ impl Extraction {
                     self.draft.reject(reject);
                     add(&self.progress.rejected, 1);
                 }
-                Row::Task(city) => {
+                Row::Task(subject) => {
                     if let Some((id, true)) = keys.next() {
                         let head = TaskHead {
                             task_id: id,
@@ -144,7 +148,7 @@ impl Extraction {
                             try_number: 1,
                             force: self.job.spec.force,
                         };
-                        self.draft.task(&batch::task(head, city));
+                        self.draft.task(&batch::task(head, subject, self.job.created_at));
                         add(&self.progress.tasks, 1);
                     } else {
                         self.draft.duplicate();
@@ -258,6 +262,7 @@ fn open(job: &Job) -> Control {
     Control::Open(JobOpen {
         job_id: job.job_id,
         job_kind: job.kind,
+        pipeline: job.spec.pipeline,
         source: job.source.clone(),
         slot: job.slot.clone(),
         created_at: job.created_at,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use isobar_shared::broker::Broker;
+use isobar_shared::pipelines::PipelineName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -73,7 +74,12 @@ impl From<Remedy> for Outcome {
 }
 
 /// Leaves word of a run; `outbox` is none where the run did not get so far as to open it.
-pub async fn tell(result: Result<&Report, &Failure>, outbox: Option<&Outbox>, broker: &Broker) {
+pub async fn tell(
+    pipeline: PipelineName,
+    result: Result<&Report, &Failure>,
+    outbox: Option<&Outbox>,
+    broker: &Broker,
+) {
     let depth = match outbox {
         Some(outbox) => outbox.depth().await.ok(),
         None => None,
@@ -93,11 +99,19 @@ pub async fn tell(result: Result<&Report, &Failure>, outbox: Option<&Outbox>, br
     let told = async {
         if last.outcome == Outcome::Done {
             let done = serde_json::json!({ "role": last.role, "at": last.at });
-            let _ = broker.heartbeat(LAST_DONE, &done, TTL).await;
+            let _ = broker.heartbeat(&named(LAST_DONE, pipeline), &done, TTL).await;
         }
-        let _ = broker.heartbeat(LAST, &word, TTL).await;
+        let _ = broker.heartbeat(&named(LAST, pipeline), &word, TTL).await;
     };
     let _ = timeout(TELL_LIMIT, told).await;
+}
+
+/// Each pipeline leaves its own; that of cities has the plain name.
+fn named(word: &str, pipeline: PipelineName) -> String {
+    match pipeline {
+        PipelineName::Weather => word.to_owned(),
+        other => format!("{word}-{other}"),
+    }
 }
 
 /// The last run among what the roles say of themselves; one that another version left is none.

@@ -11,6 +11,7 @@ use isobar_shared::broker::QuotaUse;
 use isobar_shared::broker::forecast::{Cost, used_up_at};
 use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
+use isobar_shared::store::Store;
 use isobar_shared::task::JobKind;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub struct Plan {
 pub async fn plan(
     spec: JobSpec,
     settings: &Settings,
+    store: Option<&Store>,
     progress: &Arc<Progress>,
     shutdown: &CancellationToken,
 ) -> Result<Plan, Failure> {
@@ -54,7 +56,7 @@ pub async fn plan(
         created_at: Utc::now(),
     };
     let (job, _) = outbox.open_job(new).await?;
-    let context = Context { settings, outbox: &outbox, progress, shutdown, rejects: None };
+    let context = Context { settings, outbox: &outbox, store, progress, shutdown, rejects: None };
     let mut extraction = Extraction::open(job, context).await?;
     loop {
         if shutdown.is_cancelled() {

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{Broker, Topic};
+use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::Store;
 use isobar_shared::task::JobKind;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -27,7 +29,7 @@ use crate::last_run::tell;
 use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
 use crate::progress::Progress;
 use crate::rejects::Rejects;
-use crate::relay::{Patience, Relay, RelayEnd, drive};
+use crate::relay::{Patience, Relay, RelayEnd, Target, drive};
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
@@ -50,8 +52,13 @@ pub struct Order {
 impl Order {
     /// What a bare `isobar produce` does.
     pub fn configured(settings: &Settings, max_wait: Duration) -> Self {
+        Self::of(PipelineName::Weather, settings, max_wait)
+    }
+
+    /// The same of another pipeline.
+    pub fn of(pipeline: PipelineName, settings: &Settings, max_wait: Duration) -> Self {
         Self {
-            spec: JobSpec::configured(settings, None, false),
+            spec: JobSpec::of(pipeline, settings, None, false),
             kind: JobKind::Produce,
             slot: None,
             rejects: None,
@@ -78,6 +85,8 @@ impl Order {
 pub struct Tools {
     pub settings: Arc<Settings>,
     pub broker: Broker,
+    /// For sources that are the store.
+    pub store: Option<Store>,
     pub progress: Arc<Progress>,
     pub shutdown: CancellationToken,
 }
@@ -104,42 +113,61 @@ pub struct Report {
 
 /// Runs the order against the outbox of the settings.
 pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
-    let path = tools.settings.outbox_path();
+    let pipeline = order.spec.pipeline;
+    let path = pipeline.outbox(&tools.settings);
     let outbox = match open_outbox(&path) {
         Ok(outbox) => outbox,
         Err(failure) => {
-            tell(Err(&failure), None, &tools.broker).await;
+            tell(pipeline, Err(&failure), None, &tools.broker).await;
             return Err(failure);
         }
     };
     let _lock = OutboxLock::take(&path)?;
     let result = run_in(order, tools, &outbox).await;
-    tell(result.as_ref(), Some(&outbox), &tools.broker).await;
+    tell(pipeline, result.as_ref(), Some(&outbox), &tools.broker).await;
     result
 }
 
 /// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
 pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
-    let path = tools.settings.outbox_path();
-    let outbox = open_outbox(&path)?;
-    let _lock = OutboxLock::take(&path)?;
-    outbox.drop_seen().await?;
-    send_all(&outbox, tools, max_wait).await
+    for pipeline in PipelineName::STREAMS {
+        let path = pipeline.outbox(&tools.settings);
+        // That of cities is there from now on; one of users only if there are any.
+        if pipeline == PipelineName::Weather || path.exists() {
+            let outbox = open_outbox(&path)?;
+            let _lock = OutboxLock::take(&path)?;
+            outbox.drop_seen().await?;
+            send(pipeline, &outbox, tools, max_wait).await?;
+        }
+    }
+    Ok(tools.progress.reached().published)
 }
 
-/// Relays what this outbox holds; the caller has its lock.
+/// Relays what this outbox holds for each stream; the caller has its lock.
 pub(crate) async fn send_all(
     outbox: &Outbox,
     tools: &Tools,
     max_wait: Duration,
 ) -> Result<u64, Failure> {
+    for pipeline in PipelineName::STREAMS {
+        if !outbox.open_jobs(pipeline).await?.is_empty() {
+            send(pipeline, outbox, tools, max_wait).await?;
+        }
+    }
+    Ok(tools.progress.reached().published)
+}
+
+async fn send(
+    pipeline: PipelineName,
+    outbox: &Outbox,
+    tools: &Tools,
+    max_wait: Duration,
+) -> Result<(), Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
-    let relayed =
-        relay_all(relay(tools, outbox), patience(tools, max_wait), ended, tools.shutdown.clone())
-            .await;
-    conclude(&relayed, outbox, tools).await?;
-    Ok(tools.progress.reached().published)
+    let (relay, patience) = (relay(pipeline, tools, outbox), patience(tools, max_wait));
+    let relayed = relay_all(relay, patience, ended, tools.shutdown.clone()).await;
+    conclude(&relayed, outbox, tools).await
 }
 
 fn open_outbox(path: &std::path::Path) -> Result<Outbox, Failure> {
@@ -156,7 +184,7 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     let ending = CancellationToken::new();
     let mut relays = JoinSet::new();
     relays.spawn(relay_all(
-        relay(tools, outbox),
+        relay(order.spec.pipeline, tools, outbox),
         patience(tools, order.max_wait),
         ending.clone(),
         tools.shutdown.clone(),
@@ -278,6 +306,7 @@ async fn extract(
     let context = Context {
         settings: &tools.settings,
         outbox,
+        store: tools.store.as_ref(),
         progress: &tools.progress,
         shutdown: &tools.shutdown,
         rejects,
@@ -346,15 +375,9 @@ fn is_changed(old: &JobSpec, new: &JobSpec) -> bool {
     old.path().is_some() && old.path() == new.path() && old.content_hash() != new.content_hash()
 }
 
-fn relay(tools: &Tools, outbox: &Outbox) -> Relay {
-    let topic = Topic::new(&tools.settings.stream, &tools.settings.group);
-    Relay::new(
-        outbox.clone(),
-        tools.broker.clone(),
-        topic,
-        tools.settings.high_water(),
-        Arc::clone(&tools.progress),
-    )
+fn relay(pipeline: PipelineName, tools: &Tools, outbox: &Outbox) -> Relay {
+    let target = Target::of(pipeline, &tools.settings);
+    Relay::new(outbox.clone(), tools.broker.clone(), target, Arc::clone(&tools.progress))
 }
 
 struct Relayed {
@@ -403,7 +426,7 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
                 Remedy::GiveUp,
                 format!(
                     "the stream {} holds another content under the numbers of job {job_id}: nothing was overwritten; `isobar verify` shows more",
-                    tools.settings.stream
+                    relayed.relay.stream()
                 ),
             )),
         },

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -156,6 +157,7 @@ impl Incoming {
     pub fn upload(&self, name: &str, slot: &str, force: bool) -> Upload {
         let content = self.content();
         let spec = |path| JobSpec {
+            pipeline: PipelineName::Weather,
             origin: Origin::csv(path, name.to_owned(), content.clone()),
             limit: None,
             force,

@@ -2,7 +2,8 @@
 //!
 //! Table of contents, in the order in which a row meets them:
 //! [`config`] (every setting, once) · [`ids`] · [`place`] (cities, names, coordinates) ·
-//! [`task`] (one city to fetch, and how it travels) · [`broker`] (the stream: Redis or embedded) ·
+//! [`task`] (one city to fetch, and how it travels) · [`people`] (users, addresses, cards) ·
+//! [`pipelines`] (the table of them) · [`broker`] (the stream: Redis or embedded) ·
 //! [`upstream`] (quota → breaker → timeout → request) · [`store`] (PostgreSQL or SQLite) ·
 //! [`operate`] (what operators may switch, each recorded) ·
 //! [`schedule`] (when ticks are, and which of them is due) ·
@@ -21,6 +22,8 @@ pub mod gazetteer;
 pub mod ids;
 pub mod metric;
 pub mod operate;
+pub mod people;
+pub mod pipelines;
 pub mod place;
 pub mod process;
 pub mod schedule;

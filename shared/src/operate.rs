@@ -6,8 +6,10 @@
 //! Deliberately absent: who may do it, which is the caller's to know.
 
 use crate::broker::{Broker, BrokerError, Switch, Thrown, Topic};
+use crate::config::Settings;
 use crate::crash;
 use crate::ids::JobId;
+use crate::pipelines::PipelineName;
 use crate::store::{Action, CancelAnswer, NewOperation, Store, StoreError};
 
 /// Where operators act.
@@ -15,7 +17,7 @@ use crate::store::{Action, CancelAnswer, NewOperation, Store, StoreError};
 pub struct Desk<'a> {
     pub broker: &'a Broker,
     pub store: &'a Store,
-    pub topic: &'a Topic,
+    pub settings: &'a Settings,
     /// Who acts: `api <address>` or `cli <user>@<host>`.
     pub actor: &'a str,
 }
@@ -32,13 +34,23 @@ impl Desk<'_> {
     /// Throws the switch; the answer says who has thrown it, which may have been somebody before.
     pub async fn throw(&self, switch: &Switch) -> Result<Thrown, OperateError> {
         self.record(action(switch, true), switch).await?;
-        Ok(self.broker.throw(self.topic, switch, &Thrown::now(self.actor)).await?)
+        let now = Thrown::now(self.actor);
+        let mut thrown = None;
+        for topic in self.topics(switch).await? {
+            let by = self.broker.throw(&topic, switch, &now).await?;
+            thrown.get_or_insert(by);
+        }
+        Ok(thrown.unwrap_or(now))
     }
 
     /// Lets go of the switch; false where it was not thrown.
     pub async fn let_go(&self, switch: &Switch) -> Result<bool, OperateError> {
         self.record(action(switch, false), switch).await?;
-        Ok(self.broker.let_go(self.topic, switch).await?)
+        let mut was_thrown = false;
+        for topic in self.topics(switch).await? {
+            was_thrown |= self.broker.let_go(&topic, switch).await?;
+        }
+        Ok(was_thrown)
     }
 
     /// Asks for the job's end. Workers see it in the job's state; whoever extracts it sees the
@@ -50,10 +62,27 @@ impl Desk<'_> {
         crash::point("cancel.request.after");
         if answer == CancelAnswer::Cancelling {
             let thrown = Thrown::now(self.actor);
-            self.broker.throw(self.topic, &Switch::Cancelled(job), &thrown).await?;
+            let switch = Switch::Cancelled(job);
+            for topic in self.topics(&switch).await? {
+                self.broker.throw(&topic, &switch, &thrown).await?;
+            }
             crash::point("cancel.switch.after");
         }
         Ok(answer)
+    }
+
+    /// Whose workers and relays hear of it: all, or those of the job's stream.
+    async fn topics(&self, switch: &Switch) -> Result<Vec<Topic>, StoreError> {
+        Ok(match switch {
+            Switch::Reading | Switch::Breaker(_) => {
+                PipelineName::STREAMS.map(|pipeline| pipeline.topic(self.settings)).to_vec()
+            }
+            Switch::Job(id) | Switch::Cancelled(id) => {
+                let job = self.store.job(*id).await?;
+                let pipeline = job.map(|job| job.pipeline).unwrap_or_default();
+                vec![pipeline.topic(self.settings)]
+            }
+        })
     }
 
     async fn record(&self, action: Action, switch: &Switch) -> Result<(), StoreError> {

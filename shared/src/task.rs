@@ -1,4 +1,4 @@
-//! One city to fetch, and how it travels.
+//! One city to fetch, and how it travels; tasks for users are in [`people`](crate::people).
 //!
 //! A task is a flat list of named text fields in the stream, so that any Redis client can
 //! produce one by hand or look at one: `task_id` with `latitude_deg`, `longitude_deg`, `city_id`
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CityId, JobId, TaskId};
+use crate::pipelines::PipelineName;
 use crate::place::Coordinates;
 
 /// The longest field that is read; a name is never longer, and a row of a file is refused above it.
@@ -82,7 +83,7 @@ pub struct Undecodable {
 }
 
 impl Undecodable {
-    fn new(reason: impl Into<String>) -> Self {
+    pub fn new(reason: impl Into<String>) -> Self {
         Self { code: "undecodable", reason: reason.into() }
     }
 }
@@ -105,6 +106,25 @@ impl TaskHead {
             try_number: number(fields, "try")?.unwrap_or(1),
             force: matches!(text(fields, "force")?, Some("1" | "true" | "True" | "TRUE")),
         })
+    }
+
+    /// The rest of a wire form that names the task already.
+    pub(crate) fn add_to(&self, wire: &mut Vec<(&'static str, String)>) {
+        if let Some(id) = self.job_id {
+            wire.push(("job_id", id.to_string()));
+        }
+        if let Some(row) = self.row {
+            wire.push(("row", row.to_string()));
+        }
+        if let Some(batch) = self.batch {
+            wire.push(("batch", batch.to_string()));
+        }
+        if self.try_number > 1 {
+            wire.push(("try", self.try_number.to_string()));
+        }
+        if self.force {
+            wire.push(("force", "1".to_owned()));
+        }
     }
 }
 
@@ -156,27 +176,13 @@ impl WeatherTask {
         if let Some(id) = self.city_id {
             wire.push(("city_id", id.to_string()));
         }
-        if let Some(id) = self.head.job_id {
-            wire.push(("job_id", id.to_string()));
-        }
         if let Some(city) = &self.city {
             wire.push(("city", city.clone()));
         }
         if let Some(code) = &self.country_code {
             wire.push(("country_code", code.clone()));
         }
-        if let Some(row) = self.head.row {
-            wire.push(("row", row.to_string()));
-        }
-        if let Some(batch) = self.head.batch {
-            wire.push(("batch", batch.to_string()));
-        }
-        if self.head.try_number > 1 {
-            wire.push(("try", self.head.try_number.to_string()));
-        }
-        if self.head.force {
-            wire.push(("force", "1".to_owned()));
-        }
+        self.head.add_to(&mut wire);
         if let Some(traceparent) = &self.traceparent {
             wire.push(("traceparent", traceparent.clone()));
         }
@@ -233,6 +239,9 @@ impl Control {
 pub struct JobOpen {
     pub job_id: JobId,
     pub job_kind: JobKind,
+    /// Absent in what was written before there were others.
+    #[serde(default)]
+    pub pipeline: PipelineName,
     /// What a person calls the source: a file name, a URL without its query, `gazetteer`.
     pub source: String,
     pub slot: String,
@@ -304,7 +313,7 @@ impl JobKind {
     }
 }
 
-fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Undecodable> {
+pub(crate) fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Undecodable> {
     let Some(bytes) = fields.get(name) else {
         return Ok(None);
     };
@@ -320,7 +329,10 @@ fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Undecodab
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
 }
 
-fn number<T: std::str::FromStr>(fields: &Fields, name: &str) -> Result<Option<T>, Undecodable> {
+pub(crate) fn number<T: std::str::FromStr>(
+    fields: &Fields,
+    name: &str,
+) -> Result<Option<T>, Undecodable> {
     match text(fields, name)? {
         Some(text) => text
             .parse()

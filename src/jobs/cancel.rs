@@ -10,6 +10,7 @@ use isobar_producer::outbox::Outbox;
 use isobar_producer::spool::remove_if_there;
 use isobar_producer::{Cancelled, cancel};
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines;
 use isobar_shared::store::{CancelAnswer, NewJob};
 use serde_json::json;
 
@@ -48,15 +49,20 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
 }
 
 fn outboxes(operator: &Operator) -> impl Iterator<Item = PathBuf> {
-    let settings = &operator.parts.settings;
-    [settings.outbox_path(), settings.imports_path()].into_iter().filter(|path| path.exists())
+    pipelines::outboxes(&operator.parts.settings).into_iter().filter(|path| path.exists())
 }
 
 /// Tells the store of a job that no worker has had anything of, so that it can be cancelled there.
 async fn announce(id: JobId, operator: &Operator) -> anyhow::Result<bool> {
     for path in outboxes(operator) {
         if let Some(job) = Outbox::open(&path)?.job(id).await? {
-            let new = NewJob { id, kind: job.kind, source: job.source, created_at: job.created_at };
+            let new = NewJob {
+                id,
+                kind: job.kind,
+                pipeline: job.spec.pipeline,
+                source: job.source,
+                created_at: job.created_at,
+            };
             operator.parts.store.create_job(&new).await?;
             return Ok(true);
         }

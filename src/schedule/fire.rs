@@ -85,6 +85,7 @@ async fn run(post: &Post, claim: &TickClaim, stop: &CancellationToken) -> Ending
     let tools = Tools {
         settings: post.parts.settings.clone(),
         broker: post.parts.broker.clone(),
+        store: Some(post.parts.store.clone()),
         progress: std::sync::Arc::default(),
         shutdown: stopping.clone(),
     };

@@ -11,6 +11,7 @@ mod fire;
 mod list;
 mod watch;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use chrono::{SecondsFormat, Utc};
 use isobar_producer::run::Order;
 use isobar_shared::config::Settings;
 use isobar_shared::config::values::duration;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::schedule::{SYNC, Schedule};
 use isobar_shared::telemetry;
 use tokio::sync::Mutex;
@@ -38,7 +40,7 @@ pub const LEASE: Duration = Duration::from_mins(1);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// How long a tick's run waits for room in the stream, as that of `isobar produce`.
 const MAX_WAIT: Duration = Duration::from_mins(10);
-const NOTHING_SET: &str = "no schedule is set: give ISOBAR_SYNC_CRON an expression, \
+const NOTHING_SET: &str = "no schedule is set: give ISOBAR_SYNC_CRON or ISOBAR_USERS_CRON an expression, \
      for example `5 */3 * * *` or `@every 300s`";
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +66,7 @@ struct Post {
     owner: String,
     lease: Duration,
     parts: Parts,
-    /// The schedules of a process share one outbox, so their runs take turns.
+    /// Runs of a process that share an outbox take turns.
     outbox: Arc<Mutex<()>>,
     /// That another scheduler goes by another expression is said once.
     strange: Once,
@@ -104,7 +106,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 
 /// Starts a role for each schedule that is set; that may be none.
 pub fn start(roles: &mut Roles, parts: &Parts, lease: Duration) {
-    let outbox = Arc::new(Mutex::new(()));
+    let outboxes: HashMap<PipelineName, Arc<Mutex<()>>> =
+        PipelineName::STREAMS.map(|pipeline| (pipeline, Arc::default())).into();
     let owner = format!("{}-{}", host_name(), Uuid::new_v4());
     for schedule in parts.settings.schedules() {
         if let Some(next) = schedule.next(Utc::now()) {
@@ -114,13 +117,14 @@ pub fn start(roles: &mut Roles, parts: &Parts, lease: Duration) {
                 schedule.name, schedule.expression, schedule.timezone
             ));
         }
+        let order = order(&schedule, &parts.settings);
         let post = Post {
-            order: order(&schedule, &parts.settings),
+            outbox: Arc::clone(&outboxes[&order.spec.pipeline.stream()]),
+            order,
             schedule,
             owner: owner.clone(),
             lease,
             parts: parts.clone(),
-            outbox: Arc::clone(&outbox),
             strange: Once::new(),
         };
         roles.start("the schedule", |stop| async move {
@@ -134,7 +138,11 @@ pub fn start(roles: &mut Roles, parts: &Parts, lease: Duration) {
 fn order(schedule: &Schedule, settings: &Settings) -> Order {
     match schedule.name {
         SYNC => Order::configured(settings, MAX_WAIT),
-        unknown => unreachable!("{unknown} is no schedule of this version"),
+        // Named after what they produce.
+        pipeline => {
+            let pipeline = pipeline.parse().expect("there is no other schedule");
+            Order::of(pipeline, settings, MAX_WAIT)
+        }
     }
 }
 

@@ -134,7 +134,7 @@ async fn note_one(post: &Post, tick: DateTime<Utc>, ending: TickEnding) -> Resul
 
 /// Whether an earlier run left anything that only this host can go on with.
 async fn has_leftovers(post: &Post) -> bool {
-    let path = post.parts.settings.outbox_path();
+    let path = post.order.spec.pipeline.outbox(&post.parts.settings);
     if !path.exists() {
         return false;
     }

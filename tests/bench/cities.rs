@@ -93,6 +93,7 @@ pub fn commits(count: usize, size: usize, job: JobId, at: DateTime<Utc>) -> Vec<
         })
         .collect();
     let open = JobOpen {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Produce,
         source: "bench".to_owned(),

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_consumer::pipeline::{Pipeline, Verdict};
+use isobar_consumer::pipeline::{Company, Pipeline, Verdict};
 use isobar_consumer::{Until, Worker};
 use isobar_shared::broker::{Append, Appended, Broker, Topic};
 use isobar_shared::ids::{CityId, JobId};
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{CityFailure, Records, Store, StoreError};
 use isobar_shared::task::{Fields, TaskHead, Undecodable, WeatherTask};
 use isobar_shared::upstream::{Answer, Waiting};
@@ -85,7 +86,8 @@ impl Pipeline for Noop {
     type Task = WeatherTask;
     type Record = ();
 
-    const NAME: &'static str = "noop";
+    const NAME: PipelineName = PipelineName::Weather;
+    const CURRENT: &'static str = "it is there";
 
     fn topic(&self) -> &Topic {
         &self.topic
@@ -103,8 +105,8 @@ impl Pipeline for Noop {
         (task.city_id, task.city.clone())
     }
 
-    fn batch_limit(&self, _task: &WeatherTask) -> usize {
-        BATCH_LIMIT
+    fn company(&self, _task: &WeatherTask) -> Company {
+        Company { kind: "noop", limit: BATCH_LIMIT }
     }
 
     async fn current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {

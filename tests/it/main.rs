@@ -17,6 +17,7 @@ mod look;
 mod metrics;
 mod operate;
 mod page;
+mod people;
 mod pipeline;
 mod producer;
 mod quota;

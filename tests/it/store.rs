@@ -2,7 +2,8 @@
 //!
 //! Each promise is a function that takes an empty store; `on_both!` makes of it a test for each
 //! database, with a database of its own. The promises are in `commits` (results, ledger, counters),
-//! `dead` (dead letters), `operations` (who did what, cancelling), `reads` (pages, names, history),
+//! `dead` (dead letters), `operations` (who did what, cancelling), `people` (users,
+//! addresses, cards), `reads` (pages, names, history),
 //! `ticks` (schedules) and `schema` (migrations, and every statement prepared); `model` commits
 //! whatever comes to its mind.
 
@@ -11,6 +12,7 @@ mod dead;
 mod make;
 mod model;
 mod operations;
+mod people;
 mod reads;
 mod schema;
 mod ticks;

@@ -185,6 +185,7 @@ mod tests {
     fn row(processed: u64, total: Option<u64>) -> JobRow {
         let start = DateTime::UNIX_EPOCH;
         JobRow {
+            pipeline: isobar_shared::pipelines::PipelineName::Weather,
             id: JobId::derive("a", "b"),
             kind: JobKind::Import,
             source: "a.csv".to_owned(),

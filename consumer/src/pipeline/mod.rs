@@ -1,9 +1,10 @@
-//! What a pipeline is: the one thing that differs between weather and users.
+//! What a pipeline is: the one thing that differs between weather and people.
 //!
 //! Reading, leases, budgets, bisection, commits, accounts and dead letters are written once and
 //! know nothing of what is fetched. A further pipeline is a task type, a file here, and its
 //! records in the store.
 
+pub mod people;
 pub mod weather;
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use std::future::Future;
 use chrono::{DateTime, Utc};
 use isobar_shared::broker::{Switches, Topic};
 use isobar_shared::ids::CityId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{CityFailure, Records, StoreError};
 use isobar_shared::task::{Fields, TaskHead, Undecodable};
 use isobar_shared::upstream::{Answer, Waiting};
@@ -36,6 +38,13 @@ pub enum Verdict<R> {
     },
 }
 
+/// Tasks of one kind may share a request, up to a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Company {
+    pub kind: &'static str,
+    pub limit: usize,
+}
+
 /// What is fetched, and how it is stored.
 pub trait Pipeline: Clone + Send + Sync + 'static {
     /// One decoded entry.
@@ -43,7 +52,10 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
     /// What a success brings.
     type Record: Clone + Send + Sync + 'static;
 
-    const NAME: &'static str;
+    const NAME: PipelineName;
+
+    /// Why a task whose result is stored already is skipped.
+    const CURRENT: &'static str;
 
     fn topic(&self) -> &Topic;
 
@@ -54,8 +66,8 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
     /// What the ledger says the task was about.
     fn subject(task: &Self::Task) -> (Option<CityId>, Option<String>);
 
-    /// How many tasks may share a request with this one.
-    fn batch_limit(&self, task: &Self::Task) -> usize;
+    /// Which tasks may share a request with this one.
+    fn company(&self, task: &Self::Task) -> Company;
 
     /// For each task, whether what is stored is still current and no request is needed.
     fn current(

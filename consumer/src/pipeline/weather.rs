@@ -14,12 +14,13 @@ use isobar_shared::config::Settings;
 use isobar_shared::config::values::FreshFor;
 use isobar_shared::gazetteer;
 use isobar_shared::ids::CityId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::place::{Coordinates, Place, fold_name, unnumbered_city_id};
 use isobar_shared::store::{CityFailure, Records, Snapshot, Store, StoreError};
 use isobar_shared::task::{Fields, TaskHead, Undecodable, WeatherTask};
 use isobar_shared::upstream::{Answer, Observation, Priority, Upstream, Waiting};
 
-use super::{Pipeline, Verdict};
+use super::{Company, Pipeline, Verdict};
 
 /// Tasks without coordinates that share a batch: each may need a geocoding request of its own,
 /// and the batch must end within a lease.
@@ -40,7 +41,7 @@ pub struct WeatherPipeline {
 
 impl WeatherPipeline {
     pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
-        let topic = Topic::new(&settings.stream, &settings.group);
+        let topic = PipelineName::Weather.topic(&settings);
         Self { topic, upstream, store, settings }
     }
 
@@ -153,7 +154,8 @@ impl Pipeline for WeatherPipeline {
     type Task = WeatherTask;
     type Record = Snapshot;
 
-    const NAME: &'static str = "weather";
+    const NAME: PipelineName = PipelineName::Weather;
+    const CURRENT: &'static str = "the snapshot is still current";
 
     fn topic(&self) -> &Topic {
         &self.topic
@@ -172,9 +174,12 @@ impl Pipeline for WeatherPipeline {
         (task.city_id, task.city.clone().or_else(|| known().map(|city| city.name.clone())))
     }
 
-    fn batch_limit(&self, task: &WeatherTask) -> usize {
+    fn company(&self, task: &WeatherTask) -> Company {
         let limit = self.settings.locations_per_request();
-        if task.coordinates.is_some() { limit } else { limit.min(UNRESOLVED_PER_BATCH) }
+        match task.coordinates {
+            Some(_) => Company { kind: "placed", limit },
+            None => Company { kind: "named", limit: limit.min(UNRESOLVED_PER_BATCH) },
+        }
     }
 
     async fn current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {

@@ -5,10 +5,12 @@
 //! same letters publish them once. If nobody holds the lock, [`work_off`](Imports::work_off) does
 //! all of it before it returns.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{DeadFilter, StoreError};
 use isobar_shared::telemetry::chain;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +54,19 @@ pub struct Letters {
     pub replayable: u64,
 }
 
+/// The same by stream.
+#[derive(Debug, Default)]
+struct Counts {
+    matched: u64,
+    replayable: HashMap<PipelineName, u64>,
+}
+
+impl Counts {
+    fn letters(&self) -> Letters {
+        Letters { matched: self.matched, replayable: self.replayable.values().sum() }
+    }
+}
+
 /// Who does the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkedOff {
@@ -67,7 +82,8 @@ impl Imports {
         let identity = format!("retry|{job}");
         let mut finished = 0;
         if let Some(newest) = self.inner.outbox.running_republication(&identity).await? {
-            if self.is_running(newest.key, newest.state, newest.confirmed_seq).await? {
+            let progress = (newest.pipeline, newest.state, newest.confirmed_seq);
+            if self.is_running(newest.key, progress).await? {
                 return Ok(Retry { retry_id: newest.id, tasks: newest.expected });
             }
             finished = newest.key;
@@ -75,6 +91,12 @@ impl Imports {
         let new = NewRepublication {
             identity,
             slot: Uuid::now_v7().to_string(),
+            pipeline: self
+                .inner
+                .store
+                .job(job)
+                .await?
+                .map_or(PipelineName::Weather, |job| job.pipeline),
             wanted: Wanted::Retry { job_id: job },
             expected: self.inner.store.count_failed_inputs(job).await?,
             finished,
@@ -87,30 +109,48 @@ impl Imports {
     pub async fn replay(&self, filter: &DeadFilter) -> Result<Replay, ImportError> {
         let newest = self.inner.store.dead_letters(filter, None, 1).await?;
         let newest = newest.first().map_or(i64::MIN, |letter| letter.id);
-        let letters = self.letters(filter).await?;
+        let counts = self.count(filter).await?;
         let slot = Uuid::now_v7().to_string();
-        let new = NewRepublication {
-            identity: format!("replay|{slot}"),
-            slot,
-            wanted: Wanted::Replay { filter: filter.clone(), newest },
-            expected: letters.replayable,
-            finished: 0,
-        };
-        let (replay_id, _) = self.ask(new).await?;
-        Ok(Replay { replay_id, letters })
+        let mut asked = None;
+        // One for each stream that has any; if none has, one that finds nothing.
+        for pipeline in PipelineName::STREAMS {
+            let expected = counts.replayable.get(&pipeline).copied().unwrap_or_default();
+            let is_last = pipeline == PipelineName::Users;
+            if expected == 0 && !(is_last && asked.is_none()) {
+                continue;
+            }
+            let new = NewRepublication {
+                identity: format!("replay|{slot}|{pipeline}"),
+                slot: slot.clone(),
+                pipeline,
+                wanted: Wanted::Replay { filter: filter.clone(), newest },
+                expected,
+                finished: 0,
+            };
+            let (replay_id, _) = self.ask(new).await?;
+            asked.get_or_insert(replay_id);
+        }
+        let replay_id = asked.expect("there is one for the last stream at least");
+        Ok(Replay { replay_id, letters: counts.letters() })
     }
 
     /// What a replay of the filter would find; changes nothing.
     pub async fn letters(&self, filter: &DeadFilter) -> Result<Letters, StoreError> {
+        Ok(self.count(filter).await?.letters())
+    }
+
+    async fn count(&self, filter: &DeadFilter) -> Result<Counts, StoreError> {
         let store = &self.inner.store;
-        let mut found = Letters { matched: 0, replayable: 0 };
+        let mut found = Counts::default();
         let mut before = None;
         loop {
             let page = store.dead_letters(filter, before, PAGE).await?;
             let Some(last) = page.last() else { return Ok(found) };
             before = Some(last.id);
             found.matched += page.len() as u64;
-            found.replayable += replayable(store, &page).await?.len() as u64;
+            for (_, task) in replayable(store, &page).await? {
+                *found.replayable.entry(task.pipeline).or_default() += 1;
+            }
         }
     }
 

@@ -14,10 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::broker::{Broker, Topic};
+use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{NewJob as NewStoredJob, Store, StoreError};
 use isobar_shared::task::JobKind;
@@ -86,7 +87,14 @@ pub struct Accepted {
 
 impl From<Accepted> for NewStoredJob {
     fn from(job: Accepted) -> Self {
-        Self { id: job.job_id, kind: job.kind, source: job.source, created_at: job.created_at }
+        Self {
+            id: job.job_id,
+            kind: job.kind,
+            // An upload or a sync: cities.
+            pipeline: PipelineName::Weather,
+            source: job.source,
+            created_at: job.created_at,
+        }
     }
 }
 
@@ -177,7 +185,7 @@ impl Imports {
     pub async fn sync(&self) -> Result<Accepted, ImportError> {
         let _one = self.inner.sync.lock().await;
         if let Some(job) = self.inner.outbox.newest_sync().await?
-            && self.is_running(job.key, job.state, job.confirmed_seq).await?
+            && self.is_running(job.key, (job.spec.pipeline, job.state, job.confirmed_seq)).await?
         {
             return Ok(accepted(&job, false));
         }
@@ -231,8 +239,7 @@ impl Imports {
     async fn is_running(
         &self,
         key: JobKey,
-        state: JobState,
-        confirmed_seq: u64,
+        (pipeline, state, confirmed_seq): (PipelineName, JobState, u64),
     ) -> Result<bool, ImportError> {
         match state {
             JobState::Extracting => return Ok(true),
@@ -242,7 +249,7 @@ impl Imports {
         if self.inner.outbox.unsent_batches(Some(key)).await? > 0 {
             return Ok(true);
         }
-        let topic = self.inner.topic();
+        let topic = pipeline.topic(&self.inner.settings);
         let mut after = confirmed_seq;
         loop {
             let sent = self.inner.outbox.sent(key, after, PAGE).await?;
@@ -254,12 +261,6 @@ impl Imports {
                 Ok(_) | Err(_) => return Ok(true),
             }
         }
-    }
-}
-
-impl Inner {
-    fn topic(&self) -> Topic {
-        Topic::new(&self.settings.stream, &self.settings.group)
     }
 }
 

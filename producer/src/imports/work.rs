@@ -1,4 +1,4 @@
-//! The loop behind [`Imports`]: a few extractions at a time, one relay for all, for ever.
+//! The loop behind [`Imports`]: a few extractions at a time, one relay for each stream, for ever.
 //!
 //! Whoever holds the lock works; the others wait for it and take over when its holder ends. Jobs
 //! are found in the outbox and in the spool, so nothing depends on the process that accepted them.
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::task::JobKind;
 use isobar_shared::telemetry::chain;
 use serde_json::json;
@@ -22,7 +23,7 @@ use crate::batch::Draft;
 use crate::extract::{Context, Extraction, Step, seal_as_failed};
 use crate::outbox::{Job, LockError, OutboxLock};
 use crate::progress::Progress;
-use crate::relay::{Patience, Relay, drive};
+use crate::relay::{Patience, Relay, Target, drive};
 use crate::source::SourceError;
 
 /// Extractions at a time: the disk is one, and each takes turns in the relay.
@@ -52,7 +53,9 @@ impl Imports {
         };
         self.inner.outbox.drop_seen().await?;
         let mut company = JoinSet::new();
-        company.spawn(self.clone().relay(shutdown.clone()));
+        for pipeline in PipelineName::STREAMS {
+            company.spawn(self.clone().relay(pipeline, shutdown.clone()));
+        }
         company.spawn(self.clone().heartbeat(shutdown.clone()));
         company.spawn(self.clone().republish(shutdown.clone()));
         let result = self.extractions(&shutdown).await;
@@ -193,6 +196,7 @@ impl Imports {
         let context = Context {
             settings: &self.inner.settings,
             outbox: &self.inner.outbox,
+            store: Some(&self.inner.store),
             progress: &progress,
             shutdown,
             rejects: None,
@@ -224,12 +228,11 @@ impl Imports {
         Ok(())
     }
 
-    async fn relay(self, shutdown: CancellationToken) {
+    async fn relay(self, pipeline: PipelineName, shutdown: CancellationToken) {
         let mut relay = Relay::new(
             self.inner.outbox.clone(),
             self.inner.broker.clone(),
-            self.inner.topic(),
-            self.inner.settings.high_water(),
+            Target::of(pipeline, &self.inner.settings),
             Arc::default(),
         );
         let patience = Patience { retries: None, max_wait: None };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::task::JobKind;
 use rusqlite::{OptionalExtension, Row, named_params};
@@ -104,14 +105,15 @@ impl Outbox {
         self.write(move |tx| {
             let spec = serde_json::to_string(&new.spec).expect("a spec is plain data");
             let added = tx.execute(
-                "INSERT INTO jobs (job_id, identity, slot, kind, source, spec, created_at_ms)
-                 VALUES (:job_id, :identity, :slot, :kind, :source, :spec, :created_at_ms)
+                "INSERT INTO jobs (job_id, identity, slot, kind, stream, source, spec, created_at_ms)
+                 VALUES (:job_id, :identity, :slot, :kind, :stream, :source, :spec, :created_at_ms)
                  ON CONFLICT (job_id) DO NOTHING",
                 named_params! {
                     ":job_id": new.job_id.to_string(),
                     ":identity": new.spec.identity(),
                     ":slot": new.slot,
                     ":kind": new.kind.as_str(),
+                    ":stream": new.spec.pipeline.stream().as_str(),
                     ":source": new.spec.label(),
                     ":spec": spec,
                     ":created_at_ms": new.created_at.timestamp_millis(),
@@ -169,15 +171,15 @@ impl Outbox {
         .await
     }
 
-    /// What the relay may have work for: every job that is neither done nor conflicted.
-    pub async fn open_jobs(&self) -> Result<Vec<OpenJob>, SqliteError> {
-        self.read(|db| {
+    /// What the relay of a stream may have work for: every job that is neither done nor conflicted.
+    pub async fn open_jobs(&self, pipeline: PipelineName) -> Result<Vec<OpenJob>, SqliteError> {
+        self.read(move |db| {
             db.prepare_cached(
                 "SELECT key, job_id, state, last_seq, confirmed_seq,
                    coalesce((SELECT min(seq) FROM batches WHERE job = jobs.key AND receipt IS NULL), last_seq + 1)
-                 FROM jobs WHERE state IN ('extracting', 'sealed') ORDER BY key",
+                 FROM jobs WHERE state IN ('extracting', 'sealed') AND stream = ?1 ORDER BY key",
             )?
-            .query_map([], |row| {
+            .query_map([pipeline.stream().as_str()], |row| {
                 Ok(OpenJob {
                     key: row.get(0)?,
                     job_id: id(row, 1)?,

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use isobar_shared::crash;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::{Db, Durability, SqliteError};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
@@ -44,7 +45,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Shared {
     marks: Mutex<Vec<Mark>>,
-    changed: Notify,
+    /// One for each stream's relay.
+    changed: [Notify; PipelineName::STREAMS.len()],
 }
 
 impl Outbox {
@@ -61,14 +63,17 @@ impl Outbox {
         self.db.path()
     }
 
-    /// Wakes the relay: there may be a batch to send.
+    /// Wakes the relays: there may be a batch to send.
     pub fn announce(&self) {
-        self.shared.changed.notify_one();
+        for changed in &self.shared.changed {
+            changed.notify_one();
+        }
     }
 
     /// Waits for the next [`announce`](Self::announce), or returns at once if one was missed.
-    pub async fn changed(&self) {
-        self.shared.changed.notified().await;
+    pub async fn changed(&self, pipeline: PipelineName) {
+        let of = usize::from(pipeline.stream() != PipelineName::STREAMS[0]);
+        self.shared.changed[of].notified().await;
     }
 
     /// One write transaction, with the marks that wait.

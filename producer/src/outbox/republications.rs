@@ -8,6 +8,7 @@
 
 use chrono::Utc;
 use isobar_shared::ids::JobId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{DeadFilter, LedgerCursor};
 use rusqlite::{OptionalExtension, Row, named_params};
@@ -44,6 +45,7 @@ impl Wanted {
 /// What the job's row says of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Spec {
+    pipeline: PipelineName,
     wanted: Wanted,
     expected: u64,
 }
@@ -69,6 +71,8 @@ pub enum Place {
 pub struct NewRepublication {
     pub identity: String,
     pub slot: String,
+    /// Whose stream its tasks go to; tasks of another are none of its.
+    pub pipeline: PipelineName,
     pub wanted: Wanted,
     /// Tasks there were at the request.
     pub expected: u64,
@@ -80,6 +84,7 @@ pub struct NewRepublication {
 pub struct Republication {
     pub key: JobKey,
     pub id: JobId,
+    pub pipeline: PipelineName,
     pub wanted: Wanted,
     pub expected: u64,
     pub position: Option<Position>,
@@ -111,15 +116,17 @@ impl Outbox {
             }
             let id = JobId::derive(&new.identity, &new.slot).to_string();
             let source = new.wanted.label();
-            let spec = Spec { wanted: new.wanted, expected: new.expected };
+            let pipeline = new.pipeline.stream();
+            let spec = Spec { pipeline, wanted: new.wanted, expected: new.expected };
             tx.execute(
-                "INSERT INTO jobs (job_id, identity, slot, kind, source, spec, created_at_ms)
-                 VALUES (:job_id, :identity, :slot, :kind, :source, :spec, :created_at_ms)",
+                "INSERT INTO jobs (job_id, identity, slot, kind, stream, source, spec, created_at_ms)
+                 VALUES (:job_id, :identity, :slot, :kind, :stream, :source, :spec, :created_at_ms)",
                 named_params! {
                     ":job_id": id,
                     ":identity": new.identity,
                     ":slot": new.slot,
                     ":kind": KIND,
+                    ":stream": pipeline.as_str(),
                     ":source": source,
                     ":spec": serde_json::to_string(&spec).expect("a spec is plain data"),
                     ":created_at_ms": Utc::now().timestamp_millis(),
@@ -181,6 +188,7 @@ fn republication(row: &Row<'_>) -> rusqlite::Result<Republication> {
     Ok(Republication {
         key: row.get(0)?,
         id: id(row, 1)?,
+        pipeline: spec.pipeline,
         wanted: spec.wanted,
         expected: spec.expected,
         position: position.map(|text| json(3, &text)).transpose()?,

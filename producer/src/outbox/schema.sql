@@ -5,6 +5,8 @@ CREATE TABLE jobs (
     identity TEXT NOT NULL,
     slot TEXT NOT NULL,
     kind TEXT NOT NULL,
+    -- Whose stream its batches go to.
+    stream TEXT NOT NULL,
     -- What a person calls the source, and what a process needs to open it again (JSON).
     source TEXT NOT NULL,
     spec TEXT NOT NULL,

@@ -35,7 +35,7 @@ impl Relay {
             tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and is whole again; what was sent and is not confirmed will be sent again");
         }
         self.outbox.flush_marks().await?;
-        let open = self.outbox.open_jobs().await?;
+        let open = self.outbox.open_jobs(self.pipeline).await?;
         let ids: Vec<JobId> = open.iter().map(|job| job.job_id).collect();
         let marks = self.broker.watermarks(&self.topic, &ids).await?;
         // Someone may have healed in between: judge by the epoch that the watermarks are of.

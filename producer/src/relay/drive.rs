@@ -149,7 +149,7 @@ impl Driver {
         // Nothing tells when a paused job may go on.
         let wait = if relay.paused().next().is_some() { SWITCHES_EVERY.min(wait) } else { wait };
         tokio::select! {
-            () = relay.outbox.changed() => {}
+            () = relay.outbox.changed(relay.pipeline) => {}
             () = ending.cancelled() => {}
             () = shutdown.cancelled() => {}
             () = tokio::time::sleep(wait) => {

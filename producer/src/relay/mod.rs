@@ -18,9 +18,11 @@ use std::time::Instant;
 use isobar_shared::broker::{
     Append, Appended, Broker, BrokerError, Receipt, SWITCHES_EVERY, Switch, Switches, Topic,
 };
+use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
 use isobar_shared::metric::Metric;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::sqlite::SqliteError;
 use metrics::counter;
 
@@ -54,6 +56,7 @@ pub const METRICS: &[Metric] = &[PUBLISHED, CONFLICTS, FAILURES];
 pub struct Relay {
     outbox: Outbox,
     broker: Broker,
+    pipeline: PipelineName,
     topic: Topic,
     high_water: u64,
     progress: Arc<Progress>,
@@ -66,6 +69,24 @@ pub struct Relay {
     switches: Option<(Instant, Switches)>,
     published: HashMap<JobId, u64>,
     conflicts: Vec<JobId>,
+}
+
+/// Where a relay appends; it takes the jobs of that stream and leaves the others alone.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub pipeline: PipelineName,
+    pub topic: Topic,
+    pub high_water: u64,
+}
+
+impl Target {
+    pub fn of(pipeline: PipelineName, settings: &Settings) -> Self {
+        Self {
+            pipeline: pipeline.stream(),
+            topic: pipeline.topic(settings),
+            high_water: settings.high_water(),
+        }
+    }
 }
 
 /// One job's way.
@@ -111,16 +132,12 @@ pub enum RelayError {
 }
 
 impl Relay {
-    pub fn new(
-        outbox: Outbox,
-        broker: Broker,
-        topic: Topic,
-        high_water: u64,
-        progress: Arc<Progress>,
-    ) -> Self {
+    pub fn new(outbox: Outbox, broker: Broker, target: Target, progress: Arc<Progress>) -> Self {
+        let Target { pipeline, topic, high_water } = target;
         Self {
             outbox,
             broker,
+            pipeline,
             topic,
             high_water,
             progress,
@@ -132,6 +149,11 @@ impl Relay {
             published: HashMap::new(),
             conflicts: Vec::new(),
         }
+    }
+
+    /// The stream that it appends to.
+    pub fn stream(&self) -> &str {
+        &self.topic.stream
     }
 
     /// Tasks of a job that this relay has put into the stream.
@@ -311,7 +333,7 @@ impl Relay {
     /// Brings the lanes up to what the outbox holds now.
     async fn look(&mut self) -> Result<(), RelayError> {
         let switches = self.look_at_switches().await?;
-        let open = self.outbox.open_jobs().await?;
+        let open = self.outbox.open_jobs(self.pipeline).await?;
         self.lanes.retain(|key, _| open.iter().any(|job| job.key == *key));
         for job in &open {
             let lane = self

@@ -135,7 +135,8 @@ impl Republishing {
             after = Some(cursor);
             let (mut tasks, mut letters) = (Vec::new(), Vec::new());
             for row in rows {
-                if let Some(task) = again(row.input.as_bytes(), row.try_number) {
+                let task = again(row.input.as_bytes(), row.try_number);
+                if let Some(task) = task.filter(|task| task.pipeline == self.work.pipeline) {
                     tasks.push(task);
                     letters.extend(row.letters);
                 }
@@ -160,7 +161,8 @@ impl Republishing {
             let page = self.store.dead_letters(filter, Some(below), self.batch_size).await?;
             let Some(last) = page.last() else { return Ok(None) };
             below = last.id;
-            let found = replayable(&self.store, &page).await?;
+            let mut found = replayable(&self.store, &page).await?;
+            found.retain(|(_, task)| task.pipeline == self.work.pipeline);
             if !found.is_empty() {
                 let (letters, tasks) = found.into_iter().unzip();
                 let position = Position { after: Place::Letter(below), letters };

@@ -1,6 +1,8 @@
 //! A task that was given up, on its way back: its own fields, with the try one higher. Pure.
 
 use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::people::PersonTask;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::task::{Fields, WeatherTask};
 
 const TRY: &str = "try";
@@ -11,6 +13,8 @@ const JOB: &str = "job_id";
 pub struct Again {
     pub task_id: TaskId,
     pub job_id: Option<JobId>,
+    /// Whose stream it goes to.
+    pub pipeline: PipelineName,
     /// Names and values, as they will be in the stream.
     pub fields: Vec<(String, String)>,
 }
@@ -20,7 +24,10 @@ pub struct Again {
 /// `last_try` is what else is known of its tries.
 pub fn again(kept: &[u8], last_try: u32) -> Option<Again> {
     let fields = Fields::from_json(kept)?;
-    let head = WeatherTask::from_fields(&fields).ok()?.head;
+    let (pipeline, head) = match WeatherTask::from_fields(&fields) {
+        Ok(task) => (PipelineName::Weather, task.head),
+        Err(_) => (PipelineName::Users, PersonTask::from_fields(&fields).ok()?.head),
+    };
     let next = head.try_number.max(last_try).saturating_add(1);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
     let mut own: Vec<(String, String)> = fields
@@ -30,7 +37,7 @@ pub fn again(kept: &[u8], last_try: u32) -> Option<Again> {
         .collect::<Option<_>>()?;
     own.retain(|(name, _)| name != TRY);
     own.push((TRY.to_owned(), next.to_string()));
-    Some(Again { task_id: head.task_id, job_id: head.job_id, fields: own })
+    Some(Again { task_id: head.task_id, job_id: head.job_id, pipeline, fields: own })
 }
 
 impl Again {
@@ -64,6 +71,13 @@ mod tests {
         assert_eq!(value(&second, "colour"), Some("blue"), "what we do not know travels along");
         let alone = second.without_job();
         assert_eq!((value(&alone, "job_id"), alone.job_id), (None, None));
+    }
+
+    #[test]
+    fn a_task_for_a_user_goes_back_to_the_stream_of_users() {
+        let kept = format!(r#"{{"task_id":"{TASK}","kind":"card","user_id":"7"}}"#);
+        let task = again(kept.as_bytes(), 1).expect("a task");
+        assert_eq!((task.pipeline, value(&task, "user_id")), (PipelineName::Users, Some("7")));
     }
 
     #[test]

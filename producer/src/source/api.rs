@@ -1,4 +1,4 @@
-//! The pages of a city service as a source that can stop anywhere and go on in another process.
+//! The pages of a city or user service as a source that can stop anywhere and go on in another process.
 //!
 //! A run ends with an empty page, or a short one that is not contradicted by `total_count`; never
 //! by `total_count` alone. The list may shift between
@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
-use isobar_shared::config::values::{BreakerSpec, masked};
+use isobar_shared::config::values::{BreakerSpec, Secret, masked};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::breaker::open_until;
 use super::page::{self, Page};
+use super::people;
 use super::row::Row;
 use super::{SourceError, SourceRow};
 use crate::outbox::Outbox;
@@ -33,6 +34,10 @@ const MAX_PAGE_BYTES: usize = 16 << 20;
 const MAX_REPEATS: u32 = 3;
 /// A list without an end is no list: 100 million cities at the default limit.
 const MAX_PAGES: u64 = 1_000_000;
+/// Users that are asked for at once, as many as our own API gives.
+const USERS_LIMIT: usize = 100;
+/// Size and place of a page of users, in the words of the services there are.
+const PAGING: [&str; 3] = ["limit", "skip", "offset"];
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -46,7 +51,7 @@ pub struct Limits {
 
 pub struct Api {
     base: Url,
-    page_limit: u32,
+    list: List,
     limits: Limits,
     client: reqwest::Client,
     outbox: Outbox,
@@ -55,11 +60,24 @@ pub struct Api {
     /// Rows of the cursor's page that are not taken yet.
     ahead: VecDeque<Row>,
     loaded: bool,
+    /// Rows of that page, once it is loaded.
+    count: usize,
+}
+
+/// What is listed, and how its pages are asked for.
+#[derive(Clone, Debug)]
+pub enum List {
+    /// `/cities/?page=&limit=`
+    Cities { page_limit: u32 },
+    /// The address as it is, then with `limit`, `skip` and `offset`: each kind of service goes by its
+    /// own and ignores the others. `key` is sent as `X-API-Key`.
+    Users { key: Option<Secret> },
 }
 
 /// Where to go on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiCursor {
+    /// The page's number; of users, how many rows the pages before it had.
     page: u64,
     /// Rows of that page that are taken.
     taken: usize,
@@ -81,7 +99,7 @@ impl ApiCursor {
 /// What the source is made of.
 pub struct Connection {
     pub base: Url,
-    pub page_limit: u32,
+    pub list: List,
     pub limits: Limits,
     pub outbox: Outbox,
     pub shutdown: CancellationToken,
@@ -98,7 +116,7 @@ impl Api {
             .map_err(|error| SourceError::unusable(format!("no HTTP client: {error}")))?;
         Ok(Self {
             base: connection.base,
-            page_limit: connection.page_limit,
+            list: connection.list,
             limits: connection.limits,
             client,
             outbox: connection.outbox,
@@ -106,6 +124,7 @@ impl Api {
             cursor,
             ahead: VecDeque::new(),
             loaded: false,
+            count: 0,
         })
     }
 
@@ -133,12 +152,17 @@ impl Api {
     /// Fetches the page to read next.
     async fn load(&mut self) -> Result<(), SourceError> {
         if self.loaded {
-            self.cursor.page += 1;
+            self.cursor.page += match self.list {
+                List::Cities { .. } => 1,
+                List::Users { .. } => self.count as u64,
+            };
             self.cursor.taken = 0;
             self.loaded = false;
         }
         let page = self.fetch().await?;
         let count = page.rows.len();
+        let asked = self.asked();
+        self.count = count;
         let same = self.cursor.fingerprint.as_ref() == Some(&page.fingerprint);
         if self.cursor.taken > 0 {
             // Going on inside a page: where it left off, or from its start if the list shifted.
@@ -149,10 +173,10 @@ impl Api {
             let repeated = same && count > 0;
             self.cursor.repeats = if repeated { self.cursor.repeats + 1 } else { 0 };
             self.cursor.pages += 1;
-            match after_repeat(self.cursor.repeats, count, self.page_limit as usize) {
+            match after_repeat(self.cursor.repeats, count, asked) {
                 Repeat::None => self.ahead = page.rows.into(),
                 Repeat::WholeList => {
-                    tracing::warn!(url = %masked(&self.base), rows = count, "the city service ignores page and limit; its one answer is taken for the whole list");
+                    tracing::warn!(url = %masked(&self.base), rows = count, "the service ignores page and limit; its one answer is taken for the whole list");
                     self.ahead.clear();
                     self.cursor.last = true;
                 }
@@ -175,9 +199,12 @@ impl Api {
         // A service may give fewer than it is asked for: a short page is the last one unless the
         // service itself says that there is more, and then the next page tells.
         let rows_ahead = self.ahead.len() as u64;
-        let is_short = count < self.page_limit as usize;
+        let is_short = match asked {
+            Some(asked) => count < asked,
+            None => page.total_count.is_some(),
+        };
         let says_more = page.total_count.is_some_and(|total| self.cursor.row + rows_ahead < total);
-        self.cursor.last |= count == 0 || (is_short && !says_more);
+        self.cursor.last |= count == 0 || page.is_whole || (is_short && !says_more);
         self.loaded = true;
         Ok(())
     }
@@ -194,7 +221,7 @@ impl Api {
             let failures = self.outbox.source_failures(&host).await?;
             if let Some(until_ms) = open_until(&self.limits.breaker, &failures, now_ms()) {
                 return Err(SourceError::BreakerOpen {
-                    source_name: masked(&self.base),
+                    source_name: self.name(),
                     until: DateTime::from_timestamp_millis(until_ms as i64).unwrap_or_default(),
                 });
             }
@@ -216,14 +243,14 @@ impl Api {
             self.outbox.add_source_failure(&host, now_ms(), keep).await?;
             let Some(pause) = pauses.next() else {
                 return Err(SourceError::Away {
-                    source_name: masked(&self.base),
+                    source_name: self.name(),
                     detail: format!(
                         "page {} failed {} times, last: {reason}",
                         self.cursor.page, self.limits.attempts
                     ),
                 });
             };
-            tracing::warn!(url = %masked(&self.base), page = self.cursor.page, error = %reason, "a page of the city source failed; trying again");
+            tracing::warn!(url = %masked(&self.base), page = self.cursor.page, error = %reason, "a page of the source failed; trying again");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.shutdown.cancelled() => return Err(SourceError::Stopped),
@@ -231,20 +258,67 @@ impl Api {
         }
     }
 
-    async fn attempt(&self) -> Result<Page, String> {
+    /// What messages call it.
+    fn name(&self) -> String {
+        let what = match self.list {
+            List::Cities { .. } => "city source",
+            List::Users { .. } => "user source",
+        };
+        format!("the {what} at {}", masked(&self.base))
+    }
+
+    /// How many rows are asked for; as many as the service likes where it is not said.
+    fn asked(&self) -> Option<usize> {
+        match self.list {
+            List::Cities { page_limit } => Some(page_limit as usize),
+            List::Users { .. } => (self.cursor.page > 0).then_some(USERS_LIMIT),
+        }
+    }
+
+    fn url(&self) -> Url {
         let mut url = self.base.clone();
-        let path = format!("{}/cities/", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        url.query_pairs_mut()
-            .append_pair("page", &self.cursor.page.to_string())
-            .append_pair("limit", &self.page_limit.to_string());
+        let (page, asked) = (self.cursor.page.to_string(), self.asked());
+        let limit = asked.unwrap_or_default().to_string();
+        match self.list {
+            List::Cities { .. } => {
+                let path = format!("{}/cities/", url.path().trim_end_matches('/'));
+                url.set_path(&path);
+                url.query_pairs_mut().append_pair("page", &page).append_pair("limit", &limit);
+            }
+            List::Users { .. } if asked.is_none() => {}
+            List::Users { .. } => {
+                let kept: Vec<(String, String)> = url
+                    .query_pairs()
+                    .filter(|(name, _)| !PAGING.contains(&name.as_ref()))
+                    .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                    .collect();
+                url.query_pairs_mut().clear().extend_pairs(kept).extend_pairs([
+                    (PAGING[0], limit.as_str()),
+                    (PAGING[1], page.as_str()),
+                    (PAGING[2], page.as_str()),
+                ]);
+            }
+        }
+        url
+    }
+
+    fn request(&self, url: Url) -> reqwest::RequestBuilder {
+        let request = self.client.get(url);
+        match &self.list {
+            List::Users { key: Some(key) } => request.header("X-API-Key", key.expose()),
+            _ => request,
+        }
+    }
+
+    async fn attempt(&self) -> Result<Page, String> {
+        let url = self.url();
         // reqwest's errors name the URL, whose query may hold a key.
         let failed = |error: reqwest::Error| isobar_shared::telemetry::chain(&error.without_url());
-        let mut response = self.client.get(url).send().await.map_err(failed)?;
+        let mut response = self.request(url).send().await.map_err(failed)?;
         let status = response.status();
         if status.is_redirection() {
             return Err(format!(
-                "it answers with a redirect ({status}); set ISOBAR_CITY_SOURCE_URL to the final address"
+                "it answers with a redirect ({status}); set the final address instead"
             ));
         }
         if !status.is_success() {
@@ -257,7 +331,10 @@ impl Api {
             }
             body.extend_from_slice(&chunk);
         }
-        page::parse(&body)
+        match self.list {
+            List::Cities { .. } => page::parse(&body),
+            List::Users { .. } => people::parse(&body),
+        }
     }
 }
 
@@ -269,10 +346,10 @@ enum Repeat {
     ForEver,
 }
 
-fn after_repeat(repeats: u32, count: usize, page_limit: usize) -> Repeat {
+fn after_repeat(repeats: u32, count: usize, asked: Option<usize>) -> Repeat {
     match repeats {
         0 => Repeat::None,
-        _ if count != page_limit => Repeat::WholeList,
+        _ if Some(count) != asked => Repeat::WholeList,
         1..MAX_REPEATS => Repeat::None,
         _ => Repeat::ForEver,
     }
@@ -288,10 +365,10 @@ mod tests {
 
     #[test]
     fn a_service_that_ignores_the_page_number_ends_the_run() {
-        assert_eq!(after_repeat(0, 100, 100), Repeat::None);
-        assert_eq!(after_repeat(1, 34_006, 100), Repeat::WholeList);
-        assert_eq!(after_repeat(1, 40, 100), Repeat::WholeList);
-        assert_eq!(after_repeat(1, 100, 100), Repeat::None);
-        assert_eq!(after_repeat(MAX_REPEATS, 100, 100), Repeat::ForEver);
+        assert_eq!(after_repeat(0, 100, Some(100)), Repeat::None);
+        assert_eq!(after_repeat(1, 34_006, Some(100)), Repeat::WholeList);
+        assert_eq!(after_repeat(1, 40, Some(100)), Repeat::WholeList);
+        assert_eq!(after_repeat(1, 100, Some(100)), Repeat::None);
+        assert_eq!(after_repeat(MAX_REPEATS, 100, Some(100)), Repeat::ForEver);
     }
 }

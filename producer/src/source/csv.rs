@@ -176,6 +176,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::source::Subject;
 
     fn file(bytes: &[u8]) -> (tempfile::NamedTempFile, String) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -221,7 +222,8 @@ mod tests {
             .expect("reads")
             .into_iter()
             .map(|row| match row.row {
-                Row::Task(city) => city.name.expect("named"),
+                Row::Task(Subject::City(city)) => city.name.expect("named"),
+                Row::Task(other) => panic!("{other:?}"),
                 Row::Reject(unusable) => unusable.code.to_owned(),
             })
             .collect();

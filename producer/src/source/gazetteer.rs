@@ -3,7 +3,7 @@
 use isobar_shared::gazetteer::builtin;
 
 use super::SourceRow;
-use super::row::{City, Row};
+use super::row::{City, Row, Subject};
 
 #[derive(Debug)]
 pub struct Gazetteer {
@@ -28,7 +28,10 @@ impl Gazetteer {
             .skip(from as usize)
             .take(limit)
             .zip(from + 1..)
-            .map(|(place, number)| SourceRow { number, row: Row::Task(City::listed(place)) })
+            .map(|(place, number)| {
+                let row = Row::Task(Subject::City(City::listed(place)));
+                SourceRow { number, row }
+            })
             .collect();
         self.position += rows.len() as u64;
         rows

@@ -1,4 +1,4 @@
-//! Where rows come from: the city service, a CSV file, the built-in list.
+//! Where rows come from: a city or user service, a CSV file, the built-in list, the store.
 //!
 //! Each source is a reader that gives rows in order and can say, after any of them, where another
 //! process would have to go on ([`Cursor`]). The cursor is committed together with the batch that
@@ -13,7 +13,9 @@ mod columns;
 pub mod csv;
 pub mod formula;
 pub mod gazetteer;
+pub mod lacking;
 mod page;
+mod people;
 mod records;
 pub mod row;
 mod spec;
@@ -24,8 +26,8 @@ use chrono::{DateTime, Utc};
 use isobar_shared::sqlite::SqliteError;
 use serde::{Deserialize, Serialize};
 
-pub use row::{City, Row, Unusable};
-pub use spec::{JobSpec, Origin};
+pub use row::{City, Row, Subject, Unusable};
+pub use spec::{JobSpec, Origin, Surroundings};
 
 /// A row with its number: from 1, the header not counted, over all pages.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,7 @@ pub enum Source {
     /// Taken out while a thread for blocking work reads it.
     Csv(Option<Box<csv::Csv>>),
     Gazetteer(gazetteer::Gazetteer),
+    Lacking(lacking::Lacking),
 }
 
 /// Where a source goes on.
@@ -48,15 +51,16 @@ pub enum Cursor {
     Api(api::ApiCursor),
     Csv(csv::CsvCursor),
     Gazetteer(u64),
+    Lacking(lacking::LackingCursor),
 }
 
 /// Why a source gives no more, by what its job becomes.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The job waits and goes on with the next run.
-    #[error("the city source at {source_name} is not answering properly: {detail}")]
+    #[error("{source_name} is not answering properly: {detail}")]
     Away { source_name: String, detail: String },
-    #[error("the city source at {source_name} failed too often; it is left alone until {}", until.format("%H:%M:%S UTC"))]
+    #[error("{source_name} failed too often; it is left alone until {}", until.format("%H:%M:%S UTC"))]
     BreakerOpen { source_name: String, until: DateTime<Utc> },
     #[error("stopped")]
     Stopped,
@@ -107,6 +111,7 @@ impl Source {
         match self {
             Self::Api(api) => api.read(limit).await,
             Self::Gazetteer(gazetteer) => Ok(gazetteer.read(limit)),
+            Self::Lacking(lacking) => lacking.read(limit).await,
             Self::Csv(slot) => {
                 let mut csv = slot.take().expect("a source is read by one caller at a time");
                 let (csv, rows) = tokio::task::spawn_blocking(move || {
@@ -126,6 +131,7 @@ impl Source {
             Self::Api(api) => Cursor::Api(api.cursor()),
             Self::Csv(csv) => Cursor::Csv(csv.as_ref().expect("nobody reads it").cursor()),
             Self::Gazetteer(gazetteer) => Cursor::Gazetteer(gazetteer.position()),
+            Self::Lacking(lacking) => Cursor::Lacking(lacking.cursor()),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// How many rows the service says it has, in all.
     pub total_count: Option<u64>,
+    /// There is nothing but this page, whatever is asked for.
+    pub is_whole: bool,
     /// Equal for pages that hold the same rows.
     pub fingerprint: String,
 }
@@ -37,6 +39,7 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
     Ok(Page {
         rows: cities.iter().map(row).collect(),
         total_count: document.get("total_count").and_then(Value::as_u64),
+        is_whole: false,
         fingerprint: format!("{:x}", hash.finalize()),
     })
 }
@@ -79,7 +82,7 @@ mod tests {
             .rows
             .iter()
             .map(|row| match row {
-                Row::Task(city) => city.key(),
+                Row::Task(subject) => subject.key(),
                 Row::Reject(unusable) => unusable.code.to_owned(),
             })
             .collect()

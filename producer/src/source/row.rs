@@ -10,10 +10,12 @@
 use std::borrow::Cow;
 
 use isobar_shared::gazetteer::builtin;
-use isobar_shared::ids::CityId;
+use isobar_shared::ids::{CityId, UserId};
+use isobar_shared::people::{Errand, User};
 use isobar_shared::place::{
     Coordinates, Place, fold_name, unnumbered_city_id, unnumbered_city_key,
 };
+use isobar_shared::store::Missing;
 use isobar_shared::task::MAX_FIELD_BYTES;
 
 /// A reject shows this much of what the row called its city.
@@ -32,8 +34,16 @@ pub struct Raw<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
-    Task(City),
+    Task(Subject),
     Reject(Unusable),
+}
+
+/// What a task is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    City(City),
+    User(Box<User>),
+    Lacks(Missing, UserId),
 }
 
 /// A city as far as source and built-in list know it.
@@ -64,6 +74,18 @@ impl Unusable {
             .map(|name| name.trim().chars().take(SHOWN_CHARS).collect())
             .filter(|name: &String| !name.is_empty());
         self
+    }
+}
+
+impl Subject {
+    /// What finds duplicates.
+    pub fn key(&self) -> String {
+        match self {
+            Self::City(city) => city.key(),
+            Self::User(user) => format!("user:{}", user.external_id),
+            Self::Lacks(Missing::Address, id) => Errand::Address(*id).key(),
+            Self::Lacks(Missing::Card, id) => Errand::Card(*id).key(),
+        }
     }
 }
 
@@ -106,7 +128,7 @@ impl City {
 /// Decides what a row is.
 pub fn decide(raw: &Raw<'_>) -> Row {
     match usable(raw) {
-        Ok(city) => Row::Task(resolve(city)),
+        Ok(city) => Row::Task(Subject::City(resolve(city))),
         Err(unusable) => Row::Reject(unusable.called(raw.name.as_deref())),
     }
 }
@@ -287,8 +309,8 @@ mod tests {
 
     fn city(row: &Raw<'_>) -> City {
         match decide(row) {
-            Row::Task(city) => city,
-            Row::Reject(unusable) => panic!("{unusable:?}"),
+            Row::Task(Subject::City(city)) => city,
+            other => panic!("{other:?}"),
         }
     }
 

@@ -8,21 +8,24 @@ use std::path::PathBuf;
 
 use isobar_shared::config::Settings;
 use isobar_shared::config::values::masked;
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::{Missing, Store};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::api::{Api, ApiCursor, Connection, Limits};
+use super::api::{Api, ApiCursor, Connection, Limits, List};
 use super::csv::{Content, Csv};
 use super::gazetteer::Gazetteer;
+use super::lacking::{Lacking, LackingCursor};
 use super::{Cursor, Source, SourceError};
 use crate::outbox::Outbox;
 
-/// The one pipeline that takes cities from a source.
-const PIPELINE: &str = "weather";
-
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobSpec {
+    /// Absent in what was written before there were others.
+    #[serde(default)]
+    pub pipeline: PipelineName,
     pub origin: Origin,
     /// Rows to take at most.
     pub limit: Option<u64>,
@@ -47,6 +50,13 @@ pub enum Origin {
         bytes: u64,
     },
     Gazetteer,
+    Users {
+        url: Url,
+    },
+    /// Users of the store who miss something.
+    Lacking {
+        missing: Missing,
+    },
 }
 
 impl Origin {
@@ -63,34 +73,97 @@ impl Origin {
     }
 }
 
+/// What a source may need to be opened.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub settings: &'a Settings,
+    pub outbox: &'a Outbox,
+    /// For sources that are the store.
+    pub store: Option<&'a Store>,
+    pub shutdown: &'a CancellationToken,
+}
+
+impl Surroundings<'_> {
+    fn connection(self, base: &Url, list: List) -> Connection {
+        let Self { settings, outbox, shutdown, .. } = self;
+        Connection {
+            base: base.clone(),
+            list,
+            limits: Limits {
+                attempts: settings.source_attempts,
+                breaker: settings.source_breaker,
+                timeout: settings.request_timeout.0,
+            },
+            outbox: outbox.clone(),
+            shutdown: shutdown.clone(),
+        }
+    }
+}
+
 impl JobSpec {
     /// What a bare `isobar produce` takes: the configured city source, else the built-in list.
     pub fn configured(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
         match &settings.city_source_url {
-            Some(url) => Self { origin: Origin::api(&url.0, settings), limit, force },
+            Some(url) => {
+                let origin = Origin::api(&url.0, settings);
+                Self { pipeline: PipelineName::Weather, origin, limit, force }
+            }
             None => Self::gazetteer(settings, limit, force),
         }
     }
 
     pub fn gazetteer(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
         let limit = limit.unwrap_or(settings.gazetteer_limit as u64);
-        Self { origin: Origin::Gazetteer, limit: Some(limit), force }
+        let (pipeline, origin) = (PipelineName::Weather, Origin::Gazetteer);
+        Self { pipeline, origin, limit: Some(limit), force }
+    }
+
+    /// What a run of that pipeline takes where nothing else is said.
+    pub fn of(
+        pipeline: PipelineName,
+        settings: &Settings,
+        limit: Option<u64>,
+        force: bool,
+    ) -> Self {
+        let lacking = |missing| Self {
+            pipeline,
+            origin: Origin::Lacking { missing },
+            limit: Some(limit.unwrap_or(u64::from(settings.enrich_batch_size))),
+            force,
+        };
+        match pipeline {
+            PipelineName::Weather => Self::configured(settings, limit, force),
+            PipelineName::Users => {
+                let origin = Origin::Users { url: settings.users_url() };
+                Self { pipeline, origin, limit, force }
+            }
+            PipelineName::Addresses => lacking(Missing::Address),
+            PipelineName::Cards => lacking(Missing::Card),
+        }
     }
 
     pub fn identity(&self) -> String {
         let (kind, which) = match &self.origin {
-            Origin::Api { url, .. } => ("api", url.as_str().trim_end_matches('/')),
+            Origin::Api { url, .. } | Origin::Users { url } => {
+                ("api", url.as_str().trim_end_matches('/'))
+            }
             Origin::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
             Origin::Gazetteer => ("gazetteer", ""),
+            Origin::Lacking { .. } => ("store", ""),
         };
         let limit = self.limit.map(|limit| limit.to_string()).unwrap_or_default();
-        format!("{PIPELINE}|{kind}|{which}|{limit}|{}", u8::from(self.force))
+        format!("{}|{kind}|{which}|{limit}|{}", self.pipeline, u8::from(self.force))
     }
 
     /// What a person calls the source.
     pub fn label(&self) -> String {
         match &self.origin {
-            Origin::Api { url, .. } => masked(url),
+            Origin::Api { url, .. } | Origin::Users { url } => masked(url),
+            Origin::Lacking { missing } => match (missing, self.force) {
+                (_, true) => format!("all users, for {}", self.pipeline),
+                (Missing::Address, false) => "users without an address".to_owned(),
+                (Missing::Card, false) => "users without a card".to_owned(),
+            },
             Origin::Csv { name, .. } => name.clone(),
             Origin::Gazetteer => "gazetteer".to_owned(),
         }
@@ -133,26 +206,14 @@ impl JobSpec {
     pub async fn open(
         &self,
         cursor: Option<Cursor>,
-        settings: &Settings,
-        outbox: &Outbox,
-        shutdown: &CancellationToken,
+        around: Surroundings<'_>,
     ) -> Result<Source, SourceError> {
         match (&self.origin, cursor) {
             (
                 Origin::Api { url, page_limit, page_first },
                 cursor @ (None | Some(Cursor::Api(_))),
             ) => {
-                let connection = Connection {
-                    base: url.clone(),
-                    page_limit: *page_limit,
-                    limits: Limits {
-                        attempts: settings.source_attempts,
-                        breaker: settings.source_breaker,
-                        timeout: settings.request_timeout.0,
-                    },
-                    outbox: outbox.clone(),
-                    shutdown: shutdown.clone(),
-                };
+                let connection = around.connection(url, List::Cities { page_limit: *page_limit });
                 let cursor = match cursor {
                     Some(Cursor::Api(cursor)) => cursor,
                     _ => ApiCursor::first(*page_first),
@@ -176,6 +237,25 @@ impl JobSpec {
             (Origin::Gazetteer, Some(Cursor::Gazetteer(position))) => {
                 Ok(Source::Gazetteer(Gazetteer::at(position)))
             }
+            (Origin::Users { url }, cursor @ (None | Some(Cursor::Api(_)))) => {
+                let key = around.settings.users_api_key.clone();
+                let connection = around.connection(url, List::Users { key });
+                let cursor = match cursor {
+                    Some(Cursor::Api(cursor)) => cursor,
+                    _ => ApiCursor::default(),
+                };
+                Ok(Source::Api(Box::new(Api::open(connection, cursor)?)))
+            }
+            (Origin::Lacking { missing }, cursor @ (None | Some(Cursor::Lacking(_)))) => {
+                let cursor = match cursor {
+                    Some(Cursor::Lacking(cursor)) => cursor,
+                    _ => LackingCursor::default(),
+                };
+                let Some(store) = around.store.cloned() else {
+                    return Err(SourceError::unusable("the store was not opened"));
+                };
+                Ok(Source::Lacking(Lacking::open(store, *missing, self.force, cursor)))
+            }
             (_, Some(_)) => {
                 Err(SourceError::unusable("the outbox holds a position in another kind of source"))
             }
@@ -189,6 +269,7 @@ mod tests {
 
     fn csv(path: &str, hash: &str) -> JobSpec {
         JobSpec {
+            pipeline: PipelineName::Weather,
             origin: Origin::Csv {
                 path: path.into(),
                 name: "cities.csv".into(),

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::values::{BrokerChoice, DatabaseUrl, Provider};
+use url::Url;
+
+use super::values::{BrokerChoice, DatabaseUrl, HttpUrl, Provider};
 use super::{RateSpec, Settings};
 use crate::broker::QuotaLimits;
-use crate::schedule::{SYNC, Schedule};
+use crate::schedule::{ADDRESSES, CARDS, Expression, SYNC, Schedule, USERS};
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
@@ -19,6 +21,14 @@ const OPENWEATHER_HOST: &str = "api.openweathermap.org";
 const OPEN_METEO_FREE: QuotaLimits =
     QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
 const OPENWEATHER_FREE: QuotaLimits = QuotaLimits { minute: Some(60), hour: None, day: None };
+/// Public services that make people up.
+const USERS_URL: &str = "https://jsonplaceholder.typicode.com/users";
+const ADDRESSES_URL: &str = "https://random-data-api.com/api/v2/addresses";
+const CARDS_URL: &str = "https://random-data-api.com/api/v2/credit_cards";
+/// How often people are synced and enriched where nothing else is said.
+const USERS_EVERY: &str = "@every 300s";
+const ADDRESSES_EVERY: &str = "@every 600s";
+const CARDS_EVERY: &str = "@every 900s";
 const DEFAULT_HIGH_WATER: u64 = 100_000;
 /// Where others can reach the API: ample for a person and a page, and for a few behind one address.
 const OPEN_RATE: RateSpec = RateSpec::Limited { requests: 6_000, window: Duration::from_mins(1) };
@@ -46,6 +56,19 @@ impl Settings {
     /// Whether the broker is the one in the data dir.
     pub fn embedded_broker(&self) -> bool {
         self.redis_url.is_none() || self.broker == Some(BrokerChoice::Embedded)
+    }
+
+    /// Where users come from.
+    pub fn users_url(&self) -> Url {
+        configured(self.users_url.as_ref(), USERS_URL)
+    }
+
+    pub fn addresses_url(&self) -> Url {
+        configured(self.addresses_url.as_ref(), ADDRESSES_URL)
+    }
+
+    pub fn cards_url(&self) -> Url {
+        configured(self.cards_url.as_ref(), CARDS_URL)
     }
 
     /// Base URL of the weather provider in use.
@@ -106,12 +129,21 @@ impl Settings {
 
     /// The schedules that are set.
     pub fn schedules(&self) -> Vec<Schedule> {
-        [(SYNC, &self.sync_cron)]
+        let once_set = |url: Option<&HttpUrl>, every: &str| {
+            url.map(|_| every.parse::<Expression>().expect("the default is an expression"))
+        };
+        let or_default = |said: &Option<Expression>, url: &Option<HttpUrl>, every: &str| {
+            said.clone().or_else(|| once_set(url.as_ref(), every))
+        };
+        let users = or_default(&self.users_cron, &self.users_url, USERS_EVERY);
+        let addresses = or_default(&self.addresses_cron, &self.addresses_url, ADDRESSES_EVERY);
+        let cards = or_default(&self.cards_cron, &self.cards_url, CARDS_EVERY);
+        [(SYNC, self.sync_cron.clone()), (USERS, users), (ADDRESSES, addresses), (CARDS, cards)]
             .into_iter()
             .filter_map(|(name, expression)| {
                 Some(Schedule {
                     name,
-                    expression: expression.clone()?,
+                    expression: expression?,
                     timezone: self.timezone.0,
                     misfire: self.misfire,
                     overlap: self.overlap,
@@ -155,16 +187,26 @@ impl Settings {
             ("ISOBAR_MAX_DELIVERIES", u64::from(self.max_deliveries)),
             ("ISOBAR_DB_CONNECTIONS", u64::from(self.db_connections)),
             ("ISOBAR_CONCURRENCY", self.concurrency() as u64),
+            ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size)),
         ] {
             if value == 0 {
                 wrong.push(format!("{name} must be at least 1"));
             }
         }
-        if self.stream.is_empty() || self.stream.contains(['{', '}']) {
-            wrong.push(
-                "ISOBAR_STREAM must not hold braces: they are the hash tag of the keys beside it"
-                    .into(),
-            );
+        for (name, stream) in
+            [("ISOBAR_STREAM", &self.stream), ("ISOBAR_USER_STREAM", &self.user_stream)]
+        {
+            if stream.is_empty() || stream.contains(['{', '}']) {
+                wrong.push(format!(
+                    "{name} must not hold braces: they are the hash tag of the keys beside it"
+                ));
+            }
+        }
+        if self.stream == self.user_stream {
+            wrong.push(format!(
+                "ISOBAR_STREAM and ISOBAR_USER_STREAM are both {}: tasks for cities and for users would meet",
+                self.stream
+            ));
         }
         if self.broker == Some(BrokerChoice::Redis) && self.redis_url.is_none() {
             wrong.push("ISOBAR_BROKER=redis needs REDIS_URL".into());
@@ -199,6 +241,10 @@ impl Settings {
             format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: anyone could post imports", self.listen)
         })
     }
+}
+
+fn configured(url: Option<&HttpUrl>, default: &str) -> Url {
+    url.map_or_else(|| default.parse().expect("the default is a URL"), |url| url.0.clone())
 }
 
 #[cfg(test)]
@@ -254,6 +300,19 @@ mod tests {
         assert_eq!((schedules.len(), schedules[0].name), (1, "sync"));
         assert_eq!(schedules[0].timezone, chrono_tz::Europe::Berlin);
         assert_eq!(load(&set[1..]).expect("fits").schedules(), []);
+    }
+
+    #[test]
+    fn people_are_synced_and_enriched_as_soon_as_it_is_said_from_where() {
+        let named = |pairs: &[(&str, &str)]| {
+            let schedules = load(pairs).expect("fits").schedules();
+            let shown = |of: &Schedule| format!("{} {}", of.name, of.expression);
+            schedules.iter().map(shown).collect::<Vec<_>>()
+        };
+        let cards = ("ISOBAR_CARDS_URL", "http://127.0.0.1:8090/api/v2/credit_cards");
+        assert_eq!(named(&[cards]), ["cards @every 900s"]);
+        assert_eq!(named(&[cards, ("ISOBAR_CARDS_CRON", "@every 5s")]), ["cards @every 5s"]);
+        assert_eq!(named(&[("ISOBAR_USERS_CRON", "0 * * * *")]), ["users 0 * * * *"]);
     }
 
     #[test]

@@ -84,6 +84,9 @@ settings! {
         history_retention: Seconds = "ISOBAR_HISTORY_RETENTION", "90d", "how long searches are kept";
         stream: String = "ISOBAR_STREAM", "owm-ingestion-stream", "the stream of weather tasks";
         group: String = "ISOBAR_GROUP", "ingestion-workers", "its consumer group";
+        user_stream: String = "ISOBAR_USER_STREAM", "user-enrichment-stream", "the stream of users, addresses and cards";
+        user_group: String = "ISOBAR_USER_GROUP", "enrichment-workers", "its consumer group";
+        enrich_batch_size: u32 = "ISOBAR_ENRICH_BATCH_SIZE", "20", "users that one run finds addresses or cards for";
         batch_size: usize = "ISOBAR_BATCH_SIZE", "500", "tasks per atomic append";
         page_limit: u32 = "ISOBAR_PAGE_LIMIT", "100", "cities per page of the city source";
         page_first: u32 = "ISOBAR_PAGE_FIRST", "0", "number of its first page";
@@ -119,6 +122,14 @@ settings! {
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "base of /cities/?page=&limit=";
         sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` run the source of a bare `isobar produce`: five fields of cron, six with seconds, @hourly and the like, or @every 300s";
+        users_url: HttpUrl = "ISOBAR_USERS_URL", "users as JSONPlaceholder, DummyJSON or our own /users lists them; unset = https://jsonplaceholder.typicode.com/users";
+        users_api_key: Secret = "ISOBAR_USERS_API_KEY", "or …_FILE with a path: sent to ISOBAR_USERS_URL as X-API-Key";
+        addresses_url: HttpUrl = "ISOBAR_ADDRESSES_URL", "where addresses come from; unset = https://random-data-api.com/api/v2/addresses";
+        cards_url: HttpUrl = "ISOBAR_CARDS_URL", "where cards come from; unset = https://random-data-api.com/api/v2/credit_cards";
+        users_cron: Expression = "ISOBAR_USERS_CRON", "when users are synced; unset = @every 300s once ISOBAR_USERS_URL is set";
+        addresses_cron: Expression = "ISOBAR_ADDRESSES_CRON", "when users get addresses; unset = @every 600s once ISOBAR_ADDRESSES_URL is set";
+        cards_cron: Expression = "ISOBAR_CARDS_CRON", "when users get cards; unset = @every 900s once ISOBAR_CARDS_URL is set";
+        card_key: Secret = "ISOBAR_CARD_KEY", "or …_FILE with a path: key of the fingerprints of cards, the same on all hosts; unset = a random one in the data dir";
         openweather_api_key: Secret = "ISOBAR_OPENWEATHER_API_KEY", "or …_FILE with a path";
         quota: QuotaSpec = "ISOBAR_QUOTA", "600/m,5000/h,10000/d or none; unset = the free tier for public hosts, else none";
         concurrency: usize = "ISOBAR_CONCURRENCY", "requests in flight per worker; unset = 1 on the free tier, else 8";

@@ -207,7 +207,7 @@ impl fmt::Display for FreshFor {
 macro_rules! one_of {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $name { $($variant),* }
 
         impl FromStr for $name {
@@ -224,7 +224,7 @@ macro_rules! one_of {
         impl $name {
             pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
             }
         }

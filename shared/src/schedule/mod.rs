@@ -34,9 +34,13 @@ pub const TICKS: Metric = Metric::counter(
 pub const METRICS: &[Metric] = &[TICKS];
 
 /// What every schedule is called that this version knows.
-pub const NAMES: &[&str] = &[SYNC];
+pub const NAMES: &[&str] = &[SYNC, USERS, ADDRESSES, CARDS];
 /// Runs the source of a bare `isobar produce`.
 pub const SYNC: &str = "sync";
+/// Run what the pipelines of these names produce.
+pub const USERS: &str = "users";
+pub const ADDRESSES: &str = "addresses";
+pub const CARDS: &str = "cards";
 
 /// One schedule, as configured.
 #[derive(Clone, Debug, PartialEq)]

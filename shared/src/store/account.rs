@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::shapes::{Commit, CommitReport, JobRow, JobStatus, RowStatus, bounded};
 use crate::ids::JobId;
+use crate::pipelines::PipelineName;
 use crate::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 
 /// The state of a job as its row holds it.
@@ -23,6 +24,7 @@ pub(super) struct Account {
     /// Whether kind, source and creation time are the job's own; until its open comes they are not.
     pub known: bool,
     pub kind: JobKind,
+    pub pipeline: PipelineName,
     pub source: String,
     pub created_at: DateTime<Utc>,
     pub status: JobStatus,
@@ -45,6 +47,7 @@ impl Account {
             id,
             known: false,
             kind: JobKind::Produce,
+            pipeline: PipelineName::Weather,
             source: String::new(),
             created_at,
             status: JobStatus::Queued,
@@ -70,6 +73,7 @@ impl Account {
         if let (false, Some(open)) = (self.known, &change.open) {
             next.known = true;
             next.kind = open.job_kind;
+            next.pipeline = open.pipeline;
             next.source.clone_from(&open.source);
             next.created_at = open.created_at;
         }
@@ -121,6 +125,7 @@ impl Account {
         JobRow {
             id: self.id,
             kind: self.kind,
+            pipeline: self.pipeline,
             source: self.source,
             status: self.status,
             total: self.total.map(|total| total as u64),
@@ -304,6 +309,7 @@ mod tests {
         Change {
             open: Some(JobOpen {
                 job_id: job(),
+                pipeline: PipelineName::Weather,
                 job_kind: JobKind::Import,
                 source: "cities.csv".into(),
                 slot: "slot".into(),

@@ -15,27 +15,30 @@ mod sql;
 mod account;
 mod nul;
 mod operations;
+mod people;
 pub mod postgres;
 mod shapes;
 pub mod sqlite;
 mod ticks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
+pub use people::{CardRow, Found, Missing, People, SeenUser, UserFilter, UserRow};
 pub use shapes::{
     CityFailure, CityRow, Commit, CommitReport, DeadFilter, DeadGroup, DeadLetter, FailedInput,
     FailureGroup, Freshness, Imbalance, JobRow, JobStatus, LedgerCursor, LedgerRow, MapPoint,
-    NewJob, Records, RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
+    NewJob, PipelineTotals, Records, RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
 
 use crate::config::Settings;
 use crate::config::values::DatabaseUrl;
-use crate::ids::{CityId, JobId, TaskId};
+use crate::ids::{CityId, JobId, TaskId, UserId};
+use crate::pipelines::PipelineName;
 use crate::place::Place;
 
 /// The one way to the database. Cheap to clone.
@@ -156,7 +159,7 @@ impl Store {
         jobs: Duration,
         searches: Duration,
     ) -> Result<(u64, u64)> {
-        either!(self, backend => backend.prune(now, jobs, searches).await)
+        ask!(self, backend => backend.prune(now, jobs, searches))
     }
 }
 
@@ -193,9 +196,9 @@ impl Store {
         ask!(self, backend => backend.totals())
     }
 
-    /// How many jobs there are of each status; none is absent.
-    pub async fn jobs_by_status(&self) -> Result<HashMap<JobStatus, u64>> {
-        ask!(self, backend => backend.jobs_by_status())
+    /// How the jobs and dead letters of each stream stand; a stream without any is absent.
+    pub async fn pipeline_totals(&self) -> Result<HashMap<PipelineName, PipelineTotals>> {
+        ask!(self, backend => backend.pipeline_totals())
     }
 
     /// The cities of these ids, without their raw payloads; unknown ones are absent.
@@ -352,6 +355,43 @@ impl Store {
             let ids: Vec<i64> = page.iter().map(|letter| letter.id).collect();
             gone += self.delete_dead_letters(&ids).await?;
         }
+    }
+}
+
+/// People: users, addresses, cards.
+impl Store {
+    /// Users by ascending id from `offset` on, with what was found for them.
+    pub async fn users(
+        &self,
+        filter: &UserFilter,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<UserRow>> {
+        ask!(self, backend => backend.users(filter, offset, limit))
+    }
+
+    /// How many users `filter` means.
+    pub async fn count_users(&self, filter: &UserFilter) -> Result<u64> {
+        ask!(self, backend => backend.count_users(filter))
+    }
+
+    pub async fn user(&self, id: UserId) -> Result<Option<UserRow>> {
+        ask!(self, backend => backend.user(id))
+    }
+
+    /// The users who miss that, or all, by ascending id after `after`.
+    pub async fn user_ids(
+        &self,
+        missing: Option<Missing>,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>> {
+        ask!(self, backend => backend.user_ids(missing, after, limit))
+    }
+
+    /// Those of `ids` who have that already.
+    pub async fn users_with(&self, what: Missing, ids: &[UserId]) -> Result<HashSet<UserId>> {
+        ask!(self, backend => backend.users_with(what, ids))
     }
 }
 

@@ -3,12 +3,15 @@
 //! Plain values with the units of CONTRACT: °C, km/h, degrees, WMO code, percent. The error type
 //! decides once what a caller may do about a failure.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::people::People;
 use crate::ids::{CityId, JobId, TaskId};
+use crate::pipelines::PipelineName;
 use crate::place::Coordinates;
 use crate::task::{JobKind, JobOpen, JobSeal};
 
@@ -28,6 +31,7 @@ pub struct Commit {
 #[derive(Clone, Debug)]
 pub enum Records {
     Weather(Vec<Snapshot>),
+    People(People),
 }
 
 impl Default for Records {
@@ -184,6 +188,8 @@ pub struct FailedInput {
 pub struct DeadLetter {
     /// Given by the store; ignored when written.
     pub id: i64,
+    /// Whose stream it was in.
+    pub pipeline: PipelineName,
     /// Absent where not even that could be read.
     pub task_id: Option<TaskId>,
     pub job_id: Option<JobId>,
@@ -297,6 +303,7 @@ impl JobStatus {
 pub struct NewJob {
     pub id: JobId,
     pub kind: JobKind,
+    pub pipeline: PipelineName,
     pub source: String,
     pub created_at: DateTime<Utc>,
 }
@@ -306,6 +313,7 @@ pub struct NewJob {
 pub struct JobRow {
     pub id: JobId,
     pub kind: JobKind,
+    pub pipeline: PipelineName,
     pub source: String,
     pub status: JobStatus,
     /// Source rows; unknown until the job is sealed.
@@ -377,6 +385,17 @@ pub struct Totals {
     pub searches: u64,
     pub operations: u64,
     pub ticks: u64,
+    pub users: u64,
+    pub addresses: u64,
+    pub cards: u64,
+}
+
+/// How one stream's jobs and dead letters stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineTotals {
+    /// How many there are of each status; none is absent.
+    pub jobs: HashMap<JobStatus, u64>,
+    pub dead_letters: u64,
 }
 
 /// A city as a point of the map.

@@ -55,6 +55,33 @@ pub struct Client {
     geocoder: Host,
 }
 
+/// A client for these addresses.
+pub fn http_client(settings: &Settings, urls: &[&url::Url]) -> anyhow::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder();
+    if urls.iter().all(|url| url.scheme() == "http") {
+        // A machine without certificates needs none for this.
+        builder = builder.tls_certs_only([]);
+    }
+    if urls.iter().all(|url| is_loopback(url)) {
+        // What runs on this host is never behind a proxy.
+        builder = builder.no_proxy();
+    }
+    builder
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT.min(settings.request_timeout.0))
+        .timeout(settings.request_timeout.0)
+        .tcp_nodelay(true)
+        .user_agent(concat!("isobar/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot set up the HTTP client")
+}
+
+/// What a host is called: with its port where that is not the usual one.
+pub fn host_name(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
@@ -77,28 +104,8 @@ enum Try<T> {
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         install_tls();
-        let urls = [settings.upstream_url(), &settings.geocoding_url.0];
-        let mut builder = reqwest::Client::builder();
-        if urls.iter().all(|url| url.scheme() == "http") {
-            // A machine without certificates needs none for this.
-            builder = builder.tls_certs_only([]);
-        }
-        if urls.iter().all(|url| is_loopback(url)) {
-            // What runs on this host is never behind a proxy.
-            builder = builder.no_proxy();
-        }
-        let http = builder
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT.min(settings.request_timeout.0))
-            .timeout(settings.request_timeout.0)
-            .tcp_nodelay(true)
-            .user_agent(concat!("isobar/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("cannot set up the HTTP client")?;
-        let name = |url: &url::Url| {
-            let host = url.host_str().unwrap_or_default();
-            url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-        };
+        let http = http_client(&settings, &[settings.upstream_url(), &settings.geocoding_url.0])?;
+        let name = host_name;
         let breaker = settings.upstream_breaker;
         let url = settings.upstream_url();
         let forecast =

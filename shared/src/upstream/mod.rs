@@ -1,4 +1,4 @@
-//! The weather services, for worker and API alike.
+//! The weather services, for worker and API alike, and the providers of addresses and cards.
 //!
 //! Order per attempt: quota → breaker → timeout → request ([`client`]). Every answer becomes one
 //! [`Answer`], by the outcome table in [`verdict`]: what is transient, what waits and until when,
@@ -8,7 +8,7 @@
 //! reach a log or an error (OpenWeather's key is in its URL).
 //!
 //! Next: [`open_meteo`], [`openweather`], [`geocoding`] (what is asked and how it is read),
-//! [`gauges`] (what a scrape is told).
+//! [`people`] (addresses and cards), [`gauges`] (what a scrape is told).
 
 mod breaker;
 mod client;
@@ -17,6 +17,7 @@ mod geocoding;
 mod host;
 mod open_meteo;
 mod openweather;
+mod people;
 mod verdict;
 pub mod wmo;
 
@@ -33,6 +34,7 @@ use crate::place::{Coordinates, Place};
 
 pub use client::install_tls;
 pub use gauges::{METRICS, Quotas};
+pub use people::{LARGEST_REQUEST, Providers};
 
 /// A client of the configured provider. Cheap to clone; clones share breaker and connections.
 #[derive(Clone, Debug)]

@@ -170,6 +170,7 @@ impl Place {
     /// Puts dead letters of no job into the store.
     pub async fn bury(&self, payloads: &[&[u8]]) {
         let letters = payloads.iter().enumerate().map(|(number, payload)| DeadLetter {
+            pipeline: isobar_shared::pipelines::PipelineName::Weather,
             id: 0,
             task_id: None::<TaskId>,
             job_id: None,

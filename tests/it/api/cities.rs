@@ -51,6 +51,7 @@ async fn a_city_tells_what_became_of_it_in_each_job_and_what_was_given_up() {
     store(&api, 7).await;
     let job = JobId::derive("test", "slot");
     let open = JobOpen {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Import,
         source: "cities.csv".to_owned(),

@@ -110,6 +110,7 @@ async fn job_of(api: &Api, name: &str, created_at: DateTime<Utc>, rows: u64) -> 
     let job_id = JobId::derive(name, "slot");
     let commit = Commit {
         opens: vec![JobOpen {
+            pipeline: isobar_shared::pipelines::PipelineName::Weather,
             job_id,
             job_kind: JobKind::Import,
             source: format!("{name}.csv"),

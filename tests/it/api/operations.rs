@@ -10,6 +10,7 @@ use super::{Api, is_problem};
 
 pub fn dead(number: u32, code: &str, job_id: Option<JobId>, payload: &[u8]) -> DeadLetter {
     DeadLetter {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         id: 0,
         task_id: None,
         job_id,
@@ -116,7 +117,13 @@ async fn what_operators_switch_is_seen_at_once_and_recorded() {
     assert_eq!(api.get("/stream").await.json()["paused"]["at"], paused["at"]);
 
     let id = JobId::derive("test", "slot");
-    let new = NewJob { id, kind: JobKind::Import, source: "a.csv".into(), created_at: Utc::now() };
+    let new = NewJob {
+        id,
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        kind: JobKind::Import,
+        source: "a.csv".into(),
+        created_at: Utc::now(),
+    };
     api.store.create_job(&new).await.expect("creates");
     let job = format!("/bulk/jobs/{id}");
     let reason = async || api.get(&job).await.json()["paused_reason"].as_str().map(str::to_owned);

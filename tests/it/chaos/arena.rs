@@ -13,6 +13,8 @@ use crate::harness::redis::Redis;
 use crate::harness::wait::PATIENCE;
 
 pub const STREAM: &str = "owm-ingestion-stream";
+/// Workers make it too; nobody has any users here.
+pub const USER_STREAM: &str = "user-enrichment-stream";
 pub const GROUP: &str = "ingestion-workers";
 /// Silence that loses a lease, and the request timeout that fits into it.
 pub const CLAIM_IDLE: &str = "2s";

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::arena::{Arena, GROUP, STREAM};
+use super::arena::{Arena, GROUP, STREAM, USER_STREAM};
 use super::source::{End, Source, weather};
 use super::tables::Tables;
 
@@ -225,7 +225,16 @@ async fn redis_is_empty(arena: &Arena, faults: &mut Vec<String>) {
         }
     }
     let keys: Vec<String> = redis.cli(&["KEYS", "*"]).await;
-    let expected = [STREAM.to_owned(), tagged("control"), tagged("epoch")];
+    // Workers make the stream of users too, though nobody has any here.
+    let of_users = |suffix: &str| format!("{{{USER_STREAM}}}:{suffix}");
+    let expected = [
+        STREAM.to_owned(),
+        tagged("control"),
+        tagged("epoch"),
+        USER_STREAM.to_owned(),
+        of_users("control"),
+        of_users("epoch"),
+    ];
     for key in keys {
         if !expected.contains(&key) && !key.starts_with("isobar:") {
             faults.push(format!("I8: the key {key} is left"));

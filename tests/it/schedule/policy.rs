@@ -203,7 +203,7 @@ async fn the_history_comes_in_pages_also_from_a_process_that_knows_of_no_schedul
     assert_eq!(seen.len(), 8);
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
     for (path, status) in [
-        ("/schedules/users", 404),
+        ("/schedules/nobody", 404),
         ("/schedules/sync?cursor=x", 400),
         ("/schedules?limit=501", 400),
     ] {

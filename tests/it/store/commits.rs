@@ -366,6 +366,7 @@ async fn two_workers_on_the_same_rows_count_each_once(subject: Subject) {
 async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
     let store = &subject.store;
     let announced = NewJob {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         id: job("a"),
         kind: JobKind::Sync,
         source: "the city service".into(),
@@ -378,7 +379,11 @@ async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
         ..ledger(vec![row(job("b"), 1, RowStatus::Success)])
     };
     commit(store, &opens).await;
-    let late = NewJob { id: job("b"), ..announced };
+    let late = NewJob {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        id: job("b"),
+        ..announced
+    };
     store.create_job(&late).await.expect("names it");
     for slot in ["a", "b"] {
         let row = store.job(job(slot)).await.expect("reads").expect("a job");
@@ -391,6 +396,7 @@ async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
 async fn a_job_without_a_readable_source_ends(subject: Subject) {
     let store = &subject.store;
     let new = NewJob {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         id: job("a"),
         kind: JobKind::Sync,
         source: "the city service".into(),

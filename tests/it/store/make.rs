@@ -79,6 +79,7 @@ pub fn reject(job: JobId, number: u64) -> LedgerRow {
 
 pub fn open(job: JobId) -> JobOpen {
     JobOpen {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Import,
         source: "cities.csv".into(),
@@ -93,6 +94,7 @@ pub fn seal(job: JobId, rows: u64, rejected: u64, duplicates: u64) -> JobSeal {
 
 pub fn dead(source: &str) -> DeadLetter {
     DeadLetter {
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
         id: 0,
         task_id: None,
         job_id: None,

@@ -66,7 +66,13 @@ async fn a_job_that_has_ended_or_is_unknown_is_left_as_it_is(subject: Subject) {
     let wish = operation(Action::JobCancel, "a");
     let ask = async || store.request_cancel(id, &wish).await.expect("asks");
     assert_eq!(ask().await, CancelAnswer::Unknown);
-    let new = NewJob { id, kind: JobKind::Import, source: "a.csv".into(), created_at: at(0) };
+    let new = NewJob {
+        id,
+        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        kind: JobKind::Import,
+        source: "a.csv".into(),
+        created_at: at(0),
+    };
     store.create_job(&new).await.expect("creates");
     store.commit(&seals(seal(id, 0, 0, 0))).await.expect("commits");
     assert_eq!(ask().await, CancelAnswer::Ended(JobStatus::Done));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isobar_shared::ids::CityId;
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::place::Coordinates;
 use isobar_shared::store::{
     Action, Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation,
@@ -109,6 +110,7 @@ async fn jobs_come_newest_first(subject: Subject) {
     let store = &subject.store;
     for (slot, minute) in [("a", 1), ("b", 3), ("c", 2), ("d", 3)] {
         let new = NewJob {
+            pipeline: PipelineName::Weather,
             id: job(slot),
             kind: JobKind::Produce,
             source: slot.into(),
@@ -255,12 +257,17 @@ async fn totals_count_what_is_there(subject: Subject) {
         searches: 1,
         operations: 1,
         ticks: 0,
+        users: 0,
+        addresses: 0,
+        cards: 0,
     };
     let operation = NewOperation::now("cli ada@host", Action::HistoryClear);
     store.record_operation(&operation).await.expect("records");
     assert_eq!(store.totals().await.expect("reads"), expected);
-    let by_status = store.jobs_by_status().await.expect("reads");
-    assert_eq!(by_status, [(JobStatus::Done, 1), (JobStatus::Running, 1)].into());
+    let by_stream = store.pipeline_totals().await.expect("reads");
+    let weather = &by_stream[&PipelineName::Weather];
+    assert_eq!(weather.jobs, [(JobStatus::Done, 1), (JobStatus::Running, 1)].into());
+    assert_eq!((weather.dead_letters, by_stream.len()), (expected.dead_letters, 1));
     store.ping().await.expect("answers");
 }
 

@@ -7,7 +7,7 @@
 
 use chrono::Utc;
 
-use super::{PostgresStore, dead_letters, jobs, ledger, snapshot};
+use super::{PostgresStore, dead_letters, jobs, ledger, people, snapshot};
 use crate::store::account::Tally;
 use crate::store::{Commit, CommitReport, Records, Result};
 
@@ -18,8 +18,14 @@ impl PostgresStore {
 
     async fn transact(&self, commit: &Commit) -> sqlx::Result<CommitReport> {
         let mut tally = Tally::of(commit);
-        let Records::Weather(snapshots) = &commit.records;
         let mut tx = self.pool.begin().await?;
+        let snapshots = match &commit.records {
+            Records::Weather(snapshots) => snapshots.as_slice(),
+            Records::People(people) => {
+                people::write(&mut tx, people).await?;
+                &[]
+            }
+        };
         snapshot::write(&mut tx, snapshots, &commit.failed_cities).await?;
         ledger::enter(&mut tx, &commit.ledger, &mut tally).await?;
         // After the ledger, which knows what has ended before.

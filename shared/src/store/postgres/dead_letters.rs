@@ -6,7 +6,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::{PostgresStore, column};
+use super::{PostgresStore, column, jobs};
 use crate::ids::{CityId, JobId, TaskId};
 use crate::store::nul::without_nul;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
@@ -15,11 +15,12 @@ sql! {
     /// Not what another entry has ended: an entry that was sent again is no second letter (I5).
     BURY = r"
 INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
-    first_seen, last_seen, source)
+    first_seen, last_seen, source, pipeline)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bytea[],
-    $7::integer[], $8::integer[], $9::timestamptz[], $10::timestamptz[], $11::text[])
+    $7::integer[], $8::integer[], $9::timestamptz[], $10::timestamptz[], $11::text[],
+    $12::text[])
     AS given (task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
-        last_seen, source)
+        last_seen, source, pipeline)
 WHERE NOT EXISTS (
     SELECT 1 FROM job_tasks AS ended
     WHERE ended.job_id = given.job_id AND ended.task_id = given.task_id
@@ -28,24 +29,24 @@ ON CONFLICT (source) DO NOTHING
 ";
     PAGE = r"
 SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
-    last_seen, source
+    last_seen, source, pipeline
 FROM dead_letters WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3
 ";
     PAGE_OF_CODE = r"
 SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
-    last_seen, source
+    last_seen, source, pipeline
 FROM dead_letters WHERE code = $4 AND id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT $3
 ";
     PAGE_OF_JOB = r"
 SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
-    last_seen, source
+    last_seen, source, pipeline
 FROM dead_letters
 WHERE job_id = $4 AND ($5::text IS NULL OR code = $5) AND id BETWEEN $1 AND $2
 ORDER BY id DESC LIMIT $3
 ";
     PAGE_OF_CITY = r"
 SELECT id, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
-    last_seen, source
+    last_seen, source, pipeline
 FROM dead_letters WHERE city_id = $1 ORDER BY id DESC LIMIT $2
 ";
     GROUPS = r"
@@ -82,6 +83,7 @@ pub(super) async fn bury(tx: &mut PgConnection, dead: &[DeadLetter]) -> sqlx::Re
         .bind(column(&rows, |row| row.first_seen))
         .bind(column(&rows, |row| row.last_seen))
         .bind(column(&rows, |row| row.source.as_str()))
+        .bind(column(&rows, |row| row.pipeline.as_str()))
         .execute(tx)
         .await?;
     Ok(done.rows_affected())
@@ -169,6 +171,7 @@ impl PostgresStore {
 fn read(row: &PgRow) -> sqlx::Result<DeadLetter> {
     Ok(DeadLetter {
         id: row.try_get("id")?,
+        pipeline: jobs::pipeline(row)?,
         task_id: row.try_get::<Option<_>, _>("task_id")?.map(TaskId),
         job_id: row.try_get::<Option<_>, _>("job_id")?.map(JobId),
         city_id: row.try_get::<Option<_>, _>("city_id")?.map(CityId),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{PostgresStore, unreadable};
 use crate::ids::JobId;
+use crate::pipelines::PipelineName;
 use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
 use crate::store::nul::without_nul;
 use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
@@ -19,7 +20,7 @@ use crate::task::SealOutcome;
 
 sql! {
     LOCK = r"
-SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed, succeeded, failed,
     skipped, rejected, duplicates, started_at, finished_at
 FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE
 ";
@@ -32,14 +33,15 @@ ON CONFLICT (job_id) DO NOTHING
     UPDATE = r"
 UPDATE jobs SET known = $2, kind = $3, source = $4, created_at = $5, status = $6, sealed = $7,
     total = $8, processed = $9, succeeded = $10, failed = $11, skipped = $12, rejected = $13,
-    duplicates = $14, started_at = $15, finished_at = $16
+    duplicates = $14, started_at = $15, finished_at = $16, pipeline = $17
 WHERE job_id = $1
 ";
     CREATE = r"
-INSERT INTO jobs AS stored (job_id, kind, source, status, created_at, known)
-VALUES ($1, $2, $3, 'queued', $4, true)
+INSERT INTO jobs AS stored (job_id, kind, source, status, created_at, known, pipeline)
+VALUES ($1, $2, $3, 'queued', $4, true, $5)
 ON CONFLICT (job_id) DO UPDATE
-SET kind = excluded.kind, source = excluded.source, created_at = excluded.created_at, known = true
+SET kind = excluded.kind, source = excluded.source, created_at = excluded.created_at, known = true,
+    pipeline = excluded.pipeline
 WHERE NOT stored.known
 ";
     FAIL = r"
@@ -47,24 +49,24 @@ UPDATE jobs SET status = 'failed', finished_at = $2
 WHERE job_id = $1 AND status IN ('queued', 'cancelling') AND processed = 0 AND sealed IS NULL
 ";
     JOB = r"
-SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed, succeeded, failed,
     skipped, rejected, duplicates, started_at, finished_at
 FROM jobs WHERE job_id = $1
 ";
     STATUSES = "SELECT job_id, status FROM jobs WHERE job_id = ANY($1::uuid[])";
     NEWEST = r"
-SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed, succeeded, failed,
     skipped, rejected, duplicates, started_at, finished_at
 FROM jobs ORDER BY created_at DESC, job_id DESC LIMIT $1
 ";
     OLDER = r"
-SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed, succeeded, failed,
     skipped, rejected, duplicates, started_at, finished_at
 FROM jobs WHERE (created_at, job_id) < ($2, $3)
 ORDER BY created_at DESC, job_id DESC LIMIT $1
 ";
     COUNTS = r"
-SELECT job_id, known, kind, source, created_at, status, sealed, total, processed, succeeded, failed,
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed, succeeded, failed,
     skipped, rejected, duplicates, started_at, finished_at,
     ledger_succeeded, ledger_failed, ledger_skipped, ledger_rejected
 FROM jobs, LATERAL (
@@ -128,6 +130,7 @@ async fn update(tx: &mut PgConnection, account: &Account) -> sqlx::Result<()> {
         .bind(account.duplicates)
         .bind(account.started_at)
         .bind(account.finished_at)
+        .bind(account.pipeline.as_str())
         .execute(tx)
         .await
         .map(drop)
@@ -140,6 +143,7 @@ impl PostgresStore {
             .bind(job.kind.as_str())
             .bind(without_nul(&job.source))
             .bind(job.created_at)
+            .bind(job.pipeline.as_str())
             .execute(&self.pool)
             .await
             .map(drop)
@@ -231,6 +235,7 @@ fn account(row: &PgRow) -> sqlx::Result<Account> {
         id: JobId(row.try_get("job_id")?),
         known: row.try_get("known")?,
         kind: kind_named(kind).ok_or_else(|| unreadable(format!("kind {kind:?} of a job")))?,
+        pipeline: pipeline(row)?,
         source: row.try_get("source")?,
         created_at: row.try_get("created_at")?,
         status: status(row)?,
@@ -244,4 +249,10 @@ fn account(row: &PgRow) -> sqlx::Result<Account> {
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
     })
+}
+
+/// Of a job or a dead letter.
+pub(super) fn pipeline(row: &PgRow) -> sqlx::Result<PipelineName> {
+    let name: &str = row.try_get("pipeline")?;
+    PipelineName::parse(name).ok_or_else(|| unreadable(format!("pipeline {name:?}")))
 }

@@ -9,8 +9,11 @@ use sqlx::{Connection, PgConnection};
 use crate::store::StoreError;
 
 /// In order; the version of a schema is how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_weather.sql"), include_str!("migrations/0002_operations.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_weather.sql"),
+    include_str!("migrations/0002_operations.sql"),
+    include_str!("migrations/0003_users.sql"),
+];
 
 sql! {
     VERSION_TABLE = "SELECT to_regclass('isobar_schema') IS NOT NULL";

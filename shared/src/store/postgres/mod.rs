@@ -19,6 +19,7 @@ mod jobs;
 mod ledger;
 mod migrate;
 mod operations;
+mod people;
 mod prune;
 mod searches;
 mod snapshot;
@@ -127,6 +128,7 @@ pub fn statements() -> Vec<&'static str> {
         ledger::STATEMENTS,
         migrate::STATEMENTS,
         operations::STATEMENTS,
+        people::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,

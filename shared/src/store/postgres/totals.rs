@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{PostgresStore, unreadable};
-use crate::store::{FailureGroup, JobStatus, Result, Totals};
+use super::{PostgresStore, jobs, unreadable};
+use crate::pipelines::PipelineName;
+use crate::store::{FailureGroup, JobStatus, PipelineTotals, Result, Totals};
 
 sql! {
     TOTALS = r"
@@ -14,7 +15,10 @@ SELECT cities, snapshots, jobs, unfinished_jobs, ledger_rows,
     (SELECT count(*) FROM dead_letters) AS dead_letters,
     (SELECT count(*) FROM search_history) AS searches,
     (SELECT count(*) FROM operations) AS operations,
-    (SELECT count(*) FROM schedule_ticks) AS ticks
+    (SELECT count(*) FROM schedule_ticks) AS ticks,
+    (SELECT count(*) FROM users) AS users,
+    (SELECT count(*) FROM addresses) AS addresses,
+    (SELECT count(*) FROM credit_cards) AS cards
 FROM (SELECT count(*) AS cities, count(observed_at) AS snapshots FROM cities) AS of_cities,
     (SELECT count(*) AS jobs,
         count(*) FILTER (WHERE status IN ('queued', 'running', 'cancelling')) AS unfinished_jobs,
@@ -22,7 +26,8 @@ FROM (SELECT count(*) AS cities, count(observed_at) AS snapshots FROM cities) AS
             AS ledger_rows
     FROM jobs) AS of_jobs
 ";
-    BY_STATUS = "SELECT status, count(*) AS jobs FROM jobs GROUP BY status";
+    BY_PIPELINE = "SELECT pipeline, status, count(*) AS jobs FROM jobs GROUP BY pipeline, status";
+    DEAD_BY_PIPELINE = "SELECT pipeline, count(*) AS letters FROM dead_letters GROUP BY pipeline";
     FAILURES = r"
 SELECT error_code AS code, count(*) AS failures, max(last_error) AS sample FROM job_tasks
 WHERE status = 'failed' AND error_code IS NOT NULL
@@ -39,18 +44,24 @@ impl PostgresStore {
             .map_err(|error| self.failed(error))
     }
 
-    pub async fn jobs_by_status(&self) -> Result<HashMap<JobStatus, u64>> {
-        let read = |row: &PgRow| {
+    pub async fn pipeline_totals(&self) -> Result<HashMap<PipelineName, PipelineTotals>> {
+        self.by_pipeline().await.map_err(|error| self.failed(error))
+    }
+
+    async fn by_pipeline(&self) -> sqlx::Result<HashMap<PipelineName, PipelineTotals>> {
+        let mut totals: HashMap<PipelineName, PipelineTotals> = HashMap::new();
+        for row in sqlx::query(BY_PIPELINE).fetch_all(&self.pool).await? {
+            let of = totals.entry(jobs::pipeline(&row)?.stream()).or_default();
             let name: &str = row.try_get("status")?;
             let status = JobStatus::parse(name)
                 .ok_or_else(|| unreadable(format!("status {name:?} of a job")))?;
-            Ok((status, row.try_get::<i64, _>("jobs")? as u64))
-        };
-        sqlx::query(BY_STATUS)
-            .fetch_all(&self.pool)
-            .await
-            .and_then(|rows| rows.iter().map(read).collect())
-            .map_err(|error| self.failed(error))
+            *of.jobs.entry(status).or_default() += row.try_get::<i64, _>("jobs")? as u64;
+        }
+        for row in sqlx::query(DEAD_BY_PIPELINE).fetch_all(&self.pool).await? {
+            let of = totals.entry(jobs::pipeline(&row)?.stream()).or_default();
+            of.dead_letters += row.try_get::<i64, _>("letters")? as u64;
+        }
+        Ok(totals)
     }
 
     pub async fn failures(&self, limit: u32) -> Result<Vec<FailureGroup>> {
@@ -82,5 +93,8 @@ fn read(row: &PgRow) -> sqlx::Result<Totals> {
         searches: count("searches")?,
         operations: count("operations")?,
         ticks: count("ticks")?,
+        users: count("users")?,
+        addresses: count("addresses")?,
+        cards: count("cards")?,
     })
 }

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 
-use super::{SqliteStore, dead_letters, jobs, ledger, snapshot};
+use super::{SqliteStore, dead_letters, jobs, ledger, people, snapshot};
 use crate::store::account::Tally;
 use crate::store::nul::refuse_nul;
 use crate::store::{Commit, CommitReport, Records, Result};
@@ -14,7 +14,13 @@ impl SqliteStore {
         let commit = commit.clone();
         self.write(move |tx| {
             let mut tally = Tally::of(&commit);
-            let Records::Weather(snapshots) = &commit.records;
+            let snapshots = match &commit.records {
+                Records::Weather(snapshots) => snapshots.as_slice(),
+                Records::People(people) => {
+                    people::write(tx, people)?;
+                    &[]
+                }
+            };
             snapshot::write(tx, snapshots, &commit.failed_cities)?;
             ledger::enter(tx, &commit.ledger, &mut tally)?;
             // After the ledger, which knows what has ended before.

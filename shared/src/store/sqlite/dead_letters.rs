@@ -6,8 +6,9 @@
 use rusqlite::{Row, Transaction, params};
 
 use super::SqliteStore;
-use super::text::{Id, Time};
+use super::text::{Id, Time, word};
 use crate::ids::{CityId, JobId, TaskId};
+use crate::pipelines::PipelineName;
 use crate::store::nul::without_nul;
 use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
 
@@ -15,8 +16,8 @@ sql! {
     /// Not what another entry has ended: an entry that was sent again is no second letter (I5).
     BURY = r"
 INSERT INTO dead_letters (task_id, job_id, city_id, code, reason, payload, deliveries, attempts,
-    first_seen, last_seen, source)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+    first_seen, last_seen, source, pipeline)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
 WHERE NOT EXISTS (
     SELECT 1 FROM job_tasks AS ended
     WHERE ended.job_id = ?2 AND ended.task_id = ?1
@@ -67,6 +68,7 @@ pub(super) fn bury(tx: &Transaction<'_>, dead: &[DeadLetter]) -> rusqlite::Resul
             Time(row.first_seen),
             Time(row.last_seen),
             row.source,
+            row.pipeline.as_str(),
         ])?;
     }
     Ok(new as u64)
@@ -164,6 +166,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let id = |name: &str| row.get::<_, Option<Id>>(name).map(|id| id.map(|id| id.0));
     Ok(DeadLetter {
         id: row.get("id")?,
+        pipeline: word(row, "pipeline", PipelineName::parse)?,
         task_id: id("task_id")?.map(TaskId),
         job_id: id("job_id")?.map(JobId),
         city_id: row.get::<_, Option<i64>>("city_id")?.map(CityId),

@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::SqliteStore;
 use super::text::{Id, Time, word};
 use crate::ids::JobId;
+use crate::pipelines::PipelineName;
 use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
 use crate::store::nul::without_nul;
 use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
@@ -20,17 +21,18 @@ sql! {
     JOB = "SELECT * FROM jobs WHERE job_id = ?1";
     WRITE = r"
 INSERT INTO jobs (job_id, known, kind, source, created_at, status, sealed, total, processed,
-    succeeded, failed, skipped, rejected, duplicates, started_at, finished_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+    succeeded, failed, skipped, rejected, duplicates, started_at, finished_at, pipeline)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
 ON CONFLICT (job_id) DO UPDATE SET known = ?2, kind = ?3, source = ?4, created_at = ?5, status = ?6,
     sealed = ?7, total = ?8, processed = ?9, succeeded = ?10, failed = ?11, skipped = ?12,
-    rejected = ?13, duplicates = ?14, started_at = ?15, finished_at = ?16
+    rejected = ?13, duplicates = ?14, started_at = ?15, finished_at = ?16, pipeline = ?17
 ";
     CREATE = r"
-INSERT INTO jobs AS stored (job_id, kind, source, status, created_at, known)
-VALUES (?1, ?2, ?3, 'queued', ?4, true)
+INSERT INTO jobs AS stored (job_id, kind, source, status, created_at, known, pipeline)
+VALUES (?1, ?2, ?3, 'queued', ?4, true, ?5)
 ON CONFLICT (job_id) DO UPDATE
-SET kind = excluded.kind, source = excluded.source, created_at = excluded.created_at, known = true
+SET kind = excluded.kind, source = excluded.source, created_at = excluded.created_at, known = true,
+    pipeline = excluded.pipeline
 WHERE NOT stored.known
 ";
     FAIL = r"
@@ -95,6 +97,7 @@ fn write(tx: &Transaction<'_>, account: &Account) -> rusqlite::Result<()> {
         account.duplicates,
         account.started_at.map(Time),
         account.finished_at.map(Time),
+        account.pipeline.as_str(),
     ])?;
     Ok(())
 }
@@ -107,7 +110,8 @@ impl SqliteStore {
                 Id(job.id.0),
                 job.kind.as_str(),
                 without_nul(&job.source),
-                Time(job.created_at)
+                Time(job.created_at),
+                job.pipeline.as_str(),
             ])?;
             Ok(())
         })
@@ -190,6 +194,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         id: JobId(row.get::<_, Id>("job_id")?.0),
         known: row.get("known")?,
         kind: word(row, "kind", kind_named)?,
+        pipeline: word(row, "pipeline", PipelineName::parse)?,
         source: row.get("source")?,
         created_at: row.get::<_, Time>("created_at")?.0,
         status: word(row, "status", JobStatus::parse)?,

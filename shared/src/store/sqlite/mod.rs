@@ -15,6 +15,7 @@ mod failed_inputs;
 mod jobs;
 mod ledger;
 mod operations;
+mod people;
 mod prune;
 mod searches;
 mod snapshot;
@@ -30,8 +31,11 @@ use super::Result;
 use crate::sqlite::{Db, Durability};
 
 /// In order; the version of a file is how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_weather.sql"), include_str!("migrations/0002_operations.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_weather.sql"),
+    include_str!("migrations/0002_operations.sql"),
+    include_str!("migrations/0003_users.sql"),
+];
 
 sql! {
     PING = "SELECT count(*) FROM jobs WHERE job_id = ''";
@@ -88,6 +92,7 @@ pub fn statements() -> Vec<&'static str> {
         jobs::STATEMENTS,
         ledger::STATEMENTS,
         operations::STATEMENTS,
+        people::STATEMENTS,
         prune::STATEMENTS,
         searches::STATEMENTS,
         snapshot::STATEMENTS,

@@ -4,7 +4,7 @@
 //! that text order is time order; ids are canonical lower-case UUIDs. What does not read back is an
 //! error of conversion, never a default.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use uuid::Uuid;
 
@@ -15,6 +15,10 @@ pub(super) struct Time(pub DateTime<Utc>);
 /// An id, to be bound or read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Id(pub Uuid);
+
+/// A day, to be bound or read: `2028-05-31`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Day(pub NaiveDate);
 
 /// A word of ours (a status, a kind), read by the function that knows them.
 pub(super) fn word<T>(
@@ -40,6 +44,18 @@ impl FromSql for Time {
         DateTime::parse_from_rfc3339(value.as_str()?)
             .map(|time| Self(time.to_utc()))
             .map_err(FromSqlError::other)
+    }
+}
+
+impl ToSql for Day {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.to_string().into())
+    }
+}
+
+impl FromSql for Day {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
     }
 }
 
