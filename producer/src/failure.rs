@@ -94,7 +94,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match error {
             OpenError::Db(error) => error.into(),
-            error => Self::new(Remedy::Configure, chain(&error)),
+            error @ OpenError::Folder { .. } => Self::new(Remedy::Configure, chain(&error)),
         }
     }
 }
