@@ -93,9 +93,7 @@ fn class(error: &anyhow::Error) -> Exit {
             return match error {
                 error if error.is_transient() => Exit::TryAgain,
                 SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Exit::BadConfig,
-                SqliteError::Busy { .. }
-                | SqliteError::Statement { .. }
-                | SqliteError::Closed { .. } => Exit::Failed,
+                _ => Exit::Failed,
             };
         }
     }

@@ -4,7 +4,7 @@ use isobar_shared::sqlite::SqliteError;
 use isobar_shared::telemetry::chain;
 
 use crate::outbox::{LockError, OpenError};
-use crate::relay::{RelayEnd, RelayError};
+use crate::relay::RelayEnd;
 use crate::run::Report;
 use crate::source::SourceError;
 
@@ -53,10 +53,7 @@ impl From<SourceError> for Failure {
             | SourceError::Unusable { .. } => Remedy::GiveUp,
             SourceError::Outbox(error) => of_sqlite(error),
         };
-        match error {
-            SourceError::Outbox(error) => error.into(),
-            error => Self::new(remedy, chain(&error)),
-        }
+        Self::new(remedy, chain(&error))
     }
 }
 
@@ -67,11 +64,9 @@ impl Failure {
                 Remedy::TryAgain
             }
             RelayEnd::Refused(_) => Remedy::Configure,
-            RelayEnd::Broken(RelayError::Outbox(error)) => of_sqlite(error),
             RelayEnd::Broken(_) => Remedy::GiveUp,
         };
         let message = match end {
-            RelayEnd::Broken(RelayError::Outbox(error)) => said_of(error),
             // The address says it all; what the socket said helps nobody.
             RelayEnd::Unreachable(error) => error.to_string(),
             end => chain(end),
@@ -92,32 +87,24 @@ impl From<LockError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Db(error) => error.into(),
-            error @ OpenError::Folder { .. } => Self::new(Remedy::Configure, chain(&error)),
-        }
+        Self::new(Remedy::Configure, chain(&error))
     }
 }
 
 impl From<SqliteError> for Failure {
     fn from(error: SqliteError) -> Self {
-        Self::new(of_sqlite(&error), said_of(&error))
+        let said = chain(&error);
+        if error.is_full() {
+            let safe = "what is extracted is safe: make room and run again";
+            return Self::new(Remedy::TryAgain, format!("{said}; {safe}"));
+        }
+        Self::new(of_sqlite(&error), said)
     }
-}
-
-fn said_of(error: &SqliteError) -> String {
-    let said = chain(error);
-    if error.is_full() {
-        return format!("{said}; what is extracted is safe: make room and run again");
-    }
-    said
 }
 
 fn of_sqlite(error: &SqliteError) -> Remedy {
-    if error.is_transient() {
-        return Remedy::TryAgain;
-    }
     match error {
+        error if error.is_transient() => Remedy::TryAgain,
         SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Remedy::Configure,
         SqliteError::Busy { .. } | SqliteError::Statement { .. } | SqliteError::Closed { .. } => {
             Remedy::GiveUp

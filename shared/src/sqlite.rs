@@ -60,18 +60,19 @@ pub enum SqliteError {
 }
 
 impl SqliteError {
-    /// Whether waiting may mend it, or somebody who makes room.
+    /// Whether waiting may mend it: a lock, a full disk, a file system that is read-only for now.
     pub fn is_transient(&self) -> bool {
-        let code = match self {
-            Self::Busy { .. } => return true,
-            Self::Open { source, .. } | Self::Statement { source, .. } => {
-                source.sqlite_error_code()
-            }
-            Self::NewerSchema { .. } | Self::Closed { .. } => None,
-        };
-        self.is_full() || matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseBusy))
+        match self {
+            Self::Busy { .. } => true,
+            Self::Open { source, .. } | Self::Statement { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly)
+            ),
+            Self::NewerSchema { .. } | Self::Closed { .. } => false,
+        }
     }
 
+    /// Whether somebody has to make room.
     pub fn is_full(&self) -> bool {
         let (Self::Open { source, .. } | Self::Statement { source, .. }) = self else {
             return false;

@@ -3,12 +3,14 @@
 //! Real processes are killed, cut off and starved, and afterwards `checker` asks the databases
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
-//! point of the code, `killing` at any moment; `network` does to their connections what networks do;
-//! `redis` and `store` do what servers, disks and operators do; in a `crowd` they do it to each other.
+//! point of the code, `killing` at any moment; `network` does to their connections what networks do,
+//! `redis`, `store` and `disk` give their servers and files trouble; in a `crowd` they do it to each
+//! other.
 
 mod arena;
 mod checker;
 mod crowd;
+mod disk;
 mod killing;
 mod matrix;
 mod network;

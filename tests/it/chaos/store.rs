@@ -1,293 +1,237 @@
-//! The store does what databases, disks and operators do, in the middle of a commit: it recovers.
+//! The store does what databases, their operators and disks do: it recovers by itself.
 //!
-//! A worker has begun when it happens, is never restarted, and must have met the trouble: it says so
-//! before the trouble is taken away. What a connection does that is cut is in `network`; there the
-//! outcome of a commit is unknown, too.
-
-use std::path::Path;
+//! A worker is in the middle of its work when it happens, is seen to fail, and is never restarted.
+//! What becomes of a single statement is in `tests/it/store/`, what the network between them does in
+//! `network`.
 
 use super::arena::{Arena, Backend};
 use super::checker::{Fate, Job};
 use super::scenario::{from_file, judge};
 use super::source::Source;
 use super::tables::Tables;
-use crate::harness::disk::Disk;
 use crate::harness::isobar::Running;
-use crate::harness::postgres::{Database, Postgres};
+use crate::harness::postgres::Postgres;
 use crate::harness::sim::Sim;
 use crate::harness::wait::{PATIENCE, until};
 
 const ROWS: u64 = 230;
-/// What a worker says of a commit that it will try again.
+/// What the worker says when a commit fails.
 const FAILED: &str = "a commit failed and is tried again";
-/// Above what files need at first, so that a test fills the rest.
-const DISK_MEBIBYTES: u32 = 24;
+/// A file of no more than this cannot hold the batches of the source.
+const SMALL_BYTES: u64 = 200_000;
 
-/// A job that a worker has begun with.
-struct Scene {
+/// A worker with something to do.
+struct Site {
     arena: Arena,
     source: Source,
-    id: String,
+    job: String,
     worker: Running,
     _sim: Sim,
 }
 
-impl Scene {
-    async fn set(arena: impl AsyncFnOnce(&str) -> Arena) -> Self {
-        // Slow, so that there is a middle.
-        let sim = Sim::start(["--cities=1", "--latency=150ms"]).await;
-        let arena = arena(sim.url()).await.with("ISOBAR_CONCURRENCY", "1");
+impl Site {
+    async fn begin(mut arena: Arena, sim: Sim) -> Self {
+        arena = arena.with("ISOBAR_CONCURRENCY", "1");
         arena.isobar(["migrate"]).run().await.expect_code(0);
         let source = Source::of(ROWS, 0);
-        let report = from_file(&arena, &source).run().await.expect_code(0).json();
-        let id = report["job_id"].as_str().expect("an id").to_owned();
-        let worker = arena.isobar(["consume"]).spawn();
-        let scene = Self { arena, source, id, worker, _sim: sim };
-        scene.has(1, "SELECT count(*) FROM job_tasks").await;
-        scene
+        from_file(&arena, &source).run().await.expect_code(0);
+        let (job, worker) = (arena.only_job(), arena.isobar(["consume"]).spawn());
+        Self { arena, source, job, worker, _sim: sim }
     }
 
-    async fn on(postgres: &Postgres) -> Self {
-        Self::set(async |sim| in_database(postgres.fresh_database().await, sim).await).await
-    }
-
-    async fn has(&self, count: u64, sql: &str) {
+    /// Some rows are stored, most are not.
+    async fn is_at_work(&self) {
         let mut tables = Tables::of(&self.arena).await;
-        until(PATIENCE, sql, async || tables.count(sql).await >= count).await;
+        until(PATIENCE, "the first rows are stored", async || {
+            tables.count("SELECT count(*) FROM job_tasks").await > 0
+        })
+        .await;
     }
 
-    fn database(&self) -> &Database {
-        self.arena.database.as_ref().expect("PostgreSQL")
+    async fn has_failed(&self) {
+        self.worker.wait_for_line(|line| line.contains(FAILED), PATIENCE).await;
     }
 
-    async fn execute(&self, sql: &str) {
-        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(&mut self.database().connect().await)
-            .await;
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
-
-    /// The name of its database, which is also good for a role.
-    fn name(&self) -> &str {
-        self.database().url.rsplit_once('/').expect("a URL with a database").1
-    }
-
-    async fn meets(&self, trouble: &str) {
-        let says = |line: &str| line.contains(FAILED) && line.contains(trouble);
-        self.worker.wait_for_line(says, PATIENCE).await;
-    }
-
-    /// The same worker comes to the end.
+    /// All is well in the end, without anybody's help.
     async fn recovers(mut self) {
-        let done = format!(
-            "SELECT count(*) FROM jobs WHERE status = 'done' AND CAST(job_id AS TEXT) = '{}'",
-            self.id
-        );
         let mut tables = Tables::of(&self.arena).await;
-        until(PATIENCE * 2, "the job is done", async || {
+        let done = "SELECT count(*) FROM jobs WHERE status = 'done'";
+        until(PATIENCE, "the job is done", async || {
             assert!(self.worker.is_running(), "{}", self.worker.stderr_so_far());
-            tables.count(&done).await == 1
+            tables.count(done).await == 1
         })
         .await;
         self.worker.terminate();
         assert_eq!(self.worker.wait(PATIENCE).await, 0, "{}", self.worker.stderr_so_far());
-        let job = Job { id: self.id, source: &self.source, fate: Fate::Done };
+        let job = Job { id: self.job, source: &self.source, fate: Fate::Done };
         let wrong = judge(&self.arena, &[job]).await;
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.worker.stderr_so_far());
     }
 }
 
-async fn in_database(database: Database, sim_url: &str) -> Arena {
-    let mut arena = Arena::set(Backend::Servers, sim_url).await;
+async fn slow_sim() -> Sim {
+    Sim::start(["--cities=1", "--latency=300ms"]).await
+}
+
+/// A cluster of its own for what is done to a whole server.
+async fn alone() -> (Postgres, Arena, Sim) {
+    let (postgres, sim) = (Postgres::private().await, slow_sim().await);
+    let mut arena = Arena::set(Backend::Servers, sim.url()).await;
+    let database = postgres.fresh_database().await;
     arena = arena.with("DATABASE_URL", &database.url);
     arena.database = Some(database);
-    arena
+    (postgres, arena, sim)
 }
 
-/// Holds the worker's transaction at its last statement, lets the server end, starts it again.
-async fn restarts_in_mid_commit(end: impl AsyncFnOnce(&mut Postgres)) {
-    let mut postgres = Postgres::private().await;
-    let scene = Scene::on(&postgres).await;
-    let mut holder = scene.database().connect().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE jobs IN EXCLUSIVE MODE")
-        .execute(&mut holder)
-        .await
-        .expect("locks");
-    scene.has(1, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").await;
-    end(&mut postgres).await;
-    scene.meets("is not available").await;
+/// How many of the worker's connections wait for this.
+async fn waiting(arena: &Arena, event: &str) -> u64 {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'isobar'
+         AND datname = current_database() AND wait_event_type || ' ' || wait_event = '{event}'"
+    );
+    Tables::of(arena).await.count(&sql).await
+}
+
+#[tokio::test]
+async fn postgres_dies_in_the_middle_of_a_commit() {
+    let (mut postgres, arena, sim) = alone().await;
+    let site = Site::begin(arena, sim).await;
+    site.is_at_work().await;
+    // The commit has written its snapshots when it comes to the job, and waits there.
+    let mut holder = site.arena.database.as_ref().expect("servers").connect().await;
+    let hold = "BEGIN; LOCK TABLE jobs IN EXCLUSIVE MODE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.expect("locks");
+    until(PATIENCE, "a commit is under way", async || {
+        waiting(&site.arena, "Lock relation").await > 0
+    })
+    .await;
+    postgres.kill9().await;
+    site.has_failed().await;
     postgres.start_again().await;
-    scene.recovers().await;
+    site.recovers().await;
 }
 
 #[tokio::test]
-async fn postgres_is_killed_in_mid_commit() {
-    restarts_in_mid_commit(async |postgres| postgres.kill9().await).await;
-}
-
-#[tokio::test]
-async fn postgres_is_stopped_in_mid_commit() {
-    restarts_in_mid_commit(async |postgres| postgres.stop().await).await;
-}
-
-#[tokio::test]
-async fn postgres_has_no_connection_left() {
-    // Limits are not for the superuser that tests are otherwise.
-    let scene = Scene::set(async |sim| {
-        let database = Postgres::database().await;
-        let name = database.url.rsplit_once('/').expect("a database").1.to_owned();
-        let url = database.url.replace("isobar@", &format!("{name}@"));
-        let make = format!("CREATE ROLE {name} LOGIN; ALTER DATABASE {name} OWNER TO {name}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(make))
-            .execute(&mut database.connect().await)
-            .await
-            .expect("makes a role");
-        in_database(database, sim).await.with("DATABASE_URL", &url)
+async fn a_commit_is_durable_and_its_answer_is_lost() {
+    let (_postgres, arena, sim) = alone().await;
+    let site = Site::begin(arena, sim).await;
+    site.is_at_work().await;
+    // A commit is durable here before it waits for a standby, and this one never answers.
+    site.arena.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    site.arena.execute("SELECT pg_reload_conf()").await;
+    until(PATIENCE, "a commit waits for its answer", async || {
+        waiting(&site.arena, "IPC SyncRep").await > 0
     })
     .await;
-    let name = scene.name();
-    scene.execute(&format!("ALTER ROLE {name} CONNECTION LIMIT 0")).await;
-    scene.execute(&cut(name)).await;
-    scene.meets("pool timed out").await;
-    scene.execute(&format!("ALTER ROLE {name} CONNECTION LIMIT -1")).await;
-    scene.recovers().await;
+    site.arena
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+        )
+        .await;
+    site.has_failed().await;
+    site.arena.execute("ALTER SYSTEM RESET synchronous_standby_names").await;
+    site.arena.execute("SELECT pg_reload_conf()").await;
+    site.recovers().await;
 }
 
+/// What is done to the database `DB` with its owner `ROLE`, and how it is undone.
+const TROUBLES: [[&str; 2]; 3] = [
+    // No place for another connection.
+    ["ALTER ROLE ROLE CONNECTION LIMIT 0", "ALTER ROLE ROLE CONNECTION LIMIT -1"],
+    // As after a failover to a server that is not the primary yet. Connections that were made
+    // meanwhile stay as they are.
+    [
+        "ALTER DATABASE DB SET default_transaction_read_only = on",
+        "ALTER DATABASE DB RESET default_transaction_read_only",
+    ],
+    // A full disk, by its code.
+    [
+        "CREATE FUNCTION is_full() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'disk_full'; END $$;
+         CREATE TRIGGER is_full BEFORE INSERT ON job_tasks EXECUTE FUNCTION is_full()",
+        "DROP TRIGGER is_full ON job_tasks",
+    ],
+];
+
 #[tokio::test]
-async fn postgres_takes_no_writes_for_a_while() {
-    let scene = Scene::set(async |sim| {
-        // One, so that no other connection can be used instead.
-        in_database(Postgres::database().await, sim).await.with("ISOBAR_DB_CONNECTIONS", "1")
-    })
-    .await;
-    let name = scene.name();
-    // As when a primary is demoted: connections are cut, and the new ones are to a standby.
-    scene.execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
-    scene.execute(&cut(name)).await;
-    scene.meets("read-only").await;
-    // Who is connected to the standby stays so until it dials again.
-    let mut writable = scene.database().connect().await;
-    let reset = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
-    for sql in ["SET default_transaction_read_only = off".to_owned(), reset] {
-        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut writable).await;
-        done.expect("resets");
+async fn postgres_is_crowded_then_read_only_then_full() {
+    for [done, undone] in TROUBLES {
+        let sim = slow_sim().await;
+        let mut arena = Arena::set(Backend::Servers, sim.url()).await;
+        let mut url =
+            url::Url::parse(&arena.database.as_ref().expect("servers").url).expect("a URL");
+        let database = url.path().trim_start_matches('/').to_owned();
+        // Only who may do everything is beyond limits.
+        let role = format!("{database}_owner");
+        let named =
+            |sql: &str| sql.replace("DB", &database).replace("ROLE ROLE", &format!("ROLE {role}"));
+        let mut operator = arena.database.as_ref().expect("servers").connect().await;
+        let mut run = async |sql: String| {
+            let ended = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut operator).await;
+            ended.expect("runs");
+        };
+        run(format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {database} OWNER TO {role}")).await;
+        url.set_username(&role).expect("a URL with a host");
+        arena = arena.with("DATABASE_URL", url.as_str());
+
+        let site = Site::begin(arena, sim).await;
+        site.is_at_work().await;
+        run(named(done)).await;
+        run(format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+        ))
+        .await;
+        // The first of these may say no more than that its connection was ended.
+        site.has_failed().await;
+        let code = match done.split(' ').next_back() {
+            // What the pool says when it has dialled in vain for its patience.
+            Some("0") => "pool timed out",
+            Some("on") => "read-only transaction",
+            _ => "disk_full",
+        };
+        site.worker.wait_for_line(|line| line.contains(code), PATIENCE).await;
+        run(named(undone)).await;
+        site.recovers().await;
     }
-    scene.recovers().await;
 }
 
 #[tokio::test]
-async fn the_disk_of_postgres_is_full() {
-    let disk = Disk::of_mebibytes(DISK_MEBIBYTES).await;
-    let postgres = Postgres::private().await;
-    let database = postgres.database_on(disk.path()).await;
-    let scene = Scene::set(async |sim| in_database(database, sim).await).await;
-    disk.fill();
-    scene.meets("No space left").await;
-    disk.empty();
-    scene.recovers().await;
-}
-
-#[tokio::test]
-async fn the_disk_of_the_file_is_full() {
-    let disk = Disk::of_mebibytes(DISK_MEBIBYTES).await;
-    let scene = Scene::set(async |sim| {
-        let arena = Arena::set(Backend::Embedded, sim).await;
-        lies_on(&disk, &arena, "isobar.db");
-        arena
-    })
-    .await;
-    disk.fill();
-    scene.meets("disk is full").await;
-    disk.empty();
-    scene.recovers().await;
-}
-
-#[tokio::test]
-async fn somebody_has_locked_the_file() {
-    let scene = Scene::set(async |sim| Arena::set(Backend::Embedded, sim).await).await;
-    let path = scene.arena.data_file("isobar.db").expect("it is there");
+async fn somebody_keeps_the_file_locked() {
+    let sim = slow_sim().await;
+    let site = Site::begin(Arena::set(Backend::Embedded, sim.url()).await, sim).await;
+    site.is_at_work().await;
+    let path = site.arena.data_file("isobar.db").expect("a store");
     let holder = rusqlite::Connection::open(path).expect("opens");
     holder.busy_timeout(PATIENCE).expect("a setting");
     holder.execute_batch("BEGIN IMMEDIATE").expect("locks");
-    scene.meets("locked").await;
-    holder.execute_batch("ROLLBACK").expect("lets go");
-    scene.recovers().await;
+    site.has_failed().await;
+    drop(holder);
+    site.recovers().await;
 }
 
 #[tokio::test]
-async fn the_disk_of_the_broker_is_full() {
-    let disk = Disk::of_mebibytes(DISK_MEBIBYTES).await;
-    let scene = Scene::set(async |sim| {
-        let arena = Arena::set(Backend::Embedded, sim).await;
-        lies_on(&disk, &arena, "broker.db");
-        arena
-    })
-    .await;
-    disk.fill();
-    let says = |line: &str| line.contains("the broker failed");
-    scene.worker.wait_for_line(says, PATIENCE).await;
-    disk.empty();
-    scene.recovers().await;
+async fn no_file_of_a_worker_can_grow() {
+    let sim = slow_sim().await;
+    let site = Site::begin(Arena::set(Backend::Embedded, sim.url()).await, sim).await;
+    site.is_at_work().await;
+    let log = site.arena.data_file("isobar.db-wal").expect("a log");
+    let bytes = std::fs::metadata(log).expect("a file").len();
+    site.worker.limit_files(Some(bytes));
+    // Broker and store are files of the same disk: either may be the first to need room.
+    site.worker.wait_for_line(|line| line.contains("disk I/O error"), PATIENCE).await;
+    site.worker.limit_files(None);
+    site.recovers().await;
 }
 
 #[tokio::test]
-async fn the_disk_of_the_outbox_is_full() {
-    let disk = Disk::of_mebibytes(1).await;
-    let sim = Sim::start(["--cities", "1"]).await;
-    let arena = Arena::set(Backend::Embedded, sim.url()).await;
-    lies_on(&disk, &arena, "outbox.db");
-    let source = Source::of(3_000, 0);
-    let produce = from_file(&arena, &source);
-    let full = produce.run().await.expect_code(75);
-    assert!(full.stderr.contains("make room and run again"), "{}", full.stderr);
-    // Somebody gives it a larger disk, with what was on the small one.
-    let larger = Disk::of_mebibytes(DISK_MEBIBYTES).await;
-    for suffix in ["", "-wal", "-shm"] {
-        let file = format!("outbox.db{suffix}");
-        // A file that was closed in order has no companions.
-        let _ = std::fs::copy(disk.path().join(&file), larger.path().join(&file));
-    }
-    std::fs::remove_file(arena.dir.path().join("outbox.db")).expect("a link");
-    lies_on(&larger, &arena, "outbox.db");
-    let resumed = produce.run().await.expect_code(0).json();
-    let id = resumed["job_id"].as_str().expect("an id").to_owned();
+async fn a_run_without_room_for_its_outbox_goes_on_when_there_is_some() {
+    let sim = Sim::start(["--cities=1"]).await;
+    let arena = Arena::set(Backend::Servers, sim.url()).await;
+    let source = Source::of(ROWS * 10, 0);
+    let run = from_file(&arena, &source);
+    let ended = run.clone().with_files_up_to(SMALL_BYTES).run().await.expect_code(75);
+    assert!(ended.stderr.contains("outbox"), "{ended:?}");
+    let id = run.run().await.expect_code(0).json()["job_id"].as_str().expect("an id").to_owned();
     let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[tokio::test]
-async fn the_file_lies_on_a_disk_that_became_read_only() {
-    let disk = Disk::of_mebibytes(DISK_MEBIBYTES).await;
-    let sim = Sim::start(["--cities", "1"]).await;
-    let arena = Arena::set(Backend::Embedded, sim.url()).await;
-    lies_on(&disk, &arena, "isobar.db");
-    arena.isobar(["migrate"]).run().await.expect_code(0);
-    let source = Source::of(ROWS, 0);
-    let report = from_file(&arena, &source).run().await.expect_code(0).json();
-    disk.remount("ro");
-    let mut worker = arena.isobar(["consume"]).spawn();
-    worker.wait_for_line(|line| line.contains("it may only be read"), PATIENCE).await;
-    disk.remount("rw");
-    let done = "SELECT count(*) FROM jobs WHERE status = 'done'";
-    let mut tables = Tables::of(&arena).await;
-    until(PATIENCE, "the job is done", async || tables.count(done).await == 1).await;
-    worker.terminate();
-    assert_eq!(worker.wait(PATIENCE).await, 0, "{}", worker.stderr_so_far());
-    let id = report["job_id"].as_str().expect("an id").to_owned();
-    let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Ends all connections that are not the tests' own.
-fn cut(database: &str) -> String {
-    format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = '{database}' AND application_name = 'isobar'"
-    )
-}
-
-/// The arena's file is a link to one on this disk.
-fn lies_on(disk: &Disk, arena: &Arena, file: &str) {
-    let link: &Path = &arena.dir.path().join(file);
-    std::os::unix::fs::symlink(disk.path().join(file), link).expect("links");
 }

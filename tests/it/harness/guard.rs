@@ -75,6 +75,19 @@ impl Guarded {
         }
     }
 
+    /// The child's process id, found among the children of the shell by what it runs.
+    pub fn child_of(&self, program: &str) -> u32 {
+        let shell = self.shell.id();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
+        let children = children.expect("a running guard");
+        let runs = |pid: &&str| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.is_ok_and(|name| name.trim_end() == program)
+        };
+        let found = children.split_whitespace().find(runs).expect("a running child");
+        found.parse().expect("a process id")
+    }
+
     /// The exit code if the child has ended; 128 + n after signal n, as shells count.
     pub fn exit_code(&mut self) -> Option<i32> {
         if self.exit.is_none() {

@@ -10,6 +10,8 @@ shift 3
 
 # Shells give a background job an empty standard input before they look at its redirections.
 exec 3<&0
+# At a limit of a file's size a write is to fail, as it does on a full disk.
+trap '' XFSZ
 "$@" <"$input" 3<&- &
 child=$!
 

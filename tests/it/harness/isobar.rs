@@ -76,6 +76,15 @@ impl Isobar {
         self
     }
 
+    /// No file of the child may become larger, which is to it as if the disk were full.
+    #[must_use]
+    pub fn with_files_up_to(mut self, bytes: u64) -> Self {
+        let program = std::mem::replace(&mut self.program, "prlimit".into());
+        let limited = [format!("--fsize={bytes}"), program.to_string_lossy().into_owned()];
+        self.arguments.splice(0..0, limited);
+        self
+    }
+
     pub async fn run(&self) -> Finished {
         let mut running = self.spawn();
         let code = running.wait(RUN_LIMIT).await;
@@ -122,6 +131,16 @@ impl Finished {
 impl Running {
     pub async fn kill9(&mut self) {
         self.child.kill9().await;
+    }
+
+    /// From now on no file of the child may become larger than so many bytes.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let bytes = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.child.child_of("isobar").to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        let mut prlimit = std::process::Command::new("prlimit");
+        let limited = prlimit.args(["--pid", &pid, &limit]).status().expect("prlimit");
+        assert!(limited.success());
     }
 
     /// SIGTERM, the way in which every supervisor asks a process to finish.

@@ -51,7 +51,7 @@ const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
 
 sql! {
     PING = "SELECT 1";
-    TAKES_WRITES = "SELECT current_setting('transaction_read_only') = 'off'";
+    CAN_WRITE = "SELECT current_setting('transaction_read_only') = 'off'";
 }
 
 /// Cheap to clone; the connections close with the last clone.
@@ -85,13 +85,11 @@ impl PostgresStore {
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_LIMIT)
             // The pool asks by itself whether a connection that comes back still works, and would wait
-            // for ever for the answer of one that died without a word. One to a server that was
-            // demoted works, and takes no writes for as long as it lives: the next one is dialled.
+            // for ever for the answer of one that died without a word. One that was made while the
+            // server was read-only may stay so when the server no longer is: it is closed.
             .after_release(|connection, _| {
-                Box::pin(async {
-                    limited(PING_LIMIT, sqlx::query_scalar(TAKES_WRITES).fetch_one(connection))
-                        .await
-                })
+                let asked = sqlx::query_scalar(CAN_WRITE).fetch_one(connection);
+                Box::pin(limited(PING_LIMIT, asked))
             })
             .connect_lazy_with(options);
         Ok(Self { pool, location })
