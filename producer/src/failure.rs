@@ -93,12 +93,7 @@ impl From<OpenError> for Failure {
 
 impl From<SqliteError> for Failure {
     fn from(error: SqliteError) -> Self {
-        let said = chain(&error);
-        if error.is_full() {
-            let safe = "what is extracted is safe: make room and run again";
-            return Self::new(Remedy::TryAgain, format!("{said}; {safe}"));
-        }
-        Self::new(of_sqlite(&error), said)
+        Self::new(of_sqlite(&error), chain(&error))
     }
 }
 

@@ -71,14 +71,6 @@ impl SqliteError {
             Self::NewerSchema { .. } | Self::Closed { .. } => false,
         }
     }
-
-    /// Whether somebody has to make room.
-    pub fn is_full(&self) -> bool {
-        let (Self::Open { source, .. } | Self::Statement { source, .. }) = self else {
-            return false;
-        };
-        source.sqlite_error_code() == Some(ErrorCode::DiskFull)
-    }
 }
 
 /// A SQLite file. Cheap to clone; the file closes with the last clone.

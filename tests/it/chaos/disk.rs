@@ -77,7 +77,7 @@ async fn a_run_without_room_says_what_is_safe_and_goes_on_with_more() {
     let source = Source::of(MANY_ROWS, 0);
     let produce = from_file(&arena, &source);
     let full = produce.run().await.expect_code(75);
-    assert!(full.stderr.contains("make room and run again"), "{}", full.stderr);
+    assert!(full.stderr.contains("are extracted and safe, run again"), "{}", full.stderr);
     // A larger disk, with what was on the small one.
     let larger = Disk::of_mebibytes(MEBIBYTES).await;
     for suffix in ["", "-wal", "-shm"] {
