@@ -5,7 +5,7 @@
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
 //! point of the code, `killing` at any moment; `network` does to their connections what networks do,
 //! `redis`, `store` and `disk` give their servers and files trouble; in a `crowd` they do it to each
-//! other.
+//! other. A `soak` looks at what grows.
 
 mod arena;
 mod checker;
@@ -16,6 +16,7 @@ mod matrix;
 mod network;
 mod redis;
 mod scenario;
+mod soak;
 mod source;
 mod store;
 mod tables;
