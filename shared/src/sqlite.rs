@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a write waits for another process before it gives up as [`SqliteError::Busy`].
@@ -101,6 +101,7 @@ impl Db {
     ) -> Result<Self, SqliteError> {
         let opened = |source| SqliteError::Open { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(opened)?;
+        refuse_read_only(&connection).map_err(opened)?;
         prepare(&connection, WRITER_CACHE_KIB).map_err(opened)?;
         let synchronous = if durability == Durability::Full { "FULL" } else { "NORMAL" };
         use_wal(&connection)
@@ -199,6 +200,16 @@ impl Db {
             _ => SqliteError::Statement { path, source },
         }
     }
+}
+
+/// SQLite reads what it may not write, and such a connection would never write, whatever becomes of
+/// the disk: who opens it again later has a better one.
+fn refuse_read_only(connection: &Connection) -> rusqlite::Result<()> {
+    if connection.is_readonly("main")? {
+        let code = ffi::Error::new(ffi::SQLITE_READONLY);
+        return Err(rusqlite::Error::SqliteFailure(code, Some("it may only be read".to_owned())));
+    }
+    Ok(())
 }
 
 fn prepare(connection: &Connection, cache_kib: i32) -> rusqlite::Result<()> {

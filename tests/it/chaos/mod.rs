@@ -4,16 +4,19 @@
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
 //! point of the code, `killing` at any moment; `network` does to their connections what networks do,
-//! `redis` and `store` give their servers and files trouble; in a `crowd` they do it to each other.
+//! `redis`, `store` and `disk` give their servers and files trouble; in a `crowd` they do it to each
+//! other. A `soak` looks at what grows.
 
 mod arena;
 mod checker;
 mod crowd;
+mod disk;
 mod killing;
 mod matrix;
 mod network;
 mod redis;
 mod scenario;
+mod soak;
 mod source;
 mod store;
 mod tables;

@@ -21,18 +21,22 @@ const FAILED: &str = "a commit failed and is tried again";
 const SMALL_BYTES: u64 = 200_000;
 
 /// A worker with something to do.
-struct Site {
+pub struct Site {
     arena: Arena,
     source: Source,
     job: String,
-    worker: Running,
+    pub worker: Running,
     _sim: Sim,
 }
 
 impl Site {
-    async fn begin(mut arena: Arena, sim: Sim) -> Self {
-        arena = arena.with("ISOBAR_CONCURRENCY", "1");
+    pub async fn begin(arena: Arena, sim: Sim) -> Self {
         arena.isobar(["migrate"]).run().await.expect_code(0);
+        Self::of_migrated(arena, sim).await
+    }
+
+    pub async fn of_migrated(mut arena: Arena, sim: Sim) -> Self {
+        arena = arena.with("ISOBAR_CONCURRENCY", "1");
         let source = Source::of(ROWS, 0);
         from_file(&arena, &source).run().await.expect_code(0);
         let (job, worker) = (arena.only_job(), arena.isobar(["consume"]).spawn());
@@ -40,7 +44,7 @@ impl Site {
     }
 
     /// Some rows are stored, most are not.
-    async fn is_at_work(&self) {
+    pub async fn is_at_work(&self) {
         let mut tables = Tables::of(&self.arena).await;
         until(PATIENCE, "the first rows are stored", async || {
             tables.count("SELECT count(*) FROM job_tasks").await > 0
@@ -53,7 +57,7 @@ impl Site {
     }
 
     /// All is well in the end, without anybody's help.
-    async fn recovers(mut self) {
+    pub async fn recovers(mut self) {
         let mut tables = Tables::of(&self.arena).await;
         let done = "SELECT count(*) FROM jobs WHERE status = 'done'";
         until(PATIENCE, "the job is done", async || {
@@ -69,7 +73,7 @@ impl Site {
     }
 }
 
-async fn slow_sim() -> Sim {
+pub async fn slow_sim() -> Sim {
     Sim::start(["--cities=1", "--latency=300ms"]).await
 }
 

@@ -143,6 +143,16 @@ impl Running {
         assert!(limited.success());
     }
 
+    /// Resident memory and open files, as the kernel counts them.
+    pub fn uses(&self) -> (u64, u64) {
+        let pid = self.child.child_of("isobar");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.trim().strip_suffix(" kB")).expect("memory in kB");
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count();
+        (kib.trim().parse::<u64>().expect("a number") * 1024, files as u64)
+    }
+
     /// SIGTERM, the way in which every supervisor asks a process to finish.
     pub fn terminate(&mut self) {
         self.child.signal("TERM");

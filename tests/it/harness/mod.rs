@@ -6,6 +6,7 @@
 //! like is for the tests to say. Waiting is on predicates only (`wait`).
 
 pub mod browser;
+pub mod disk;
 pub mod guard;
 pub mod http;
 pub mod isobar;

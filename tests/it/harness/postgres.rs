@@ -59,14 +59,31 @@ impl Postgres {
     }
 
     pub async fn fresh_database(&self) -> Database {
+        self.create_database("").await
+    }
+
+    /// A database whose tables and indexes lie in `folder`, but not its log.
+    pub async fn database_on(&self, folder: &Path) -> Database {
+        let place = folder.join("tables");
+        std::fs::create_dir(&place).expect("a folder");
+        if is_root() {
+            output(Command::new("chown").arg("postgres:").arg(&place)).expect("chown");
+        }
+        self.execute(&format!("CREATE TABLESPACE elsewhere LOCATION '{}'", place.display())).await;
+        self.create_database("TABLESPACE elsewhere").await
+    }
+
+    async fn create_database(&self, how: &str) -> Database {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("it_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut connection = connect(self.port).await.expect("connect to our PostgreSQL");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .execute(&mut connection)
-            .await
-            .expect("create a database");
+        self.execute(&format!("CREATE DATABASE {name} {how}")).await;
         Database { url: url(self.port, &name) }
+    }
+
+    async fn execute(&self, sql: &str) {
+        let mut connection = connect(self.port).await.expect("connect to our PostgreSQL");
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection);
+        done.await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     pub async fn kill9(&mut self) {

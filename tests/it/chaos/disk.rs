@@ -1,0 +1,113 @@
+//! A disk is filled, or may only be read, in the middle of the work: it recovers by itself.
+//!
+//! Real disks, if small ones: what they refuse is what the kernel refuses. A worker has met the
+//! trouble before it is taken away, and is never restarted. What else befalls a store is in `store`.
+
+use super::arena::{Arena, Backend};
+use super::checker::{Fate, Job};
+use super::scenario::{from_file, judge};
+use super::source::Source;
+use super::store::{Site, slow_sim};
+use crate::harness::disk::Disk;
+use crate::harness::postgres::Postgres;
+use crate::harness::sim::Sim;
+use crate::harness::wait::PATIENCE;
+
+/// Above what the files need at first, so that a test fills the rest.
+const MEBIBYTES: u32 = 24;
+/// Rows whose batches do not fit into a mebibyte.
+const MANY_ROWS: u64 = 3_000;
+
+#[tokio::test]
+async fn the_disk_of_postgres_is_full() {
+    let (disk, sim) = (Disk::of_mebibytes(MEBIBYTES).await, slow_sim().await);
+    let postgres = Postgres::private().await;
+    let database = postgres.database_on(disk.path()).await;
+    let mut arena = Arena::set(Backend::Servers, sim.url()).await;
+    arena = arena.with("DATABASE_URL", &database.url);
+    arena.database = Some(database);
+    let site = Site::begin(arena, sim).await;
+    site.is_at_work().await;
+    disk.fill();
+    site.says("No space left on device").await;
+    disk.empty();
+    site.recovers().await;
+}
+
+#[tokio::test]
+async fn the_disk_of_the_store_s_file_is_full() {
+    let disk = Disk::of_mebibytes(MEBIBYTES).await;
+    let site = with_file_on(&disk, "isobar.db").await;
+    site.is_at_work().await;
+    disk.fill();
+    site.says("database or disk is full").await;
+    disk.empty();
+    site.recovers().await;
+}
+
+#[tokio::test]
+async fn the_disk_of_the_broker_s_file_is_full() {
+    let disk = Disk::of_mebibytes(MEBIBYTES).await;
+    let site = with_file_on(&disk, "broker.db").await;
+    site.is_at_work().await;
+    disk.fill();
+    site.says("the broker failed").await;
+    disk.empty();
+    site.recovers().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_found_its_file_read_only_writes_when_it_may() {
+    let (disk, sim) = (Disk::of_mebibytes(MEBIBYTES).await, slow_sim().await);
+    let arena = Arena::set(Backend::Embedded, sim.url()).await;
+    lies_on(&disk, &arena, "isobar.db");
+    arena.isobar(["migrate"]).run().await.expect_code(0);
+    disk.remount("ro");
+    let site = Site::of_migrated(arena, sim).await;
+    site.says("it may only be read").await;
+    disk.remount("rw");
+    site.recovers().await;
+}
+
+#[tokio::test]
+async fn a_run_without_room_says_what_is_safe_and_goes_on_with_more() {
+    let (small, sim) = (Disk::of_mebibytes(1).await, Sim::start(["--cities", "1"]).await);
+    let arena = Arena::set(Backend::Embedded, sim.url()).await;
+    lies_on(&small, &arena, "outbox.db");
+    let source = Source::of(MANY_ROWS, 0);
+    let produce = from_file(&arena, &source);
+    let full = produce.run().await.expect_code(75);
+    assert!(full.stderr.contains("are extracted and safe, run again"), "{}", full.stderr);
+    // A larger disk, with what was on the small one.
+    let larger = Disk::of_mebibytes(MEBIBYTES).await;
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("outbox.db{suffix}");
+        // A file that was closed in order has no companions.
+        let _ = std::fs::copy(small.path().join(&file), larger.path().join(&file));
+    }
+    std::fs::remove_file(arena.dir.path().join("outbox.db")).expect("a link");
+    lies_on(&larger, &arena, "outbox.db");
+    let resumed = produce.run().await.expect_code(0).json();
+    let id = resumed["job_id"].as_str().expect("an id").to_owned();
+    let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+impl Site {
+    async fn says(&self, words: &str) {
+        self.worker.wait_for_line(|line| line.contains(words), PATIENCE).await;
+    }
+}
+
+async fn with_file_on(disk: &Disk, file: &str) -> Site {
+    let sim = slow_sim().await;
+    let arena = Arena::set(Backend::Embedded, sim.url()).await;
+    lies_on(disk, &arena, file);
+    Site::begin(arena, sim).await
+}
+
+/// The arena's file is a link to one on this disk.
+fn lies_on(disk: &Disk, arena: &Arena, file: &str) {
+    let link = arena.dir.path().join(file);
+    std::os::unix::fs::symlink(disk.path().join(file), link).expect("links");
+}
