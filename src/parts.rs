@@ -3,7 +3,6 @@
 //! A broker or an upstream that is down is no reason not to start (they are redialled); a store
 //! that is down is waited for a little, since containers start in any order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,20 +71,6 @@ impl Parts {
 
     pub async fn depth(&self) -> Result<Depth, BrokerError> {
         self.broker.depth(&self.topic(), self.settings.claim_idle.0).await
-    }
-
-    /// Of each stream; one that nobody has made yet is empty.
-    pub async fn depths(&self) -> Result<HashMap<PipelineName, Depth>, BrokerError> {
-        let mut depths = HashMap::new();
-        for pipeline in PipelineName::STREAMS {
-            let topic = pipeline.topic(&self.settings);
-            let depth = match self.broker.depth(&topic, self.settings.claim_idle.0).await {
-                Err(BrokerError::Missing { .. }) => Depth::default(),
-                depth => depth?,
-            };
-            depths.insert(pipeline, depth);
-        }
-        Ok(depths)
     }
 }
 

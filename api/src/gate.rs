@@ -21,6 +21,7 @@ use crate::access::Asked;
 use crate::connection::Ends;
 use crate::guard_headers;
 use crate::linger::heard_out;
+use crate::login;
 use crate::problem::Problem;
 use crate::request_log::{Answered, REQUEST_ID_HEADER, request_id};
 use crate::state::Shared;
@@ -61,7 +62,7 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 
     let response = match admit(&gate, &request) {
         Ok(()) => run(&gate, request, next).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => login::in_place_of(problem, &request),
     };
 
     let mut response = finish(response, &request_id, &method);

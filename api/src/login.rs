@@ -7,9 +7,9 @@
 use std::time::Instant;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::ToSchema;
@@ -103,6 +103,16 @@ pub async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response
     let mut response = go_to("/login");
     response.headers_mut().insert(SET_COOKIE, cookie("", 0, &headers));
     response
+}
+
+/// A browser that opens what needs the key is shown the form, and then what it asked for.
+pub fn in_place_of(problem: Problem, request: &Request) -> Response {
+    let page_of_a_browser = *request.method() == Method::GET && wants_html(request.headers());
+    if problem.status != StatusCode::UNAUTHORIZED || !page_of_a_browser {
+        return problem.into_response();
+    }
+    let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    page(&LoginForm { next, wrong: false }, StatusCode::UNAUTHORIZED)
 }
 
 /// `next`, if it is a path of ours: no form of this page may lead to another site.

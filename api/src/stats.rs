@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::broker::{BrokerError, Depth};
+use isobar_shared::broker::Depth;
 use isobar_shared::config::Settings;
 use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{JobStatus, PipelineTotals, Totals};
@@ -38,21 +38,10 @@ pub struct PipelineStats {
     responses((status = 200, body = Stats, description = "totals by table and by pipeline")),
 )]
 pub async fn show(State(app): State<Shared>) -> Result<Json<Stats>, Problem> {
-    let depths = futures::future::try_join_all(PipelineName::STREAMS.map(|pipeline| {
-        let app = app.clone();
-        async move {
-            let topic = pipeline.topic(&app.settings);
-            match app.broker.depth(&topic, app.settings.claim_idle.0).await {
-                // Nobody has made it yet.
-                Err(BrokerError::Missing { .. }) => Ok((pipeline, Depth::default())),
-                depth => depth.map(|depth| (pipeline, depth)),
-            }
-        }
-    }));
+    let depths = PipelineName::depths(&app.broker, &app.settings);
     let (totals, pipelines, depths) =
         tokio::join!(app.totals(), app.store.pipeline_totals(), depths);
-    let standing =
-        Standing { totals: totals?, pipelines: pipelines?, depths: depths?.into_iter().collect() };
+    let standing = Standing { totals: totals?, pipelines: pipelines?, depths: depths? };
     Ok(Json(Stats::of(&app.settings, &standing)))
 }
 

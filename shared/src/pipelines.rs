@@ -5,11 +5,12 @@
 //! group and an outbox, so that a sync of cities that waits for quota never holds a user up. A
 //! further pipeline is a variant here, a source in the producer and a worker's `Pipeline`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::broker::Topic;
+use crate::broker::{Broker, BrokerError, Depth, Topic};
 use crate::config::Settings;
 use crate::config::values::one_of;
 
@@ -39,6 +40,25 @@ impl PipelineName {
             Self::Weather => Topic::new(&settings.stream, &settings.group),
             _ => Topic::new(&settings.user_stream, &settings.user_group),
         }
+    }
+
+    /// How much of its stream is unfinished; one that nobody has made yet is empty.
+    pub async fn depth(self, broker: &Broker, settings: &Settings) -> Result<Depth, BrokerError> {
+        match broker.depth(&self.topic(settings), settings.claim_idle.0).await {
+            Err(BrokerError::Missing { .. }) => Ok(Depth::default()),
+            depth => depth,
+        }
+    }
+
+    /// That of each stream.
+    pub async fn depths(
+        broker: &Broker,
+        settings: &Settings,
+    ) -> Result<HashMap<Self, Depth>, BrokerError> {
+        let [weather, users] = Self::STREAMS;
+        let (of_weather, of_users) =
+            tokio::try_join!(weather.depth(broker, settings), users.depth(broker, settings))?;
+        Ok([(weather, of_weather), (users, of_users)].into())
     }
 
     /// The outbox of its cron runs.

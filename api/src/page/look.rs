@@ -4,10 +4,15 @@
 //! does not answer now is shown as it was, and what is dear (counts of whole tables, histories) is
 //! asked for only every few looks.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_producer::outbox::OutboxDepth;
 use isobar_shared::broker::{ConsumerInfo, Depth, QuotaLimits, Switches};
-use isobar_shared::store::{DeadGroup, FailureGroup, Operation, StoreError, Totals};
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::{
+    DeadGroup, FailureGroup, Operation, PipelineTotals, StoreError, Totals,
+};
 use isobar_shared::telemetry::chain;
 use isobar_shared::upstream::UpstreamState;
 
@@ -44,6 +49,9 @@ pub struct Look {
     pub dead: Known<Vec<DeadGroup>>,
     pub failures: Known<Vec<FailureGroup>>,
     pub totals: Known<Totals>,
+    /// What is unfinished of the users' stream.
+    pub users: Known<Depth>,
+    pub pipelines: Known<HashMap<PipelineName, PipelineTotals>>,
     pub pulse: Vec<Bucket>,
     dear_at: Option<DateTime<Utc>>,
 }
@@ -77,6 +85,8 @@ impl Look {
             dead: Known::default(),
             failures: Known::default(),
             totals: Known::default(),
+            users: Known::default(),
+            pipelines: Known::default(),
             pulse: Vec::new(),
             dear_at: None,
         }
@@ -103,16 +113,25 @@ impl Look {
             self.operations.ask(said(app.store.operations(None, HISTORY))),
             self.upstream.ask(upstream),
         );
-        let (schedules, dead, failures, totals) = if dear {
+        let (schedules, dead, failures, totals, users, pipelines) = if dear {
             tokio::join!(
                 self.schedules.ask(said(schedules::states(app, HISTORY))),
                 self.dead.ask(said(app.dead_groups())),
                 self.failures.ask(said(app.store.failures(HISTORY))),
                 self.totals.ask(said(app.totals())),
+                self.users.ask(said(PipelineName::Users.depth(&app.broker, &app.settings))),
+                self.pipelines.ask(said(app.store.pipeline_totals())),
             )
         } else {
             let known = self.clone();
-            (known.schedules, known.dead, known.failures, known.totals)
+            (
+                known.schedules,
+                known.dead,
+                known.failures,
+                known.totals,
+                known.users,
+                known.pipelines,
+            )
         };
         Self {
             at: now,
@@ -131,6 +150,8 @@ impl Look {
             dead,
             failures,
             totals,
+            users,
+            pipelines,
             pulse: self.pulse.clone(),
             dear_at: if dear { Some(now) } else { self.dear_at },
         }

@@ -8,6 +8,7 @@ pub mod show;
 pub mod ui;
 
 use isobar_shared::store::{UserFilter, UserRow};
+use utoipa::IntoParams;
 
 use crate::params::Params;
 use crate::problem::Problem;
@@ -16,6 +17,27 @@ const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
 /// Longer searches find nothing.
 const LONGEST_SEARCH: usize = 255;
+
+/// What the list and the page take, for the document.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "its fields are what the document says of them")]
+struct Paging {
+    /// users on a page (20)
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// users before the page (0)
+    #[param(maximum = 9_223_372_036_854_775_807_u64)]
+    offset: Option<u64>,
+    /// only those with, or without, an address
+    has_address: Option<bool>,
+    /// only those with, or without, a card
+    has_card: Option<bool>,
+    /// only the one of this number at the source
+    external_id: Option<i64>,
+    /// only those whose name, user name or e-mail address holds this
+    q: Option<String>,
+}
 
 /// A page of the list, as it is asked for.
 #[derive(Clone, Debug)]

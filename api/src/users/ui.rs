@@ -49,14 +49,7 @@ impl Page {
 #[utoipa::path(
     get,
     path = "/users/ui",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "users on a page (20)"),
-        ("offset" = Option<u64>, Query, maximum = 9_223_372_036_854_775_807_u64, description = "users before the page (0)"),
-        ("has_address" = Option<bool>, Query, description = "only those with, or without, an address"),
-        ("has_card" = Option<bool>, Query, description = "only those with, or without, a card"),
-        ("external_id" = Option<i64>, Query, description = "only the one of this number at the source"),
-        ("q" = Option<String>, Query, description = "only those whose name, user name or e-mail address holds this"),
-    ),
+    params(super::Paging),
     responses((status = 200, body = String, content_type = "text/html", description = "the page")),
 )]
 pub async fn page(State(app): State<Shared>, params: Params) -> Result<Html<String>, Problem> {

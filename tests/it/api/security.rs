@@ -38,6 +38,14 @@ async fn a_browser_signs_in_with_the_key_and_its_cookie_counts_as_the_key_until_
     let again = post(&api.http, "/login", "key=wrong&next=/stream", &browser).await;
     assert!(again.status == 401 && again.body.contains("value=\"/stream\""), "{}", again.body);
     assert!(!again.headers.contains_key("set-cookie"));
+    let page = Http::with_header(&api.base, "accept", "text/html,*/*");
+    let form = page.get("/history?limit=5").await;
+    assert!(
+        form.status == 401 && form.body.contains("value=\"/history?limit=5\""),
+        "{}",
+        form.body
+    );
+    is_problem(&page.delete("/history").await, 401, "unauthorized");
 
     let own = [("origin", api.base.as_str()), ("sec-fetch-site", "same-origin")];
     let signed_in = post(&api.http, "/login", &format!("key={KEY}&next=/stream"), &own).await;

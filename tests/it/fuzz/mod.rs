@@ -12,7 +12,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+
+use crate::harness::guard::chosen;
 
 /// What means something to one reader or another.
 const TOKENS: [&[u8]; 28] = [
@@ -88,9 +90,13 @@ fn mangled(right: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// So many values, the same in each run: a find has to be there when it is looked for.
+/// So many values, the same in each run unless another seed is chosen: a find has to be there when
+/// it is looked for.
 fn some<T>(count: usize, strategy: &impl Strategy<Value = T>) -> Vec<T> {
-    let mut runner = TestRunner::deterministic();
+    let seed = chosen("ISOBAR_FUZZ_SEED").unwrap_or_default();
+    let bytes: Vec<u8> = seed.to_le_bytes().into_iter().cycle().take(32).collect();
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
     let mut one = || strategy.new_tree(&mut runner).expect("no filter refuses it").current();
     (0..count).map(|_| one()).collect()
 }

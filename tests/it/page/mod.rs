@@ -14,6 +14,7 @@ mod keyboard;
 mod look;
 mod reading;
 mod trouble;
+mod users;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,7 @@ struct Visit {
 }
 
 impl Visit {
+    /// `{sim}` in a setting is the simulator's address.
     async fn begin(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         let sim = Sim::start(["--cities", "500"]).await;
@@ -48,7 +50,10 @@ impl Visit {
             .env("ISOBAR_OPEN_METEO_URL", sim.url())
             .env("ISOBAR_GEOCODING_URL", sim.url())
             .args(["up"]);
-        let up = settings.iter().fold(up, |up, (name, value)| up.env(name, *value)).spawn();
+        let up = settings
+            .iter()
+            .fold(up, |up, (name, value)| up.env(name, value.replace("{sim}", sim.url())));
+        let up = up.spawn();
         let browser = Browser::start().await;
         let said = up.wait_for_line(|line| line.starts_with("listening on"), PATIENCE).await;
         let base = said.trim_start_matches("listening on ").to_owned();

@@ -73,13 +73,15 @@ impl Jobs {
         let ended_long_ago =
             |job: &JobState| job.finished_at.is_none_or(|at| look.at - at >= LINGER);
         let running = jobs.iter().filter(|job| !job.status.is_final() || !ended_long_ago(job));
-        let running: Vec<&JobState> = running.collect();
+        let mut running: Vec<&JobState> = running.collect();
+        running.sort_by_key(|job| job.status.is_final());
+        let more = running.iter().skip(SHOWN).filter(|job| !job.status.is_final()).count();
         let ended = jobs.iter().filter(|job| job.status.is_final());
         let paused = |job: &JobState| {
             look.switches.value.as_ref().is_some_and(|switches| switches.job(job.job_id).is_some())
         };
         Self {
-            more: running.len().saturating_sub(SHOWN),
+            more,
             running: running.iter().take(SHOWN).map(|job| Running::of(job, paused(job))).collect(),
             ended: ended.take(SHOWN).map(Ended::of).collect(),
             trouble: look.jobs.trouble.clone(),

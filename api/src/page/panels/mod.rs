@@ -12,6 +12,7 @@ mod jobs;
 mod operations;
 mod quota;
 mod schedules;
+mod users;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub fn render(look: &Look) -> Result<Panels, askama::Error> {
         ("jobs", jobs::Jobs::of(look).render()?),
         ("failures", failures::Failures::of(look).render()?),
         ("schedules", schedules::Schedules::of(look).render()?),
+        ("users", users::Users::of(look).render()?),
         ("workers", workers::Workers::of(look).render()?),
         ("operations", operations::Operations::of(look).render()?),
     ];
