@@ -53,7 +53,10 @@ pub fn dispatch<P: Pipeline>(
             .iter()
             .map(|id| GiveBack { id: *id, delay: ctx.settings.claim_idle.0, attempt: false })
             .collect();
-        ctx.return_ids(Lane::Control, &unknown).await;
+        if !unknown.is_empty() {
+            events::unknown_kind(unknown.len());
+            ctx.return_ids(Lane::Control, &unknown).await;
+        }
         ctx.park(&prepared.parked).await;
         if !prepared.items.is_empty() {
             // The receiver ends after us, or has failed and the run with it.

@@ -229,6 +229,14 @@ pub fn given_back(tally: &Tally, count: usize, reason: &str, attempt: bool) {
     }
 }
 
+/// At each delivery: somebody has to see it.
+pub fn unknown_kind(count: usize) {
+    tracing::warn!(
+        count,
+        "control messages of a kind that this version does not know are left for a newer worker"
+    );
+}
+
 pub fn parked(count: usize) {
     counter!(PARKED.name).increment(count as u64);
     tracing::debug!(count, "set entries of paused jobs aside");

@@ -53,6 +53,11 @@ fn shut_until(answer: &QuotaAnswer) -> DateTime<Utc> {
     }
 }
 
+/// What is told as a duration is as exact as the way to the broker is short.
+fn assert_about(one: DateTime<Utc>, other: DateTime<Utc>) {
+    assert!((one - other).abs() < chrono::Duration::minutes(1), "{one} and {other}");
+}
+
 async fn a_cached_answer_lives_as_long_as_it_was_told(world: World) {
     let broker = &world.broker;
     let value = [0, 159, 146, 150, b'{'];
@@ -78,10 +83,10 @@ async fn a_quota_is_shared_and_says_until_when_it_is_shut(world: World) {
     world.granted(40).await;
     let until = shut_until(&world.reserve(1, false).await);
     let midnight = (Utc::now() + chrono::Duration::days(1)).date_naive();
-    assert_eq!(until, midnight.and_time(chrono::NaiveTime::MIN).and_utc());
+    assert_about(until, midnight.and_time(chrono::NaiveTime::MIN).and_utc());
     let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
     assert_eq!((used.minute, used.hour, used.day), (100, 100, 100));
-    assert_eq!(used.shut_until, Some(until));
+    assert_about(used.shut_until.expect("shut"), until);
 }
 
 async fn a_tenth_of_a_quota_is_kept_back(world: World) {
@@ -119,9 +124,10 @@ async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
     assert!(until_hour > Utc::now() + chrono::Duration::minutes(59));
     // A shorter wait does not open it sooner.
     world.broker.quota_shut(HOST, SHORT).await.expect("shuts");
-    assert_eq!(shut_until(&world.reserve(1, false).await), until_hour);
+    assert_about(shut_until(&world.reserve(1, false).await), until_hour);
     let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
-    assert_eq!((used.day, used.shut_until), (0, Some(until_hour)));
+    assert_eq!(used.day, 0);
+    assert_about(used.shut_until.expect("shut"), until_hour);
     // And it opens by itself.
     let other = "127.0.0.1";
     world.broker.quota_shut(other, SHORT).await.expect("shuts");

@@ -9,7 +9,9 @@ use super::checker::{Fate, Job};
 use super::scenario::{from_file, judge};
 use super::source::Source;
 use super::tables::Tables;
+use crate::harness::isobar::{Isobar, Running};
 use crate::harness::port::free_port;
+use crate::harness::redis::Redis;
 use crate::harness::sim::Sim;
 use crate::harness::wait::{PATIENCE, until};
 
@@ -54,41 +56,94 @@ survive! {
     everything_is_flushed: ["FLUSHALL"] => NOTHING,
 }
 
+/// `MISCONF`: where its snapshot is to be, there is a folder.
+#[tokio::test]
+async fn it_refuses_writes_because_it_cannot_save() {
+    let trouble = Trouble::begin().await;
+    let redis = trouble.redis();
+    let in_the_way = redis.folder().join("dump.rdb");
+    std::fs::create_dir_all(in_the_way.join("full")).expect("a folder");
+    let _: String = redis.cli(&["CONFIG", "SET", "save", "3600 1"]).await;
+    let _: String = redis.cli(&["BGSAVE"]).await;
+    until(PATIENCE, "a save has failed", async || {
+        let info: String = redis.cli(&["INFO", "persistence"]).await;
+        info.contains("rdb_last_bgsave_status:err")
+    })
+    .await;
+    trouble.lasts().await;
+    std::fs::remove_dir_all(in_the_way).expect("removes");
+    let _: String = redis.cli(&["SAVE"]).await;
+    trouble.passes().await;
+}
+
 async fn survive(done: &[&str], undone: &[&str]) {
-    let sim = Sim::start(["--cities=1", "--latency=150ms"]).await;
-    let arena = Arena::set(Backend::Servers, sim.url()).await.with("ISOBAR_CONCURRENCY", "1");
-    let redis = arena.redis.as_ref().expect("servers");
-    let source = Source::of(ROWS, 0);
-    let produce = from_file(&arena, &source);
-    let id =
-        produce.run().await.expect_code(0).json()["job_id"].as_str().expect("an id").to_owned();
-    let mut worker = arena.isobar(["consume"]).spawn();
-    let mut tables = Tables::of(&arena).await;
-    let begun = "SELECT count(*) FROM pg_tables WHERE tablename = 'job_tasks'";
-    until(PATIENCE, "the schema is there", async || tables.count(begun).await == 1).await;
-    let stored = "SELECT count(*) FROM job_tasks";
-    until(PATIENCE, "some rows are stored", async || tables.count(stored).await > 0).await;
+    let trouble = Trouble::begin().await;
     for command in done {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let _: redis::Value = redis.cli(&words).await;
+        let _: redis::Value = trouble.redis().cli(&words).await;
     }
-    // While it lasts, a run says that it is worth coming again, or has nothing to send.
-    let meanwhile = produce.clone().args(["--max-wait", "1s"]).run().await;
-    assert!([0, 75].contains(&meanwhile.code), "{done:?}: {meanwhile:?}");
+    trouble.lasts().await;
     for command in undone {
-        let _: redis::Value = redis.cli(&command.split(' ').collect::<Vec<_>>()).await;
+        let words: Vec<&str> = command.split(' ').collect();
+        let _: redis::Value = trouble.redis().cli(&words).await;
     }
-    let finished = format!("SELECT count(*) FROM jobs WHERE status = 'done' AND job_id = '{id}'");
-    until(PATIENCE * 2, "the job is done", async || {
-        let flushed = arena.isobar(["outbox", "flush"]).run().await;
-        assert!([0, 75].contains(&flushed.code), "{done:?}: {flushed:?}");
-        assert!(worker.is_running(), "{done:?}: {}", worker.stderr_so_far());
-        tables.count(&finished).await == 1
-    })
-    .await;
-    worker.terminate();
-    assert_eq!(worker.wait(PATIENCE).await, 0, "{done:?}: {}", worker.stderr_so_far());
-    let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
-    assert!(wrong.is_empty(), "{done:?}\n{}", wrong.join("\n"));
+    trouble.passes().await;
+}
+
+/// A job half done.
+struct Trouble {
+    arena: Arena,
+    source: Source,
+    produce: Isobar,
+    job: String,
+    worker: Running,
+    tables: Tables,
+    _sim: Sim,
+}
+
+impl Trouble {
+    async fn begin() -> Self {
+        let sim = Sim::start(["--cities=1", "--latency=150ms"]).await;
+        let arena = Arena::set(Backend::Servers, sim.url()).await.with("ISOBAR_CONCURRENCY", "1");
+        let source = Source::of(ROWS, 0);
+        let produce = from_file(&arena, &source);
+        let report = produce.run().await.expect_code(0).json();
+        let job = report["job_id"].as_str().expect("an id").to_owned();
+        let worker = arena.isobar(["consume"]).spawn();
+        let mut tables = Tables::of(&arena).await;
+        let begun = "SELECT count(*) FROM pg_tables WHERE tablename = 'job_tasks'";
+        until(PATIENCE, "the schema is there", async || tables.count(begun).await == 1).await;
+        let stored = "SELECT count(*) FROM job_tasks";
+        until(PATIENCE, "some rows are stored", async || tables.count(stored).await > 0).await;
+        Self { arena, source, produce, job, worker, tables, _sim: sim }
+    }
+
+    fn redis(&self) -> &Redis {
+        self.arena.redis.as_ref().expect("servers")
+    }
+
+    /// While it lasts, a run says that it is worth coming again, or has nothing to send.
+    async fn lasts(&self) {
+        let meanwhile = self.produce.clone().args(["--max-wait", "1s"]).run().await;
+        assert!([0, 75].contains(&meanwhile.code), "{meanwhile:?}");
+    }
+
+    /// Afterwards all is well without anybody's help.
+    async fn passes(mut self) {
+        let Self { arena, job, worker, tables, .. } = &mut self;
+        let done = format!("SELECT count(*) FROM jobs WHERE status = 'done' AND job_id = '{job}'");
+        until(PATIENCE * 2, "the job is done", async || {
+            let flushed = arena.isobar(["outbox", "flush"]).run().await;
+            assert!([0, 75].contains(&flushed.code), "{flushed:?}");
+            assert!(worker.is_running(), "{}", worker.stderr_so_far());
+            tables.count(&done).await == 1
+        })
+        .await;
+        worker.terminate();
+        assert_eq!(worker.wait(PATIENCE).await, 0, "{}", worker.stderr_so_far());
+        let job = Job { id: self.job, source: &self.source, fate: Fate::Done };
+        let wrong = judge(&self.arena, &[job]).await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

@@ -91,6 +91,20 @@ impl Isobar {
         Finished { code, stdout: read(&running.stdout), stderr: read(&running.stderr) }
     }
 
+    /// On a host whose clock is an hour ahead (`+`) or behind (`-`).
+    #[must_use]
+    pub fn an_hour(self, which: &str) -> Self {
+        let folders = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
+        let library = folders
+            .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+            .find(|library| library.exists())
+            .expect("libfaketime is not installed; tests/run does that");
+        self.env("LD_PRELOAD", library.to_string_lossy())
+            .env("FAKETIME", format!("{which}1h"))
+            // How long something takes is the same on every host.
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    }
+
     pub fn spawn(&self) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 //! folder it works in. For looking at keys there is `cli`, which takes words as `redis-cli` does.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -45,6 +45,11 @@ impl Redis {
 
     pub fn url(&self) -> String {
         url(self.port)
+    }
+
+    /// Where it keeps its files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn port(&self) -> u16 {

@@ -1,11 +1,14 @@
 //! Upstream quota and the fleet's places at a host, by Redis' clock.
 //!
+//! How long something is shut comes as a duration, so that a host whose clock is wrong waits no longer
+//! than the others.
+//!
 //! The scripts need no room in Redis beyond a few numbers for each host and begin with a command
 //! that a full Redis allows: workers must be able to drain what made it full.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
@@ -99,7 +102,7 @@ fn reserved(answer: Value, weight: u64) -> anyhow::Result<QuotaAnswer> {
     if reply::number(&granted)? == 1 {
         return Ok(QuotaAnswer::Granted(Reservation { weight, at_ms: reply::count(&at)? }));
     }
-    let until = time(&at)?.unwrap_or_else(Utc::now);
+    let until = after(&at)?.unwrap_or_else(Utc::now);
     Ok(QuotaAnswer::Shut { until })
 }
 
@@ -109,11 +112,12 @@ fn used(answer: Value) -> anyhow::Result<QuotaUse> {
         minute: reply::count(&minute)?,
         hour: reply::count(&hour)?,
         day: reply::count(&day)?,
-        shut_until: time(&shut_until)?,
+        shut_until: after(&shut_until)?,
     })
 }
 
-fn time(ms: &Value) -> anyhow::Result<Option<DateTime<Utc>>> {
+/// The moment by our own clock.
+fn after(ms: &Value) -> anyhow::Result<Option<DateTime<Utc>>> {
     let ms = reply::number(ms)?;
-    Ok((ms > 0).then(|| DateTime::from_timestamp_millis(ms)).flatten())
+    Ok((ms > 0).then(|| Utc::now() + TimeDelta::milliseconds(ms)))
 }

@@ -1,9 +1,10 @@
--- Reserves weight in every window of a host, or says until when it is shut.
+-- Reserves weight in every window of a host, or says for how long it is shut: the caller's clock may
+-- be another.
 --
 -- KEYS  1 quota hash
 -- ARGV  1 weight  2 '1' to keep a tenth of each window back  3.. for each window: name, length (ms),
 --       limit ('' for none)
--- returns {1, now (ms)} when granted | {0, until (ms)}
+-- returns {1, now (ms)} when granted | {0, for how long (ms)}
 --
 -- Windows are aligned to UTC, as providers count them; a window that holds another index than the
 -- current one is empty. More than a whole window is granted when the window is empty, or it would
@@ -13,7 +14,7 @@ local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local weight, keep_back = tonumber(ARGV[1]), ARGV[2] == '1'
 local shut = tonumber(call('HGET', KEYS[1], 'shut_until') or 0)
-if shut > now then return {0, shut} end
+if shut > now then return {0, shut - now} end
 local fields, shut_until = {}, 0
 for i = 3, #ARGV, 3 do
   local name, length, limit = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
@@ -31,7 +32,7 @@ for i = 3, #ARGV, 3 do
   fields[#fields + 1] = name
   fields[#fields + 1] = string.format('%.0f', used + weight)
 end
-if shut_until > 0 then return {0, shut_until} end
+if shut_until > 0 then return {0, shut_until - now} end
 call('PEXPIRE', KEYS[1], '172800000')
 call('HSET', KEYS[1], unpack(fields))
 call('PEXPIRE', KEYS[1], '172800000')

@@ -1,14 +1,14 @@
--- What each window has used by now, and until when the host is shut. Changes nothing.
+-- What each window has used by now, and for how long the host is shut. Changes nothing.
 --
 -- KEYS  1 quota hash
 -- ARGV  for each window: name, length (ms), limit ('' for none)
--- returns {used, ... in the order of ARGV, shut until (ms), 0 if it is open}
+-- returns {used, ... in the order of ARGV, for how long it is shut (ms), 0 if it is open}
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local answer = {}
 local shut_until = tonumber(call('HGET', KEYS[1], 'shut_until') or 0)
-if shut_until <= now then shut_until = 0 end
+shut_until = math.max(shut_until, now)
 for i = 1, #ARGV, 3 do
   local length, limit = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local index = math.floor(now / length)
@@ -18,5 +18,5 @@ for i = 1, #ARGV, 3 do
   if limit and used >= limit then shut_until = math.max(shut_until, (index + 1) * length) end
   answer[#answer + 1] = used
 end
-answer[#answer + 1] = shut_until
+answer[#answer + 1] = shut_until - now
 return answer
