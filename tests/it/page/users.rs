@@ -36,6 +36,7 @@ async fn schedules_bring_users_and_their_page_lists_searches_and_narrows_them() 
     browser.sees("h1", "users").await;
     browser.sees("section.users .head", "1–20 of 208").await;
     browser.sees("tbody tr:first-child [data-label=Card]", "**** **** **** ").await;
+    browser.resize(1280, 900).await;
     visit.keep_picture("users").await;
     browser.click("a[rel=next]").await;
     browser.sees("section.users .head", "21–40 of 208").await;
