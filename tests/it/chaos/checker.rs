@@ -61,7 +61,7 @@ async fn account(tables: &mut Tables, job: &Job<'_>, faults: &mut Vec<String>) {
         .rows_of(
             "SELECT status, CAST(total AS TEXT), CAST(processed AS TEXT), CAST(succeeded AS TEXT),
              CAST(failed AS TEXT), CAST(skipped AS TEXT), CAST(rejected AS TEXT),
-             CAST(duplicates AS TEXT) FROM jobs WHERE CAST(job_id AS TEXT) = ",
+             CAST(duplicates AS TEXT) FROM jobs WHERE job_id = ",
             &job.id,
         )
         .await;
@@ -71,7 +71,7 @@ async fn account(tables: &mut Tables, job: &Job<'_>, faults: &mut Vec<String>) {
              CAST(coalesce(sum(CASE WHEN status = 'success' THEN 1 ELSE 0 END), 0) AS TEXT),
              CAST(coalesce(sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END), 0) AS TEXT),
              CAST(coalesce(sum(CASE WHEN status = 'skipped' THEN 1 ELSE 0 END), 0) AS TEXT)
-             FROM job_tasks WHERE CAST(job_id AS TEXT) = ",
+             FROM job_tasks WHERE job_id = ",
             &job.id,
         )
         .await;
@@ -104,7 +104,7 @@ async fn ledger(tables: &mut Tables, job: &Job<'_>, faults: &mut Vec<String>) {
     let rows = tables
         .rows_of(
             "SELECT CAST(\"row\" AS TEXT), status, error_code, CAST(city_id AS TEXT)
-             FROM job_tasks WHERE CAST(job_id AS TEXT) = ",
+             FROM job_tasks WHERE job_id = ",
             &job.id,
         )
         .await;
@@ -136,10 +136,7 @@ async fn ledger(tables: &mut Tables, job: &Job<'_>, faults: &mut Vec<String>) {
 /// One dead letter for each task given up, none for anything else.
 async fn letters(tables: &mut Tables, job: &Job<'_>, faults: &mut Vec<String>) {
     let rows = tables
-        .rows_of(
-            "SELECT CAST(city_id AS TEXT), code FROM dead_letters WHERE CAST(job_id AS TEXT) = ",
-            &job.id,
-        )
+        .rows_of("SELECT CAST(city_id AS TEXT), code FROM dead_letters WHERE job_id = ", &job.id)
         .await;
     let mut found: Vec<String> = rows
         .into_iter()
