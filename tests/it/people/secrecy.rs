@@ -1,4 +1,5 @@
-//! No card number is anywhere: not in a file, a key, a log line or a table.
+//! No card number is anywhere: not in a file, a key, a log line or a table; and no e-mail address is
+//! in a log.
 //!
 //! Every number that the simulator can give out is looked for as digits, whatever stands between
 //! them, after a run that reads them from every provider at the highest level of logging, fails on
@@ -7,6 +8,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use isobar_shared::store::UserFilter;
 use serde_json::json;
 
 use super::{ADDRESSES, CARDS, DUMMY, Home, on_both};
@@ -53,6 +55,18 @@ async fn no_card_number_is_anywhere_after_a_run(home: Home) {
     assert!(users == 208 && cards > 100, "{cards} cards were read");
     // And some that wait.
     loud(vec!["users", "sync"]).run().await.expect_code(0);
+
+    // What the processes said names nobody, either.
+    let filter = UserFilter::default();
+    let known = home.store.users(&filter, 0, 300).await.expect("reads");
+    assert_eq!(known.len(), 208);
+    for file in std::fs::read_dir(home.dir.path()).expect("a folder").flatten() {
+        if file.file_name().to_string_lossy().ends_with(".stderr") {
+            let said = std::fs::read_to_string(file.path()).expect("text");
+            let named = known.iter().find(|row| said.contains(&row.user.email));
+            assert!(named.is_none(), "{named:?} is in {}", file.path().display());
+        }
+    }
 
     let mut secrets: HashSet<Vec<u8>> = isobar_sim::providers::card_numbers(0)
         .iter()
