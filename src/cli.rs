@@ -36,12 +36,12 @@ macro_rules! commands {
     ($($(#[$meta:meta])* $variant:ident => $module:ident),* $(,)?) => {
         #[derive(Debug, Subcommand)]
         pub enum Command {
-            $($(#[$meta])* $variant(crate::$module::Args),)*
+            $($(#[$meta])* $variant(crate::commands::$module::Args),)*
         }
 
         async fn dispatch(command: Command, app: App) -> anyhow::Result<Exit> {
             match command {
-                $(Command::$variant(args) => crate::$module::run(args, &app).await,)*
+                $(Command::$variant(args) => crate::commands::$module::run(args, &app).await,)*
             }
         }
     };

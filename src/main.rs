@@ -5,40 +5,20 @@
 //! they do is in the crates `producer`, `consumer`, `api` and `sim`. Start reading at [`cli`],
 //! or with the picture in ARCHITECTURE.md.
 
-mod again;
 mod age;
 mod app;
-mod breaker;
 mod cli;
-mod completions;
-mod consume;
-mod counters;
-mod dead;
-mod demo;
-mod doctor;
+mod commands;
+mod context;
 mod exit;
-mod healthcheck;
-mod items;
-mod jobs;
-mod migrate;
-mod openapi;
+mod health_server;
+mod list_output;
 mod operator;
-mod outbox;
-mod parts;
-mod pause;
-mod produce;
 mod progress;
-mod resume;
+mod recorder;
+mod republish;
 mod roles;
 mod schedule;
-mod serve;
-mod sim;
-mod stats;
-mod status;
-mod up;
-mod users;
-mod verify;
-mod worker_health;
 mod workers;
 
 use std::process::ExitCode;

@@ -6,8 +6,8 @@ use isobar_shared::config::Environment;
 use isobar_shared::operate::Desk;
 
 use crate::app::App;
-use crate::consume::host_name;
-use crate::parts::Parts;
+use crate::commands::consume::host_name;
+use crate::context::Parts;
 
 /// Somebody at a terminal, with everything open.
 pub struct Operator {

@@ -12,7 +12,7 @@ use isobar_shared::pipelines::PipelineName;
 use isobar_shared::upstream::Providers;
 use tokio_util::sync::CancellationToken;
 
-use crate::parts::Parts;
+use crate::context::Parts;
 
 /// Whose tasks are worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

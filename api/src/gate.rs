@@ -17,13 +17,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
-use crate::access::Asked;
-use crate::connection::Ends;
-use crate::guard_headers;
-use crate::linger::heard_out;
-use crate::login;
-use crate::problem::Problem;
-use crate::request_log::{Answered, REQUEST_ID_HEADER, request_id};
+use crate::http::access::Asked;
+use crate::http::connection::Ends;
+use crate::http::drain_body::heard_out;
+use crate::http::problem::Problem;
+use crate::http::request_log::{Answered, REQUEST_ID_HEADER, request_id};
+use crate::http::security_headers;
+use crate::resources::login;
 use crate::state::Shared;
 
 const SHED_PAUSE: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ async fn guarded(handler: impl Future<Output = Response>) -> Response {
 fn finish(response: Response, request_id: &str, method: &Method) -> Response {
     let mut response = with_body(response, request_id, method);
     let headers = response.headers_mut();
-    guard_headers::guard(headers);
+    security_headers::guard(headers);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }

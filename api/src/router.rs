@@ -14,13 +14,15 @@ use axum::routing::any;
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
+use crate::dashboard;
 use crate::gate::{Gate, Pace, gate};
-use crate::problem::Problem;
-use crate::state::Shared;
-use crate::{
-    bulk, cache, cities, dead, health, history, login, metrics_page, openapi, operations, page,
-    schedules, snapshots, stats, stream, switches, sync, users, weather,
+use crate::http::problem::Problem;
+use crate::resources::{
+    bulk, cache, cities, dead_letters, docs, health, history, login, metrics, operations, pause,
+    schedules, snapshots, stats, stream, sync, users,
 };
+use crate::state::Shared;
+use crate::weather;
 
 /// Bodies of everything but uploads, which are counted as they are spooled.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
@@ -36,9 +38,9 @@ pub struct Resource {
 
 pub fn table() -> Vec<Resource> {
     vec![
-        quick("/", routes!(page::home::show)).open(),
-        long("/live", routes!(page::live::live)),
-        quick("/assets/{file}", routes!(page::assets::file)).open(),
+        quick("/", routes!(dashboard::home::show)).open(),
+        long("/live", routes!(dashboard::live::live)),
+        quick("/assets/{file}", routes!(dashboard::assets::file)).open(),
         quick("/weather", routes!(weather::weather)).open(),
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
@@ -49,8 +51,8 @@ pub fn table() -> Vec<Resource> {
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
         quick("/bulk/jobs/{id}/retry", routes!(bulk::retry::retry)),
         quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
-        quick("/bulk/jobs/{id}/pause", routes!(switches::pause_job)),
-        quick("/bulk/jobs/{id}/resume", routes!(switches::resume_job)),
+        quick("/bulk/jobs/{id}/pause", routes!(pause::pause_job)),
+        quick("/bulk/jobs/{id}/resume", routes!(pause::resume_job)),
         long("/bulk/jobs/{id}/events", routes!(bulk::events::listen)),
         quick("/api/sync/", routes!(sync::start)),
         long("/api/weather/", routes!(snapshots::list)).open(),
@@ -59,14 +61,14 @@ pub fn table() -> Vec<Resource> {
         quick("/cities/{id}", routes!(cities::show::show)),
         quick("/map", routes!(cities::map::show)),
         quick("/stream", routes!(stream::show)),
-        quick("/stream/pause", routes!(switches::pause)),
-        quick("/stream/resume", routes!(switches::resume)),
-        quick("/stream/breaker/reset", routes!(switches::reset_breaker)),
+        quick("/stream/pause", routes!(pause::pause)),
+        quick("/stream/resume", routes!(pause::resume)),
+        quick("/stream/breaker/reset", routes!(pause::reset_breaker)),
         quick("/operations", routes!(operations::list)),
-        long("/dead-letters", routes!(dead::list::list, dead::discard::discard)),
-        long("/dead-letters/replay", routes!(dead::replay::replay)),
-        quick("/dead-letters/groups", routes!(dead::groups::list)),
-        quick("/dead-letters/{id}", routes!(dead::list::show)),
+        long("/dead-letters", routes!(dead_letters::list::list, dead_letters::discard::discard)),
+        long("/dead-letters/replay", routes!(dead_letters::replay::replay)),
+        quick("/dead-letters/groups", routes!(dead_letters::groups::list)),
+        quick("/dead-letters/{id}", routes!(dead_letters::list::show)),
         quick("/stats", routes!(stats::show)),
         quick("/users", routes!(users::list::list)),
         quick("/users/ui", routes!(users::ui::page)),
@@ -76,12 +78,12 @@ pub fn table() -> Vec<Resource> {
         probe("/livez", routes!(health::livez)).open(),
         probe("/healthz", routes!(health::healthz)).open(),
         probe("/readyz", routes!(health::readyz)).open(),
-        probe("/metrics", routes!(metrics_page::show)),
+        probe("/metrics", routes!(metrics::show)),
         quick("/login", routes!(login::form, login::sign_in)).open(),
         quick("/logout", routes!(login::sign_out)).open(),
-        quick("/openapi.json", routes!(openapi::page::document)).open(),
-        quick("/docs", routes!(openapi::page::docs)).open(),
-        quick("/docs/{file}", routes!(openapi::page::file)).open(),
+        quick("/openapi.json", routes!(docs::document)).open(),
+        quick("/docs", routes!(docs::docs)).open(),
+        quick("/docs/{file}", routes!(docs::file)).open(),
     ]
 }
 

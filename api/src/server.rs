@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Serving};
-use crate::history::History;
-use crate::page;
+use crate::dashboard;
+use crate::http::connection::{self, Serving};
+use crate::resources::history::History;
 use crate::router;
 use crate::state::{App, Parts, Shared};
 
@@ -44,7 +44,7 @@ pub async fn serve(
     let app = App::new(parts, history, listen);
     let mut background = JoinSet::new();
     background.spawn(writer.run());
-    background.spawn(page::keep_looking(app.clone(), shutdown.clone()));
+    background.spawn(dashboard::keep_looking(app.clone(), shutdown.clone()));
 
     tracing::info!(listen = %listen, "serving the API");
     accept(&listener, &app, &shutdown).await;

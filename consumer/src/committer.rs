@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 
 use crate::context::{Context, WorkerError};
 use crate::events;
-use crate::pace::loop_delay;
 use crate::pipeline::Pipeline;
+use crate::retry_delay::loop_delay;
 use crate::settle::{Item, Outcome};
 
 /// The most results in one transaction, and the longest that the first waits for company.

@@ -21,9 +21,9 @@ use crate::context::{Context, WorkerError};
 use crate::events;
 use crate::fetch::{Answered, Signal, fetch};
 use crate::gate::Reason;
-use crate::pace::{entry_delay, loop_delay};
 use crate::pipeline::{Pipeline, Verdict};
 use crate::prepare::{Prepared, Rules, failed, prepare};
+use crate::retry_delay::{entry_delay, loop_delay};
 use crate::settle::{GivenUp, Held, Item, Outcome, Subject, has_attempts_left, ledger_row};
 
 /// A wait no longer than this is waited out with the entries in hand.

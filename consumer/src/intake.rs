@@ -24,8 +24,8 @@ use crate::ending::{Left, Until};
 use crate::events;
 use crate::fetch::ALIKE_FROM;
 use crate::gate::Reason;
-use crate::pace::loop_delay;
 use crate::pipeline::Pipeline;
+use crate::retry_delay::loop_delay;
 use crate::settle::{SUSPECT_FROM, is_suspect};
 
 /// The longest wait of a read for its first entry: bounds how late a shutdown is seen.

@@ -10,12 +10,12 @@
 mod backoff;
 pub mod batch;
 mod cancel;
+pub mod dry_run;
 pub mod extract;
 mod failure;
 pub mod imports;
 pub mod last_run;
 pub mod outbox;
-pub mod plan;
 pub mod progress;
 mod rejects;
 pub mod relay;

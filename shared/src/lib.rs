@@ -14,23 +14,41 @@
 //! Roles import this crate and never each other (`api` may use `producer`: an upload is a
 //! producer run). ARCHITECTURE.md draws the picture and numbers the invariants I1–I8 cited here.
 
+#[path = "../broker/src/lib.rs"]
 pub mod broker;
+#[path = "../settings/src/lib.rs"]
 pub mod config;
+#[path = "../failpoint/src/lib.rs"]
 pub mod crash;
+#[path = "../telemetry/src/exposition.rs"]
 pub mod exposition;
+#[path = "../model/src/gazetteer.rs"]
 pub mod gazetteer;
+#[path = "../model/src/ids.rs"]
 pub mod ids;
+#[path = "../telemetry/src/metric.rs"]
 pub mod metric;
+#[path = "../admin/src/actions.rs"]
 pub mod operate;
+#[path = "../model/src/user/mod.rs"]
 pub mod people;
+#[path = "../model/src/pipeline.rs"]
 pub mod pipelines;
+#[path = "../model/src/city.rs"]
 pub mod place;
+#[path = "../telemetry/src/process.rs"]
 pub mod process;
+#[path = "../model/src/schedule/mod.rs"]
 pub mod schedule;
+#[path = "../sqlite/src/lib.rs"]
 pub mod sqlite;
+#[path = "../store/src/lib.rs"]
 pub mod store;
+#[path = "../model/src/task/mod.rs"]
 pub mod task;
+#[path = "../telemetry/src/lib.rs"]
 pub mod telemetry;
+#[path = "../upstream/src/lib.rs"]
 pub mod upstream;
 
 /// The metrics of this crate.

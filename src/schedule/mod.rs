@@ -27,12 +27,12 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::consume::host_name;
+use crate::commands::consume::host_name;
+use crate::context::Parts;
 use crate::exit::{Exit, Stop};
-use crate::parts::Parts;
+use crate::health_server;
 use crate::progress;
 use crate::roles::Roles;
-use crate::worker_health;
 
 /// A scheduler that is silent for so long has lost its tick to the next one.
 pub const LEASE: Duration = Duration::from_mins(1);
@@ -83,16 +83,16 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     app.stop_on_signals()?;
     if let Some(address) = args.listen {
-        worker_health::check(address, &settings)?;
+        health_server::check(address, &settings)?;
     }
     let parts = Parts::open(settings).await?;
     let mut roles = Roles::default();
     start(&mut roles, &parts, args.lease);
     if let Some(address) = args.listen {
-        let listener = worker_health::bind(address).await?;
+        let listener = health_server::bind(address).await?;
         let (counted, upstream) = (parts.metrics.clone(), parts.upstream.clone());
         roles.start("the health page", |stop| {
-            worker_health::serve(listener, counted, upstream, stop)
+            health_server::serve(listener, counted, upstream, stop)
         });
     }
     let counted = parts.metrics.clone();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use isobar_shared::store::{JobStatus, Store};
 
-use crate::ground::{Ground, LIMIT, finished, folder, timed};
+use crate::fixtures::{Ground, LIMIT, finished, folder, timed};
 use crate::harness::isobar::Isobar;
 use crate::harness::redis::Redis;
 use crate::harness::wait::PATIENCE;

@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::ground::{Ground, folder};
+use crate::fixtures::{Ground, folder};
 use crate::harness::http::{Http, Reply};
 use crate::harness::isobar::{Isobar, Running};
 use crate::harness::redis::Redis;
@@ -30,7 +30,7 @@ const PATH: &str = "/weather?city=Paris";
 const SHARE: f64 = 0.5;
 /// Of the bare handler's time for 99 of 100 requests.
 const TIMES: f64 = 5.0;
-/// As `api/src/limits.rs` and `api/src/connection.rs` have it.
+/// As `api/src/http/limits.rs` and `api/src/http/connection.rs` have it.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 

@@ -13,10 +13,10 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::Store;
 
 use crate::cities;
-use crate::ground::{Ground, folder};
+use crate::fixtures::{Ground, folder};
 use crate::harness::redis::Redis;
 
-const APPEND: &str = include_str!("../../shared/src/broker/redis/scripts/append.lua");
+const APPEND: &str = include_str!("../../shared/broker/src/redis/scripts/append.lua");
 /// Tasks per append, the default of `ISOBAR_BATCH_SIZE`.
 pub const BATCH: usize = 500;
 /// Results per transaction, the most that the committer takes.

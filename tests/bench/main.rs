@@ -21,7 +21,7 @@
 
 mod cities;
 mod drain;
-mod ground;
+mod fixtures;
 #[path = "../it/harness/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the fixtures of the tests, of which few are needed")]
 mod harness;
@@ -43,7 +43,7 @@ use std::time::Instant;
 use clap::Parser;
 use futures::FutureExt;
 
-use crate::ground::{Ground, Scale};
+use crate::fixtures::{Ground, Scale};
 use crate::table::{Machine, Table};
 
 // As the binary does, since some parts run in this process.

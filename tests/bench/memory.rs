@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cities;
-use crate::ground::{Ground, LIMIT, Timed, finished, folder};
+use crate::fixtures::{Ground, LIMIT, Timed, finished, folder};
 use crate::harness::redis::Redis;
 use crate::limits;
 use crate::table::{Row, Target};

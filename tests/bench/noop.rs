@@ -20,7 +20,7 @@ use isobar_shared::upstream::{Answer, Waiting};
 use tokio_util::sync::CancellationToken;
 
 use crate::cities;
-use crate::ground::{Ground, folder};
+use crate::fixtures::{Ground, folder};
 use crate::harness::redis::Redis;
 use crate::limits::{self, BATCH};
 use crate::table::Row;

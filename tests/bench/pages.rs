@@ -11,7 +11,7 @@ use isobar_shared::ids::JobId;
 use isobar_shared::store::Store;
 
 use crate::cities;
-use crate::ground::{Ground, folder};
+use crate::fixtures::{Ground, folder};
 use crate::harness::http::Http;
 use crate::http::serve;
 use crate::table::{Row, Target};

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::cities;
-use crate::ground::{Ground, Timed, folder, timed};
+use crate::fixtures::{Ground, Timed, folder, timed};
 use crate::harness::isobar::Isobar;
 use crate::harness::port::free_port;
 use crate::harness::redis::Redis;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::ground::Scale;
+use crate::fixtures::Scale;
 
 /// One measured thing.
 #[derive(Debug)]

@@ -2,15 +2,15 @@
 //!
 //! A test takes a [`World`] (a broker with a topic of its own) and is run over each backend by
 //! `over_both!`. Due times are asked for and not waited for: with an hour's claim idle an entry's
-//! silence shows in `next_due_ms`. What only Redis can do to us is in `broker/on_redis.rs`.
+//! silence shows in `next_due_ms`. What only Redis can do to us is in `broker/redis_only.rs`.
 
 mod append;
 mod deliver;
+mod flags;
 mod lease;
 mod model;
-mod on_redis;
+mod redis_only;
 mod shared_state;
-mod switches;
 
 use std::time::Duration;
 

@@ -1,13 +1,13 @@
 //! `isobar doctor` finds what is wrong and says what to do; `verify` finds what was taken away.
 //!
-//! What no test's machine can have (an old server, another clock) is judged in `src/doctor.rs`.
+//! What no test's machine can have (an old server, another clock) is judged in `src/commands/doctor.rs`.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::isobar::Isobar;
 use crate::harness::port::free_port;
-use crate::stage::{STREAM, Stage};
+use crate::harness::stage::{STREAM, Stage};
 
 /// State and detail of each finding that is not fine.
 async fn findings(doctor: Isobar, code: i32) -> Vec<(String, String, String)> {

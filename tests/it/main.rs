@@ -4,25 +4,24 @@
 //! and no retries. Fixtures are in `harness`. A test is a sentence about what a user may rely on,
 //! and cites the invariant (I1 to I8 of ARCHITECTURE.md) that it defends.
 
-mod again;
 mod api;
 mod broker;
 mod chaos;
+mod dashboard;
 mod deploy;
 mod docs;
 mod doctor;
 mod fuzz;
 mod harness;
-mod look;
 mod metrics;
 mod operate;
-mod page;
-mod people;
 mod pipeline;
 mod producer;
 mod quota;
+mod read_commands;
+mod republish;
 mod schedule;
-mod stage;
 mod store;
 mod tidy;
+mod users;
 mod worker;

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use crate::harness::http::{Http, Reply, send};
 use crate::harness::isobar::{Isobar, Running};
 use crate::harness::sim::Sim;
+use crate::harness::stage::Stage;
 use crate::harness::wait::{PATIENCE, eventually, until};
-use crate::stage::Stage;
 
 /// `promise` becomes `promise::on_servers` and `promise::embedded`.
 macro_rules! on_both {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::harness::http::Http;
 use crate::harness::isobar::Isobar;
 use crate::harness::port::free_port;
+use crate::harness::stage::{STREAM, Stage, counts};
 use crate::harness::wait::{PATIENCE, eventually, until};
-use crate::stage::{STREAM, Stage, counts};
 
 /// Cities of the simulator in most of these tests: several batches, the last one not full.
 const CITIES: i64 = 1_700;

@@ -5,8 +5,8 @@
 
 mod crashes;
 mod imports;
+mod outages;
 mod sources;
-mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

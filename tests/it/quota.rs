@@ -5,7 +5,7 @@
 //! until they are told. Days pass in milliseconds, so nothing here is measured in real time.
 //! `tests/it/worker.rs` has the same with real requests, a minute long.
 
-use isobar_shared::broker::embedded::windows::Windows;
+use isobar_shared::broker::embedded::quota_windows::Windows;
 use isobar_shared::broker::forecast::{Cost, used_up_at};
 use isobar_shared::broker::{QuotaLimits, QuotaUse};
 use isobar_sim::limiter::{self, Limiter};

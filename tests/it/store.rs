@@ -8,8 +8,8 @@
 //! whatever comes to its mind.
 
 mod commits;
-mod dead;
-mod make;
+mod dead_letters;
+mod fixtures;
 mod model;
 mod operations;
 mod people;

@@ -6,7 +6,7 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::stage::{STREAM, Stage, counts};
+use crate::harness::stage::{STREAM, Stage, counts};
 
 const TASK: &str = "6fa1c1f0-52c4-4c39-9a55-000000000001";
 

@@ -10,7 +10,6 @@
 //! other crates), [`page`] (the routes that show it).
 
 mod answers;
-pub mod page;
 pub mod schemas;
 
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem};
@@ -23,9 +22,9 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::problem::ProblemBody;
+use crate::http::problem::ProblemBody;
+use crate::http::sessions::NAME;
 use crate::router::{Resource, table};
-use crate::sessions::NAME;
 
 const DESCRIPTION: &str = "\
 Weather snapshots of cities, and the pipeline that keeps them fresh: imports, jobs, the stream.

@@ -12,7 +12,7 @@ use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::params::{DEFAULT_LIMIT, MAX_LIMIT};
+use crate::http::params::{DEFAULT_LIMIT, MAX_LIMIT};
 
 macro_rules! words_of {
     ($($name:ident of $module:ident;)*) => {$(

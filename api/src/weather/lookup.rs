@@ -25,11 +25,11 @@ use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::Origin;
-use super::cached::{Cached, Prepared, WeatherAnswer, is_current, ttl};
-use super::flights::Flights;
-use super::place::{Asked, Meant, meant};
+use super::answer::{Cached, Prepared, WeatherAnswer, is_current, ttl};
+use super::city::{Asked, Meant, meant};
+use super::single_flight::Flights;
 
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 use crate::state::Parts;
 
 /// How long this process answers from memory before it looks into the shared cache again.

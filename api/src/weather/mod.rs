@@ -5,12 +5,12 @@
 //! success is a search in the history; a cached one costs no I/O beyond that.
 //!
 //! This file is the HTTP side: parameters, headers, 304. Next: [`lookup`] (the order above),
-//! [`place`] (which city a name means), [`cached`] (what is kept, how long), [`flights`].
+//! [`city`] (which city a name means), [`answer`] (what is kept, how long), [`single_flight`].
 
-pub mod cached;
-pub mod flights;
+pub mod answer;
+mod city;
 mod lookup;
-mod place;
+pub mod single_flight;
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::etag::is_known;
-use crate::params::Params;
-use crate::problem::Problem;
+use crate::http::etag::is_known;
+use crate::http::params::Params;
+use crate::http::problem::Problem;
 use crate::state::Shared;
-use cached::Prepared;
+use answer::Prepared;
+use city::Asked;
 pub use lookup::{METRICS, Weather};
-use place::Asked;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -70,7 +70,7 @@ impl Origin {
         ("If-None-Match" = Option<String>, Header, description = "an ETag from before"),
     ),
     responses(
-        (status = 200, body = cached::WeatherReply, description = "its weather", headers(
+        (status = 200, body = answer::WeatherReply, description = "its weather", headers(
             ("X-Cache" = String, description = "hit, miss or stale"),
             ("Age" = u64, description = "seconds since it was fetched"),
             ("ETag" = String, description = "for If-None-Match"),

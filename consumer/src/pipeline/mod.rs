@@ -4,7 +4,7 @@
 //! know nothing of what is fetched. A further pipeline is a task type, a file here, and its
 //! records in the store.
 
-pub mod people;
+pub mod users;
 pub mod weather;
 
 use std::future::Future;

@@ -2,13 +2,13 @@
 //!
 //! An accepted upload is safe before anyone is told so: its file is spooled and its job is in the
 //! outbox of imports, which is a file of its own, so that cron and API never wait for each other.
-//! [`work`](Imports::work) extracts and relays for ever; several processes may accept uploads
+//! [`worker`](Imports::work) extracts and relays for ever; several processes may accept uploads
 //! into one data dir, and the one that holds the outbox's lock works on all of them.
 //!
-//! Next: [`work`] (the loop), [`again`] (retries and replays), [`spool`](crate::spool).
+//! Next: [`worker`] (the loop), [`republish`] (retries and replays), [`spool`](crate::spool).
 
-mod again;
-mod work;
+mod republish;
+mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use isobar_shared::task::JobKind;
 use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
-pub use again::{Letters, Replay, Retry, WorkedOff};
+pub use republish::{Letters, Replay, Retry, WorkedOff};
 
 use crate::cancel::{Cancelled, cancel};
 use crate::outbox::{Job, JobKey, JobState, JobSummary, NewJob, OpenError, Outbox};
@@ -113,7 +113,7 @@ pub enum ImportError {
 }
 
 impl Imports {
-    /// Opens outbox and spool in the data dir; nothing is worked on until [`work`](Self::work).
+    /// Opens outbox and spool in the data dir; nothing is worked on until [`worker`](Self::work).
     pub fn open(
         settings: Arc<Settings>,
         broker: Broker,

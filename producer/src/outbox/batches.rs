@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Outbox;
 use super::jobs::{JobKey, json, unsigned};
-use super::seen;
+use super::seen_keys;
 
 /// A batch on its way into the outbox, with all that commits with it (I1).
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ impl Outbox {
                 tx.prepare_cached("INSERT INTO payloads (batch, payload) VALUES (?1, ?2)")?
                     .execute((tx.last_insert_rowid(), &frozen.payload))?;
                 if !frozen.ids.is_empty() {
-                    seen::record(tx, frozen.job, frozen.seq, &frozen.ids)?;
+                    seen_keys::record(tx, frozen.job, frozen.seq, &frozen.ids)?;
                 }
                 Ok(true)
             })

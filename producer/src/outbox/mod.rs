@@ -7,14 +7,14 @@
 //!
 //! Deliberately absent: the stream (see [`relay`](crate::relay)) and rows (see
 //! [`extract`](crate::extract)). Next: [`jobs`], [`republications`], [`batches`],
-//! [`seen`], [`lock`], [`summary`].
+//! [`seen_keys`], [`lock`], [`summary`].
 
 mod batches;
 mod failures;
 mod jobs;
 mod lock;
 mod republications;
-mod seen;
+mod seen_keys;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub use batches::{BatchIds, Frozen, Mark, Published, SentBatch, StoredBatch};
 pub use jobs::{Job, JobKey, JobState, NewJob, OpenJob};
 pub use lock::{LockError, OutboxLock};
 pub use republications::{NewRepublication, Place, Position, Republication, Wanted};
-pub use seen::Seen;
+pub use seen_keys::Seen;
 pub use summary::{JobSummary, OutboxDepth};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];

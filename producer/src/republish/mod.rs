@@ -9,9 +9,9 @@
 //! What is no task (a control message, bytes that are no text) and what a worker would only skip
 //! (the job was cancelled) is left where it is.
 //!
-//! Next: [`task`] (what a task becomes), [`imports`](crate::imports) (who asks for it).
+//! Next: [`requeued_task`] (what a task becomes), [`imports`](crate::imports) (who asks for it).
 
-mod task;
+mod requeued_task;
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use isobar_shared::ids::{JobId, TaskId};
 use isobar_shared::sqlite::SqliteError;
 use isobar_shared::store::{DeadFilter, DeadLetter, LedgerCursor, Store, StoreError};
 
-pub use task::{Again, again};
+pub use requeued_task::{Again, again};
 
 use crate::batch::{self, Draft};
 use crate::outbox::{Frozen, Outbox, Place, Position, Republication, Wanted};

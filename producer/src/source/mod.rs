@@ -7,18 +7,18 @@
 //!
 //! Next: [`extract`](crate::extract), which fills batches from here.
 
-pub mod api;
 mod breaker;
+mod city_page;
 mod columns;
 pub mod csv;
 pub mod formula;
 pub mod gazetteer;
-pub mod lacking;
-mod page;
-mod people;
+pub mod incomplete_users;
+mod job_spec;
+pub mod paged_api;
 mod records;
 pub mod row;
-mod spec;
+mod user_page;
 
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,8 @@ use chrono::{DateTime, Utc};
 use isobar_shared::sqlite::SqliteError;
 use serde::{Deserialize, Serialize};
 
+pub use job_spec::{JobSpec, Origin, Surroundings};
 pub use row::{City, Row, Subject, Unusable};
-pub use spec::{JobSpec, Origin, Surroundings};
 
 /// A row with its number: from 1, the header not counted, over all pages.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,21 +37,21 @@ pub struct SourceRow {
 }
 
 pub enum Source {
-    Api(Box<api::Api>),
+    Api(Box<paged_api::Api>),
     /// Taken out while a thread for blocking work reads it.
     Csv(Option<Box<csv::Csv>>),
     Gazetteer(gazetteer::Gazetteer),
-    Lacking(lacking::Lacking),
+    Lacking(incomplete_users::Lacking),
 }
 
 /// Where a source goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cursor {
-    Api(api::ApiCursor),
+    Api(paged_api::ApiCursor),
     Csv(csv::CsvCursor),
     Gazetteer(u64),
-    Lacking(lacking::LackingCursor),
+    Lacking(incomplete_users::LackingCursor),
 }
 
 /// Why a source gives no more, by what its job becomes.

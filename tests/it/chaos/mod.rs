@@ -10,7 +10,7 @@
 mod arena;
 mod checker;
 mod clock;
-mod crowd;
+mod contention;
 mod disk;
 mod killing;
 mod matrix;

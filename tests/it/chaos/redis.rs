@@ -1,7 +1,7 @@
 //! Redis does what Redis and its operators do, in the middle of the work: it recovers by itself.
 //!
 //! A worker has begun with a slow upstream when it happens, and is never restarted. The producer runs
-//! again afterwards, as cron makes it. What becomes of a single call is in `tests/it/broker/on_redis.rs`,
+//! again afterwards, as cron makes it. What becomes of a single call is in `tests/it/broker/redis_only.rs`,
 //! a Redis that dies in `killing`.
 
 use super::arena::{Arena, Backend, GROUP, STREAM};

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{mangled, some};
-use crate::again::Place;
 use crate::harness::http::send;
+use crate::republish::Place;
 
 #[tokio::test]
 async fn a_mangled_cursor_is_a_place_in_its_list_or_refused() {

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use redis::AsyncCommands;
 
 use super::{mangled, some};
-use crate::stage::{STREAM, Stage};
+use crate::harness::stage::{STREAM, Stage};
 
 const NAMES: [&str; 14] = [
     "task_id",

@@ -15,4 +15,5 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod sim;
+pub mod stage;
 pub mod wait;

@@ -11,15 +11,16 @@ use crate::harness::isobar::{Isobar, Running};
 use crate::harness::port::free_port;
 use crate::harness::postgres::Postgres;
 use crate::harness::redis::Redis;
+use crate::harness::stage::Stage;
 use crate::harness::wait::{PATIENCE, eventually, until};
-use crate::stage::Stage;
 
 #[tokio::test]
 async fn an_api_and_a_worker_tell_all_that_there_is_and_promtool_finds_no_fault() {
     let stage = Stage::set(&["--cities", "50"]).await;
     let quota = |command: Isobar| command.env("ISOBAR_QUOTA", "100000/m,200000/h,300000/d");
     stage.isobar(["produce", "--source", "api"]).run().await.expect_code(0);
-    let _: String = stage.redis.cli(&["XADD", crate::stage::STREAM, "*", "no", "task"]).await;
+    let _: String =
+        stage.redis.cli(&["XADD", crate::harness::stage::STREAM, "*", "no", "task"]).await;
     let address = format!("127.0.0.1:{}", free_port());
     let worker = quota(stage.isobar(["consume", "--listen", &address])).spawn();
     worker.wait_for_line(|line| line.contains("worker started"), PATIENCE).await;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::harness::http::Http;
 use crate::harness::port::free_port;
-use crate::stage::counts;
+use crate::harness::stage::counts;
 
 const CITIES: i64 = 40;
 const SIM: [&str; 2] = ["--cities", "40"];

@@ -6,17 +6,17 @@
 //! in a stream which nobody empties until the test says so.
 
 mod fleet;
+mod outages;
 mod policy;
 mod takeover;
-mod trouble;
 
 use chrono::{DateTime, Datelike, TimeZone, Utc};
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::harness::isobar::{Isobar, Running};
+use crate::harness::stage::{STREAM, Stage};
 use crate::harness::wait::{PATIENCE, eventually, until};
-use crate::stage::{STREAM, Stage};
 
 /// Fires on New Year's Day: once, as long as no test runs over midnight of that day.
 const YEARLY: (&str, &str) = ("ISOBAR_SYNC_CRON", "@yearly");

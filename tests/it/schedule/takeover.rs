@@ -4,7 +4,7 @@ use isobar_shared::crash::{POINTS, VARIABLE};
 use tempfile::TempDir;
 
 use super::*;
-use crate::stage::counts;
+use crate::harness::stage::counts;
 
 const CITIES: i64 = 1_700;
 const SIM: [&str; 2] = ["--cities", "1700"];

@@ -7,7 +7,7 @@ use isobar_shared::store::{
 };
 use isobar_shared::task::{JobKind, SealOutcome};
 
-use super::make::{
+use super::fixtures::{
     at, dead, failure, job, ledger, open, reject, row, seal, seals, snapshot, task, weather,
 };
 use super::{Subject, on_both};
@@ -408,7 +408,7 @@ async fn a_job_without_a_readable_source_ends(subject: Subject) {
     let row = store.job(new.id).await.expect("reads").expect("a job");
     assert_eq!(row.finished_at, Some(at(1)));
     // One of which something was published is not ended so.
-    commit(store, &ledger(vec![super::make::row(job("b"), 1, RowStatus::Success)])).await;
+    commit(store, &ledger(vec![super::fixtures::row(job("b"), 1, RowStatus::Success)])).await;
     store.fail_job(job("b"), at(1)).await.expect("is ignored");
     assert_eq!(status(store, "b").await, JobStatus::Running);
 }

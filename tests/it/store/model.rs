@@ -21,7 +21,7 @@ use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestRunner};
 
 use super::Subject;
-use super::make::{at, dead, job, open, reject, row, seal, snapshot, weather};
+use super::fixtures::{at, dead, job, open, reject, row, seal, snapshot, weather};
 
 const CASES: u32 = 60;
 const STEPS: usize = 25;

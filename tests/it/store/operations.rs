@@ -5,7 +5,7 @@ use isobar_shared::store::{
 };
 use isobar_shared::task::JobKind;
 
-use super::make::{at, job, ledger, row, seal, seals};
+use super::fixtures::{at, job, ledger, row, seal, seals};
 use super::{Subject, on_both};
 
 on_both!(

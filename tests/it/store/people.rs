@@ -7,7 +7,7 @@ use isobar_shared::store::{
     Commit, Found, Missing, People, Records, SeenUser, Store, StoreError, UserFilter, UserRow,
 };
 
-use super::make::at;
+use super::fixtures::at;
 use super::{Subject, on_both};
 
 on_both!(

@@ -11,7 +11,7 @@ use isobar_shared::store::{
 };
 use isobar_shared::task::JobKind;
 
-use super::make::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
+use super::fixtures::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
 use super::{Subject, on_both};
 
 const DAY: Duration = Duration::from_hours(24);

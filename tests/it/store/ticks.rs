@@ -7,7 +7,7 @@ use isobar_shared::schedule::Known;
 use isobar_shared::store::{Store, Tick, TickClaim, TickEnding, TickOutcome};
 use tokio::task::JoinSet;
 
-use super::make::{at, job};
+use super::fixtures::{at, job};
 use super::{Subject, on_both};
 use crate::harness::wait::{PATIENCE, until};
 

@@ -1,0 +1,292 @@
+//! Who may ask: the key, the Host and the Origin of a request.
+//!
+//! A change is refused (403) when it comes through a name that is not ours (DNS rebinding) or from
+//! a page of another site, with or without a key; on a loopback listener that holds for reads too,
+//! since nobody but this machine is meant to read there. When a key is set, everything but the
+//! open routes needs it (401): in a header, or as a session that was opened with it ([`sessions`]).
+//! The key is compared in constant time and kept only as a digest.
+//!
+//! Deliberately absent: TLS, users.
+//!
+//! [`sessions`]: crate::http::sessions
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use isobar_shared::config::Settings;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::http::problem::Problem;
+use crate::http::sessions::Sessions;
+
+const KEY_HEADER: &str = "x-api-key";
+const FETCH_SITE_HEADER: &str = "sec-fetch-site";
+
+/// The rules, from the settings.
+pub struct Access {
+    key: Option<[u8; 32]>,
+    /// Lower-case names and addresses, without ports.
+    allowed_hosts: Vec<String>,
+    listen: IpAddr,
+    pub sessions: Sessions,
+}
+
+/// What of a request the rules look at.
+pub struct Asked<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    pub local: Option<SocketAddr>,
+    /// The route needs no key.
+    pub open: bool,
+}
+
+impl Access {
+    pub fn new(settings: &Settings, listen: SocketAddr) -> Self {
+        let allowed_hosts = settings
+            .allowed_hosts
+            .iter()
+            .flat_map(|names| &names.0)
+            .map(|name| host_of(name).to_ascii_lowercase())
+            .collect();
+        Self {
+            key: settings.api_key.as_ref().map(|key| digest(key.expose())),
+            allowed_hosts,
+            listen: listen.ip(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// Host and Origin come first: a foreign page learns nothing about keys.
+    pub fn check(&self, asked: &Asked<'_>) -> Result<(), Problem> {
+        let change = !matches!(*asked.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if change || self.listen.is_loopback() {
+            self.check_host(asked, change)?;
+        }
+        if change {
+            self.check_origin(asked)?;
+        }
+        if asked.open || self.knows(asked.headers) {
+            Ok(())
+        } else {
+            let detail =
+                "this needs the API key, as X-API-Key, as Authorization: Bearer, or at /login";
+            Err(Problem::unauthorized(detail))
+        }
+    }
+
+    /// Whether a request may see what needs the key: there is none, or it shows it or a session.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        self.key.is_none_or(|key| {
+            carries(headers, &key) || self.sessions.holds(headers, Instant::now())
+        })
+    }
+
+    pub fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether this is the key; anything is where there is none.
+    pub fn is_key(&self, shown: &str) -> bool {
+        self.key.is_none_or(|key| digest(shown).ct_eq(&key).into())
+    }
+
+    fn check_host(&self, asked: &Asked<'_>, change: bool) -> Result<(), Problem> {
+        match authority(asked) {
+            // No browser omits it; a plain HTTP/1.0 health check does.
+            None if !change => Ok(()),
+            Some(host) if self.is_ours(&host, asked.local) => Ok(()),
+            _ => {
+                let detail = "this Host is not allowed; ISOBAR_ALLOWED_HOSTS adds names";
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail))
+            }
+        }
+    }
+
+    fn check_origin(&self, asked: &Asked<'_>) -> Result<(), Problem> {
+        let foreign = || {
+            let detail = "a page of another site may not change anything here";
+            Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", detail)
+        };
+        // Another port of this machine is the same site and not us. `none` is the person's own doing.
+        let fetch_site = asked.headers.get(FETCH_SITE_HEADER);
+        if fetch_site.is_some_and(|site| site != "same-origin" && site != "none") {
+            return Err(foreign());
+        }
+        let Some(origin) = asked.headers.get(ORIGIN) else {
+            return Ok(());
+        };
+        let origin = origin.to_str().ok().and_then(origin_authority);
+        let same = origin.as_deref().is_some_and(|origin| {
+            authority(asked).is_some_and(|host| without_default_port(&host) == origin)
+                || self.allowed_hosts.iter().any(|name| name == host_of(origin))
+        });
+        if same { Ok(()) } else { Err(foreign()) }
+    }
+
+    fn is_ours(&self, authority: &str, local: Option<SocketAddr>) -> bool {
+        let host = host_of(authority);
+        if host == "localhost" || self.allowed_hosts.iter().any(|name| name == host) {
+            return true;
+        }
+        host.parse::<IpAddr>().is_ok_and(|ip| {
+            ip.is_loopback() || ip == self.listen || local.is_some_and(|local| local.ip() == ip)
+        })
+    }
+}
+
+/// The lower-case `host[:port]` that the request was sent to; `None` if it says none at all.
+fn authority(asked: &Asked<'_>) -> Option<String> {
+    let text = match asked.headers.get(HOST) {
+        // Unreadable is a host as well, just none of ours.
+        Some(host) => host.to_str().unwrap_or("?"),
+        None => asked.uri.authority().map(Authority::as_str)?,
+    };
+    Some(text.to_ascii_lowercase())
+}
+
+/// `https://name:443` → `name`; `None` for `null` and whatever is no web origin.
+fn origin_authority(origin: &str) -> Option<String> {
+    let origin = origin.to_ascii_lowercase();
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
+    let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#']);
+    plain.then(|| without_default_port(authority).to_owned())
+}
+
+fn without_default_port(authority: &str) -> &str {
+    authority.strip_suffix(":80").or_else(|| authority.strip_suffix(":443")).unwrap_or(authority)
+}
+
+/// `name:8000` → `name`, `[::1]:8000` → `::1`, `::1` → `::1`.
+fn host_of(authority: &str) -> &str {
+    if let Some(rest) = authority.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match authority.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') => host,
+        _ => authority,
+    }
+}
+
+fn carries(headers: &HeaderMap, key: &[u8; 32]) -> bool {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
+    });
+    let plain = headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
+    [plain, bearer].into_iter().flatten().any(|shown| digest(shown).ct_eq(key).into())
+}
+
+/// Digests have one length, so that comparing them tells nothing about the key's.
+fn digest(key: impl AsRef<[u8]>) -> [u8; 32] {
+    Sha256::digest(key.as_ref()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isobar_shared::config::Environment;
+
+    fn access(pairs: &[(&str, &str)], listen: &str) -> Access {
+        let environment =
+            pairs.iter().fold(Environment::empty(), |env, (name, value)| env.with(name, *value));
+        let settings = Settings::load(&environment).expect("fits");
+        Access::new(&settings, listen.parse().expect("an address"))
+    }
+
+    fn status(access: &Access, method: &Method, headers: &[(&'static str, &str)]) -> u16 {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                (axum::http::HeaderName::from_static(name), value.parse().expect("a value"))
+            })
+            .collect();
+        let asked = Asked {
+            method,
+            uri: &Uri::from_static("/history"),
+            headers: &headers,
+            local: Some(([192, 0, 2, 7], 8000).into()),
+            open: false,
+        };
+        match access.check(&asked) {
+            Ok(()) => 200,
+            Err(problem) => problem.status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn only_our_own_names_may_be_asked_for_a_change() {
+        let local = access(&[("ISOBAR_ALLOWED_HOSTS", "Weather.Example:443")], "127.0.0.1:8000");
+        for host in [
+            "localhost:8000",
+            "LOCALHOST",
+            "127.0.0.1:9",
+            "127.9.9.9",
+            "[::1]:8000",
+            "weather.example",
+            "192.0.2.7:8000",
+        ] {
+            assert_eq!(status(&local, &Method::DELETE, &[("host", host)]), 200, "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:8000", "10.0.0.1", "", "["] {
+            for method in [Method::POST, Method::GET] {
+                assert_eq!(status(&local, &method, &[("host", host)]), 403, "{host}");
+            }
+        }
+        assert_eq!(status(&local, &Method::GET, &[]), 200);
+        assert_eq!(status(&local, &Method::POST, &[]), 403);
+    }
+
+    #[test]
+    fn off_loopback_reads_may_use_any_name_and_changes_may_not() {
+        let open = access(&[("ISOBAR_API_KEY", "k")], "0.0.0.0:8000");
+        let key = ("x-api-key", "k");
+        assert_eq!(status(&open, &Method::GET, &[("host", "api:8000"), key]), 200);
+        assert_eq!(status(&open, &Method::POST, &[("host", "api:8000"), key]), 403);
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        let local = access(&[], "127.0.0.1:8000");
+        let host = ("host", "127.0.0.1:8000");
+        for foreign in [
+            ("origin", "https://evil.example"),
+            ("origin", "http://127.0.0.1:3000"),
+            ("origin", "null"),
+            ("origin", "http://127.0.0.1:8000@evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "what a later browser may say"),
+        ] {
+            assert_eq!(status(&local, &Method::POST, &[host, foreign]), 403, "{foreign:?}");
+            assert_eq!(status(&local, &Method::GET, &[host, foreign]), 200, "{foreign:?}");
+        }
+        for own in [
+            ("origin", "http://127.0.0.1:8000"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "none"),
+        ] {
+            assert_eq!(status(&local, &Method::POST, &[host, own]), 200, "{own:?}");
+        }
+        let proxied = access(&[("ISOBAR_ALLOWED_HOSTS", "w.example")], "127.0.0.1:8000");
+        let headers = [("host", "w.example"), ("origin", "https://w.example")];
+        assert_eq!(status(&proxied, &Method::POST, &headers), 200);
+    }
+
+    #[test]
+    fn the_key_is_needed_in_either_header_and_a_foreign_host_is_refused_before_it() {
+        let keyed = access(&[("ISOBAR_API_KEY", "s3cret")], "127.0.0.1:8000");
+        let host = ("host", "localhost");
+        assert_eq!(status(&keyed, &Method::GET, &[host]), 401);
+        assert_eq!(status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cre")]), 401);
+        assert_eq!(status(&keyed, &Method::GET, &[host, ("x-api-key", "s3cret")]), 200);
+        for (value, expected) in [("bearer s3cret", 200), ("Basic s3cret", 401), ("Bearer ", 401)] {
+            assert_eq!(status(&keyed, &Method::GET, &[host, ("authorization", value)]), expected);
+        }
+        assert_eq!(status(&keyed, &Method::POST, &[("host", "evil.example")]), 403);
+    }
+}

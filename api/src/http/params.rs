@@ -1,0 +1,103 @@
+//! Query parameters and path parts, read so that every refusal is a problem.
+//!
+//! An empty value counts as absent, an unknown name is ignored, and of a repeated one the first
+//! counts. Never answers by itself: axum's own extractors would send their errors as plain text.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+
+use crate::http::cursor::{self, Cursor};
+use crate::http::problem::Problem;
+
+pub const DEFAULT_LIMIT: u32 = 50;
+pub const MAX_LIMIT: u32 = 500;
+
+/// The query, decoded.
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub fn of(query: &str) -> Self {
+        Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+        )
+    }
+
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `limit`, from 1 to 500.
+    pub fn limit(&self) -> Result<u32, Problem> {
+        self.limit_or(DEFAULT_LIMIT)
+    }
+
+    /// The same with another default.
+    pub fn limit_or(&self, default: u32) -> Result<u32, Problem> {
+        let Some(text) = self.text("limit") else {
+            return Ok(default);
+        };
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            let detail = format!("it must be a whole number from 1 to {MAX_LIMIT}");
+            Problem::parameter("limit", detail)
+        })
+    }
+
+    pub fn cursor<C: Cursor>(&self) -> Result<Option<C>, Problem> {
+        self.text("cursor").map(cursor::decode).transpose()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+    }
+}
+
+/// The `{id}` of a path; what is no such id simply does not exist.
+pub struct Id<T>(pub T);
+
+impl<T: FromStr, S: Sync + Send> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        RawPathParams::from_request_parts(parts, state)
+            .await
+            .ok()
+            .and_then(|params| {
+                let (_, id) = params.iter().next()?;
+                id.parse().ok()
+            })
+            .map(Self)
+            .ok_or_else(|| Problem::not_found("there is nothing of this id"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_absent_and_the_first_of_a_name_counts() {
+        let params = Params::of("limit=&cursor=+&city=S%C3%A3o+Paulo&city=x");
+        assert_eq!(params.limit().expect("default"), DEFAULT_LIMIT);
+        assert_eq!(params.text("cursor"), None);
+        assert_eq!(params.text("city"), Some("São Paulo"));
+    }
+
+    #[test]
+    fn a_limit_out_of_range_says_which_parameter_is_wrong() {
+        for query in ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=1.5"] {
+            let problem = Params::of(query).limit().expect_err(query);
+            assert_eq!(problem.errors[0].pointer, "/limit");
+        }
+        assert_eq!(Params::of("limit=500").limit().expect("fits"), 500);
+    }
+}

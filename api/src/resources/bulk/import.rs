@@ -1,0 +1,344 @@
+//! `POST /bulk/import`: a file becomes a job.
+//!
+//! An upload goes to disk as it comes, never into memory; only when it is safe there (fsync, rename)
+//! is the job made known, and only then comes the 202. So whatever is killed, what was answered
+//! 202 is found again at the next start, and what was not leaves nothing but a spool file that is
+//! swept. The same `Idempotency-Key` with the same content is the same job; with another content
+//! it is 422.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::{FromRequest, Multipart, Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use isobar_producer::{Arriving, ImportError, NewImport};
+use isobar_shared::config::values::ByteSize;
+use isobar_shared::crash;
+use isobar_shared::ids::JobId;
+use isobar_shared::store::NewJob;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::source_file;
+use crate::http::params::Params;
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+/// The longest silence of an uploading client.
+const UPLOAD_IDLE: Duration = Duration::from_secs(30);
+/// What a multipart body may hold beside the file: boundaries, headers, small fields.
+const MULTIPART_SLACK_BYTES: u64 = 64 * 1024;
+/// A flag's value, and a body that names a path.
+const SMALL_BYTES: usize = 16 * 1024;
+const MAX_KEY_BYTES: usize = 200;
+const MAX_NAME_CHARS: usize = 200;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportAccepted {
+    #[schema(value_type = uuid::Uuid)]
+    pub job_id: JobId,
+    pub status: &'static str,
+}
+
+/// The JSON or form body that names a file in `ISOBAR_IMPORT_DIR`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ImportPath {
+    pub path: String,
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The multipart body with the file itself; for the document, it is read field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its fields are what the document says of them")]
+pub struct ImportFile {
+    /// The CSV.
+    #[schema(format = Binary, content_media_type = "application/octet-stream")]
+    file: String,
+    /// Fetch also what is still current.
+    #[schema(default = false)]
+    force: Option<bool>,
+}
+
+/// What a body turned out to be.
+struct Received {
+    spool: Arriving,
+    name: String,
+    force: bool,
+}
+
+/// Import a file
+///
+/// The file itself, or the path of one in `ISOBAR_IMPORT_DIR`. The answer comes once the file is
+/// safe on disk; the job goes on whatever happens to this process.
+#[utoipa::path(
+    post,
+    path = "/bulk/import",
+    params(("Idempotency-Key" = Option<String>, Header, max_length = 200,
+            description = "the same key with the same file is the same job")),
+    request_body(content(
+        (ImportFile = "multipart/form-data"),
+        (ImportPath = "application/json"),
+        (ImportPath = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 202, body = ImportAccepted, description = "the file is safe, the job is queued",
+         headers(("Location" = String, description = "the job"))),
+        (status = 400, description = "the body or Idempotency-Key cannot be read"),
+        (status = 408, description = "the body stopped coming"),
+        (status = 415, description = "the body is of none of these types"),
+        (status = 422, description = "no usable file, or the key came with another file before"),
+    ),
+)]
+pub async fn import(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
+    if app.is_draining() {
+        let detail = "this server is shutting down; nothing was imported, try again";
+        return Err(Problem::unavailable("not_ready", detail, Duration::from_secs(1)));
+    }
+    let idempotency_key = idempotency_key(request.headers())?;
+    let received = match kind(request.headers()) {
+        Some(Kind::Multipart) => from_multipart(&app, request).await?,
+        Some(Kind::Json) => from_path(&app, json(&small_body(request).await?)?).await?,
+        Some(Kind::Form) => from_path(&app, form(&small_body(request).await?)?).await?,
+        None => return Err(unsupported()),
+    };
+    let import = NewImport { name: received.name, force: received.force, idempotency_key };
+    let job = NewJob::from(app.imports.accept(received.spool, import).await?);
+    crash::point("api.import.accepted");
+    // The file is safe by now: should this fail, the relay makes the job known later.
+    if let Err(error) = app.store.create_job(&job).await {
+        let error = isobar_shared::telemetry::chain(&error);
+        tracing::warn!(error, job_id = %job.id, "an import was taken; the store learns of it later");
+    }
+    Ok(accepted(job.id))
+}
+
+fn accepted(job_id: JobId) -> Response {
+    let location = format!("/bulk/jobs/{job_id}");
+    let location = HeaderValue::from_str(&location).expect("an id is a header value");
+    let body = Json(ImportAccepted { job_id, status: "queued" });
+    (StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response()
+}
+
+async fn from_multipart(app: &Shared, request: Request) -> Result<Received, Problem> {
+    let limit = app.settings.max_upload;
+    let declared = request
+        .headers()
+        .get("content-length")
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > limit.0 + MULTIPART_SLACK_BYTES) {
+        return Err(Problem::too_large(limit));
+    }
+    // The file is counted as it is spooled; axum's own limit is for bodies held in memory.
+    let mut request = request;
+    axum::extract::DefaultBodyLimit::disable().apply(&mut request);
+    let mut multipart = Multipart::from_request(request, &())
+        .await
+        .map_err(|error| Problem::malformed(error.body_text()))?;
+    let mut file = None;
+    let mut force = false;
+    while let Some(mut field) = patient(multipart.next_field()).await? {
+        match field.name() {
+            Some("file") if file.is_some() => {
+                return Err(Problem::body("file", "one file at a time"));
+            }
+            Some("file") => {
+                let name = display_name(field.file_name());
+                file = Some((spool(app, &mut field, limit).await?, name));
+            }
+            Some("force") => force = flag(&small_field(&mut field).await?)?,
+            // Unknown fields are read over, like unknown parameters.
+            _ => while patient(field.chunk()).await?.is_some() {},
+        }
+    }
+    let Some((spool, name)) = file else {
+        let detail = "a multipart body needs a field of this name with the file";
+        return Err(Problem::body("file", detail));
+    };
+    Ok(Received { spool, name, force })
+}
+
+async fn spool(app: &Shared, field: &mut Field<'_>, limit: ByteSize) -> Result<Arriving, Problem> {
+    let mut spool = app.imports.spool().await?;
+    let mut bytes = 0;
+    while let Some(piece) = patient(field.chunk()).await? {
+        bytes += piece.len() as u64;
+        if bytes > limit.0 {
+            return Err(Problem::too_large(limit));
+        }
+        spool.write(&piece).await?;
+    }
+    if bytes == 0 {
+        return Err(Problem::body("file", "the file is empty"));
+    }
+    Ok(spool)
+}
+
+async fn from_path(app: &Shared, asked: ImportPath) -> Result<Received, Problem> {
+    let limit = app.settings.max_upload;
+    let folder = app.settings.import_dir.as_ref();
+    let folder = folder.ok_or_else(|| {
+        Problem::body("path", "imports by path are off; ISOBAR_IMPORT_DIR names their folder")
+    })?;
+    let mut file = source_file::open(&folder.0, &asked.path, limit).await?;
+    let mut spool = app.imports.spool().await?;
+    while let Some(piece) = file.next_piece().await? {
+        spool.write(&piece).await?;
+    }
+    Ok(Received { spool, name: display_name(Some(&asked.path)), force: asked.force })
+}
+
+enum Kind {
+    Multipart,
+    Json,
+    Form,
+}
+
+fn kind(headers: &HeaderMap) -> Option<Kind> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = text.split(';').next().unwrap_or(text).trim();
+    match essence.to_ascii_lowercase().as_str() {
+        "multipart/form-data" => Some(Kind::Multipart),
+        "application/json" => Some(Kind::Json),
+        "application/x-www-form-urlencoded" => Some(Kind::Form),
+        _ => None,
+    }
+}
+
+fn unsupported() -> Problem {
+    let detail = "send multipart/form-data with a file, or JSON or a form with a path";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+}
+
+fn json(body: &[u8]) -> Result<ImportPath, Problem> {
+    let value: serde_json::Value = serde_json::from_slice(body)
+        .map_err(|error| Problem::malformed(format!("this is no JSON: {error}")))?;
+    serde_json::from_value(value).map_err(|error| Problem::body("path", error.to_string()))
+}
+
+fn form(body: &[u8]) -> Result<ImportPath, Problem> {
+    let text = str::from_utf8(body).map_err(|_| Problem::malformed("a form is UTF-8"))?;
+    let fields = Params::of(text);
+    let path = fields.text("path").ok_or_else(|| Problem::body("path", "it is missing"))?;
+    Ok(ImportPath { path: path.to_owned(), force: fields.text("force").map_or(Ok(false), flag)? })
+}
+
+fn flag(text: &str) -> Result<bool, Problem> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        "1" | "true" | "yes" | "on" => Ok(true),
+        _ => Err(Problem::body("force", "it must be true or false")),
+    }
+}
+
+async fn small_body(request: Request) -> Result<Bytes, Problem> {
+    let body = axum::body::to_bytes(request.into_body(), SMALL_BYTES);
+    match timeout(UPLOAD_IDLE, body).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Problem::too_large(ByteSize(SMALL_BYTES as u64))),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+async fn small_field(field: &mut Field<'_>) -> Result<String, Problem> {
+    let mut value = Vec::new();
+    while let Some(piece) = patient(field.chunk()).await? {
+        value.extend_from_slice(&piece);
+        if value.len() > SMALL_BYTES {
+            return Err(Problem::too_large(ByteSize(SMALL_BYTES as u64)));
+        }
+    }
+    String::from_utf8(value).map_err(|_| Problem::malformed("a field is no UTF-8"))
+}
+
+/// Waits for a piece of the body, but not for ever.
+async fn patient<T>(piece: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
+    match timeout(UPLOAD_IDLE, piece).await {
+        Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::too_large("this server takes"))
+        }
+        Ok(Err(error)) => Err(Problem::malformed(error.body_text())),
+        Err(_) => Err(too_slow()),
+    }
+}
+
+fn too_slow() -> Problem {
+    let detail = "the body stopped coming; nothing was imported";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match key.to_str().map(str::trim) {
+        Ok("") => Ok(None),
+        Ok(key) if key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
+        _ => {
+            let detail =
+                format!("Idempotency-Key must be at most {MAX_KEY_BYTES} plain characters");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail))
+        }
+    }
+}
+
+/// What a person will know the file by: its last part, without what upsets a log or a table.
+fn display_name(path: Option<&str>) -> String {
+    let last = path.unwrap_or_default().rsplit(['/', '\\']).next();
+    let name: String =
+        last.unwrap_or_default().chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    if name.trim().is_empty() { "upload".to_owned() } else { name }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::KeyReused => {
+                let detail = "this Idempotency-Key came with another file before";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            ImportError::Store(error) => error.into(),
+            error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_by_its_last_part() {
+        for (path, name) in [
+            (Some("cities.csv"), "cities.csv"),
+            (Some("../../etc/passwd"), "passwd"),
+            (Some("C:\\data\\a b.csv"), "a b.csv"),
+            (Some("x\r\ny"), "xy"),
+            (Some("a/"), "upload"),
+            (None, "upload"),
+        ] {
+            assert_eq!(display_name(path), name);
+        }
+    }
+
+    #[test]
+    fn a_body_that_names_a_path_is_understood_or_says_what_it_lacks() {
+        let body = json(br#"{"path":"a.csv","force":true}"#).expect("fits");
+        assert!(body.force && body.path == "a.csv");
+        assert_eq!(json(b"{").expect_err("no JSON").status, StatusCode::BAD_REQUEST);
+        for wrong in [&b"{}"[..], b"[]", b"{\"path\":1}"] {
+            let problem = json(wrong).expect_err("unusable");
+            assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        assert!(form(b"path=a.csv&force=1").expect("fits").force);
+        assert!(form(b"force=1").is_err() && form(b"path=a&force=maybe").is_err());
+    }
+}

@@ -1,0 +1,62 @@
+//! `/bulk/jobs/{id}/retry`: the failed rows of a job become tasks once more.
+//!
+//! The 202 says that the retry is safe in the outbox. While its tasks are on their way, a second
+//! request is answered with the first. Rejected rows never were tasks and stay as they are.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use isobar_shared::ids::JobId;
+use isobar_shared::store::{Action, NewOperation};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::jobs::unknown;
+use crate::http::actor::Actor;
+use crate::http::params::Id;
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetryAccepted {
+    #[schema(value_type = uuid::Uuid)]
+    pub job_id: JobId,
+    #[schema(value_type = uuid::Uuid)]
+    pub retry_id: JobId,
+    /// Failed rows that will be published again.
+    pub tasks: u64,
+}
+
+/// Retry the failed rows of a job
+///
+/// Its counters move from failed to succeeded as they succeed; its total and its state stay.
+#[utoipa::path(
+    post,
+    path = "/bulk/jobs/{id}/retry",
+    params(("id" = uuid::Uuid, Path, description = "the job")),
+    responses(
+        (status = 202, body = RetryAccepted, description = "they will be published again",
+         headers(("Location" = String, description = "the job"))),
+        (status = 409, description = "the job was cancelled, so its tasks would only be skipped"),
+    ),
+)]
+pub async fn retry(
+    State(app): State<Shared>,
+    Id(job_id): Id<JobId>,
+    actor: Actor,
+) -> Result<Response, Problem> {
+    let job = app.store.job(job_id).await?.ok_or_else(unknown)?;
+    if job.status.skips_tasks() {
+        let detail = "the job was cancelled: its tasks would only be skipped again";
+        return Err(Problem::new(StatusCode::CONFLICT, "job_cancelled", detail));
+    }
+    let operation = NewOperation::now(&actor.0, Action::JobRetry).on(&job_id);
+    app.store.record_operation(&operation).await?;
+    let retry = app.imports.retry(job_id).await?;
+    let location = format!("/bulk/jobs/{job_id}");
+    let location = HeaderValue::from_str(&location).expect("an id is a header value");
+    let body = Json(RetryAccepted { job_id, retry_id: retry.retry_id, tasks: retry.tasks });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+}

@@ -1,0 +1,125 @@
+//! `/bulk/summary`: what was refreshed last, what fails, how much there is of everything.
+//!
+//! Each part reads a whole table, so it is looked up once for all who ask within [`LIFE`].
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use isobar_shared::ids::CityId;
+use isobar_shared::store::{CityRow, FailureGroup, Totals};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::params::Params;
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+const LIFE: Duration = Duration::from_secs(5);
+const DEFAULT_TOP: u32 = 10;
+const MAX_TOP: u32 = 100;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Summary {
+    pub recently_refreshed: Vec<RefreshedCity>,
+    /// The ledger's failures by code, the most frequent first.
+    pub failures: Vec<FailureItem>,
+    pub totals: TotalsItem,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RefreshedCity {
+    #[schema(value_type = i64)]
+    pub city_id: CityId,
+    pub name: String,
+    pub country_code: Option<String>,
+    /// °C.
+    pub temperature: Option<f64>,
+    pub last_refreshed_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FailureItem {
+    pub code: String,
+    pub count: u64,
+    /// One of the reasons.
+    pub sample: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TotalsItem {
+    pub cities: u64,
+    pub snapshots: u64,
+    pub jobs: u64,
+    pub unfinished_jobs: u64,
+    pub dead_letters: u64,
+    pub searches: u64,
+}
+
+/// What was refreshed last, what fails, how much there is
+#[utoipa::path(
+    get,
+    path = "/bulk/summary",
+    params(("top" = Option<u32>, Query, minimum = 1, maximum = 100, description = "items of each list (10)")),
+    responses((status = 200, body = Summary, description = "some seconds old at most")),
+)]
+pub async fn show(State(app): State<Shared>, params: Params) -> Result<Json<Summary>, Problem> {
+    let top = top(&params)?;
+    let scans = &app.scans;
+    let refreshed = scans.refreshed.get(LIFE, async {
+        let cities = app.store.recently_refreshed(MAX_TOP).await?;
+        Ok::<_, Problem>(cities.into_iter().map(RefreshedCity::from).collect::<Vec<_>>())
+    });
+    let failures = scans.failures.get(LIFE, async {
+        let groups = app.store.failures(MAX_TOP).await?;
+        Ok::<_, Problem>(groups.into_iter().map(FailureItem::from).collect::<Vec<_>>())
+    });
+    let (mut recently_refreshed, mut failures, totals) =
+        tokio::try_join!(refreshed, failures, async { Ok(app.totals().await?) })?;
+    recently_refreshed.truncate(top);
+    failures.truncate(top);
+    Ok(Json(Summary { recently_refreshed, failures, totals: totals.into() }))
+}
+
+fn top(params: &Params) -> Result<usize, Problem> {
+    let Some(text) = params.text("top") else {
+        return Ok(DEFAULT_TOP as usize);
+    };
+    let top = text.parse().ok().filter(|top| (1..=MAX_TOP).contains(top));
+    top.map(|top| top as usize).ok_or_else(|| {
+        let detail = format!("it must be a whole number from 1 to {MAX_TOP}");
+        Problem::parameter("top", detail)
+    })
+}
+
+impl From<CityRow> for RefreshedCity {
+    fn from(row: CityRow) -> Self {
+        Self {
+            city_id: row.id,
+            name: row.name,
+            country_code: row.country_code,
+            temperature: row.weather.and_then(|weather| weather.temperature),
+            last_refreshed_at: row.last_refreshed_at,
+        }
+    }
+}
+
+impl From<FailureGroup> for FailureItem {
+    fn from(group: FailureGroup) -> Self {
+        Self { code: group.code, count: group.count, sample: group.sample }
+    }
+}
+
+impl From<Totals> for TotalsItem {
+    fn from(totals: Totals) -> Self {
+        Self {
+            cities: totals.cities,
+            snapshots: totals.snapshots,
+            jobs: totals.jobs,
+            unfinished_jobs: totals.unfinished_jobs,
+            dead_letters: totals.dead_letters,
+            searches: totals.searches,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `GET /cities/`: the cities, paged by number, in the form of a city service.
+//!
+//! The list may shift between two pages while cities are added; whoever takes it as a source finds
+//! duplicates by the number of the city, as `isobar produce` does.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use isobar_shared::ids::CityId;
+use isobar_shared::place::Coordinates;
+use isobar_shared::store::CityRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::params::{MAX_LIMIT, Params};
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+/// What city services give when they are not told.
+const DEFAULT_LIMIT: u32 = 100;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CityPage {
+    pub cities: Vec<CityItem>,
+    pub page: u32,
+    pub limit: u32,
+    /// Some seconds old at most.
+    pub total_count: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CityItem {
+    #[schema(value_type = i64)]
+    pub city_id: CityId,
+    pub name: String,
+    pub country_code: Option<String>,
+    pub latitude_deg: Option<f64>,
+    pub longitude_deg: Option<f64>,
+    pub last_refreshed_at: Option<DateTime<Utc>>,
+    /// `success`, `failed` or `pending`.
+    pub last_status: Option<String>,
+    pub last_error: Option<String>,
+}
+
+/// Cities, as a city service pages them
+#[utoipa::path(
+    get,
+    path = "/cities/",
+    params(
+        ("page" = Option<u32>, Query, description = "from 0"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "cities on a page (100)"),
+    ),
+    responses((status = 200, body = CityPage, description = "past the end: no cities")),
+)]
+pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<CityPage>, Problem> {
+    let limit = params.limit_or(DEFAULT_LIMIT)?;
+    let page = page(&params)?;
+    let offset = u64::from(page) * u64::from(limit);
+    let (rows, totals) = tokio::join!(app.store.cities_page(offset, limit), app.totals());
+    let cities = rows?.into_iter().map(CityItem::from).collect();
+    Ok(Json(CityPage { cities, page, limit, total_count: totals?.cities }))
+}
+
+fn page(params: &Params) -> Result<u32, Problem> {
+    let Some(text) = params.text("page") else {
+        return Ok(0);
+    };
+    let most = u32::MAX / MAX_LIMIT;
+    let page = text.parse().ok().filter(|page| *page <= most);
+    page.ok_or_else(|| {
+        Problem::parameter("page", format!("it must be a whole number up to {most}"))
+    })
+}
+
+impl From<CityRow> for CityItem {
+    fn from(row: CityRow) -> Self {
+        Self {
+            city_id: row.id,
+            name: row.name,
+            country_code: row.country_code,
+            latitude_deg: row.coordinates.map(Coordinates::latitude),
+            longitude_deg: row.coordinates.map(Coordinates::longitude),
+            last_refreshed_at: row.last_refreshed_at,
+            last_status: row.last_status,
+            last_error: row.last_error,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `/api/weather/`: the stored snapshots, all of them or page by page, and one with its payload.
+//!
+//! Without `limit` and `cursor` the whole table is one JSON array, read in pages of 1,000 while it
+//! is sent, so that neither side's number of cities decides how much memory this takes. The first
+//! page is read before the answer starts: a store that is away is a 503. One that goes away later
+//! cuts the connection, which no client can take for the end of the array.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use isobar_shared::ids::CityId;
+use isobar_shared::store::{Store, WeatherRow};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+use crate::http::cursor;
+use crate::http::params::{Id, Params};
+use crate::http::problem::Problem;
+use crate::openapi::schemas::Paging;
+use crate::state::Shared;
+
+/// Snapshots read at a time while all are streamed.
+const STREAM_PAGE: u32 = 1_000;
+const STREAMS_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SnapshotItem {
+    #[schema(value_type = i64)]
+    pub id: CityId,
+    pub city_name: String,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub temperature: Option<f64>,
+    pub windspeed: Option<f64>,
+    pub winddirection: Option<i32>,
+    pub weathercode: Option<i32>,
+    /// The provider's own text: `2026-01-16T05:00`, UTC.
+    pub time: String,
+    pub synced_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SnapshotWithPayload {
+    #[serde(flatten)]
+    pub snapshot: SnapshotItem,
+    pub raw_payload: Option<String>,
+}
+
+/// The stored snapshots
+///
+/// All of them, streamed, where neither `limit` nor `cursor` is given; else a page.
+#[utoipa::path(
+    get,
+    path = "/api/weather/",
+    params(Paging),
+    responses((status = 200, body = [SnapshotItem], description = "snapshots by city",
+               headers(("Link" = String, description = "the next page, rel=\"next\", if there is one")))),
+)]
+pub async fn list(State(app): State<Shared>, params: Params) -> Result<Response, Problem> {
+    if params.text("limit").is_none() && params.text("cursor").is_none() {
+        return all(&app).await;
+    }
+    let limit = params.limit()?;
+    let after = params.cursor::<CityId>()?;
+    let rows = app.store.weather_page(after, limit + 1).await?;
+    let (rows, next) = cursor::page(rows, limit, |row| row.city_id);
+    let items: Vec<SnapshotItem> = rows.into_iter().map(SnapshotItem::from).collect();
+    let mut response = Json(items).into_response();
+    if let Some(next) = next {
+        let link = format!("</api/weather/?limit={limit}&cursor={next}>; rel=\"next\"");
+        let link = link.parse().expect("digits and letters are a header value");
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// The stored snapshot of a city
+#[utoipa::path(
+    get,
+    path = "/api/weather/{id}/",
+    params(("id" = i64, Path, description = "the city")),
+    responses((status = 200, body = SnapshotWithPayload, description = "with what the provider sent")),
+)]
+pub async fn show(
+    State(app): State<Shared>,
+    Id(id): Id<i64>,
+) -> Result<Json<SnapshotWithPayload>, Problem> {
+    let row = app.store.weather(CityId(id)).await?;
+    let mut row = row.ok_or_else(|| Problem::not_found("no snapshot of this city is stored"))?;
+    let raw_payload = row.raw_payload.take();
+    Ok(Json(SnapshotWithPayload { snapshot: row.into(), raw_payload }))
+}
+
+impl From<WeatherRow> for SnapshotItem {
+    fn from(row: WeatherRow) -> Self {
+        Self {
+            id: row.city_id,
+            city_name: row.city_name,
+            latitude: row.latitude,
+            longitude: row.longitude,
+            temperature: row.temperature,
+            windspeed: row.windspeed,
+            winddirection: row.winddirection,
+            weathercode: row.weathercode,
+            time: row.time,
+            synced_at: row.synced_at,
+        }
+    }
+}
+
+/// Where a streamed array got to.
+struct Progress {
+    store: Store,
+    page: Vec<WeatherRow>,
+    opened: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+async fn all(app: &Shared) -> Result<Response, Problem> {
+    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
+        let detail = "too many whole tables are being sent; ask for pages, or try again";
+        Problem::unavailable("overloaded", detail, STREAMS_PAUSE)
+    })?;
+    let start = Progress {
+        store: app.store.clone(),
+        page: app.store.weather_page(None, STREAM_PAGE).await?,
+        opened: false,
+        _permit: permit,
+    };
+    let pages = stream::unfold(Some(start), |progress| async move {
+        match next_piece(progress?).await {
+            Ok((piece, rest)) => Some((Ok(piece), rest)),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    let body = Body::from_stream(pages.fuse());
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// One page as JSON, and what is left to send after it.
+async fn next_piece(mut progress: Progress) -> io::Result<(Bytes, Option<Progress>)> {
+    let rows = std::mem::take(&mut progress.page);
+    let last = rows.last().map(|row| row.city_id);
+    let more = rows.len() == STREAM_PAGE as usize;
+    let piece = piece(rows, progress.opened, !more)?;
+    if !more {
+        return Ok((piece, None));
+    }
+    progress.opened = true;
+    progress.page = progress
+        .store
+        .weather_page(last, STREAM_PAGE)
+        .await
+        .inspect_err(|error| {
+            let error = isobar_shared::telemetry::chain(error);
+            tracing::warn!(error, "a streamed answer was cut because the store went away");
+        })
+        .map_err(io::Error::other)?;
+    Ok((piece, Some(progress)))
+}
+
+/// Rows as the part of an array that follows what was sent (`opened`), up to its end (`close`).
+fn piece(rows: Vec<WeatherRow>, opened: bool, close: bool) -> io::Result<Bytes> {
+    let mut text = Vec::with_capacity(rows.len() * 256 + 2);
+    if !opened {
+        text.push(b'[');
+    }
+    for (at, row) in rows.into_iter().enumerate() {
+        if opened || at > 0 {
+            text.push(b',');
+        }
+        serde_json::to_writer(&mut text, &SnapshotItem::from(row))?;
+    }
+    if close {
+        text.push(b']');
+    }
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(ids: std::ops::Range<i64>) -> Vec<WeatherRow> {
+        ids.map(|id| WeatherRow {
+            city_id: CityId(id),
+            city_name: format!("city \"{id}\""),
+            latitude: 1.0,
+            longitude: 2.0,
+            temperature: None,
+            windspeed: Some(3.5),
+            winddirection: None,
+            weathercode: Some(0),
+            humidity: None,
+            time: "2026-01-16T05:00".to_owned(),
+            observed_at: DateTime::UNIX_EPOCH,
+            fresh_until: DateTime::UNIX_EPOCH,
+            synced_at: DateTime::UNIX_EPOCH,
+            raw_payload: None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_pieces_are_one_array_wherever_it_was_cut() {
+        for cut in 0..=3 {
+            let mut whole = piece(rows(0..cut), false, false).expect("writes").to_vec();
+            if cut == 0 {
+                // A first page is never empty unless it is the last.
+                whole = piece(rows(0..3), false, true).expect("writes").to_vec();
+            } else {
+                whole.extend(piece(rows(cut..3), true, true).expect("writes"));
+            }
+            let array: Vec<serde_json::Value> = serde_json::from_slice(&whole).expect("JSON");
+            assert_eq!(array.len(), 3);
+            assert_eq!(array[2]["id"], 2);
+        }
+        let empty = piece(Vec::new(), false, true).expect("writes");
+        assert_eq!(empty, "[]".as_bytes());
+    }
+}

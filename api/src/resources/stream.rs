@@ -1,0 +1,107 @@
+//! `/stream`: the backlog as numbers that add up, who works on it, and what holds it up.
+//!
+//! Everything here is read from the broker and the store at this moment; nothing is kept.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use isobar_shared::broker::QuotaUse;
+use isobar_shared::store::DeadFilter;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::heartbeats;
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamState {
+    pub stream: String,
+    /// Unfinished: undelivered and pending.
+    pub backlog: u64,
+    pub undelivered: u64,
+    pub pending: u64,
+    pub oldest_undelivered_seconds: f64,
+    pub oldest_pending_seconds: f64,
+    pub dead: u64,
+    pub workers: Vec<WorkerState>,
+    /// What the newest producer or import relay said of its outbox; `null` when none did lately.
+    #[schema(value_type = Option<Object>)]
+    pub outbox: Option<Value>,
+    pub breaker: &'static str,
+    pub quota: QuotaState,
+    /// Set while an operator has paused reading.
+    pub paused: Option<Paused>,
+}
+
+/// Who paused it, and when.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Paused {
+    pub by: String,
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkerState {
+    pub name: String,
+    pub pending: u64,
+    pub idle_ms: u64,
+}
+
+/// What was used of the upstream's windows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QuotaState {
+    pub minute: u64,
+    pub hour: u64,
+    pub day: u64,
+    /// Set while a window is used up, or the provider said so.
+    pub shut_until: Option<DateTime<Utc>>,
+}
+
+/// The backlog, who works on it, what holds it up
+#[utoipa::path(
+    get,
+    path = "/stream",
+    responses((status = 200, body = StreamState, description = "as it is at this moment")),
+)]
+pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Problem> {
+    let everything = DeadFilter::default();
+    let (depth, consumers, heartbeats, dead, upstream, switches) = tokio::join!(
+        app.broker.depth(&app.topic, app.settings.claim_idle.0),
+        app.broker.consumers(&app.topic),
+        app.broker.heartbeats(),
+        app.store.count_dead_letters(&everything),
+        app.upstream.state(),
+        app.broker.switches(&app.topic),
+    );
+    let depth = depth?;
+    let workers = consumers?
+        .into_iter()
+        .map(|consumer| WorkerState {
+            name: consumer.name,
+            pending: consumer.pending,
+            idle_ms: consumer.idle_ms,
+        })
+        .collect();
+    Ok(Json(StreamState {
+        stream: app.settings.stream.clone(),
+        backlog: depth.undelivered + depth.pending,
+        undelivered: depth.undelivered,
+        pending: depth.pending,
+        oldest_undelivered_seconds: depth.oldest_undelivered_ms as f64 / 1000.0,
+        oldest_pending_seconds: depth.oldest_pending_ms as f64 / 1000.0,
+        dead: dead?,
+        workers,
+        outbox: heartbeats::outbox(&heartbeats?),
+        breaker: upstream.breaker,
+        quota: upstream.quota.into(),
+        paused: switches?.reading().map(|thrown| Paused { by: thrown.by.clone(), at: thrown.at }),
+    }))
+}
+
+impl From<QuotaUse> for QuotaState {
+    fn from(used: QuotaUse) -> Self {
+        Self { minute: used.minute, hour: used.hour, day: used.day, shut_until: used.shut_until }
+    }
+}

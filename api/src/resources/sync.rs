@@ -1,0 +1,46 @@
+//! `POST /api/sync/`: runs the source of a bare `isobar produce`, as a job.
+//!
+//! Safe to repeat: while a sync runs, the answer is that one's id.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use isobar_shared::ids::JobId;
+use isobar_shared::store::NewJob;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncStarted {
+    pub status: &'static str,
+    /// The job's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub task_id: JobId,
+}
+
+/// Run the configured source as a job
+///
+/// While one runs, the answer is that one.
+#[utoipa::path(
+    post,
+    path = "/api/sync/",
+    responses((status = 202, body = SyncStarted, description = "it runs",
+               headers(("Location" = String, description = "the job")))),
+)]
+pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
+    let job = NewJob::from(app.imports.sync().await?);
+    // So that Location leads somewhere before the first message has come through the stream.
+    if let Err(error) = app.store.create_job(&job).await {
+        let error = isobar_shared::telemetry::chain(&error);
+        tracing::warn!(error, job_id = %job.id, "a sync has started; the store learns of it later");
+    }
+    let location = format!("/bulk/jobs/{}", job.id);
+    let location = HeaderValue::from_str(&location).expect("an id is a header value");
+    let body = Json(SyncStarted { status: "started", task_id: job.id });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+}

@@ -1,0 +1,84 @@
+//! `GET /users/{id}`: one user with address and card.
+
+use axum::Json;
+use axum::extract::State;
+use isobar_shared::ids::UserId;
+use isobar_shared::people::{Address, Card};
+use isobar_shared::store::CardRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::list::UserItem;
+use crate::http::params::Id;
+use crate::http::problem::Problem;
+use crate::state::Shared;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserDetail {
+    #[serde(flatten)]
+    pub user: UserItem,
+    pub address: Option<AddressItem>,
+    /// One at the most.
+    pub credit_cards: Vec<CardItem>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AddressItem {
+    pub street_number: Option<String>,
+    pub street_name: String,
+    pub city: String,
+    pub state: Option<String>,
+    pub country: Option<String>,
+    pub postal_code: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CardItem {
+    /// `**** **** **** 1234`: the rest is not known here.
+    pub card_number: String,
+    pub card_type: String,
+    #[schema(format = Date)]
+    pub expiry_date: String,
+}
+
+/// A user
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    params(("id" = i64, Path, description = "Isobar's own number of the user")),
+    responses(
+        (status = 200, body = UserDetail, description = "with address and card, where they are found"),
+    ),
+)]
+pub async fn show(State(app): State<Shared>, Id(id): Id<i64>) -> Result<Json<UserDetail>, Problem> {
+    let row = app.store.user(UserId(id)).await?;
+    let row = row.ok_or_else(|| Problem::not_found("there is no user of this id"))?;
+    Ok(Json(UserDetail {
+        address: row.address.clone().map(AddressItem::from),
+        credit_cards: row.card.clone().into_iter().map(CardItem::from).collect(),
+        user: UserItem::from(row),
+    }))
+}
+
+impl From<Address> for AddressItem {
+    fn from(address: Address) -> Self {
+        Self {
+            street_number: address.street_number,
+            street_name: address.street_name,
+            city: address.city,
+            state: address.state,
+            country: address.country,
+            postal_code: address.postal_code,
+        }
+    }
+}
+
+impl From<CardRow> for CardItem {
+    fn from(card: CardRow) -> Self {
+        Self {
+            card_number: Card::masked(&card.last4),
+            card_type: card.card_type,
+            expiry_date: card.expiry_date.to_string(),
+        }
+    }
+}

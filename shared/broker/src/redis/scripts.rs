@@ -1,0 +1,67 @@
+//! The scripts, and how a call of one is put together.
+//!
+//! One `.lua` file for each transition; its head names KEYS, ARGV, what it returns and why it is
+//! written as it is. They are called by their hash; [`Link::call`](super::connection::Link::call) hands
+//! the text over when Redis does not know it.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, ToRedisArgs};
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal;)*) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file, ".lua"))));)*
+    };
+}
+
+scripts! {
+    ACK = "ack";
+    ADOPT_ORPHANS = "adopt_orphans";
+    APPEND = "append";
+    CLAIM = "claim";
+    CONSUMERS = "consumers";
+    DEPTH = "depth";
+    GIVE_BACK = "give_back";
+    HEAL = "heal";
+    OWNED = "owned";
+    QUOTA_RESERVE = "quota_reserve";
+    QUOTA_SETTLE = "quota_settle";
+    QUOTA_SHUT = "quota_shut";
+    QUOTA_USE = "quota_use";
+    REMOVE_CONSUMER = "remove_consumer";
+    RENEW = "renew";
+    SLOT_ACQUIRE = "slot_acquire";
+}
+
+/// A script with its keys and arguments.
+#[derive(Debug)]
+pub(super) struct Call {
+    script: &'static Script,
+    command: Cmd,
+}
+
+impl Call {
+    pub fn new(script: &'static LazyLock<Script>, keys: &[&str]) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(keys.len()).arg(keys);
+        Self { script, command }
+    }
+
+    pub fn arg(mut self, argument: impl ToRedisArgs) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn push(&mut self, argument: impl ToRedisArgs) {
+        self.command.arg(argument);
+    }
+
+    pub fn script(&self) -> &'static Script {
+        self.script
+    }
+
+    pub fn command(&self) -> &Cmd {
+        &self.command
+    }
+}

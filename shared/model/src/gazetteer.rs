@@ -1,0 +1,113 @@
+//! The built-in list: 34,006 cities of 15,000 people and more, by number and by name.
+//!
+//! It resolves names that come without coordinates and adds what a source does not say (region,
+//! population). The list is `data/cities.csv` (GeoNames, CC BY 4.0), compiled in and parsed once,
+//! on first use, in a few milliseconds. It never answers with a guess where there are several
+//! cities of a name: the most populous comes first and the caller is told how many there were.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::ids::CityId;
+use crate::place::{Coordinates, Place, fold_name};
+
+/// The file itself, which is also the demo's import.
+pub const CITIES_CSV: &str = include_str!("../../../data/cities.csv");
+
+static LIST: LazyLock<Gazetteer> = LazyLock::new(|| Gazetteer::parse(CITIES_CSV));
+
+/// Cities by descending population, with two ways to find them.
+pub struct Gazetteer {
+    cities: Vec<Place>,
+    by_id: HashMap<CityId, u32>,
+    /// Folded name → positions, most populous first.
+    by_name: HashMap<Box<str>, Vec<u32>>,
+}
+
+/// The list that is compiled in.
+pub fn builtin() -> &'static Gazetteer {
+    &LIST
+}
+
+impl Gazetteer {
+    /// All cities, most populous first.
+    pub fn cities(&self) -> &[Place] {
+        &self.cities
+    }
+
+    pub fn by_id(&self, id: CityId) -> Option<&Place> {
+        self.by_id.get(&id).map(|&at| &self.cities[at as usize])
+    }
+
+    /// The most populous city of that name, in that country if one is given, and how many there are.
+    pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&Place, usize)> {
+        let named = self.by_name.get(fold_name(name).as_str())?;
+        let mut found = named.iter().map(|&at| &self.cities[at as usize]).filter(|city| {
+            country_code.is_none_or(|code| {
+                city.country_code.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(code))
+            })
+        });
+        let first = found.next()?;
+        Some((first, 1 + found.count()))
+    }
+
+    fn parse(csv: &str) -> Self {
+        let mut cities = Vec::with_capacity(csv.len() / 50);
+        for line in csv.lines().skip(1) {
+            cities.push(parse_line(line).expect("the built-in list is well-formed"));
+        }
+        let mut by_id = HashMap::with_capacity(cities.len());
+        let mut by_name: HashMap<Box<str>, Vec<u32>> = HashMap::with_capacity(cities.len());
+        for (at, city) in cities.iter().enumerate() {
+            by_id.insert(city.id, at as u32);
+            by_name.entry(fold_name(&city.name).into()).or_default().push(at as u32);
+        }
+        Self { cities, by_id, by_name }
+    }
+}
+
+/// One line of our own file: quotes occur around a name with a comma, and nowhere else.
+fn parse_line(line: &str) -> Option<Place> {
+    let (id, rest) = line.split_once(',')?;
+    let (name, rest) = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split_once("\",")?,
+        None => rest.split_once(',')?,
+    };
+    let mut fields = rest.split(',');
+    let country_code = fields.next()?;
+    let admin1_code = fields.next()?;
+    let latitude = fields.next()?.parse().ok()?;
+    let longitude = fields.next()?.parse().ok()?;
+    let population = fields.next()?.parse().ok()?;
+    Some(Place {
+        id: CityId(id.parse().ok()?),
+        name: name.replace("\"\"", "\""),
+        country_code: Some(country_code.to_owned()),
+        admin1_code: Some(admin1_code.to_owned()).filter(|code| !code.is_empty()),
+        coordinates: Coordinates::new(latitude, longitude).ok()?,
+        population: Some(population),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_whole_and_sorted() {
+        let cities = builtin().cities();
+        assert_eq!(cities.len(), 34_006);
+        assert!(cities.is_sorted_by_key(|city| std::cmp::Reverse(city.population)));
+    }
+
+    #[test]
+    fn a_name_finds_the_most_populous_and_says_how_many_there_are() {
+        let (paris, candidates) = builtin().by_name("paris", None).expect("known");
+        assert_eq!(paris.id, CityId(2_988_507));
+        assert!(candidates > 1);
+        let (texan, _) = builtin().by_name("PARIS", Some("us")).expect("known");
+        assert_eq!(texan.country_code.as_deref(), Some("US"));
+        assert_eq!(builtin().by_name("sao paulo", None).expect("known").0.name, "São Paulo");
+        assert!(builtin().by_name("Nowhereville", None).is_none());
+    }
+}

@@ -1,0 +1,42 @@
+//! `isobar dead list`: the newest dead letters.
+
+use isobar_api::DeadItem;
+use isobar_shared::store::DeadFilter;
+use serde_json::json;
+
+use super::Filter;
+use crate::age::{age, seconds_since};
+use crate::app::App;
+use crate::context::Parts;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// How many are shown; `isobar dead export` writes all
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+}
+
+pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
+    let parts = Parts::open(app.settings()?).await?;
+    let found = parts.store.dead_letters(&DeadFilter::from(&args.filter), None, args.limit).await?;
+    let items: Vec<DeadItem> = found.into_iter().map(DeadItem::from).collect();
+    app.print(&json!({ "items": items }), || match items.as_slice() {
+        [] => "nothing was given up".to_owned(),
+        items => items.iter().map(line).collect::<Vec<_>>().join("\n"),
+    })?;
+    Ok(Exit::Done)
+}
+
+fn line(item: &DeadItem) -> String {
+    let city = item.city_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    format!(
+        "{:>8}  {}  city {city}  {} ago  {}",
+        item.id,
+        item.code,
+        age(seconds_since(item.last_seen)),
+        item.reason
+    )
+}

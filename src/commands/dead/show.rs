@@ -1,0 +1,52 @@
+//! `isobar dead show ID`: one dead letter with its payload.
+
+use anyhow::Context;
+use isobar_api::DeadItem;
+use isobar_shared::store::DeadFilter;
+
+use crate::age::time;
+use crate::app::App;
+use crate::context::Parts;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Its number, as `isobar dead list` shows it
+    id: i64,
+}
+
+pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
+    let parts = Parts::open(app.settings()?).await?;
+    let filter = DeadFilter { id: Some(args.id), ..DeadFilter::default() };
+    let found = parts.store.dead_letters(&filter, None, 1).await?.pop();
+    let letter = found.with_context(|| {
+        format!("there is no dead letter {}; `isobar dead list` shows the newest", args.id)
+    })?;
+    let item = DeadItem::from(letter);
+    app.print(&item, || describe(&item))?;
+    Ok(Exit::Done)
+}
+
+fn describe(item: &DeadItem) -> String {
+    fn or_none(value: Option<impl ToString>) -> String {
+        value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+    }
+    let (what, payload) = match (&item.payload, &item.payload_base64) {
+        (Some(text), _) => ("payload", text.as_str()),
+        (None, bytes) => ("base64", bytes.as_deref().unwrap_or_default()),
+    };
+    [
+        format!("letter      {}", item.id),
+        format!("code        {}", item.code),
+        format!("reason      {}", item.reason),
+        format!("task        {}", or_none(item.task_id)),
+        format!("job         {}", or_none(item.job_id)),
+        format!("city        {}", or_none(item.city_id)),
+        format!("deliveries  {}", item.deliveries),
+        format!("attempts    {}", item.attempts),
+        format!("first seen  {}", time(Some(item.first_seen))),
+        format!("last seen   {}", time(Some(item.last_seen))),
+        format!("{what:<10}  {payload}"),
+    ]
+    .join("\n")
+}

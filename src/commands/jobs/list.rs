@@ -1,0 +1,65 @@
+//! `isobar jobs list`: jobs, newest first.
+
+use chrono::Utc;
+use isobar_api::{JobState, Pauses};
+use isobar_producer::thousands;
+use isobar_shared::store::JobRow;
+use serde_json::json;
+
+use crate::age::{age, seconds_since};
+use crate::app::App;
+use crate::context::Parts;
+use crate::exit::Exit;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How many are shown
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+}
+
+pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
+    let parts = Parts::open(app.settings()?).await?;
+    let rows = parts.store.jobs(None, args.limit).await?;
+    let jobs = states(&parts, rows).await;
+    app.print(&json!({ "items": jobs }), || match jobs.as_slice() {
+        [] => "there are no jobs yet; `isobar produce` makes one".to_owned(),
+        jobs => jobs.iter().map(line).collect::<Vec<_>>().join("\n"),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The jobs as the API shows them, with what holds them up.
+pub async fn states(parts: &Parts, rows: Vec<JobRow>) -> Vec<JobState> {
+    let pauses = if rows.iter().any(|row| !row.status.is_final()) {
+        Pauses::ask(&parts.broker, &parts.topic(), &parts.upstream).await
+    } else {
+        Pauses::default()
+    };
+    let now = Utc::now();
+    let state = |row: JobRow| {
+        let lately = pauses.lately(&row, None, now);
+        JobState::of(row, lately, now)
+    };
+    rows.into_iter().map(state).collect()
+}
+
+/// One job on one line.
+pub fn line(job: &JobState) -> String {
+    let total = job.total.map_or_else(|| "?".to_owned(), thousands);
+    let mut line = format!(
+        "{}  {:<10}  {} of {total} ({} failed, {} skipped)  {} ago  {}",
+        job.job_id,
+        job.status.as_str(),
+        thousands(job.processed),
+        thousands(job.failed),
+        thousands(job.skipped),
+        age(seconds_since(job.created_at)),
+        job.source,
+    );
+    if let Some(reason) = &job.paused_reason {
+        line.push_str("  waits: ");
+        line.push_str(reason);
+    }
+    line
+}

@@ -1,0 +1,65 @@
+//! `isobar jobs results ID`: what became of each row, in the order of the rows.
+//!
+//! It pages by itself and holds one page at a time, so that a job of a million rows is written as it
+//! is read. `--json` is one document all the same.
+
+use isobar_api::ResultItem;
+use isobar_shared::ids::JobId;
+use isobar_shared::store::{LedgerCursor, RowStatus};
+
+use super::unknown;
+use crate::app::App;
+use crate::context::Parts;
+use crate::exit::Exit;
+use crate::list_output::{Items, PAGE};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    one: super::One,
+    /// Only rows that ended so: success, failed or skipped
+    #[arg(long, value_parser = status)]
+    status: Option<RowStatus>,
+}
+
+pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
+    let id: JobId = args.one.id;
+    let parts = Parts::open(app.settings()?).await?;
+    parts.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    let mut items = Items::begin(app)?;
+    let mut after = None;
+    loop {
+        let rows = parts.store.ledger(id, args.status, after, PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some(LedgerCursor { row: last.row, task_id: last.task_id });
+        for row in rows {
+            let item = ResultItem::from(row);
+            items.put(&item, || line(&item))?;
+        }
+    }
+    items.end()?;
+    Ok(Exit::Done)
+}
+
+fn status(text: &str) -> Result<RowStatus, String> {
+    RowStatus::parse(text).ok_or_else(|| "write success, failed or skipped".to_owned())
+}
+
+fn line(item: &ResultItem) -> String {
+    let row = item.row.map_or_else(|| "-".to_owned(), |row| row.to_string());
+    let city = match (&item.city, item.city_id) {
+        (Some(city), _) => city.clone(),
+        (None, Some(id)) => id.to_string(),
+        (None, None) => "-".to_owned(),
+    };
+    let mut line = format!("{row:>9}  {:<7}  {city}", item.status.as_str());
+    if let Some(code) = &item.error_code {
+        line.push_str("  ");
+        line.push_str(code);
+    }
+    if let Some(error) = &item.last_error {
+        line.push_str(": ");
+        line.push_str(error);
+    }
+    line
+}

@@ -1,0 +1,115 @@
+//! `isobar outbox status|flush`: what producers hold that the stream has not confirmed yet.
+//!
+//! `status` only looks, also while a producer is at work; `flush` relays what is unsent and
+//! extracts nothing, which is what to run after an outage.
+
+use std::time::Duration;
+
+use isobar_producer::outbox::{JobState, JobSummary, Outbox};
+use isobar_producer::run::flush;
+use isobar_producer::thousands;
+use isobar_shared::broker::Broker;
+use isobar_shared::config::Settings;
+use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::pipelines::PipelineName;
+use serde_json::json;
+
+use crate::app::App;
+use crate::commands::produce::{stop, tools, with_bar};
+use crate::exit::Exit;
+
+/// Lines of `status`; whoever has more unfinished jobs has other worries.
+const SHOWN: u32 = 50;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar outbox status")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show the jobs of the outbox with what is unsent and unconfirmed
+    Status,
+    /// Send what is unsent, and extract nothing
+    Flush {
+        /// How long to wait for room in the stream (exit code 75 then)
+        #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+        max_wait: Duration,
+    },
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    match args.action {
+        Action::Status => status(&settings, app).await,
+        Action::Flush { max_wait } => {
+            app.stop_on_signals()?;
+            let broker = Broker::open(&settings)?;
+            let tools = tools(settings, broker, app);
+            let published =
+                with_bar(flush(&tools, max_wait), &tools.progress, app).await.map_err(stop)?;
+            app.print(&json!({ "published": published, "unsent": 0 }), || {
+                format!("{} tasks published, nothing is unsent", thousands(published))
+            })?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
+    let path = settings.outbox_path();
+    let mut jobs = Vec::new();
+    for pipeline in PipelineName::STREAMS {
+        let path = pipeline.outbox(settings);
+        if path.exists() {
+            jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);
+        }
+    }
+    let sum = |number: fn(&JobSummary) -> u64| jobs.iter().map(number).sum::<u64>();
+    let oldest = jobs.iter().filter(|job| job.unsent_batches > 0).map(|job| job.age_seconds).max();
+    let document = json!({
+        "outbox": path,
+        "unsent_tasks": sum(|job| job.unsent_tasks),
+        "unsent_batches": sum(|job| job.unsent_batches),
+        "unconfirmed_batches": sum(|job| job.unconfirmed_batches),
+        "oldest_unsent_seconds": oldest,
+        "jobs": jobs,
+    });
+    app.print(&document, || {
+        let mut lines = vec![format!(
+            "{}: {} tasks unsent, {} batches not confirmed",
+            path.display(),
+            thousands(sum(|job| job.unsent_tasks)),
+            thousands(sum(|job| job.unconfirmed_batches)),
+        )];
+        lines.extend(jobs.iter().map(line));
+        lines.join("\n")
+    })?;
+    Ok(Exit::Done)
+}
+
+fn line(job: &JobSummary) -> String {
+    let state = match job.state {
+        JobState::Extracting => "extracting",
+        JobState::Sealed => "sealed",
+        JobState::Done => "done",
+        JobState::Conflicted => "CONFLICT",
+    };
+    let mut line = format!(
+        "{}  {state:<10}  {} of {} tasks unsent  {} batches not confirmed  {} ago  {} ({})",
+        job.job_id,
+        thousands(job.unsent_tasks),
+        thousands(job.tasks),
+        thousands(job.unconfirmed_batches),
+        show_duration(Duration::from_secs(job.age_seconds)),
+        job.source,
+        job.slot,
+    );
+    if let Some(error) = &job.error {
+        line.push_str(": ");
+        line.push_str(error);
+    }
+    line
+}

@@ -1,0 +1,373 @@
+//! `isobar produce`: one cron run, from a source of cities into the stream.
+//!
+//! Exit 0 means that nothing is unsent; 75 that it may be run again and nothing is lost. What it
+//! does in between is in the crate `producer`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use isobar_producer::dry_run::{Plan, plan};
+use isobar_producer::last_run;
+use isobar_producer::progress::{Progress, Reached};
+use isobar_producer::run::{Order, Report, Tools, run as produce};
+use isobar_producer::source::csv::content;
+use isobar_producer::source::{JobSpec, Origin};
+use isobar_producer::spool::Spool;
+use isobar_producer::{Failure, Remedy, thousands};
+use isobar_shared::broker::Broker;
+use isobar_shared::config::Settings;
+use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::Store;
+use isobar_shared::task::JobKind;
+
+use crate::app::App;
+use crate::context::{create_data_dir, open_store};
+use crate::exit::{Exit, Stop};
+use crate::progress::{self, Bar};
+
+/// How long a short form waits for room in the stream.
+const DEFAULT_MAX_WAIT: Duration = Duration::from_mins(10);
+/// How often the bar is brought up to date.
+const BAR_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar produce --csv data/cities.csv")]
+pub struct Args {
+    /// Where cities come from [default: csv with --csv, else api if a URL is set, else gazetteer]
+    #[arg(long, value_enum)]
+    source: Option<From>,
+    /// A file of cities, or - for standard input
+    #[arg(long, value_name = "PATH")]
+    csv: Option<PathBuf>,
+    /// Which run of the source this is; the same slot is produced once [default: the start second]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    slot: Option<String>,
+    /// Take at most so many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Fetch also what is still current
+    #[arg(long)]
+    force: bool,
+    /// Exit 3 when rows were rejected
+    #[arg(long)]
+    strict: bool,
+    /// List rejected rows in this file
+    #[arg(long, value_name = "PATH")]
+    rejects: Option<PathBuf>,
+    /// How long to wait for room in the stream (exit code 75 then)
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    max_wait: Duration,
+    /// Say what would be done: rows, tasks, quota cost, time; write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// What the tasks are for
+    #[arg(long, default_value_t = PipelineName::Weather, value_parser = pipeline())]
+    pipeline: PipelineName,
+}
+
+fn pipeline() -> impl clap::builder::TypedValueParser<Value = PipelineName> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(PipelineName::ALL.map(PipelineName::as_str))
+        .try_map(|name| name.parse::<PipelineName>())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    Api,
+    Csv,
+    Gazetteer,
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    if let Some(misuse) = misuse(&args) {
+        return Err(Stop::usage(misuse));
+    }
+    let settings = app.settings()?;
+    app.stop_on_signals()?;
+    if args.dry_run {
+        return dry_run(args, settings, app).await;
+    }
+    create_data_dir(&settings)?;
+    let broker = Broker::open(&settings)?;
+    say_where_to(args.pipeline, &settings, &broker, app);
+    let (strict, pipeline) = (args.strict, args.pipeline);
+    let order = match order(args, &settings, &settings.data_file("spool")).await {
+        Ok(order) => order,
+        Err(error) => {
+            let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
+            last_run::tell(pipeline, Err(&failure), None, &broker).await;
+            return Err(error);
+        }
+    };
+    let tools =
+        Tools { store: store_for(pipeline, &settings).await?, ..tools(settings, broker, app) };
+    let report = match Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await {
+        Ok(report) => report,
+        Err(failure) => {
+            if let Some(report) = &failure.report
+                && app.global.json
+            {
+                app.print(report, String::new)?;
+            }
+            return Err(stop(failure));
+        }
+    };
+    app.print(&report, || describe(&report))?;
+    Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
+}
+
+/// Runs what these pipelines produce where nothing else is said, one after the other.
+pub async fn run_all(
+    pipelines: &[PipelineName],
+    limit: Option<u64>,
+    app: &App,
+) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    app.stop_on_signals()?;
+    create_data_dir(&settings)?;
+    let broker = Broker::open(&settings)?;
+    let mut reports = Vec::with_capacity(pipelines.len());
+    for pipeline in pipelines.iter().copied() {
+        say_where_to(pipeline, &settings, &broker, app);
+        let order = Order::of(pipeline, &settings, DEFAULT_MAX_WAIT);
+        let spec = JobSpec::of(pipeline, &settings, limit, false);
+        let store = store_for(pipeline, &settings).await?;
+        let tools = Tools { store, ..tools(settings.clone(), broker.clone(), app) };
+        let order = Order { spec, ..order };
+        let run = Box::pin(with_bar(produce(order, &tools), &tools.progress, app));
+        reports.push(run.await.map_err(stop)?);
+    }
+    let text = || reports.iter().map(describe).collect::<Vec<_>>().join("\n");
+    match &reports[..] {
+        [one] => app.print(one, text)?,
+        several => app.print(&several, text)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, app: &App) {
+    if !app.global.quiet {
+        progress::say(&format!(
+            "writing to {} at {}, stream {}, by way of the outbox {}",
+            broker.kind(),
+            broker.location(),
+            pipeline.topic(settings).stream,
+            pipeline.outbox(settings).display()
+        ));
+    }
+}
+
+/// The store, where it is the source.
+async fn store_for(pipeline: PipelineName, settings: &Settings) -> anyhow::Result<Option<Store>> {
+    Ok(match pipeline {
+        PipelineName::Weather | PipelineName::Users => None,
+        PipelineName::Addresses | PipelineName::Cards => Some(open_store(settings).await?),
+    })
+}
+
+/// What the flags cannot mean together; found before anything is made.
+fn misuse(args: &Args) -> Option<&'static str> {
+    let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
+    if real(&args.csv).is_some_and(|csv| real(&args.rejects) == Some(csv)) {
+        return Some("--rejects would overwrite the file that --csv reads");
+    }
+    if args.pipeline != PipelineName::Weather && (args.csv.is_some() || args.source.is_some()) {
+        return Some("--csv and --source name cities: they go with --pipeline weather only");
+    }
+    match (args.source, &args.csv) {
+        (Some(From::Csv), None) => Some("--source csv needs --csv PATH"),
+        (Some(From::Api | From::Gazetteer), Some(_)) => Some("--csv goes with --source csv only"),
+        _ => None,
+    }
+}
+
+pub fn tools(settings: Arc<Settings>, broker: Broker, app: &App) -> Tools {
+    let shutdown = app.shutdown.clone();
+    Tools { settings, broker, store: None, progress: Arc::default(), shutdown }
+}
+
+/// A failure of the producer as an exit code.
+pub fn stop(failure: Failure) -> anyhow::Error {
+    let exit = match failure.remedy {
+        Remedy::TryAgain => Exit::TryAgain,
+        Remedy::GiveUp => Exit::Failed,
+        Remedy::Configure => Exit::BadConfig,
+    };
+    Stop { exit, message: failure.message }.into()
+}
+
+async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Result<Exit> {
+    let store = store_for(args.pipeline, &settings).await?;
+    let order = order(args, &settings, &std::env::temp_dir()).await?;
+    let progress = Arc::default();
+    let work = plan(order.spec, &settings, store.as_ref(), &progress, &app.shutdown);
+    let planned = with_bar(work, &progress, app).await;
+    if let Some(path) = order.spooled {
+        isobar_producer::spool::remove_if_there(&path)?;
+    }
+    let planned = planned.map_err(stop)?;
+    app.print(&planned, || describe_plan(&planned))?;
+    Ok(Exit::Done)
+}
+
+async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<Order> {
+    let from = args.source.unwrap_or(match (&args.csv, &settings.city_source_url) {
+        (Some(_), _) => From::Csv,
+        (None, Some(_)) => From::Api,
+        (None, None) => From::Gazetteer,
+    });
+    let mut spooled = None;
+    let spec = match (from, args.csv) {
+        _ if args.pipeline != PipelineName::Weather => {
+            JobSpec::of(args.pipeline, settings, args.limit, args.force)
+        }
+        (From::Csv, Some(path)) => {
+            let (origin, copy) = csv_origin(path, spool.to_owned()).await?;
+            spooled = copy;
+            let pipeline = PipelineName::Weather;
+            JobSpec { pipeline, origin, limit: args.limit, force: args.force }
+        }
+        (From::Csv, None) | (_, Some(_)) => unreachable!("misuse was found before"),
+        (From::Api, None) if settings.city_source_url.is_none() => {
+            return Err(Stop::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
+        }
+        (From::Api, None) => JobSpec::configured(settings, args.limit, args.force),
+        (From::Gazetteer, None) => JobSpec::gazetteer(settings, args.limit, args.force),
+    };
+    Ok(Order {
+        spec,
+        kind: JobKind::Produce,
+        slot: args.slot,
+        rejects: args.rejects,
+        spooled,
+        max_wait: args.max_wait,
+    })
+}
+
+/// A file as it is; standard input, a pipe or a device as a copy that can be read twice.
+async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Option<PathBuf>)> {
+    tokio::task::spawn_blocking(move || {
+        if path != Path::new("-") && path.metadata().is_ok_and(|data| data.is_dir()) {
+            anyhow::bail!("{} is a folder", path.display());
+        }
+        if path != Path::new("-") && path.metadata().map_or(true, |data| data.is_file()) {
+            let path =
+                path.canonicalize().with_context(|| format!("cannot read {}", path.display()))?;
+            let content =
+                content(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok((Origin::csv(path, name, content), None));
+        }
+        let mut copy = Spool::open(&spool)
+            .and_then(|spool| spool.create())
+            .with_context(|| format!("cannot write to {}", spool.display()))?;
+        if path == Path::new("-") {
+            copy.write_all_of(std::io::stdin().lock()).context("cannot read standard input")?;
+        } else {
+            let file = std::fs::File::open(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            copy.write_all_of(file).with_context(|| format!("cannot read {}", path.display()))?;
+        }
+        let (kept, content) = copy.keep().context("cannot keep standard input")?;
+        Ok((Origin::csv(kept.clone(), "standard input".to_owned(), content), Some(kept)))
+    })
+    .await?
+}
+
+/// Runs the work with a bar that counts rows which are through.
+pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app: &App) -> T {
+    let mut bar = Bar::new("produce", "rows", app.global.quiet);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                bar.finish();
+                return done;
+            }
+            () = tokio::time::sleep(BAR_EVERY) => {
+                let reached = progress.reached();
+                let through = reached.published + reached.rejected + reached.duplicates;
+                bar.set(through, total(&reached), note(&reached));
+            }
+        }
+    }
+}
+
+/// Rows there will be: known, or as many as the rest of the file will hold if it goes on like this.
+fn total(reached: &Reached) -> Option<u64> {
+    reached.rows_total.or_else(|| {
+        let bytes = reached.bytes_total?;
+        let estimate = u128::from(reached.rows) * u128::from(bytes);
+        estimate.checked_div(u128::from(reached.bytes_done)).map(|rows| rows as u64)
+    })
+}
+
+fn note(reached: &Reached) -> String {
+    let mut notes = vec![format!("{} extracted", thousands(reached.rows))];
+    if reached.rejected > 0 {
+        notes.push(format!("{} rejected", thousands(reached.rejected)));
+    }
+    if reached.waiting {
+        notes.push("the stream is full, waiting for the workers".to_owned());
+    }
+    notes.join(", ")
+}
+
+fn describe(report: &Report) -> String {
+    let took = show_duration(Duration::from_millis(report.elapsed_ms));
+    let mut lines = vec![format!(
+        "job {} from {}, slot {}: {} rows, {} tasks, {} rejected, {} duplicates; {} published in {took}",
+        report.job_id,
+        report.source,
+        report.slot,
+        thousands(report.rows),
+        thousands(report.tasks),
+        thousands(report.rejected),
+        thousands(report.duplicates),
+        thousands(report.published),
+    )];
+    if report.resumed && report.published == 0 {
+        lines.push("this slot was done already: nothing was published".to_owned());
+    }
+    if report.rejected > 0 {
+        lines.push("rejected rows are in the job's results; --rejects PATH lists them".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn describe_plan(plan: &Plan) -> String {
+    let time = match plan.eta_seconds {
+        None => "no quota limits it".to_owned(),
+        Some(seconds) => {
+            format!("the quota alone makes it take {}", rounded(seconds))
+        }
+    };
+    format!(
+        "{}: {} rows, {} tasks in {} batches, {} rejected, {} duplicates; {} units of quota, {time}; nothing was written",
+        plan.source,
+        thousands(plan.rows),
+        thousands(plan.tasks),
+        thousands(plan.batches),
+        thousands(plan.rejected),
+        thousands(plan.duplicates),
+        thousands(plan.quota_cost),
+    )
+}
+
+/// The two largest units: `3d 6m` says more than `4326m`.
+fn rounded(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units {
+        if left >= length {
+            parts.push(format!("{}{unit}", left / length));
+            left %= length;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "less than a minute".to_owned() } else { parts.join(" ") }
+}

@@ -1,0 +1,64 @@
+//! `isobar sim`: the upstreams, offline, with faults on a plan.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use isobar_shared::config::values::duration;
+use isobar_sim::{Options, Quota};
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::health_server::bind;
+use crate::progress;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    before_help = "Example: isobar sim --listen 127.0.0.1:8090 --latency 20ms --quota open-meteo"
+)]
+pub struct Args {
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Cities that the city service lists; above 34,006 they are made up
+    #[arg(long, default_value_t = 34_006, value_name = "N")]
+    cities: usize,
+    /// The same seed tells the same weather
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// How long each answer takes
+    #[arg(long, default_value = "0ms", value_parser = duration)]
+    latency: Duration,
+    /// Whether to limit requests as the provider's free tier does
+    #[arg(long, value_enum, default_value_t = Limits::None)]
+    quota: Limits,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Limits {
+    None,
+    OpenMeteo,
+}
+
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    app.stop_on_signals()?;
+    let listener = bind(args.listen).await?;
+    let address = listener.local_addr()?;
+    if !app.global.quiet {
+        progress::say(&format!(
+            "simulating on http://{address}: /cities/, /v1/forecast, /v1/search, /data/2.5/weather, \
+             /users, /dummyjson/users, /api/v2/addresses, /api/v2/credit_cards; faults and counters under /_sim/"
+        ));
+    }
+    let quota = match args.quota {
+        Limits::None => Quota::None,
+        Limits::OpenMeteo => Quota::OpenMeteo,
+    };
+    let options = Options {
+        cities: args.cities,
+        seed: args.seed,
+        latency: args.latency,
+        quota,
+        ..Options::default()
+    };
+    isobar_sim::serve(listener, options, app.shutdown.clone()).await?;
+    Ok(Exit::Done)
+}

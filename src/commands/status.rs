@@ -1,0 +1,134 @@
+//! `isobar status`: how far everything is, as one row of numbers that adds up.
+//!
+//! From left to right as a task moves: outbox, undelivered, pending, done or dead. It only looks.
+
+use std::path::Path;
+
+use isobar_api::JobState;
+use isobar_producer::outbox::Outbox;
+use isobar_producer::{counted, thousands};
+use isobar_shared::broker::{ConsumerInfo, Depth};
+use isobar_shared::pipelines::outboxes;
+use isobar_shared::store::Totals;
+use isobar_shared::telemetry::chain;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::age::age;
+use crate::app::App;
+use crate::commands::jobs::list::{line, states};
+use crate::context::Parts;
+use crate::exit::Exit;
+
+/// Jobs that are shown.
+const JOBS: u32 = 10;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar status --json")]
+pub struct Args {}
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let parts = Parts::open(app.settings()?).await?;
+    let mut unsent = Unsent::default();
+    for path in outboxes(&parts.settings) {
+        unsent.add(&path).await?;
+    }
+    // A broker that is away is what one wants to see here, not a reason to see nothing.
+    let stream = match parts.depth().await {
+        Ok(depth) => Ok((depth, parts.broker.consumers(&parts.topic()).await.unwrap_or_default())),
+        Err(error) => Err(chain(&error)),
+    };
+    let beats = parts.broker.heartbeats().await.unwrap_or_default();
+    let totals = parts.store.totals().await?;
+    let jobs = states(&parts, parts.store.jobs(None, JOBS).await?).await;
+    let document = json!({
+        "outbox": unsent,
+        "stream": match &stream {
+            Ok((depth, workers)) => json!({ "depth": depth, "workers": workers }),
+            Err(error) => json!({ "error": error }),
+        },
+        "totals": totals,
+        "jobs": jobs,
+        "roles": beats.iter().cloned().collect::<serde_json::Map<_, _>>(),
+    });
+    app.print(&document, || describe(&parts, &unsent, &stream, &totals, &jobs, &beats))?;
+    Ok(if stream.is_ok() { Exit::Done } else { Exit::TryAgain })
+}
+
+/// What lies in the outboxes of this host.
+#[derive(Default, Serialize)]
+struct Unsent {
+    unsent_tasks: u64,
+    /// Age of the oldest job with unsent tasks.
+    oldest_unsent_seconds: Option<u64>,
+}
+
+impl Unsent {
+    async fn add(&mut self, outbox: &Path) -> anyhow::Result<()> {
+        if outbox.exists() {
+            let depth = Outbox::open(outbox)?.depth().await?;
+            self.unsent_tasks += depth.unsent_tasks;
+            self.oldest_unsent_seconds =
+                self.oldest_unsent_seconds.max(depth.oldest_unsent_seconds);
+        }
+        Ok(())
+    }
+}
+
+fn describe(
+    parts: &Parts,
+    unsent: &Unsent,
+    stream: &Result<(Depth, Vec<ConsumerInfo>), String>,
+    totals: &Totals,
+    jobs: &[JobState],
+    beats: &[(String, Value)],
+) -> String {
+    let mut lines = Vec::new();
+    match stream {
+        Ok((depth, workers)) => {
+            lines.push(format!(
+                "outbox {}{} → undelivered {}{} → pending {}{} → dead {}",
+                unsent.unsent_tasks,
+                aged(unsent.oldest_unsent_seconds),
+                depth.undelivered,
+                aged(seconds(depth.undelivered, depth.oldest_undelivered_ms)),
+                depth.pending,
+                aged(seconds(depth.pending, depth.oldest_pending_ms)),
+                totals.dead_letters
+            ));
+            lines.push(format!(
+                "{} broker at {}, {} store at {}, {}",
+                parts.broker.kind(),
+                parts.broker.location(),
+                parts.store.kind(),
+                parts.store.location(),
+                counted(workers.len() as u64, "worker", "workers")
+            ));
+        }
+        Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
+    }
+    for (name, state) in beats {
+        if let Some(reason) = state["paused_reason"].as_str() {
+            let until = state["paused_until"].as_str().unwrap_or("?");
+            lines.push(format!("{name} waits until {until}: {reason}"));
+        }
+    }
+    lines.push(format!(
+        "{}, {} with a snapshot, {} ({} unfinished)",
+        counted(totals.cities, "city", "cities"),
+        thousands(totals.snapshots),
+        counted(totals.jobs, "job", "jobs"),
+        totals.unfinished_jobs
+    ));
+    lines.extend(jobs.iter().map(line));
+    lines.join("\n")
+}
+
+fn seconds(entries: u64, oldest_ms: u64) -> Option<u64> {
+    (entries > 0).then_some(oldest_ms / 1_000)
+}
+
+/// How old the oldest is, behind a number of them.
+fn aged(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!(" (oldest {})", age(seconds)))
+}

@@ -1,0 +1,289 @@
+//! `isobar verify`: proves that nothing is lost, or names what does not balance.
+//!
+//! For every batch that the outboxes of this data dir sent and have not seen confirmed, each task
+//! must be in the stream or in the ledger. They are read in the order in which a task moves
+//! (outbox, stream, ledger), so that one which moves meanwhile is found where it arrives. A task that
+//! was published again is looked for under its own job, and only its try or a higher one will do.
+//!
+//! What is confirmed and pruned is covered by the jobs' accounts: counters = ledger counts (I5), and
+//! the open rows of a sealed job lie in the stream. That finds what a foreign hand removed there,
+//! whichever host's outbox it came from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use isobar_producer::counted;
+use isobar_producer::outbox::{BatchIds, Outbox, Published};
+use isobar_shared::broker::{EntryId, Lane};
+use isobar_shared::ids::{JobId, TaskId};
+use isobar_shared::pipelines::{PipelineName, outboxes};
+use isobar_shared::store::{Imbalance, Store, StoreError};
+use isobar_shared::task::TaskHead;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::context::Parts;
+use crate::exit::Exit;
+
+/// Entries of the stream, and batches of the outbox, in one look.
+const PAGE: usize = 1_000;
+const BATCHES: u32 = 50;
+/// Jobs in one look.
+const JOBS: u32 = 500;
+/// Missing tasks that are named; the rest is counted.
+const NAMED: usize = 20;
+
+#[derive(Debug, clap::Args)]
+#[command(before_help = "Example: isobar verify")]
+pub struct Args {}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    balanced: bool,
+    batches: u64,
+    /// Tasks and rejects of batches that are not confirmed yet.
+    tasks: u64,
+    unsent: u64,
+    in_stream: u64,
+    in_ledger: u64,
+    /// Tasks of no job that were published again and have left the stream: worked on, by I3.
+    unaccounted: u64,
+    missing: u64,
+    missing_sample: Vec<Missing>,
+    /// Jobs with open rows that are nowhere.
+    lost: Vec<Lost>,
+    /// Entries that none of Isobar's producers made: worked on, without accounts.
+    foreign: u64,
+    imbalances: Vec<Imbalance>,
+    dead_letters: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Missing {
+    job_id: JobId,
+    task_id: TaskId,
+    outbox: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Lost {
+    job_id: JobId,
+    rows: u64,
+}
+
+/// What a look through the stream found.
+#[derive(Default)]
+struct InStream {
+    /// The highest try of each task and reject.
+    tries: HashMap<TaskId, u32>,
+    /// First tries and rejects of each job.
+    of_job: HashMap<JobId, u64>,
+}
+
+/// Rows of a job that the look through its outbox has accounted for: unsent or missing.
+type Accounted = HashMap<JobId, u64>;
+
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    let settings = app.settings()?;
+    let parts = Parts::open(settings).await?;
+    let mut report = Report::default();
+    // Sealed before the stream is looked at: all that these jobs ever sent has been in it.
+    let sealed = sealed(&parts.store).await?;
+    let mut accounted = Accounted::new();
+    for path in outboxes(&parts.settings) {
+        if path.exists() {
+            check(&path, &parts, &mut report, &mut accounted).await?;
+        }
+    }
+    report.lost = lost(&parts, &sealed, &accounted, &mut report).await?;
+    report.imbalances = parts.store.imbalances().await?;
+    report.dead_letters = parts.store.totals().await?.dead_letters;
+    report.balanced = report.missing == 0 && report.lost.is_empty() && report.imbalances.is_empty();
+    app.print(&report, || describe(&report))?;
+    Ok(if report.balanced { Exit::Done } else { Exit::Failed })
+}
+
+/// Jobs whose rows have all been sent and are not all finished.
+async fn sealed(store: &Store) -> Result<Vec<JobId>, StoreError> {
+    let (mut sealed, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.jobs(before, JOBS).await?;
+        let Some(last) = page.last() else { return Ok(sealed) };
+        before = Some((last.created_at, last.id));
+        let open = page.iter().filter(|job| !job.status.is_final() && job.total.is_some());
+        sealed.extend(open.map(|job| job.id));
+    }
+}
+
+/// The stream is looked at before the counters: what is finished meanwhile is found twice, not never.
+async fn lost(
+    parts: &Parts,
+    sealed: &[JobId],
+    accounted: &Accounted,
+    report: &mut Report,
+) -> anyhow::Result<Vec<Lost>> {
+    let mut lost = Vec::new();
+    if sealed.is_empty() {
+        return Ok(lost);
+    }
+    let in_stream = stream(parts, report).await?;
+    for id in sealed {
+        let Some(job) = parts.store.job(*id).await? else { continue };
+        let open = job.total.unwrap_or_default().saturating_sub(job.processed);
+        let found = [&in_stream.of_job, accounted].map(|rows| rows.get(id).copied().unwrap_or(0));
+        let rows = open.saturating_sub(found.iter().sum());
+        if rows > 0 {
+            lost.push(Lost { job_id: *id, rows });
+        }
+    }
+    Ok(lost)
+}
+
+async fn check(
+    path: &Path,
+    parts: &Parts,
+    report: &mut Report,
+    accounted: &mut Accounted,
+) -> anyhow::Result<()> {
+    let outbox = Outbox::open(path)?;
+    // Outbox first: what is sent after this look is not asked for.
+    let mut batches: Vec<BatchIds> = Vec::new();
+    let mut after = (0, 0);
+    loop {
+        let page = outbox.batch_ids(after, BATCHES).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        batches.extend(page.into_iter().map(|(_, batch)| batch));
+    }
+    let in_stream = stream(parts, report).await?;
+    for batch in batches {
+        report.batches += 1;
+        report.tasks += batch.tasks.len() as u64;
+        if !batch.sent {
+            report.unsent += batch.tasks.len() as u64;
+            for job in batch.tasks.iter().filter_map(|task| task.job_id) {
+                *accounted.entry(job).or_default() += 1;
+            }
+            continue;
+        }
+        let is_gone = |task: &&Published| {
+            in_stream.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
+        };
+        let gone: Vec<Published> = batch.tasks.iter().filter(is_gone).copied().collect();
+        report.in_stream += (batch.tasks.len() - gone.len()) as u64;
+        let mut by_job: BTreeMap<Option<JobId>, Vec<(TaskId, u32)>> = BTreeMap::new();
+        for task in gone {
+            by_job.entry(task.job_id).or_default().push((task.task_id, task.try_number));
+        }
+        for (job, tasks) in by_job {
+            let Some(job_id) = job else {
+                report.unaccounted += tasks.len() as u64;
+                continue;
+            };
+            let missing = ledger(&parts.store, job_id, &tasks).await?;
+            report.in_ledger += (tasks.len() - missing.len()) as u64;
+            report.missing += missing.len() as u64;
+            *accounted.entry(job_id).or_default() += missing.len() as u64;
+            let named = missing.into_iter().take(NAMED.saturating_sub(report.missing_sample.len()));
+            report.missing_sample.extend(named.map(|task_id| Missing {
+                job_id,
+                task_id,
+                outbox: path.display().to_string(),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Every task and reject in the streams; bounded by the high-water mark.
+async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> {
+    let mut found = InStream::default();
+    report.foreign = 0;
+    let topics = PipelineName::STREAMS.map(|pipeline| pipeline.topic(&parts.settings));
+    for (topic, lane) in topics.iter().flat_map(|topic| Lane::BOTH.map(|lane| (topic, lane))) {
+        let mut after = EntryId::ZERO;
+        loop {
+            let page = parts.broker.peek(topic, lane, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for entry in page {
+                match lane {
+                    Lane::Tasks => match TaskHead::from_fields(&entry.fields) {
+                        Ok(head) => {
+                            report.foreign += u64::from(head.job_id.is_none());
+                            let highest = found.tries.entry(head.task_id).or_default();
+                            *highest = head.try_number.max(*highest);
+                            if let (Some(job), 1) = (head.job_id, head.try_number) {
+                                *found.of_job.entry(job).or_default() += 1;
+                            }
+                        }
+                        Err(_) => report.foreign += 1,
+                    },
+                    Lane::Control => {
+                        use isobar_shared::task::Control;
+                        if let Ok(Some(Control::Reject(reject))) =
+                            Control::from_fields(&entry.fields)
+                        {
+                            found.tries.insert(reject.task_id, 1);
+                            *found.of_job.entry(reject.job_id).or_default() += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn ledger(store: &Store, job: JobId, tasks: &[(TaskId, u32)]) -> anyhow::Result<Vec<TaskId>> {
+    let mut missing = Vec::new();
+    for page in tasks.chunks(PAGE) {
+        missing.extend(store.missing_from_ledger(job, page).await?);
+    }
+    Ok(missing)
+}
+
+fn describe(report: &Report) -> String {
+    let mut lines = vec![format!(
+        "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
+        counted(report.batches, "batch", "batches"),
+        counted(report.tasks, "row", "rows"),
+        report.unsent,
+        report.in_stream,
+        report.in_ledger
+    )];
+    if report.foreign > 0 {
+        lines.push(format!(
+            "{} entries in the stream are not ours; they are worked on without accounts",
+            report.foreign
+        ));
+    }
+    if report.dead_letters > 0 {
+        let letters = counted(report.dead_letters, "dead letter", "dead letters");
+        lines.push(format!("{letters}, each with its reason"));
+    }
+    for missing in &report.missing_sample {
+        lines.push(format!(
+            "MISSING task {} of job {} ({})",
+            missing.task_id, missing.job_id, missing.outbox
+        ));
+    }
+    if report.missing > 0 {
+        lines.push(format!(
+            "{} rows are neither in the stream nor in the ledger: if Redis lost data, `isobar outbox flush` sends them again",
+            report.missing
+        ));
+    }
+    for lost in &report.lost {
+        lines.push(format!(
+            "LOST {} open rows of job {}: something removed entries from the stream (`isobar doctor` may say what), or another host's outbox has to send them again",
+            lost.rows, lost.job_id
+        ));
+    }
+    for imbalance in &report.imbalances {
+        lines.push(format!("IMBALANCE job {}: {}", imbalance.job_id, imbalance.detail));
+    }
+    lines.push(if report.balanced { "everything balances" } else { "NOT balanced" }.to_owned());
+    lines.join("\n")
+}

@@ -1,0 +1,94 @@
+//! What a role is made of: broker, store, upstream client and counters, opened in one place.
+//!
+//! A broker or an upstream that is down is no reason not to start (they are redialled); a store
+//! that is down is waited for a little, since containers start in any order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use isobar_consumer::{Pipeline, Worker};
+use isobar_producer::{ImportError, Imports};
+use isobar_shared::broker::{Broker, BrokerError, Depth, Topic};
+use isobar_shared::config::Settings;
+use isobar_shared::pipelines::PipelineName;
+use isobar_shared::store::{Store, StoreError};
+use isobar_shared::telemetry;
+use isobar_shared::upstream::Upstream;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::recorder;
+
+/// Tries of a store that does not answer yet, and the pause between them.
+const STORE_TRIES: u32 = 10;
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    pub broker: Broker,
+    pub store: Store,
+    pub upstream: Upstream,
+    pub metrics: PrometheusHandle,
+}
+
+impl Parts {
+    /// Opens everything; the schema is brought up on the way.
+    pub async fn open(settings: Arc<Settings>) -> anyhow::Result<Self> {
+        create_data_dir(&settings)?;
+        let metrics = recorder::start()?;
+        let broker = Broker::open(&settings)?;
+        let store = open_store(&settings).await?;
+        let upstream = Upstream::new(Arc::clone(&settings), broker.clone())?;
+        Ok(Self { settings, broker, store, upstream, metrics })
+    }
+
+    pub fn topic(&self) -> Topic {
+        PipelineName::Weather.topic(&self.settings)
+    }
+
+    pub fn worker<P: Pipeline>(
+        &self,
+        pipeline: P,
+        name: &str,
+        shutdown: &CancellationToken,
+    ) -> Worker<P> {
+        Worker::new(
+            pipeline,
+            self.broker.clone(),
+            self.store.clone(),
+            Arc::clone(&self.settings),
+            name,
+            shutdown,
+        )
+    }
+
+    /// The outbox of imports, as the API opens it too.
+    pub fn imports(&self) -> Result<Imports, ImportError> {
+        Imports::open(Arc::clone(&self.settings), self.broker.clone(), self.store.clone())
+    }
+
+    pub async fn depth(&self) -> Result<Depth, BrokerError> {
+        self.broker.depth(&self.topic(), self.settings.claim_idle.0).await
+    }
+}
+
+pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&settings.data_dir.0)
+        .with_context(|| format!("cannot create the data dir {}", settings.data_dir))
+}
+
+pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
+    let mut tries = 1;
+    loop {
+        match Store::open(settings).await {
+            Err(error) if error.is_transient() && tries < STORE_TRIES => {
+                tracing::warn!(error = telemetry::chain(&error), "the store does not answer yet");
+                tokio::time::sleep(STORE_PAUSE).await;
+                tries += 1;
+            }
+            opened => return opened,
+        }
+    }
+}
