@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use isobar_shared::config::{Environment, Settings};
-use isobar_shared::{crash, telemetry};
+use isobar_shared::crash;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Global;
 use crate::exit::Stop;
-use crate::progress;
+use crate::{logs, progress};
 
 /// What a shell reports for a process ended by Ctrl-C.
 const ENDED_BY_INTERRUPT: i32 = 130;
@@ -48,7 +48,7 @@ impl App {
             (_, 1) => "debug".to_owned(),
             _ => "trace".to_owned(),
         };
-        telemetry::log_to(&directives, settings.log_format, progress::LogWriter::default)
+        logs::log_to(&directives, settings.log_format, progress::LogWriter::default)
             .map_err(Stop::config)?;
         Ok(Arc::new(settings))
     }

@@ -45,7 +45,7 @@ impl Parts {
     }
 
     pub fn topic(&self) -> Topic {
-        PipelineName::Weather.topic(&self.settings)
+        Topic::of(PipelineName::Weather, &self.settings)
     }
 
     pub fn worker<P: Pipeline>(

@@ -13,12 +13,12 @@ mod context;
 mod exit;
 mod health_server;
 mod list_output;
+mod logs;
 mod operator;
 mod progress;
 mod recorder;
 mod republish;
 mod roles;
-mod schedule;
 mod workers;
 
 use std::process::ExitCode;

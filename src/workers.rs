@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use isobar_consumer::{Ending, Left, PeoplePipeline, Tally, Until, WeatherPipeline, Worker};
-use isobar_shared::people::CardKey;
 use isobar_shared::pipelines::PipelineName;
 use isobar_shared::upstream::Providers;
+use isobar_shared::upstream::card_key;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Parts;
@@ -58,7 +58,7 @@ impl Workers {
             })
             .map(|pipeline| parts.worker(pipeline, name, &stop));
         let people = if which.has(PipelineName::Users) {
-            let key = CardKey::open(&parts.settings).context("cannot open the key of cards")?;
+            let key = card_key::open(&parts.settings).context("cannot open the key of cards")?;
             let providers = Providers::beside(&parts.upstream, key);
             let pipeline = PeoplePipeline::new(&parts.settings, providers, parts.store.clone());
             Some(parts.worker(pipeline, name, &stop))

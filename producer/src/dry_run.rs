@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use isobar_shared::broker::QuotaUse;
-use isobar_shared::broker::forecast::{Cost, used_up_at};
 use isobar_shared::config::Settings;
 use isobar_shared::ids::JobId;
+use isobar_shared::quota::QuotaUse;
+use isobar_shared::quota_forecast::{Cost, used_up_at};
 use isobar_shared::store::Store;
 use isobar_shared::task::JobKind;
 use serde::Serialize;

@@ -21,6 +21,7 @@ mod rejects;
 pub mod relay;
 mod republish;
 pub mod run;
+pub mod scheduler;
 pub mod slot;
 pub mod source;
 pub mod spool;
@@ -33,4 +34,4 @@ pub use imports::{
 };
 
 /// The metrics of this crate.
-pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[relay::METRICS];
+pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];

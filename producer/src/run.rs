@@ -114,7 +114,7 @@ pub struct Report {
 /// Runs the order against the outbox of the settings.
 pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
     let pipeline = order.spec.pipeline;
-    let path = pipeline.outbox(&tools.settings);
+    let path = tools.settings.outbox_of(pipeline);
     let outbox = match open_outbox(&path) {
         Ok(outbox) => outbox,
         Err(failure) => {
@@ -131,7 +131,7 @@ pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
 /// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
 pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     for pipeline in PipelineName::STREAMS {
-        let path = pipeline.outbox(&tools.settings);
+        let path = tools.settings.outbox_of(pipeline);
         // That of cities is there from now on; one of users only if there are any.
         if pipeline == PipelineName::Weather || path.exists() {
             let outbox = open_outbox(&path)?;

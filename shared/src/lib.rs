@@ -20,6 +20,8 @@ pub mod broker;
 pub mod config;
 #[path = "../failpoint/src/lib.rs"]
 pub mod crash;
+#[path = "../model/src/duration.rs"]
+pub mod duration;
 #[path = "../telemetry/src/exposition.rs"]
 pub mod exposition;
 #[path = "../model/src/gazetteer.rs"]
@@ -38,12 +40,18 @@ pub mod pipelines;
 pub mod place;
 #[path = "../telemetry/src/process.rs"]
 pub mod process;
+#[path = "../model/src/quota.rs"]
+pub mod quota;
+#[path = "../model/src/quota_forecast.rs"]
+pub mod quota_forecast;
 #[path = "../model/src/schedule/mod.rs"]
 pub mod schedule;
 #[path = "../sqlite/src/lib.rs"]
 pub mod sqlite;
 #[path = "../store/src/lib.rs"]
 pub mod store;
+#[path = "../model/src/string_enum.rs"]
+mod string_enum;
 #[path = "../model/src/task/mod.rs"]
 pub mod task;
 #[path = "../telemetry/src/lib.rs"]
@@ -52,4 +60,4 @@ pub mod telemetry;
 pub mod upstream;
 
 /// The metrics of this crate.
-pub const METRICS: &[&[metric::Metric]] = &[process::METRICS, schedule::METRICS, upstream::METRICS];
+pub const METRICS: &[&[metric::Metric]] = &[process::METRICS, upstream::METRICS];

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use isobar_consumer::{Ending, Left, Tally, Until};
 use isobar_shared::config::Environment;
-use isobar_shared::config::values::{duration, show_duration};
-use isobar_shared::pipelines::PipelineName;
+use isobar_shared::duration::{duration, show_duration};
 use isobar_shared::telemetry;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -159,7 +158,7 @@ async fn with_bar(
             }
             () = tokio::time::sleep(BAR_EVERY) => {
                 let done = sum(|tally| &tally.entries);
-                let depths = PipelineName::depths(&parts.broker, &parts.settings).await.ok();
+                let depths = parts.broker.depths(&parts.settings).await.ok();
                 let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
                 let failed = sum(|tally| &tally.failed);
                 let note = if failed > 0 { format!("{failed} failed") } else { String::new() };

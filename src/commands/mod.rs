@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod pause;
 pub mod produce;
 pub mod resume;
+pub mod schedule;
 pub mod serve;
 pub mod sim;
 pub mod stats;
@@ -24,5 +25,3 @@ pub mod status;
 pub mod up;
 pub mod users;
 pub mod verify;
-
-pub(crate) use crate::schedule;

@@ -10,7 +10,7 @@ use isobar_producer::run::flush;
 use isobar_producer::thousands;
 use isobar_shared::broker::Broker;
 use isobar_shared::config::Settings;
-use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::duration::{duration, show_duration};
 use isobar_shared::pipelines::PipelineName;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
     let path = settings.outbox_path();
     let mut jobs = Vec::new();
     for pipeline in PipelineName::STREAMS {
-        let path = pipeline.outbox(settings);
+        let path = settings.outbox_of(pipeline);
         if path.exists() {
             jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);
         }

@@ -16,9 +16,9 @@ use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
 use isobar_producer::{Failure, Remedy, thousands};
-use isobar_shared::broker::Broker;
+use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
-use isobar_shared::config::values::{duration, show_duration};
+use isobar_shared::duration::{duration, show_duration};
 use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::Store;
 use isobar_shared::task::JobKind;
@@ -154,8 +154,8 @@ fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, ap
             "writing to {} at {}, stream {}, by way of the outbox {}",
             broker.kind(),
             broker.location(),
-            pipeline.topic(settings).stream,
-            pipeline.outbox(settings).display()
+            Topic::of(pipeline, settings).stream,
+            settings.outbox_of(pipeline).display()
         ));
     }
 }

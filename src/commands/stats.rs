@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use isobar_api::{Standing, Stats};
 use isobar_producer::thousands;
-use isobar_shared::pipelines::PipelineName;
 
 use crate::app::App;
 use crate::context::Parts;
@@ -19,7 +18,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let standing = Standing {
         totals: parts.store.totals().await?,
         pipelines: parts.store.pipeline_totals().await?,
-        depths: PipelineName::depths(&parts.broker, &parts.settings).await?,
+        depths: parts.broker.depths(&parts.settings).await?,
     };
     let stats = Stats::of(&parts.settings, &standing);
     app.print(&stats, || describe(&stats))?;

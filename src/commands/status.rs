@@ -8,7 +8,6 @@ use isobar_api::JobState;
 use isobar_producer::outbox::Outbox;
 use isobar_producer::{counted, thousands};
 use isobar_shared::broker::{ConsumerInfo, Depth};
-use isobar_shared::pipelines::outboxes;
 use isobar_shared::store::Totals;
 use isobar_shared::telemetry::chain;
 use serde::Serialize;
@@ -30,7 +29,7 @@ pub struct Args {}
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let parts = Parts::open(app.settings()?).await?;
     let mut unsent = Unsent::default();
-    for path in outboxes(&parts.settings) {
+    for path in parts.settings.outboxes() {
         unsent.add(&path).await?;
     }
     // A broker that is away is what one wants to see here, not a reason to see nothing.

@@ -17,12 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::commands::consume::host_name;
 use crate::commands::produce::{stop, tools, with_bar};
-use crate::commands::serve;
+use crate::commands::{schedule, serve};
 use crate::context::Parts;
 use crate::exit::{Exit, Stop};
 use crate::progress;
 use crate::roles::Roles;
-use crate::schedule;
 use crate::workers::{Which, Workers};
 
 /// How long `--once` waits for room in the stream, and for what falls due later.
@@ -60,7 +59,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let parts = Parts::open(settings).await?;
     serve::start(&mut roles, listener, &parts)?;
     // Before the worker stops: what a tick still puts into the stream is worked on.
-    schedule::start(&mut roles, &parts, schedule::LEASE);
+    schedule::start(&mut roles, &parts, None);
     start_worker(&mut roles, &parts);
     if let Some(listener) = simulator {
         start_sim(&mut roles, listener);

@@ -14,9 +14,9 @@ use std::path::Path;
 
 use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
-use isobar_shared::broker::{EntryId, Lane};
+use isobar_shared::broker::{EntryId, Lane, Topic};
 use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::pipelines::{PipelineName, outboxes};
+use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{Imbalance, Store, StoreError};
 use isobar_shared::task::TaskHead;
 use serde::Serialize;
@@ -91,7 +91,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     // Sealed before the stream is looked at: all that these jobs ever sent has been in it.
     let sealed = sealed(&parts.store).await?;
     let mut accounted = Accounted::new();
-    for path in outboxes(&parts.settings) {
+    for path in parts.settings.outboxes() {
         if path.exists() {
             check(&path, &parts, &mut report, &mut accounted).await?;
         }
@@ -200,7 +200,7 @@ async fn check(
 async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> {
     let mut found = InStream::default();
     report.foreign = 0;
-    let topics = PipelineName::STREAMS.map(|pipeline| pipeline.topic(&parts.settings));
+    let topics = PipelineName::STREAMS.map(|pipeline| Topic::of(pipeline, &parts.settings));
     for (topic, lane) in topics.iter().flat_map(|topic| Lane::BOTH.map(|lane| (topic, lane))) {
         let mut after = EntryId::ZERO;
         loop {

@@ -6,8 +6,8 @@
 //! `tests/it/worker.rs` has the same with real requests, a minute long.
 
 use isobar_shared::broker::embedded::quota_windows::Windows;
-use isobar_shared::broker::forecast::{Cost, used_up_at};
-use isobar_shared::broker::{QuotaLimits, QuotaUse};
+use isobar_shared::quota::{QuotaLimits, QuotaUse};
+use isobar_shared::quota_forecast::{Cost, used_up_at};
 use isobar_sim::limiter::{self, Limiter};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -39,7 +39,7 @@ words_of! {
     JobKind of task;
     JobStatus of store;
     RowStatus of store;
-    TickOutcome of store;
+    TickOutcome of schedule;
     Misfire of schedule;
     Overlap of schedule;
 }

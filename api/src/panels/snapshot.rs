@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_producer::outbox::OutboxDepth;
-use isobar_shared::broker::{ConsumerInfo, Depth, QuotaLimits, Switches};
+use isobar_shared::broker::{ConsumerInfo, Depth, Switches, Topic};
 use isobar_shared::pipelines::PipelineName;
+use isobar_shared::quota::QuotaLimits;
 use isobar_shared::store::{
     DeadGroup, FailureGroup, Operation, PipelineTotals, StoreError, Totals,
 };
@@ -113,13 +114,14 @@ impl Look {
             self.operations.ask(said(app.store.operations(None, HISTORY))),
             self.upstream.ask(upstream),
         );
+        let users = Topic::of(PipelineName::Users, &app.settings);
         let (schedules, dead, failures, totals, users, pipelines) = if dear {
             tokio::join!(
                 self.schedules.ask(said(schedules::states(app, HISTORY))),
                 self.dead.ask(said(app.dead_groups())),
                 self.failures.ask(said(app.store.failures(HISTORY))),
                 self.totals.ask(said(app.totals())),
-                self.users.ask(said(PipelineName::Users.depth(&app.broker, &app.settings))),
+                self.users.ask(said(app.broker.unfinished_of(&users, app.settings.claim_idle.0))),
                 self.pipelines.ask(said(app.store.pipeline_totals())),
             )
         } else {

@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_shared::ids::JobId;
-use isobar_shared::schedule::{NAMES, Schedule};
-use isobar_shared::store::{StoreError, Tick, TickOutcome};
+use isobar_shared::schedule::{NAMES, Schedule, TickOutcome};
+use isobar_shared::store::{StoreError, Tick};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::broker::Depth;
+use isobar_shared::broker::{Depth, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::pipelines::PipelineName;
 use isobar_shared::store::{JobStatus, PipelineTotals, Totals};
@@ -38,7 +38,7 @@ pub struct PipelineStats {
     responses((status = 200, body = Stats, description = "totals by table and by pipeline")),
 )]
 pub async fn show(State(app): State<Shared>) -> Result<Json<Stats>, Problem> {
-    let depths = PipelineName::depths(&app.broker, &app.settings);
+    let depths = app.broker.depths(&app.settings);
     let (totals, pipelines, depths) =
         tokio::join!(app.totals(), app.store.pipeline_totals(), depths);
     let standing = Standing { totals: totals?, pipelines: pipelines?, depths: depths? };
@@ -62,7 +62,7 @@ impl Stats {
             let jobs = JobStatus::ALL
                 .map(|status| (status.as_str(), of.jobs.get(&status).copied().unwrap_or_default()));
             let stats = PipelineStats {
-                stream: pipeline.topic(settings).stream,
+                stream: Topic::of(pipeline, settings).stream,
                 backlog: depth.undelivered + depth.pending,
                 jobs: jobs.into(),
                 dead_letters: of.dead_letters,

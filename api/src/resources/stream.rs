@@ -5,7 +5,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::QuotaUse;
+use isobar_shared::quota::QuotaUse;
 use isobar_shared::store::DeadFilter;
 use serde::Serialize;
 use serde_json::Value;

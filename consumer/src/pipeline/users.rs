@@ -45,7 +45,7 @@ pub enum Person {
 
 impl PeoplePipeline {
     pub fn new(settings: &Arc<Settings>, providers: Providers, store: Store) -> Self {
-        Self { topic: PipelineName::Users.topic(settings), providers, store }
+        Self { topic: Topic::of(PipelineName::Users, settings), providers, store }
     }
 }
 

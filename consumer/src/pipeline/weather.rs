@@ -41,7 +41,7 @@ pub struct WeatherPipeline {
 
 impl WeatherPipeline {
     pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
-        let topic = PipelineName::Weather.topic(&settings);
+        let topic = Topic::of(PipelineName::Weather, &settings);
         Self { topic, upstream, store, settings }
     }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::broker::Broker;
+use isobar_shared::broker::{Broker, Topic};
 use isobar_shared::config::Settings;
 use isobar_shared::crash;
 use isobar_shared::ids::JobId;
@@ -249,7 +249,7 @@ impl Imports {
         if self.inner.outbox.unsent_batches(Some(key)).await? > 0 {
             return Ok(true);
         }
-        let topic = pipeline.topic(&self.inner.settings);
+        let topic = Topic::of(pipeline, &self.inner.settings);
         let mut after = confirmed_seq;
         loop {
             let sent = self.inner.outbox.sent(key, after, PAGE).await?;

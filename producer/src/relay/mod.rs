@@ -83,7 +83,7 @@ impl Target {
     pub fn of(pipeline: PipelineName, settings: &Settings) -> Self {
         Self {
             pipeline: pipeline.stream(),
-            topic: pipeline.topic(settings),
+            topic: Topic::of(pipeline, settings),
             high_water: settings.high_water(),
         }
     }

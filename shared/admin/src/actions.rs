@@ -75,12 +75,12 @@ impl Desk<'_> {
     async fn topics(&self, switch: &Switch) -> Result<Vec<Topic>, StoreError> {
         Ok(match switch {
             Switch::Reading | Switch::Breaker(_) => {
-                PipelineName::STREAMS.map(|pipeline| pipeline.topic(self.settings)).to_vec()
+                PipelineName::STREAMS.map(|pipeline| Topic::of(pipeline, self.settings)).to_vec()
             }
             Switch::Job(id) | Switch::Cancelled(id) => {
                 let job = self.store.job(*id).await?;
                 let pipeline = job.map(|job| job.pipeline).unwrap_or_default();
-                vec![pipeline.topic(self.settings)]
+                vec![Topic::of(pipeline, self.settings)]
             }
         })
     }

@@ -16,62 +16,15 @@
 //! | `isobar:slots:<host>` | sorted set | requests in flight, by expiry | concurrency |
 //! | `isobar:heartbeat:<role>:<name>` | string with expiry | what a role says of itself | processes |
 
-use super::Lane;
-use crate::config::Settings;
-
 /// Whom given-back entries belong to until they fall due; no worker ever has this name.
 pub const RETURNED: &str = "returned";
 
 /// Whom the entries of paused jobs belong to meanwhile; no worker ever has this name either.
 pub const PARKED: &str = "parked";
 
-/// One stream with its group and the names derived from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Topic {
-    pub stream: String,
-    pub group: String,
-    pub control: String,
-    pub watermarks: String,
-    pub epoch: String,
-    pub switches: String,
-    attempts: String,
-    control_attempts: String,
-}
-
-impl Topic {
-    pub fn new(stream: &str, group: &str) -> Self {
-        let tagged = |suffix: &str| format!("{{{stream}}}:{suffix}");
-        Self {
-            stream: stream.to_owned(),
-            group: group.to_owned(),
-            control: tagged("control"),
-            watermarks: tagged("watermarks"),
-            epoch: tagged("epoch"),
-            switches: tagged("switches"),
-            attempts: tagged("attempts"),
-            control_attempts: tagged("control:attempts"),
-        }
-    }
-
-    /// The weather tasks of this installation.
-    pub fn weather(settings: &Settings) -> Self {
-        Self::new(&settings.stream, &settings.group)
-    }
-
-    /// The stream of a lane.
-    pub fn lane(&self, lane: Lane) -> &str {
-        match lane {
-            Lane::Tasks => &self.stream,
-            Lane::Control => &self.control,
-        }
-    }
-
-    pub fn attempts(&self, lane: Lane) -> &str {
-        match lane {
-            Lane::Tasks => &self.attempts,
-            Lane::Control => &self.control_attempts,
-        }
-    }
+/// A name that carries the stream's hash tag.
+pub fn derived(stream: &str, suffix: &str) -> String {
+    format!("{{{stream}}}:{suffix}")
 }
 
 pub const CACHE_PREFIX: &str = "isobar:cache:";

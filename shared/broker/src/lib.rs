@@ -12,24 +12,26 @@
 pub mod embedded;
 mod entry;
 mod flags;
-#[path = "../../model/src/quota_forecast.rs"]
-pub mod forecast;
 pub mod keys;
 pub mod redis;
+mod topic;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 pub use entry::{
     Append, Appended, BrokerError, ClaimLimits, ConsumerInfo, Depth, Entry, EntryId, GiveBack,
-    GroupFacts, Healed, Lane, Position, QuotaAnswer, QuotaLimits, QuotaUse, Receipt, RedisFacts,
-    Removal, Reservation, Span, Watermarks, Window,
+    GroupFacts, Healed, Lane, Position, QuotaAnswer, Receipt, RedisFacts, Removal, Reservation,
+    Span, Watermarks,
 };
 pub use flags::{SWITCHES_EVERY, Switch, Switches, Thrown};
-pub use keys::Topic;
+pub use topic::Topic;
 
 use self::keys::{PARKED, RETURNED};
 use crate::config::Settings;
 use crate::ids::JobId;
+use crate::pipelines::PipelineName;
+use crate::quota::{QuotaLimits, QuotaUse};
 
 /// The one way to the stream, the cache, the quota windows and the heartbeats. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -228,6 +230,26 @@ impl Broker {
     /// How much is unfinished, and when the next entry falls due.
     pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
         either!(self, backend => backend.depth(topic, claim_idle).await)
+    }
+
+    /// The same, where a stream that nobody has made yet is empty.
+    pub async fn unfinished_of(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
+        match self.depth(topic, claim_idle).await {
+            Err(BrokerError::Missing { .. }) => Ok(Depth::default()),
+            depth => depth,
+        }
+    }
+
+    /// How much is unfinished in each stream.
+    pub async fn depths(&self, settings: &Settings) -> Result<HashMap<PipelineName, Depth>> {
+        let [weather, users] = PipelineName::STREAMS;
+        let [of_weather, of_users] = [weather, users].map(|name| Topic::of(name, settings));
+        let claim_idle = settings.claim_idle.0;
+        let (of_weather, of_users) = tokio::try_join!(
+            self.unfinished_of(&of_weather, claim_idle),
+            self.unfinished_of(&of_users, claim_idle),
+        )?;
+        Ok([(weather, of_weather), (users, of_users)].into())
     }
 
     pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{QuotaLimits, QuotaUse, Window};
+use crate::quota::{QuotaLimits, QuotaUse, Window};
 
 /// Windows that are looked into; a month of a free tier's minutes is a third of it.
 const WINDOWS: usize = 10_000;

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::values::{BrokerChoice, DatabaseUrl, HttpUrl, Provider};
 use super::{RateSpec, Settings};
-use crate::broker::QuotaLimits;
+use crate::quota::QuotaLimits;
 use crate::schedule::{ADDRESSES, CARDS, Expression, SYNC, Schedule, USERS};
 
 /// The public Open-Meteo service: free, and limited as its terms say.

@@ -9,6 +9,7 @@
 
 mod derived;
 mod environment;
+mod outboxes;
 mod rate_limit;
 pub mod values;
 

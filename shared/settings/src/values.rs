@@ -11,7 +11,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::broker::QuotaLimits;
+use crate::duration::{duration, show_duration};
+use crate::quota::QuotaLimits;
+use crate::string_enum;
 
 /// A duration above zero: `500ms`, `10s`, `15m`, `6h`, `30d`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,32 +35,6 @@ impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&show_duration(self.0))
     }
-}
-
-/// Parses a duration, zero included.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write 500ms, 10s, 15m, 6h or 30d");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let unit_ms = match text[digits..].trim() {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
-}
-
-pub fn show_duration(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    for (unit_ms, unit) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
-        if ms >= unit_ms && ms.is_multiple_of(unit_ms) {
-            return format!("{}{unit}", ms / unit_ms);
-        }
-    }
-    format!("{ms}ms")
 }
 
 /// `256 MiB`, `10MB`, or bytes.
@@ -204,51 +180,17 @@ impl fmt::Display for FreshFor {
     }
 }
 
-macro_rules! one_of {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($variant),* }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text.to_ascii_lowercase().as_str() {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(format!("{text:?} is not one of {}", [$($text),*].join(", "))),
-                }
-            }
-        }
-
-        impl $name {
-            pub const ALL: [Self; [$($text),*].len()] = [$(Self::$variant),*];
-
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-pub(crate) use one_of;
-
-one_of! {
+string_enum! {
     /// Who tells the weather.
     Provider { OpenMeteo = "open-meteo", OpenWeather = "openweather" }
 }
 
-one_of! {
+string_enum! {
     /// Which broker, where it is not plain from the URLs.
     BrokerChoice { Redis = "redis", Embedded = "embedded" }
 }
 
-one_of! {
+string_enum! {
     /// How log lines look.
     LogFormat { Pretty = "pretty", Json = "json" }
 }

@@ -32,7 +32,7 @@ pub use ledger::{
     NewJob, PipelineTotals, Records, RowStatus, Search, Snapshot, StoreError, Totals, WeatherRow,
 };
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
-pub use ticks::{Tick, TickClaim, TickEnding, TickOutcome};
+pub use ticks::{Tick, TickClaim, TickEnding};
 pub use users::{CardRow, Found, Missing, People, SeenUser, UserFilter, UserRow};
 
 use crate::config::Settings;

@@ -12,11 +12,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
 
 use super::{Result, Store, either};
 use crate::ids::JobId;
-use crate::schedule::Known;
+use crate::schedule::{Known, TickOutcome};
 
 /// One tick of one schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,36 +29,6 @@ pub struct Tick {
     pub outcome: Option<TickOutcome>,
     pub detail: Option<String>,
     pub job_id: Option<JobId>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TickOutcome {
-    /// Everything of it is in the stream.
-    Done,
-    /// Something was away; what is safe is safe, and a later tick goes on with it.
-    TryAgain,
-    /// It will not get better by itself.
-    Failed,
-    /// Not run: the run before it was still going.
-    SkippedOverlap,
-    /// Not run: nobody was there in time.
-    Missed,
-}
-
-impl TickOutcome {
-    pub const ALL: [Self; 5] =
-        [Self::Done, Self::TryAgain, Self::Failed, Self::SkippedOverlap, Self::Missed];
-    pub const NAMES: [&'static str; 5] =
-        ["done", "try_again", "failed", "skipped_overlap", "missed"];
-
-    pub fn as_str(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
-    }
 }
 
 /// What somebody who wants to fire a tick brings.
@@ -137,21 +106,5 @@ impl Store {
         // The last day that is written with four digits, so that text sorts as time does.
         let end = || DateTime::from_timestamp(253_402_300_799, 0).expect("a day of the year 9999");
         either!(self, backend => backend.ticks(schedule, before.unwrap_or_else(end), limit).await)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_outcome_has_its_own_name() {
-        for outcome in TickOutcome::ALL {
-            assert_eq!(TickOutcome::parse(outcome.as_str()), Some(outcome));
-        }
-        let name = serde_json::to_value(TickOutcome::SkippedOverlap).expect("plain data");
-        assert_eq!(name, TickOutcome::SkippedOverlap.as_str());
-        assert_eq!(TickOutcome::Missed.as_str(), "missed");
-        assert_eq!(TickOutcome::parse("lost"), None);
     }
 }

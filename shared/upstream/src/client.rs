@@ -17,9 +17,10 @@ use reqwest::{RequestBuilder, Response};
 use super::classify::{Verdict, verdict};
 use super::host::Host;
 use super::{Answer, Priority, Waiting};
-use crate::broker::{Broker, QuotaLimits};
+use crate::broker::Broker;
 use crate::config::{GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
 use crate::metric::{Label, Metric};
+use crate::quota::QuotaLimits;
 
 /// A thousand locations with every variable we ask for are a tenth of this.
 const BODY_BYTES: usize = 8 << 20;

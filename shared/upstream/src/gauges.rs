@@ -7,9 +7,10 @@
 use super::client::{REQUEST_SECONDS, REQUESTS};
 use super::host::Host;
 use super::{Upstream, UpstreamState};
-use crate::broker::{BrokerError, Window};
+use crate::broker::BrokerError;
 use crate::exposition::{Page, one_if};
 use crate::metric::{Label, Metric};
+use crate::quota::Window;
 
 const SERVICE: Label = Label::of("service", &["forecast", "geocoding"]);
 const HOST: Label = Label::open("host");

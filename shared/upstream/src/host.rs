@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::breaker::{Breaker, Permit};
 use super::{Priority, UpstreamState, Waiting};
-use crate::broker::{Broker, BrokerError, QuotaAnswer, QuotaLimits, QuotaUse, Reservation, Thrown};
+use crate::broker::{Broker, BrokerError, QuotaAnswer, Reservation, Thrown};
 use crate::config::values::BreakerSpec;
+use crate::quota::{QuotaLimits, QuotaUse};
 use crate::telemetry::chain;
 
 /// The free tier runs one request at a time for an address, so the fleet shares one place.

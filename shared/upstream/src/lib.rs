@@ -11,6 +11,7 @@
 //! [`enrichment`] (addresses and cards), [`gauges`] (what a scrape is told).
 
 mod breaker;
+pub mod card_key;
 mod classify;
 mod client;
 mod enrichment;
@@ -26,11 +27,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::client::Client;
-use crate::broker::forecast::{Cost, used_up_at};
-use crate::broker::{Broker, QuotaLimits, QuotaUse, Switches};
+use crate::broker::{Broker, Switches};
 use crate::config::Settings;
 use crate::config::values::Provider;
 use crate::place::{Coordinates, Place};
+use crate::quota::{QuotaLimits, QuotaUse};
+use crate::quota_forecast::{Cost, used_up_at};
 
 pub use client::install_tls;
 pub use enrichment::{LARGEST_REQUEST, Providers};

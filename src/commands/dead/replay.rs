@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobar_producer::{counted, thousands};
-use isobar_shared::config::values::duration;
+use isobar_shared::duration::duration;
 use isobar_shared::store::{Action, NewOperation};
 use serde_json::json;
 

@@ -10,7 +10,6 @@ use isobar_producer::outbox::Outbox;
 use isobar_producer::spool::remove_if_there;
 use isobar_producer::{Cancelled, cancel};
 use isobar_shared::ids::JobId;
-use isobar_shared::pipelines;
 use isobar_shared::store::{CancelAnswer, NewJob};
 use serde_json::json;
 
@@ -49,7 +48,7 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
 }
 
 fn outboxes(operator: &Operator) -> impl Iterator<Item = PathBuf> {
-    pipelines::outboxes(&operator.parts.settings).into_iter().filter(|path| path.exists())
+    operator.parts.settings.outboxes().into_iter().filter(|path| path.exists())
 }
 
 /// Tells the store of a job that no worker has had anything of, so that it can be cancelled there.

@@ -12,7 +12,7 @@ mod watch;
 
 use std::time::Duration;
 
-use isobar_shared::config::values::duration;
+use isobar_shared::duration::duration;
 use isobar_shared::ids::JobId;
 
 use crate::app::App;

@@ -10,7 +10,6 @@ use anyhow::bail;
 use isobar_api::JobState;
 use isobar_producer::outbox::Outbox;
 use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::outboxes;
 use isobar_shared::store::JobStatus;
 use isobar_shared::telemetry::chain;
 
@@ -65,7 +64,7 @@ async fn look(parts: &Parts, id: JobId) -> anyhow::Result<Seen> {
     {
         return Ok(Seen::Job(job));
     }
-    for path in outboxes(&parts.settings) {
+    for path in parts.settings.outboxes() {
         if path.exists() && Outbox::open(&path)?.job(id).await?.is_some() {
             return Ok(Seen::Nothing("no worker has had any of it yet".to_owned()));
         }

@@ -5,9 +5,9 @@
 
 use isobar_shared::broker::redis::RedisBroker;
 use isobar_shared::broker::{
-    Appended, Broker, BrokerError, EntryId, GiveBack, Lane, Position, QuotaAnswer, QuotaLimits,
-    Topic,
+    Appended, Broker, BrokerError, EntryId, GiveBack, Lane, Position, QuotaAnswer, Topic,
 };
+use isobar_shared::quota::QuotaLimits;
 
 use super::{Batch, HOUR, NOW, World, job};
 use crate::harness::redis::Redis;

@@ -13,7 +13,8 @@ use redis::Value;
 
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
 use super::{RedisBroker, Result, reply};
-use crate::broker::{QuotaAnswer, QuotaLimits, QuotaUse, Reservation, Window, keys};
+use crate::broker::{QuotaAnswer, Reservation, keys};
+use crate::quota::{QuotaLimits, QuotaUse, Window};
 
 impl RedisBroker {
     pub async fn quota_reserve(

@@ -18,7 +18,7 @@ use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Year};
 
-use crate::config::values::{duration, show_duration};
+use crate::duration::{duration, show_duration};
 
 /// The longest period: what is rarer than this has a day, and a day is what cron is for.
 const MAX_PERIOD_S: u64 = 366 * 86_400;

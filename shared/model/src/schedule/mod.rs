@@ -10,28 +10,16 @@
 
 mod due;
 mod expression;
-
-use std::fmt;
-use std::str::FromStr;
+mod tick;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 pub use due::{Due, Known, ON_TIME, QUEUE, Span, due};
 pub use expression::{Expression, TimeZone};
+pub use tick::TickOutcome;
 
-use crate::config::values::one_of;
-use crate::metric::{Label, Metric};
-use crate::store::TickOutcome;
-
-/// Counted by whoever decided about the tick.
-pub const TICKS: Metric = Metric::counter(
-    "isobar_schedule_ticks_total",
-    "Ticks of schedules that this process decided about.",
-)
-.by(&[Label::of("outcome", &TickOutcome::NAMES)]);
-
-pub const METRICS: &[Metric] = &[TICKS];
+use crate::string_enum;
 
 /// What every schedule is called that this version knows.
 pub const NAMES: &[&str] = &[SYNC, USERS, ADDRESSES, CARDS];
@@ -68,12 +56,12 @@ impl Schedule {
     }
 }
 
-one_of! {
+string_enum! {
     /// What becomes of ticks that nobody was there to fire.
     Misfire { Once = "once", Skip = "skip" }
 }
 
-one_of! {
+string_enum! {
     /// What becomes of ticks that fall due while the run before them is still going.
     Overlap { Skip = "skip", Queue = "queue" }
 }

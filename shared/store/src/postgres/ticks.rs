@@ -8,8 +8,9 @@ use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, unreadable};
 use crate::ids::JobId;
+use crate::schedule::TickOutcome;
 use crate::store::nul::without_nul;
-use crate::store::{Result, Tick, TickClaim, TickEnding, TickOutcome};
+use crate::store::{Result, Tick, TickClaim, TickEnding};
 
 sql! {
     /// One of both does something, or none: who loses the row or its place in one of the indexes to

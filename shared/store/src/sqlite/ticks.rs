@@ -8,8 +8,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
 use crate::ids::JobId;
+use crate::schedule::TickOutcome;
 use crate::store::nul::without_nul;
-use crate::store::{Result, Tick, TickClaim, TickEnding, TickOutcome};
+use crate::store::{Result, Tick, TickClaim, TickEnding};
 
 sql! {
     TAKE_OVER = r"

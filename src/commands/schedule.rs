@@ -1,29 +1,16 @@
-//! `isobar schedule`: built-in cron. Any number may run, on any hosts; each tick fires once.
+//! `isobar schedule`: the built-in cron. `isobar up` runs what is configured as well.
 //!
-//! Who fires a tick is decided by the store, one row for each tick, and a tick is a slot, so that
-//! even a run that is repeated is the same job. `isobar up` fires what is configured as well.
-//!
-//! [`watch`] waits for what is due and claims it, [`fire`] runs it and keeps the lease, [`list`]
-//! only says what will come. When a tick is due is decided in `shared/src/schedule/`.
+//! Does not: fire anything itself (see [`isobar_producer::scheduler`]); `--list` asks no server.
 
-mod events;
-mod fire;
-mod list;
-mod watch;
-
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use isobar_producer::run::Order;
-use isobar_shared::config::Settings;
-use isobar_shared::config::values::duration;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::schedule::{SYNC, Schedule};
+use isobar_producer::scheduler::{LEASE, runners, watch};
+use isobar_shared::duration::duration;
+use isobar_shared::schedule::Schedule;
 use isobar_shared::telemetry;
-use tokio::sync::Mutex;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::App;
@@ -34,12 +21,8 @@ use crate::health_server;
 use crate::progress;
 use crate::roles::Roles;
 
-/// A scheduler that is silent for so long has lost its tick to the next one.
-pub const LEASE: Duration = Duration::from_mins(1);
 /// A shorter one would be lost to any pause of the machine.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-/// How long a tick's run waits for room in the stream, as that of `isobar produce`.
-const MAX_WAIT: Duration = Duration::from_mins(10);
 const NOTHING_SET: &str = "no schedule is set: give ISOBAR_SYNC_CRON or ISOBAR_USERS_CRON an expression, \
      for example `5 */3 * * *` or `@every 300s`";
 
@@ -57,21 +40,6 @@ pub struct Args {
     listen: Option<SocketAddr>,
 }
 
-/// One schedule, and all that it takes to fire it.
-struct Post {
-    schedule: Schedule,
-    /// What every tick of it is, but for its slot.
-    order: Order,
-    /// Who we are to the other schedulers.
-    owner: String,
-    lease: Duration,
-    parts: Parts,
-    /// Runs of a process that share an outbox take turns.
-    outbox: Arc<Mutex<()>>,
-    /// That another scheduler goes by another expression is said once.
-    strange: Once,
-}
-
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let schedules = settings.schedules();
@@ -79,7 +47,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         return Err(Stop::config(NOTHING_SET));
     }
     if args.list {
-        return list::print(&schedules, app);
+        return print_ticks(&schedules, app);
     }
     app.stop_on_signals()?;
     if let Some(address) = args.listen {
@@ -87,7 +55,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let parts = Parts::open(settings).await?;
     let mut roles = Roles::default();
-    start(&mut roles, &parts, args.lease);
+    start(&mut roles, &parts, Some(args.lease));
     if let Some(address) = args.listen {
         let listener = health_server::bind(address).await?;
         let (counted, upstream) = (parts.metrics.clone(), parts.upstream.clone());
@@ -104,12 +72,12 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Starts a role for each schedule that is set; that may be none.
-pub fn start(roles: &mut Roles, parts: &Parts, lease: Duration) {
-    let outboxes: HashMap<PipelineName, Arc<Mutex<()>>> =
-        PipelineName::STREAMS.map(|pipeline| (pipeline, Arc::default())).into();
+/// Starts a role for each schedule that is set; there may be none.
+pub fn start(roles: &mut Roles, parts: &Parts, lease: Option<Duration>) {
     let owner = format!("{}-{}", host_name(), Uuid::new_v4());
-    for schedule in parts.settings.schedules() {
+    let lease = lease.unwrap_or(LEASE);
+    for runner in runners(&parts.settings, &parts.broker, &parts.store, &owner, lease) {
+        let schedule = &runner.schedule;
         if let Some(next) = schedule.next(Utc::now()) {
             let next = next.to_rfc3339_opts(SecondsFormat::Secs, true);
             progress::say(&format!(
@@ -117,32 +85,10 @@ pub fn start(roles: &mut Roles, parts: &Parts, lease: Duration) {
                 schedule.name, schedule.expression, schedule.timezone
             ));
         }
-        let order = order(&schedule, &parts.settings);
-        let post = Post {
-            outbox: Arc::clone(&outboxes[&order.spec.pipeline.stream()]),
-            order,
-            schedule,
-            owner: owner.clone(),
-            lease,
-            parts: parts.clone(),
-            strange: Once::new(),
-        };
         roles.start("the schedule", |stop| async move {
-            watch::watch(post, stop).await;
+            watch(runner, stop).await;
             Ok(())
         });
-    }
-}
-
-/// What a schedule fires.
-fn order(schedule: &Schedule, settings: &Settings) -> Order {
-    match schedule.name {
-        SYNC => Order::configured(settings, MAX_WAIT),
-        // Named after what they produce.
-        pipeline => {
-            let pipeline = pipeline.parse().expect("there is no other schedule");
-            Order::of(pipeline, settings, MAX_WAIT)
-        }
     }
 }
 
@@ -152,4 +98,47 @@ fn lease(text: &str) -> Result<Duration, String> {
         return Err("it must be 1s at least".to_owned());
     }
     Ok(lease)
+}
+
+/// Ticks that are shown of each.
+const NEXT: usize = 10;
+
+fn print_ticks(schedules: &[Schedule], app: &App) -> anyhow::Result<Exit> {
+    let now = Utc::now();
+    let next = |schedule: &Schedule| {
+        let ticks = std::iter::successors(schedule.next(now), |tick| schedule.next(*tick));
+        ticks.take(NEXT).collect::<Vec<_>>()
+    };
+    let items: Vec<Value> = schedules
+        .iter()
+        .map(|schedule| {
+            json!({
+                "name": schedule.name,
+                "expression": schedule.expression.to_string(),
+                "timezone": schedule.timezone.name(),
+                "misfire": schedule.misfire.to_string(),
+                "overlap": schedule.overlap.to_string(),
+                "next": next(schedule),
+            })
+        })
+        .collect();
+    app.print(&json!({ "items": items }), || {
+        let mut lines = Vec::new();
+        for schedule in schedules {
+            lines.push(format!(
+                "{}: {} in {}, misfire {}, overlap {}",
+                schedule.name,
+                schedule.expression,
+                schedule.timezone,
+                schedule.misfire,
+                schedule.overlap
+            ));
+            lines.extend(next(schedule).into_iter().map(|tick| {
+                let local = tick.with_timezone(&schedule.timezone);
+                format!("  {}", local.to_rfc3339_opts(SecondsFormat::Secs, true))
+            }));
+        }
+        lines.join("\n")
+    })?;
+    Ok(Exit::Done)
 }

@@ -1,10 +1,20 @@
 //! What a scheduler says and counts: one function per event, so that line and counter agree.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::schedule::{Schedule, TICKS};
-use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding, TickOutcome};
+use isobar_shared::metric::{Label, Metric};
+use isobar_shared::schedule::{Schedule, TickOutcome};
+use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding};
 use isobar_shared::telemetry::chain;
 use metrics::counter;
+
+/// Counted by the scheduler that decided about the tick.
+const TICKS: Metric = Metric::counter(
+    "isobar_schedule_ticks_total",
+    "Ticks of schedules that this process decided about.",
+)
+.by(&[Label::of("outcome", &TickOutcome::NAMES)]);
+
+pub const METRICS: &[Metric] = &[TICKS];
 
 pub fn fired(claim: &TickClaim, left: Option<&Tick>) {
     let (schedule, tick) = (&claim.schedule, time(claim.tick));

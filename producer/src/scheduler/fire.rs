@@ -7,15 +7,16 @@
 
 use std::time::Duration;
 
+use crate::run::{Order, Report, Tools, run as produce};
+use crate::{Backoff, Failure, Remedy, thousands};
 use chrono::{DateTime, Utc};
-use isobar_producer::run::{Order, Report, Tools, run as produce};
-use isobar_producer::{Backoff, Failure, Remedy, thousands};
 use isobar_shared::crash;
-use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding, TickOutcome};
+use isobar_shared::schedule::TickOutcome;
+use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding};
 use isobar_shared::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
-use super::{Post, events};
+use super::{ScheduleRunner, events};
 
 /// A lease is renewed so many times in the silence that would lose it.
 const RENEWALS: u32 = 4;
@@ -38,25 +39,25 @@ enum Ending {
 /// Claims the tick and runs it; false if it is not to be had. `left` is the tick as a dead owner
 /// left it.
 pub async fn fire(
-    post: &Post,
+    runner: &ScheduleRunner,
     tick: DateTime<Utc>,
     left: Option<&Tick>,
     stop: &CancellationToken,
 ) -> Result<bool, StoreError> {
-    let claim = post.claim(tick);
-    if !post.parts.store.claim_tick(&claim).await? {
+    let claim = runner.claim(tick);
+    if !runner.store.claim_tick(&claim).await? {
         return Ok(false);
     }
     crash::point("schedule.claim.after");
     events::fired(&claim, left);
-    match run(post, &claim, stop).await {
+    match run(runner, &claim, stop).await {
         Ending::Ran(ending) => {
             crash::point("schedule.finish.before");
-            finish(post, &claim, &ending, stop).await;
+            finish(runner, &claim, &ending, stop).await;
             crash::point("schedule.finish.after");
         }
         Ending::Stopped => {
-            let released = post.parts.store.renew_tick(&claim, Duration::ZERO);
+            let released = runner.store.renew_tick(&claim, Duration::ZERO);
             // If the store is away, the lease ends by itself.
             let _ = tokio::time::timeout(FAREWELL, released).await;
             events::let_go(&claim);
@@ -66,7 +67,7 @@ pub async fn fire(
     Ok(true)
 }
 
-impl Post {
+impl ScheduleRunner {
     pub fn claim(&self, tick: DateTime<Utc>) -> TickClaim {
         TickClaim {
             schedule: self.schedule.name.to_owned(),
@@ -79,24 +80,24 @@ impl Post {
     }
 }
 
-async fn run(post: &Post, claim: &TickClaim, stop: &CancellationToken) -> Ending {
+async fn run(runner: &ScheduleRunner, claim: &TickClaim, stop: &CancellationToken) -> Ending {
     let stopping = stop.child_token();
-    let order = post.order.at(claim.tick);
+    let order = runner.order.at(claim.tick);
     let tools = Tools {
-        settings: post.parts.settings.clone(),
-        broker: post.parts.broker.clone(),
-        store: Some(post.parts.store.clone()),
+        settings: runner.settings.clone(),
+        broker: runner.broker.clone(),
+        store: Some(runner.store.clone()),
         progress: std::sync::Arc::default(),
         shutdown: stopping.clone(),
     };
-    let work = in_turn(post, order, &tools);
+    let work = in_turn(runner, order, &tools);
     tokio::pin!(work);
     tokio::select! {
         result = &mut work => {
             let stopped = stop.is_cancelled();
             ending(result, stopped)
         }
-        () = keep(post, claim) => {
+        () = keep(runner, claim) => {
             stopping.cancel();
             // It ends in good order; what it says of itself no longer counts.
             let _ = work.await;
@@ -105,20 +106,20 @@ async fn run(post: &Post, claim: &TickClaim, stop: &CancellationToken) -> Ending
     }
 }
 
-async fn in_turn(post: &Post, order: Order, tools: &Tools) -> Result<Report, Failure> {
-    let _turn = post.outbox.lock().await;
+async fn in_turn(runner: &ScheduleRunner, order: Order, tools: &Tools) -> Result<Report, Failure> {
+    let _turn = runner.outbox.lock().await;
     produce(order, tools).await
 }
 
 /// Renews the lease, and returns only when it is lost.
-async fn keep(post: &Post, claim: &TickClaim) {
+async fn keep(runner: &ScheduleRunner, claim: &TickClaim) {
     loop {
-        tokio::time::sleep(post.lease / RENEWALS).await;
-        match post.parts.store.renew_tick(claim, post.lease).await {
+        tokio::time::sleep(runner.lease / RENEWALS).await;
+        match runner.store.renew_tick(claim, runner.lease).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                let (schedule, error) = (post.schedule.name, chain(&error));
+                let (schedule, error) = (runner.schedule.name, chain(&error));
                 tracing::warn!(schedule, error, "cannot renew the lease of a tick; going on");
             }
         }
@@ -151,16 +152,21 @@ fn describe(report: &Report) -> String {
     )
 }
 
-async fn finish(post: &Post, claim: &TickClaim, ending: &TickEnding, stop: &CancellationToken) {
+async fn finish(
+    runner: &ScheduleRunner,
+    claim: &TickClaim,
+    ending: &TickEnding,
+    stop: &CancellationToken,
+) {
     let told = async {
         let mut pauses = Backoff::new(FINISH_BASE, FINISH_CAP);
         loop {
-            match post.parts.store.finish_tick(claim, ending).await {
+            match runner.store.finish_tick(claim, ending).await {
                 Ok(true) => return events::ended(claim, ending),
                 Ok(false) => return events::lost(claim),
                 Err(error) => {
                     if pauses.tries() == 0 {
-                        events::store_away(&post.schedule, &error);
+                        events::store_away(&runner.schedule, &error);
                     }
                     tokio::time::sleep(pauses.pause()).await;
                 }

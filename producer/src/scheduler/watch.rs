@@ -9,15 +9,16 @@
 
 use std::time::Duration;
 
+use crate::Backoff;
+use crate::outbox::Outbox;
 use chrono::{DateTime, Utc};
-use isobar_producer::Backoff;
-use isobar_producer::outbox::Outbox;
+use isobar_shared::schedule::TickOutcome;
 use isobar_shared::schedule::{Due, Known, due};
-use isobar_shared::store::{StoreError, TickClaim, TickEnding, TickOutcome};
+use isobar_shared::store::{StoreError, TickClaim, TickEnding};
 use tokio_util::sync::CancellationToken;
 
 use super::fire::fire;
-use super::{Post, events};
+use super::{ScheduleRunner, events};
 
 /// The longest sleep: how late a clock that was set forward is noticed.
 const MAX_NAP: Duration = Duration::from_secs(30);
@@ -30,21 +31,21 @@ const AWAY_BASE: Duration = Duration::from_millis(100);
 const AWAY_CAP: Duration = Duration::from_secs(5);
 
 /// Until `stop`.
-pub async fn watch(post: Post, stop: CancellationToken) {
+pub async fn watch(runner: ScheduleRunner, stop: CancellationToken) {
     let began = Utc::now();
     let mut away = Backoff::new(AWAY_BASE, AWAY_CAP);
     while !stop.is_cancelled() {
-        let pause = match look(&post, began, &stop).await {
+        let pause = match look(&runner, began, &stop).await {
             Ok(pause) => {
                 if away.tries() > 0 {
-                    events::store_back(&post.schedule);
+                    events::store_back(&runner.schedule);
                     away.reset();
                 }
                 pause
             }
             Err(error) => {
                 if away.tries() == 0 {
-                    events::store_away(&post.schedule, &error);
+                    events::store_away(&runner.schedule, &error);
                 }
                 away.pause()
             }
@@ -56,30 +57,31 @@ pub async fn watch(post: Post, stop: CancellationToken) {
 
 /// Decides about everything that is due by now, and says when to look again.
 async fn look(
-    post: &Post,
+    runner: &ScheduleRunner,
     began: DateTime<Utc>,
     stop: &CancellationToken,
 ) -> Result<Duration, StoreError> {
-    let (store, schedule) = (&post.parts.store, &post.schedule);
+    let (store, schedule) = (&runner.store, &runner.schedule);
     if let Some(left) = store.unfinished_tick(schedule.name).await? {
         // Its owner renews its lease, so it is ours only if that owner is no more.
-        let fired = fire(post, left.tick, Some(&left), stop).await?;
-        return Ok(if fired { Duration::ZERO } else { nap(post).min(LOOK_EVERY) });
+        let fired = fire(runner, left.tick, Some(&left), stop).await?;
+        return Ok(if fired { Duration::ZERO } else { nap(runner).min(LOOK_EVERY) });
     }
     let now = Utc::now();
     let known = match store.last_tick(schedule.name, now).await? {
         Some(last) => {
-            if last.started_at > began && last.owner != post.owner && !schedule.is_tick(last.tick) {
-                post.strange.call_once(|| events::not_ours(schedule, &last));
+            if last.started_at > began && last.owner != runner.owner && !schedule.is_tick(last.tick)
+            {
+                runner.warned_foreign.call_once(|| events::not_ours(schedule, &last));
             }
             last.known()
         }
         None => Known::beginning(began),
     };
     let due = due(schedule, known, now);
-    note(post, &due, known).await?;
+    note(runner, &due, known).await?;
     let Some(tick) = due.fire else {
-        let nap = nap(post);
+        let nap = nap(runner);
         tracing::debug!(
             schedule = schedule.name,
             nap_ms = nap.as_millis() as u64,
@@ -87,31 +89,35 @@ async fn look(
         );
         return Ok(nap);
     };
-    if !has_leftovers(post).await {
+    if !has_leftovers(runner).await {
         // Cut short by a stop, which the run then hears of.
         let _ = stop.run_until_cancelled(tokio::time::sleep(HEAD_START)).await;
     }
     if stop.is_cancelled() {
         return Ok(Duration::ZERO);
     }
-    let fired = fire(post, tick, None, stop).await?;
-    Ok(if fired { Duration::ZERO } else { nap(post).min(LOOK_EVERY) })
+    let fired = fire(runner, tick, None, stop).await?;
+    Ok(if fired { Duration::ZERO } else { nap(runner).min(LOOK_EVERY) })
 }
 
 /// Until the next tick.
-fn nap(post: &Post) -> Duration {
+fn nap(runner: &ScheduleRunner) -> Duration {
     let now = Utc::now();
-    let until = post.schedule.next(now).and_then(|next| (next - now).to_std().ok());
+    let until = runner.schedule.next(now).and_then(|next| (next - now).to_std().ok());
     until.map_or(MAX_NAP, |until| until.min(MAX_NAP))
 }
 
 /// Writes down what will not be run, under the last tick of each span.
-async fn note(post: &Post, due: &Due, known: Known) -> Result<(), StoreError> {
+async fn note(runner: &ScheduleRunner, due: &Due, known: Known) -> Result<(), StoreError> {
     if let Some(span) = due.passed_over {
         let at = known.busy_until;
         let detail = format!("{span} fell due while the run before was still going");
-        note_one(post, span.last, TickEnding { at, outcome: TickOutcome::SkippedOverlap, detail })
-            .await?;
+        note_one(
+            runner,
+            span.last,
+            TickEnding { at, outcome: TickOutcome::SkippedOverlap, detail },
+        )
+        .await?;
     }
     if let Some(span) = due.missed {
         let made_up = due.fire.map_or_else(String::new, |tick| {
@@ -119,22 +125,26 @@ async fn note(post: &Post, due: &Due, known: Known) -> Result<(), StoreError> {
         });
         let detail = format!("nobody was there to fire {span}{made_up}");
         let ending = TickEnding { at: Utc::now(), outcome: TickOutcome::Missed, detail };
-        note_one(post, span.last, ending).await?;
+        note_one(runner, span.last, ending).await?;
     }
     Ok(())
 }
 
-async fn note_one(post: &Post, tick: DateTime<Utc>, ending: TickEnding) -> Result<(), StoreError> {
-    let claim = TickClaim { job_id: None, ..post.claim(tick) };
-    if post.parts.store.note_tick(&claim, &ending).await? {
+async fn note_one(
+    runner: &ScheduleRunner,
+    tick: DateTime<Utc>,
+    ending: TickEnding,
+) -> Result<(), StoreError> {
+    let claim = TickClaim { job_id: None, ..runner.claim(tick) };
+    if runner.store.note_tick(&claim, &ending).await? {
         events::noted(&claim, &ending);
     }
     Ok(())
 }
 
 /// Whether an earlier run left anything that only this host can go on with.
-async fn has_leftovers(post: &Post) -> bool {
-    let path = post.order.spec.pipeline.outbox(&post.parts.settings);
+async fn has_leftovers(runner: &ScheduleRunner) -> bool {
+    let path = runner.settings.outbox_of(runner.order.spec.pipeline);
     if !path.exists() {
         return false;
     }

@@ -1,0 +1,79 @@
+//! A provider's quota: its limits by window, and how much of each window is used.
+//!
+//! Guarantees: windows are fixed and aligned to UTC, as providers count them. No limit is `None`,
+//! never zero.
+//! Does not: reserve (see the broker's `quota`) or tell when a window has room again (see
+//! [`quota_forecast`](crate::quota_forecast)).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A provider's fixed windows; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaLimits {
+    pub minute: Option<u64>,
+    pub hour: Option<u64>,
+    pub day: Option<u64>,
+}
+
+impl QuotaLimits {
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn of(&self, window: Window) -> Option<u64> {
+        match window {
+            Window::Minute => self.minute,
+            Window::Hour => self.hour,
+            Window::Day => self.day,
+        }
+    }
+}
+
+/// A window aligned to UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    Minute,
+    Hour,
+    Day,
+}
+
+impl Window {
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    pub fn length_ms(self) -> u64 {
+        match self {
+            Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
+            Self::Day => 86_400_000,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct QuotaUse {
+    pub minute: u64,
+    pub hour: u64,
+    pub day: u64,
+    /// Set while the provider's or our own windows are shut.
+    pub shut_until: Option<DateTime<Utc>>,
+}
+
+impl QuotaUse {
+    pub fn of(&self, window: Window) -> u64 {
+        match window {
+            Window::Minute => self.minute,
+            Window::Hour => self.hour,
+            Window::Day => self.day,
+        }
+    }
+}

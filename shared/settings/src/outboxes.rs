@@ -1,0 +1,48 @@
+//! Where the outboxes are: one for the cron runs of each stream, and one for imports.
+
+use std::path::PathBuf;
+
+use super::Settings;
+use crate::pipelines::PipelineName;
+
+/// The outbox of users lies beside that of cities, under its name with this at the end.
+const USERS_SUFFIX: &str = "-users";
+
+impl Settings {
+    /// The outbox of a pipeline's cron runs.
+    pub fn outbox_of(&self, pipeline: PipelineName) -> PathBuf {
+        let cities = self.outbox_path();
+        if pipeline.stream() == PipelineName::Weather {
+            return cities;
+        }
+        let mut name = cities.file_stem().unwrap_or_default().to_owned();
+        name.push(USERS_SUFFIX);
+        match cities.extension() {
+            Some(extension) => cities.with_file_name(name).with_added_extension(extension),
+            None => cities.with_file_name(name),
+        }
+    }
+
+    /// Every outbox that a data dir may hold.
+    pub fn outboxes(&self) -> Vec<PathBuf> {
+        let of_runs = PipelineName::STREAMS.map(|pipeline| self.outbox_of(pipeline));
+        of_runs.into_iter().chain([self.imports_path()]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn the_outbox_of_users_lies_beside_that_of_cities() {
+        let at = |path: &str| {
+            let environment = Environment::empty().with("ISOBAR_OUTBOX", path);
+            let settings = Settings::load(&environment).expect("fits");
+            settings.outbox_of(PipelineName::Cards).display().to_string()
+        };
+        assert_eq!(at("/x/outbox.db"), "/x/outbox-users.db");
+        assert_eq!(at("/x/outbox"), "/x/outbox-users");
+    }
+}

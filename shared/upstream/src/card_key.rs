@@ -1,0 +1,93 @@
+//! The key of the cards' fingerprints: the setting `ISOBAR_CARD_KEY`, else a file in the data dir.
+//!
+//! Guarantees: a missing file is made once, whole or not at all, however many processes start at
+//! the same time; only its owner may read it. A file that is not a key is never replaced.
+//! Next: [`CardKey`], which makes the fingerprints.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::config::Settings;
+use crate::people::CardKey;
+
+const FILE: &str = "card.key";
+const KEY_BYTES: usize = 32;
+/// Tries of reading a key that another process is writing.
+const TRIES: u32 = 2;
+
+/// The key of this installation; makes one where there is none.
+pub fn open(settings: &Settings) -> io::Result<CardKey> {
+    match &settings.card_key {
+        Some(secret) => Ok(CardKey::from_secret(secret.expose())),
+        None => read_or_create(&settings.data_file(FILE)),
+    }
+}
+
+fn read_or_create(path: &Path) -> io::Result<CardKey> {
+    for _ in 0..TRIES {
+        match fs::read(path) {
+            Ok(key) if key.len() == KEY_BYTES => {
+                return Ok(CardKey::from_bytes(&key));
+            }
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!(
+                        "{} is not a key of Isobar; remove it to have a new one made",
+                        path.display()
+                    ),
+                ));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other(format!("{} is created and removed by other processes", path.display())))
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    let key: [u8; KEY_BYTES] = rand::random();
+    let draft = path.with_extension(uuid::Uuid::new_v4().to_string());
+    let mut file: File =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = file.write_all(&key).and_then(|()| file.sync_all());
+    // A link never replaces: of two that start at once, both read the key of the first.
+    let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    fs::remove_file(&draft)?;
+    linked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(FILE);
+        let of = || read_or_create(&path).expect("a key").fingerprint("4111111111111111");
+        let first = of();
+        assert_eq!(of(), first);
+        assert_eq!(first.len(), 64);
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1);
+        assert_ne!(CardKey::from_secret("another").fingerprint("4111111111111111"), first);
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_key_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(FILE);
+        fs::write(&path, "short").expect("writes");
+        assert!(read_or_create(&path).is_err());
+        assert_eq!(fs::read(&path).expect("reads"), b"short");
+    }
+}
