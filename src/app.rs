@@ -8,8 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
-use isobar_shared::config::{Environment, Settings};
-use isobar_shared::crash;
+use isobar_settings::{Environment, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +38,8 @@ impl App {
     /// The same from another environment. Flags of the command are values put over it.
     pub fn settings_from(&self, environment: &Environment) -> anyhow::Result<Arc<Settings>> {
         let settings = Settings::load(environment)?;
-        if let Some(spec) = environment.get(crash::VARIABLE) {
-            crash::arm(spec).map_err(Stop::config)?;
+        if let Some(spec) = environment.get(isobar_failpoint::VARIABLE) {
+            isobar_failpoint::arm(spec).map_err(Stop::config)?;
         }
         let directives = match (self.global.quiet, self.global.verbose) {
             (true, _) => "warn".to_owned(),

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use isobar_broker::{Broker, BrokerError, Depth, Topic};
 use isobar_consumer::{Pipeline, Worker};
+use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
-use isobar_shared::broker::{Broker, BrokerError, Depth, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{Store, StoreError};
-use isobar_shared::telemetry;
-use isobar_shared::upstream::Upstream;
+use isobar_settings::Settings;
+use isobar_store::{Store, StoreError};
+use isobar_upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +83,10 @@ pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
     loop {
         match Store::open(settings).await {
             Err(error) if error.is_transient() && tries < STORE_TRIES => {
-                tracing::warn!(error = telemetry::chain(&error), "the store does not answer yet");
+                tracing::warn!(
+                    error = isobar_telemetry::chain(&error),
+                    "the store does not answer yet"
+                );
                 tokio::time::sleep(STORE_PAUSE).await;
                 tries += 1;
             }

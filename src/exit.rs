@@ -7,10 +7,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use isobar_shared::broker::BrokerError;
-use isobar_shared::config::ConfigError;
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::store::StoreError;
+use isobar_broker::BrokerError;
+use isobar_settings::ConfigError;
+use isobar_sqlite::SqliteError;
+use isobar_store::StoreError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use isobar_shared::config::values::LogFormat;
-use isobar_shared::telemetry::chain;
+use isobar_settings::values::LogFormat;
+use isobar_telemetry::chain;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};

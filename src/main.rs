@@ -24,7 +24,7 @@ mod workers;
 use std::process::ExitCode;
 
 use clap::Parser;
-use isobar_shared::process;
+use isobar_telemetry::process;
 
 // Many small JSON texts from several threads: measured faster than the system's allocator.
 #[global_allocator]

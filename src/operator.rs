@@ -2,8 +2,8 @@
 //!
 //! They act on store and broker themselves, so that they work while no API is up.
 
-use isobar_shared::config::Environment;
-use isobar_shared::operate::Desk;
+use isobar_admin::actions::Desk;
+use isobar_settings::Environment;
 
 use crate::app::App;
 use crate::commands::consume::host_name;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use isobar_consumer::{Ending, Left, PeoplePipeline, Tally, Until, WeatherPipeline, Worker};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::upstream::Providers;
-use isobar_shared::upstream::card_key;
+use isobar_model::pipeline::PipelineName;
+use isobar_upstream::Providers;
+use isobar_upstream::card_key;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Parts;

@@ -4,7 +4,7 @@
 //! Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
 //! `outbox` of whoever has one (an object of its numbers).
 
-use isobar_shared::pipelines::PipelineName;
+use isobar_model::pipeline::PipelineName;
 use serde_json::Value;
 
 /// Why nobody works: the reason of the first worker, if every worker has one.

@@ -25,7 +25,7 @@ mod server;
 mod state;
 mod weather;
 
-use isobar_shared::metric::Metric;
+use isobar_telemetry::metric::Metric;
 
 pub use http::limits::Limits;
 pub use openapi::text as openapi;

@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{BrokerError, EntryId, Lane};
-use isobar_shared::crash;
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::store::{Commit, DeadLetter, StoreError};
+use isobar_broker::{BrokerError, EntryId, Lane};
+use isobar_model::ids::{JobId, TaskId};
+use isobar_store::{Commit, DeadLetter, StoreError};
 use tokio::sync::mpsc;
 
 use crate::context::{Context, WorkerError};
@@ -84,14 +83,14 @@ async fn commit<P: Pipeline>(
         let began = Instant::now();
         let buries = items.iter().any(|item| item.dead.is_some());
         if buries {
-            crash::point("consumer.dead.before");
+            isobar_failpoint::hit("consumer.dead.before");
         }
-        crash::point("consumer.commit.before");
+        isobar_failpoint::hit("consumer.commit.before");
         match ctx.store.commit(&assemble(&ctx.pipeline, &items)).await {
             Ok(report) => {
-                crash::point("consumer.commit.after");
+                isobar_failpoint::hit("consumer.commit.after");
                 if buries {
-                    crash::point("consumer.dead.after");
+                    isobar_failpoint::hit("consumer.dead.after");
                 }
                 failures = 0;
                 failing_since = None;
@@ -184,7 +183,7 @@ fn was_refused<R>(item: &Item<R>) -> bool {
 
 /// What is left of an item that the store refuses: its end, told in words that it can store.
 fn refused<P: Pipeline>(item: Item<P::Record>, error: &StoreError) -> Item<P::Record> {
-    let reason = isobar_shared::telemetry::chain(error).replace('\0', "");
+    let reason = isobar_telemetry::chain(error).replace('\0', "");
     let now = Utc::now();
     let row = item.ledger.as_ref();
     let dead = DeadLetter {
@@ -202,8 +201,8 @@ fn refused<P: Pipeline>(item: Item<P::Record>, error: &StoreError) -> Item<P::Re
         last_seen: now,
         source: format!("refused/{}/{:?}/{}", P::NAME, item.lane, item.id),
     };
-    let ledger = item.ledger.map(|row| isobar_shared::store::LedgerRow {
-        status: isobar_shared::store::RowStatus::Failed,
+    let ledger = item.ledger.map(|row| isobar_store::LedgerRow {
+        status: isobar_store::RowStatus::Failed,
         city: None,
         error_code: Some(REFUSED.to_owned()),
         last_error: Some(reason),
@@ -247,10 +246,10 @@ async fn ack<P: Pipeline>(
         if tried > FAREWELL_ACK_TRIES && ctx.stop.is_cancelled() {
             break;
         }
-        crash::point("consumer.ack.before");
+        isobar_failpoint::hit("consumer.ack.before");
         match ctx.broker.ack(ctx.pipeline.topic(), lane, ids).await {
             Ok(_) => {
-                crash::point("consumer.ack.after");
+                isobar_failpoint::hit("consumer.ack.after");
                 return Ok(());
             }
             // The stream went and its entries with it: producers send again, the ledger knows.

@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isobar_shared::broker::{Broker, BrokerError, EntryId, GiveBack, Lane, Switches};
-use isobar_shared::config::Settings;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{Store, StoreError};
-use isobar_shared::telemetry::chain;
+use isobar_broker::{Broker, BrokerError, EntryId, GiveBack, Lane, Switches};
+use isobar_model::ids::JobId;
+use isobar_settings::Settings;
+use isobar_store::{Store, StoreError};
+use isobar_telemetry::chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -104,9 +103,9 @@ impl<P: Pipeline> Context<P> {
 
     /// Makes sure that stream and group are there, and learns in which life of it we are.
     pub async fn heal(&self) -> Result<(), BrokerError> {
-        crash::point("consumer.heal.before");
+        isobar_failpoint::hit("consumer.heal.before");
         let healed = self.broker.heal(self.pipeline.topic()).await?;
-        crash::point("consumer.heal.after");
+        isobar_failpoint::hit("consumer.heal.after");
         if healed.recreated {
             events::healed(&healed.epoch, self.epoch().is_empty());
         }
@@ -153,9 +152,9 @@ impl<P: Pipeline> Context<P> {
         }
         let topic = self.pipeline.topic();
         let claim_idle = self.settings.claim_idle.0;
-        crash::point("consumer.give_back.before");
+        isobar_failpoint::hit("consumer.give_back.before");
         let given = self.broker.give_back(topic, &self.name, lane, entries, claim_idle).await;
-        crash::point("consumer.give_back.after");
+        isobar_failpoint::hit("consumer.give_back.after");
         if let Err(error) = given {
             events::broker_trouble("give back", &error);
         }
@@ -177,11 +176,11 @@ impl<P: Pipeline> Context<P> {
             self.return_ids(lane, &entries).await;
         }
         let topic = self.pipeline.topic();
-        crash::point("consumer.leave.before");
+        isobar_failpoint::hit("consumer.leave.before");
         if let Err(error) = self.broker.remove_consumer(topic, &self.name, Duration::ZERO).await {
             events::broker_trouble("leave", &error);
         }
-        crash::point("consumer.leave.after");
+        isobar_failpoint::hit("consumer.leave.after");
     }
 
     pub fn ending(&self, left: Option<Left>) -> Ending {

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures::future::join_all;
-use isobar_shared::broker::{Entry, GiveBack, Lane};
-use isobar_shared::crash;
-use isobar_shared::store::{RowStatus, StoreError};
+use isobar_broker::{Entry, GiveBack, Lane};
+use isobar_store::{RowStatus, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -125,12 +124,12 @@ async fn run_batch<P: Pipeline>(
         }
         for held in &batch {
             if let (Some(city), _) = P::subject(&held.task) {
-                crash::point_of("consumer.fetch.poison", city.0);
+                isobar_failpoint::hit_with_key("consumer.fetch.poison", city.0);
             }
         }
-        crash::point("consumer.fetch.before");
+        isobar_failpoint::hit("consumer.fetch.before");
         let fetched = fetch(&ctx.pipeline, batch).await;
-        crash::point("consumer.fetch.after");
+        isobar_failpoint::hit("consumer.fetch.after");
         if !fetched.settled.is_empty() {
             settle(ctx, fetched.settled, settled).await;
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{BrokerError, Depth};
+use isobar_broker::{BrokerError, Depth};
 
 use crate::context::{Context, WorkerError};
 use crate::ending::Left;

@@ -7,12 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use isobar_shared::broker::{BrokerError, Lane};
-use isobar_shared::exposition::one_if;
-use isobar_shared::metric::{Label, Metric};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{CommitReport, StoreError};
-use isobar_shared::telemetry::chain;
+use isobar_broker::{BrokerError, Lane};
+use isobar_model::pipeline::PipelineName;
+use isobar_store::{CommitReport, StoreError};
+use isobar_telemetry::chain;
+use isobar_telemetry::exposition::one_if;
+use isobar_telemetry::metric::{Label, Metric};
 use metrics::{counter, gauge, histogram};
 
 use crate::gate::Reason;

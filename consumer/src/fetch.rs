@@ -6,7 +6,7 @@
 //! a hundred dead letters. What waits is handed back untouched (I7).
 
 use chrono::{DateTime, Utc};
-use isobar_shared::upstream::{Answer, Waiting};
+use isobar_upstream::{Answer, Waiting};
 
 use crate::pipeline::{Pipeline, Verdict};
 use crate::settle::Held;
@@ -123,11 +123,11 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use isobar_shared::broker::{Entry, EntryId, Lane, Switches, Topic};
-    use isobar_shared::ids::{CityId, TaskId};
-    use isobar_shared::pipelines::PipelineName;
-    use isobar_shared::store::{CityFailure, Records, StoreError};
-    use isobar_shared::task::{Fields, TaskHead, Undecodable};
+    use isobar_broker::{Entry, EntryId, Lane, Switches, Topic};
+    use isobar_model::ids::{CityId, TaskId};
+    use isobar_model::pipeline::PipelineName;
+    use isobar_model::task::{Fields, TaskHead, Undecodable};
+    use isobar_store::{CityFailure, Records, StoreError};
 
     use super::*;
     use crate::pipeline::Company;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_shared::upstream::Waiting;
+use isobar_upstream::Waiting;
 
 /// Pause before a wrong configuration is tried again: doubles from the first to the last.
 const FIRST_PROBE: Duration = Duration::from_secs(5);

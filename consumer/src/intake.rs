@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{
+use isobar_broker::{
     BrokerError, ClaimLimits, Entry, EntryId, Lane, Position, SWITCHES_EVERY, Switches,
 };
-use isobar_shared::crash;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +100,7 @@ async fn read_on<P: Pipeline>(
         match step(ctx, &mut claims, &mut is_whole, free, wait).await {
             Ok(entries) if !entries.is_empty() => {
                 failures = 0;
-                crash::point("consumer.read.after");
+                isobar_failpoint::hit("consumer.read.after");
                 if entries.iter().any(|entry| is_suspect(entry.deliveries)) {
                     run_alone(ctx, entries, settled, stop, chunks).await?;
                     claims.next = Instant::now();
@@ -194,9 +193,9 @@ async fn step<P: Pipeline>(
                     ),
                     suspect_from: SUSPECT_FROM,
                 };
-                crash::point("consumer.claim.before");
+                isobar_failpoint::hit("consumer.claim.before");
                 let claimed = ctx.broker.claim(topic, &ctx.name, lane, position, limits).await?;
-                crash::point("consumer.claim.after");
+                isobar_failpoint::hit("consumer.claim.after");
                 due.extend(claimed);
                 if due.len() >= free {
                     // There may be more: go on as soon as there is room.
@@ -215,7 +214,7 @@ async fn step<P: Pipeline>(
     }
     let wait = wait.min(claims.next.saturating_duration_since(Instant::now()));
     let began = Instant::now();
-    crash::point("consumer.read.before");
+    isobar_failpoint::hit("consumer.read.before");
     let entries = match ctx.broker.read(topic, &ctx.name, free, wait).await {
         Ok(entries) => entries,
         Err(error) => {

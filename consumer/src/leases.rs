@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use isobar_shared::broker::{EntryId, Lane};
+use isobar_broker::{EntryId, Lane};
 use tokio::sync::Notify;
 
 /// Everything that this worker holds. Cheap to clone.

@@ -37,4 +37,4 @@ pub use pipeline::weather::WeatherPipeline;
 pub use worker::Worker;
 
 /// The metrics of this crate.
-pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[events::METRICS];
+pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[events::METRICS];

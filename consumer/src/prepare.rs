@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{Entry, EntryId, Lane, Switches};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{JobStatus, RowStatus, Store, StoreError};
-use isobar_shared::task::{Control, TaskHead};
+use isobar_broker::{Entry, EntryId, Lane, Switches};
+use isobar_model::ids::JobId;
+use isobar_model::task::{Control, TaskHead};
+use isobar_store::{JobStatus, RowStatus, Store, StoreError};
 
 use crate::pipeline::{Company, Pipeline};
 use crate::settle::{

@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{Entry, EntryId, Lane};
-use isobar_shared::ids::{CityId, TaskId};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
-use isobar_shared::task::{JobOpen, JobSeal, Reject, TaskHead};
+use isobar_broker::{Entry, EntryId, Lane};
+use isobar_model::ids::{CityId, TaskId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{JobOpen, JobSeal, Reject, TaskHead};
+use isobar_store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
 
 /// From this delivery on an entry runs alone.
 pub const SUSPECT_FROM: u32 = 3;
@@ -201,7 +201,7 @@ fn appended_at(id: EntryId) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobar_shared::task::Fields;
+    use isobar_model::task::Fields;
 
     fn entry(fields: &[(&[u8], &[u8])]) -> Entry {
         Entry {

@@ -10,8 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::broker::{Lane, Position, Removal, SWITCHES_EVERY};
-use isobar_shared::crash;
+use isobar_broker::{Lane, Position, Removal, SWITCHES_EVERY};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -40,10 +39,10 @@ pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
                 continue;
             }
             let began = Instant::now();
-            crash::point("consumer.renew.before");
+            isobar_failpoint::hit("consumer.renew.before");
             match ctx.broker.renew(ctx.pipeline.topic(), &ctx.name, lane, &ids).await {
                 Ok(lost) => {
-                    crash::point("consumer.renew.after");
+                    isobar_failpoint::hit("consumer.renew.after");
                     // Entries that were acknowledged meanwhile are "lost" to the broker, not to us.
                     let lost: Vec<_> =
                         lost.into_iter().filter(|id| ctx.leases.holds(lane, *id)).collect();
@@ -119,10 +118,10 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     for round in 0_u32.. {
         for (lane, position) in Lane::BOTH.into_iter().zip(&mut positions) {
             let topic = ctx.pipeline.topic();
-            crash::point("consumer.adopt.before");
+            isobar_failpoint::hit("consumer.adopt.before");
             let found =
                 ctx.broker.adopt_orphans(topic, lane, position, ctx.settings.claim_idle.0).await;
-            crash::point("consumer.adopt.after");
+            isobar_failpoint::hit("consumer.adopt.after");
             match found {
                 Ok(0) => {}
                 Ok(count) => events::adopted(count),

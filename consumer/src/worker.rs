@@ -7,9 +7,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use isobar_shared::broker::Broker;
-use isobar_shared::config::Settings;
-use isobar_shared::store::Store;
+use isobar_broker::Broker;
+use isobar_settings::Settings;
+use isobar_store::Store;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -5,10 +5,9 @@
 //! that the stream can tell a repeat from something else under the same number. Pure.
 
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::people::{Errand, PersonTask};
-use isobar_shared::store::Missing;
-use isobar_shared::task::{Control, Reject, TaskHead, WeatherTask};
+use isobar_model::ids::{JobId, TaskId};
+use isobar_model::task::{Control, Errand, PersonTask, Reject, TaskHead, WeatherTask};
+use isobar_store::Missing;
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{Frozen, JobKey};
@@ -191,7 +190,7 @@ pub fn reject(job_id: JobId, row: u64, unusable: Unusable) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use isobar_shared::task::Fields;
+    use isobar_model::task::Fields;
 
     use super::*;
 

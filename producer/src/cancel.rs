@@ -5,8 +5,8 @@
 //! that is extracting finds at its next commit that the job is sealed, and ends; of two that seal,
 //! one does.
 
-use isobar_shared::ids::JobId;
-use isobar_shared::task::SealOutcome;
+use isobar_model::ids::JobId;
+use isobar_model::task::SealOutcome;
 
 use crate::batch::Draft;
 use crate::extract::seal_early;

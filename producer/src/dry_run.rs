@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use isobar_shared::config::Settings;
-use isobar_shared::ids::JobId;
-use isobar_shared::quota::QuotaUse;
-use isobar_shared::quota_forecast::{Cost, used_up_at};
-use isobar_shared::store::Store;
-use isobar_shared::task::JobKind;
+use isobar_model::ids::JobId;
+use isobar_model::quota::QuotaUse;
+use isobar_model::quota_forecast::{Cost, used_up_at};
+use isobar_model::task::JobKind;
+use isobar_settings::Settings;
+use isobar_store::Store;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 

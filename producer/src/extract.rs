@@ -10,11 +10,10 @@
 
 use std::sync::Arc;
 
-use isobar_shared::config::Settings;
-use isobar_shared::crash;
-use isobar_shared::ids::TaskId;
-use isobar_shared::store::Store;
-use isobar_shared::task::{Control, JobOpen, JobSeal, Reject, SealOutcome, TaskHead};
+use isobar_model::ids::TaskId;
+use isobar_model::task::{Control, JobOpen, JobSeal, Reject, SealOutcome, TaskHead};
+use isobar_settings::Settings;
+use isobar_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, Draft, Place, Size};
@@ -232,17 +231,17 @@ impl Extraction {
         let (seq, hash) = (frozen.seq, frozen.hash.clone());
         let added = (frozen.rows, frozen.n_tasks, frozen.rejected, frozen.duplicates);
         if is_seal {
-            crash::point("producer.seal.before");
+            isobar_failpoint::hit("producer.seal.before");
         } else {
-            crash::point("producer.extract.before");
+            isobar_failpoint::hit("producer.extract.before");
         }
         if !self.outbox.commit(frozen).await? {
             return Err(SourceError::Taken);
         }
         if is_seal {
-            crash::point("producer.seal.after");
+            isobar_failpoint::hit("producer.seal.after");
         } else {
-            crash::point("producer.extract.after");
+            isobar_failpoint::hit("producer.extract.after");
         }
         self.job.last_seq = seq;
         self.job.last_hash = hash;
@@ -298,11 +297,11 @@ pub(crate) async fn seal_early(
         outcome,
     }));
     let sealed = Some((outcome.as_str(), Some(reason.to_owned())));
-    crash::point("producer.seal.before");
+    isobar_failpoint::hit("producer.seal.before");
     if !outbox.commit(draft.freeze(next_place(job), None, sealed)).await? {
         return Err(SourceError::Taken);
     }
-    crash::point("producer.seal.after");
+    isobar_failpoint::hit("producer.seal.after");
     outbox.drop_seen().await?;
     Ok(())
 }

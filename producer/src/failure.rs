@@ -1,7 +1,7 @@
 //! Why a run ended early, and what that means for whoever started it.
 
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::telemetry::chain;
+use isobar_sqlite::SqliteError;
+use isobar_telemetry::chain;
 
 use crate::outbox::{LockError, OpenError};
 use crate::relay::RelayEnd;

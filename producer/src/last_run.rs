@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::Broker;
-use isobar_shared::pipelines::PipelineName;
+use isobar_broker::Broker;
+use isobar_model::pipeline::PipelineName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;

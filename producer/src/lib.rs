@@ -34,4 +34,4 @@ pub use imports::{
 };
 
 /// The metrics of this crate.
-pub const METRICS: &[&[isobar_shared::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];
+pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::task::{Control, Fields, Reject};
+use isobar_model::task::{Control, Fields, Reject};
+use isobar_sqlite::SqliteError;
 
 use crate::outbox::{JobKey, Outbox};
 use crate::source::SourceError;

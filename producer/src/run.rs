@@ -12,13 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::Broker;
-use isobar_shared::config::Settings;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::Store;
-use isobar_shared::task::JobKind;
+use isobar_broker::Broker;
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_settings::Settings;
+use isobar_store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -245,7 +244,7 @@ async fn extract_all(
         Ok(opened) => opened,
         Err(error) => return Extracted { result: Err(error.into()), resumed },
     };
-    crash::point("producer.job.after");
+    isobar_failpoint::hit("producer.job.after");
     let spec = resumable(&job, &order.spec);
     let result = own_slot(Job { spec, ..job }, is_new, order, tools, outbox).await;
     Extracted { result, resumed: resumed || !is_new }

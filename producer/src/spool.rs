@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -94,12 +93,12 @@ impl Spool {
     /// Removes an upload whose job is sealed.
     pub fn remove(&self, job_id: JobId) -> io::Result<()> {
         let csv = self.file(&job_id.to_string());
-        crash::point("spool.remove.before");
+        isobar_failpoint::hit("spool.remove.before");
         remove_if_there(&csv)?;
         // The sidecar goes last: as long as it is there, the next start finds the rest.
-        crash::point("spool.remove.between");
+        isobar_failpoint::hit("spool.remove.between");
         remove_if_there(&csv.with_extension("json"))?;
-        crash::point("spool.remove.after");
+        isobar_failpoint::hit("spool.remove.after");
         Ok(())
     }
 
@@ -174,15 +173,15 @@ impl Incoming {
         let written = self.folder.join(format!("{}.part", Uuid::now_v7()));
         let mut file = File::create_new(&written)?;
         file.write_all(&serde_json::to_vec(upload).map_err(io::Error::other)?)?;
-        crash::point("spool.fsync.before");
+        isobar_failpoint::hit("spool.fsync.before");
         file.sync_all()?;
         self.file.sync_all()?;
-        crash::point("spool.rename.before");
+        isobar_failpoint::hit("spool.rename.before");
         fs::rename(&written, &sidecar)?;
-        crash::point("spool.rename.between");
+        isobar_failpoint::hit("spool.rename.between");
         fs::rename(&self.part, &csv)?;
         File::open(&self.folder)?.sync_all()?;
-        crash::point("spool.rename.after");
+        isobar_failpoint::hit("spool.rename.after");
         self.finished = true;
         Ok(())
     }
@@ -192,10 +191,10 @@ impl Incoming {
         let content = self.content();
         let path = self.folder.join(format!("stdin-{}.csv", content.hash));
         self.file.sync_all()?;
-        crash::point("spool.keep.before");
+        isobar_failpoint::hit("spool.keep.before");
         fs::rename(&self.part, &path)?;
         File::open(&self.folder)?.sync_all()?;
-        crash::point("spool.keep.after");
+        isobar_failpoint::hit("spool.keep.after");
         self.finished = true;
         Ok((path, content))
     }

@@ -1,6 +1,6 @@
 //! `isobar breaker reset`: has every process try the weather service again.
 
-use isobar_shared::broker::Switch;
+use isobar_broker::Switch;
 use serde_json::json;
 
 use crate::app::App;

@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use isobar_consumer::{Ending, Left, Tally, Until};
-use isobar_shared::config::Environment;
-use isobar_shared::duration::{duration, show_duration};
-use isobar_shared::telemetry;
+use isobar_model::duration::{duration, show_duration};
+use isobar_settings::Environment;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +69,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let mut company = tokio::task::JoinSet::new();
     let (counted, tidying) = (parts.metrics.clone(), beside.clone());
     company.spawn(async move {
-        telemetry::tidy(counted, tidying).await;
+        isobar_telemetry::tidy(counted, tidying).await;
         Ok(())
     });
     if let Some(address) = args.listen {

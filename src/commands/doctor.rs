@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use isobar_shared::broker::{Broker, RedisFacts, Topic};
-use isobar_shared::config::{SETTINGS, Settings};
-use isobar_shared::place::Coordinates;
-use isobar_shared::schedule::Schedule;
-use isobar_shared::store::Store;
-use isobar_shared::telemetry::chain;
-use isobar_shared::upstream::{Answer, Priority, Upstream};
+use isobar_broker::{Broker, RedisFacts, Topic};
+use isobar_model::city::Coordinates;
+use isobar_model::schedule::Schedule;
+use isobar_settings::{SETTINGS, Settings};
+use isobar_store::Store;
+use isobar_telemetry::chain;
+use isobar_upstream::{Answer, Priority, Upstream};
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -287,7 +287,7 @@ fn broken(check: &'static str, detail: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use isobar_shared::broker::GroupFacts;
+    use isobar_broker::GroupFacts;
 
     use super::*;
 

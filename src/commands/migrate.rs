@@ -4,7 +4,7 @@
 //! once before them, so that only one account needs the right to change tables.
 
 use anyhow::Context;
-use isobar_shared::store::Store;
+use isobar_store::Store;
 use serde_json::json;
 
 use crate::app::App;

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
+use isobar_broker::Broker;
+use isobar_model::duration::{duration, show_duration};
+use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{JobState, JobSummary, Outbox};
 use isobar_producer::run::flush;
 use isobar_producer::thousands;
-use isobar_shared::broker::Broker;
-use isobar_shared::config::Settings;
-use isobar_shared::duration::{duration, show_duration};
-use isobar_shared::pipelines::PipelineName;
+use isobar_settings::Settings;
 use serde_json::json;
 
 use crate::app::App;

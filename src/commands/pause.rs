@@ -1,6 +1,6 @@
 //! `isobar pause`: no worker reads anything until `isobar resume`.
 
-use isobar_shared::broker::Switch;
+use isobar_broker::Switch;
 use serde_json::json;
 
 use crate::app::App;

@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use isobar_broker::{Broker, Topic};
+use isobar_model::duration::{duration, show_duration};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};
 use isobar_producer::last_run;
 use isobar_producer::progress::{Progress, Reached};
@@ -16,12 +20,8 @@ use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
 use isobar_producer::{Failure, Remedy, thousands};
-use isobar_shared::broker::{Broker, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::duration::{duration, show_duration};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::Store;
-use isobar_shared::task::JobKind;
+use isobar_settings::Settings;
+use isobar_store::Store;
 
 use crate::app::App;
 use crate::context::{create_data_dir, open_store};

@@ -1,6 +1,6 @@
 //! `isobar resume`: workers read again after `isobar pause`.
 
-use isobar_shared::broker::Switch;
+use isobar_broker::Switch;
 use serde_json::json;
 
 use crate::app::App;

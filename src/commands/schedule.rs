@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
+use isobar_model::duration::duration;
+use isobar_model::schedule::Schedule;
 use isobar_producer::scheduler::{LEASE, runners, watch};
-use isobar_shared::duration::duration;
-use isobar_shared::schedule::Schedule;
-use isobar_shared::telemetry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -65,7 +64,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let counted = parts.metrics.clone();
     roles.start("the counters", |stop| async move {
-        telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(counted, stop).await;
         Ok(())
     });
     roles.run_until(&app.shutdown).await?;

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use isobar_producer::Imports;
-use isobar_shared::config::{Environment, Settings};
-use isobar_shared::telemetry;
+use isobar_settings::{Environment, Settings};
 use tokio::net::TcpListener;
 
 use crate::app::App;
@@ -66,7 +65,7 @@ pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow:
     let working = imports.clone();
     let counted = parts.metrics.clone();
     roles.start("the counters", |stop| async move {
-        telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(counted, stop).await;
         Ok(())
     });
     roles.start("the import relay", |stop| async move { working.work(stop).await });

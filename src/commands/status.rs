@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use isobar_api::JobState;
+use isobar_broker::{ConsumerInfo, Depth};
 use isobar_producer::outbox::Outbox;
 use isobar_producer::{counted, thousands};
-use isobar_shared::broker::{ConsumerInfo, Depth};
-use isobar_shared::store::Totals;
-use isobar_shared::telemetry::chain;
+use isobar_store::Totals;
+use isobar_telemetry::chain;
 use serde::Serialize;
 use serde_json::{Value, json};
 

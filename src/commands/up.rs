@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use isobar_consumer::{Left, Until};
 use isobar_producer::run::{Order, run as produce};
-use isobar_shared::config::Environment;
+use isobar_settings::Environment;
 use isobar_sim::Options;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -104,7 +104,7 @@ pub fn start_worker(roles: &mut Roles, parts: &Parts) {
 
 async fn once(
     app: &App,
-    settings: Arc<isobar_shared::config::Settings>,
+    settings: Arc<isobar_settings::Settings>,
     simulator: Option<TcpListener>,
 ) -> anyhow::Result<Exit> {
     let mut roles = Roles::default();
@@ -125,7 +125,7 @@ async fn once(
 
 async fn produce_and_drain(
     app: &App,
-    settings: Arc<isobar_shared::config::Settings>,
+    settings: Arc<isobar_settings::Settings>,
 ) -> anyhow::Result<Exit> {
     let parts = Parts::open(Arc::clone(&settings)).await?;
     let order = Order::configured(&settings, ONCE_MAX_WAIT);

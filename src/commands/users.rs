@@ -1,6 +1,6 @@
 //! `isobar users sync|enrich`: short forms of `isobar produce --pipeline users|addresses|cards`.
 
-use isobar_shared::pipelines::PipelineName;
+use isobar_model::pipeline::PipelineName;
 
 use crate::app::App;
 use crate::commands::produce::run_all;

@@ -12,13 +12,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use isobar_broker::{EntryId, Lane, Topic};
+use isobar_model::ids::{JobId, TaskId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::TaskHead;
 use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
-use isobar_shared::broker::{EntryId, Lane, Topic};
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{Imbalance, Store, StoreError};
-use isobar_shared::task::TaskHead;
+use isobar_store::{Imbalance, Store, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
@@ -221,7 +221,7 @@ async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> 
                         Err(_) => report.foreign += 1,
                     },
                     Lane::Control => {
-                        use isobar_shared::task::Control;
+                        use isobar_model::task::Control;
                         if let Ok(Some(Control::Reject(reject))) =
                             Control::from_fields(&entry.fields)
                         {

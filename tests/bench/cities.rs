@@ -8,11 +8,11 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use isobar_shared::gazetteer;
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::place::Place;
-use isobar_shared::store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
-use isobar_shared::task::{JobKind, JobOpen, JobSeal, SealOutcome, TaskHead, WeatherTask};
+use isobar_model::city::Place;
+use isobar_model::gazetteer;
+use isobar_model::ids::{CityId, JobId};
+use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome, TaskHead, WeatherTask};
+use isobar_store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
 
 /// More than any number of the list, and less than what JSON numbers may be.
 const NEXT_ROUND: i64 = 20_000_000;
@@ -93,7 +93,7 @@ pub fn commits(count: usize, size: usize, job: JobId, at: DateTime<Utc>) -> Vec<
         })
         .collect();
     let open = JobOpen {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Produce,
         source: "bench".to_owned(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_shared::store::{JobStatus, Store};
+use isobar_store::{JobStatus, Store};
 
 use crate::fixtures::{Ground, LIMIT, finished, folder, timed};
 use crate::harness::isobar::Isobar;

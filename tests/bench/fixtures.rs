@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use isobar_shared::config::{Environment, Settings};
+use isobar_settings::{Environment, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 

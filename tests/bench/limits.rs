@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::{SubsecRound, TimeDelta, Utc};
-use isobar_shared::broker::{Broker, Topic};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::Store;
+use isobar_broker::{Broker, Topic};
+use isobar_model::ids::JobId;
+use isobar_store::Store;
 
 use crate::cities;
 use crate::fixtures::{Ground, folder};

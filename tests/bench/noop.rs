@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use isobar_broker::{Append, Appended, Broker, Topic};
 use isobar_consumer::pipeline::{Company, Pipeline, Verdict};
 use isobar_consumer::{Until, Worker};
-use isobar_shared::broker::{Append, Appended, Broker, Topic};
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{CityFailure, Records, Store, StoreError};
-use isobar_shared::task::{Fields, TaskHead, Undecodable, WeatherTask};
-use isobar_shared::upstream::{Answer, Waiting};
+use isobar_model::ids::{CityId, JobId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_store::{CityFailure, Records, Store, StoreError};
+use isobar_upstream::{Answer, Waiting};
 use tokio_util::sync::CancellationToken;
 
 use crate::cities;
@@ -125,7 +125,7 @@ impl Pipeline for Noop {
         None
     }
 
-    fn obey(&self, _: &isobar_shared::broker::Switches) {}
+    fn obey(&self, _: &isobar_broker::Switches) {}
 
     async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         None

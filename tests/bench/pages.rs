@@ -7,8 +7,8 @@
 use std::time::Instant;
 
 use chrono::{SubsecRound, Utc};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::Store;
+use isobar_model::ids::JobId;
+use isobar_store::Store;
 
 use crate::cities;
 use crate::fixtures::{Ground, folder};

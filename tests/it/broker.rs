@@ -14,12 +14,12 @@ mod shared_state;
 
 use std::time::Duration;
 
-use isobar_shared::broker::embedded::EmbeddedBroker;
-use isobar_shared::broker::redis::RedisBroker;
-use isobar_shared::broker::{
+use isobar_broker::embedded::EmbeddedBroker;
+use isobar_broker::redis::RedisBroker;
+use isobar_broker::{
     Append, Appended, Broker, BrokerError, ClaimLimits, Entry, Lane, Position, Receipt, Topic,
 };
-use isobar_shared::ids::JobId;
+use isobar_model::ids::JobId;
 use tempfile::TempDir;
 use uuid::Uuid;
 

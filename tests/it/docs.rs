@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use isobar_shared::config::SETTINGS;
-use isobar_shared::metric::Metric;
+use isobar_settings::SETTINGS;
+use isobar_telemetry::metric::Metric;
 use tokio::process::Command;
 
 use crate::harness::guard::clean_environment;

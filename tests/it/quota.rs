@@ -5,9 +5,9 @@
 //! until they are told. Days pass in milliseconds, so nothing here is measured in real time.
 //! `tests/it/worker.rs` has the same with real requests, a minute long.
 
-use isobar_shared::broker::embedded::quota_windows::Windows;
-use isobar_shared::quota::{QuotaLimits, QuotaUse};
-use isobar_shared::quota_forecast::{Cost, used_up_at};
+use isobar_broker::embedded::quota_windows::Windows;
+use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_model::quota_forecast::{Cost, used_up_at};
 use isobar_sim::limiter::{self, Limiter};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

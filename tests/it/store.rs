@@ -17,9 +17,9 @@ mod reads;
 mod schema;
 mod ticks;
 
-use isobar_shared::store::Store;
-use isobar_shared::store::postgres::PostgresStore;
-use isobar_shared::store::sqlite::SqliteStore;
+use isobar_store::Store;
+use isobar_store::postgres::PostgresStore;
+use isobar_store::sqlite::SqliteStore;
 
 use super::harness::postgres::Postgres;
 
@@ -69,7 +69,7 @@ impl Subject {
     }
 
     /// What another process would open.
-    pub async fn open_again(&self) -> Result<Store, isobar_shared::store::StoreError> {
+    pub async fn open_again(&self) -> Result<Store, isobar_store::StoreError> {
         match &self.behind {
             Behind::Postgres { url } => {
                 PostgresStore::open(url, CONNECTIONS).await.map(Store::Postgres)

@@ -6,11 +6,11 @@
 use std::cmp::Reverse;
 
 use askama::Template;
-use isobar_shared::gazetteer;
-use isobar_shared::ids::CityId;
-use isobar_shared::place::fold_name;
-use isobar_shared::store::CityRow;
-use isobar_shared::upstream::wmo;
+use isobar_model::city::fold_name;
+use isobar_model::gazetteer;
+use isobar_model::ids::CityId;
+use isobar_store::CityRow;
+use isobar_upstream::wmo;
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;

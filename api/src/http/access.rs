@@ -16,7 +16,7 @@ use std::time::Instant;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
-use isobar_shared::config::Settings;
+use isobar_settings::Settings;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -189,7 +189,7 @@ fn digest(key: impl AsRef<[u8]>) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobar_shared::config::Environment;
+    use isobar_settings::Environment;
 
     fn access(pairs: &[(&str, &str)], listen: &str) -> Access {
         let environment =

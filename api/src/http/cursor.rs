@@ -6,8 +6,8 @@
 //! hexadecimal: it needs no escaping in a URL and invites nobody to compose one by hand.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::LedgerCursor;
+use isobar_model::ids::{CityId, JobId};
+use isobar_store::LedgerCursor;
 
 use crate::http::problem::Problem;
 

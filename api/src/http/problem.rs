@@ -11,8 +11,8 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use isobar_shared::broker::BrokerError;
-use isobar_shared::store::StoreError;
+use isobar_broker::BrokerError;
+use isobar_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 

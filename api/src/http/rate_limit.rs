@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use isobar_shared::config::RateSpec;
+use isobar_settings::RateSpec;
 
 const MAX_CLIENTS: usize = 10_000;
 /// Looking for clients to forget takes a while when there are many: not with every request.

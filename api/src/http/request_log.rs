@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode};
-use isobar_shared::metric::{Label, Metric};
-use isobar_shared::telemetry::chain;
+use isobar_telemetry::chain;
+use isobar_telemetry::metric::{Label, Metric};
 use uuid::Uuid;
 
 use crate::http::problem::Problem;

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use isobar_shared::{schedule, store, task};
+use isobar_model::{schedule, task};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -37,8 +37,8 @@ macro_rules! words_of {
 
 words_of! {
     JobKind of task;
-    JobStatus of store;
-    RowStatus of store;
+    JobStatus of isobar_store;
+    RowStatus of isobar_store;
     TickOutcome of schedule;
     Misfire of schedule;
     Overlap of schedule;

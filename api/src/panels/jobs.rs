@@ -5,7 +5,7 @@
 use askama::Template;
 use chrono::TimeDelta;
 use isobar_producer::counted;
-use isobar_shared::store::JobStatus;
+use isobar_store::JobStatus;
 
 use super::Lamp;
 use crate::panels::format::{Count, Rate, Span, When};

@@ -1,7 +1,7 @@
 //! What operators did last: who, what, to what, when.
 
 use askama::Template;
-use isobar_shared::store::Operation;
+use isobar_store::Operation;
 
 use crate::panels::format::When;
 use crate::panels::snapshot::Look;

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
-use isobar_shared::quota::Window;
+use isobar_model::quota::Window;
 
 use crate::panels::format::{Count, When};
 use crate::panels::snapshot::Look;

@@ -1,7 +1,7 @@
 //! What fires by itself: when next, and how the last ticks went.
 
 use askama::Template;
-use isobar_shared::schedule::TickOutcome;
+use isobar_model::schedule::TickOutcome;
 
 use super::Lamp;
 use crate::panels::format::When;

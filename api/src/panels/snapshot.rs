@@ -7,15 +7,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use isobar_broker::{ConsumerInfo, Depth, Switches, Topic};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::quota::QuotaLimits;
 use isobar_producer::outbox::OutboxDepth;
-use isobar_shared::broker::{ConsumerInfo, Depth, Switches, Topic};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::quota::QuotaLimits;
-use isobar_shared::store::{
-    DeadGroup, FailureGroup, Operation, PipelineTotals, StoreError, Totals,
-};
-use isobar_shared::telemetry::chain;
-use isobar_shared::upstream::UpstreamState;
+use isobar_store::{DeadGroup, FailureGroup, Operation, PipelineTotals, StoreError, Totals};
+use isobar_telemetry::chain;
+use isobar_upstream::UpstreamState;
 
 use super::last_known::Known;
 use super::throughput::{Beat, Bucket};

@@ -1,7 +1,7 @@
 //! Users, and what was found for them: the second pipeline in one row.
 
 use askama::Template;
-use isobar_shared::pipelines::PipelineName;
+use isobar_model::pipeline::PipelineName;
 
 use crate::panels::format::Count;
 use crate::panels::snapshot::Look;

@@ -1,7 +1,7 @@
 //! Who works: each worker that was heard lately, and what it has done since it started.
 
 use askama::Template;
-use isobar_shared::broker::ConsumerInfo;
+use isobar_broker::ConsumerInfo;
 
 use super::Lamp;
 use crate::panels::format::{Count, When};

@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use isobar_shared::upstream::UpstreamState;
+use isobar_upstream::UpstreamState;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;

@@ -13,8 +13,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_shared::metric::Metric;
-use isobar_shared::store::{Action, NewOperation, Store, StoreError};
+use isobar_store::{Action, NewOperation, Store, StoreError};
+use isobar_telemetry::metric::Metric;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -241,7 +241,7 @@ async fn write(store: &Store, searches: &[(String, DateTime<Utc>)]) -> Written {
 }
 
 fn warn(error: &StoreError, searches: usize, what: &str) {
-    let error = isobar_shared::telemetry::chain(error);
+    let error = isobar_telemetry::chain(error);
     tracing::warn!(error, searches, "{what}");
 }
 

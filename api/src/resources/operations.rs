@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::store::Operation;
+use isobar_store::Operation;
 use serde::Serialize;
 use utoipa::ToSchema;
 

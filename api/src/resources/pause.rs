@@ -7,9 +7,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::Switch;
-use isobar_shared::ids::JobId;
-use isobar_shared::operate::{Desk, OperateError};
+use isobar_admin::actions::{Desk, OperateError};
+use isobar_broker::Switch;
+use isobar_model::ids::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 

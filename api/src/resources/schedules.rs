@@ -7,9 +7,9 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::JobId;
-use isobar_shared::schedule::{NAMES, Schedule, TickOutcome};
-use isobar_shared::store::{StoreError, Tick};
+use isobar_model::ids::JobId;
+use isobar_model::schedule::{NAMES, Schedule, TickOutcome};
+use isobar_store::{StoreError, Tick};
 use serde::Serialize;
 use utoipa::ToSchema;
 

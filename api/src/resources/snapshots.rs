@@ -17,8 +17,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
-use isobar_shared::ids::CityId;
-use isobar_shared::store::{Store, WeatherRow};
+use isobar_model::ids::CityId;
+use isobar_store::{Store, WeatherRow};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
@@ -162,7 +162,7 @@ async fn next_piece(mut progress: Progress) -> io::Result<(Bytes, Option<Progres
         .weather_page(last, STREAM_PAGE)
         .await
         .inspect_err(|error| {
-            let error = isobar_shared::telemetry::chain(error);
+            let error = isobar_telemetry::chain(error);
             tracing::warn!(error, "a streamed answer was cut because the store went away");
         })
         .map_err(io::Error::other)?;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::broker::{Depth, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{JobStatus, PipelineTotals, Totals};
+use isobar_broker::{Depth, Topic};
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
+use isobar_store::{JobStatus, PipelineTotals, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 

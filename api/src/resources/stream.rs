@@ -5,8 +5,8 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::quota::QuotaUse;
-use isobar_shared::store::DeadFilter;
+use isobar_model::quota::QuotaUse;
+use isobar_store::DeadFilter;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;

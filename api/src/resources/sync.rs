@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::NewJob;
+use isobar_model::ids::JobId;
+use isobar_store::NewJob;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -36,7 +36,7 @@ pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
     let job = NewJob::from(app.imports.sync().await?);
     // So that Location leads somewhere before the first message has come through the stream.
     if let Err(error) = app.store.create_job(&job).await {
-        let error = isobar_shared::telemetry::chain(&error);
+        let error = isobar_telemetry::chain(&error);
         tracing::warn!(error, job_id = %job.id, "a sync has started; the store learns of it later");
     }
     let location = format!("/bulk/jobs/{}", job.id);

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use isobar_broker::{Broker, Topic};
 use isobar_producer::Imports;
-use isobar_shared::broker::{Broker, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::store::{DeadGroup, Store, StoreError, Totals};
-use isobar_shared::upstream::Upstream;
+use isobar_settings::Settings;
+use isobar_store::{DeadGroup, Store, StoreError, Totals};
+use isobar_upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;

@@ -5,10 +5,10 @@
 //! list's is the same one under its source's own number, and is preferred, for it has a snapshot.
 //! Only a name that neither knows goes to the geocoder, whose answer the store keeps for ever.
 
-use isobar_shared::gazetteer;
-use isobar_shared::ids::CityId;
-use isobar_shared::place::{Coordinates, Place, fold_name};
-use isobar_shared::store::CityRow;
+use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::gazetteer;
+use isobar_model::ids::CityId;
+use isobar_store::CityRow;
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;

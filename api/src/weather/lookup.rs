@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::Broker;
-use isobar_shared::config::Settings;
-use isobar_shared::ids::CityId;
-use isobar_shared::metric::{Label, Metric};
-use isobar_shared::place::Place;
-use isobar_shared::store::{Commit, Records, Snapshot, Store, WeatherRow};
-use isobar_shared::telemetry::chain;
-use isobar_shared::upstream::wmo::condition;
-use isobar_shared::upstream::{Answer, Observation, Priority, Upstream};
+use isobar_broker::Broker;
+use isobar_model::city::Place;
+use isobar_model::ids::CityId;
+use isobar_settings::Settings;
+use isobar_store::{Commit, Records, Snapshot, Store, WeatherRow};
+use isobar_telemetry::chain;
+use isobar_telemetry::metric::{Label, Metric};
+use isobar_upstream::wmo::condition;
+use isobar_upstream::{Answer, Observation, Priority, Upstream};
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 

@@ -10,12 +10,12 @@ pub mod weather;
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{Switches, Topic};
-use isobar_shared::ids::CityId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{CityFailure, Records, StoreError};
-use isobar_shared::task::{Fields, TaskHead, Undecodable};
-use isobar_shared::upstream::{Answer, Waiting};
+use isobar_broker::{Switches, Topic};
+use isobar_model::ids::CityId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Fields, TaskHead, Undecodable};
+use isobar_store::{CityFailure, Records, StoreError};
+use isobar_upstream::{Answer, Waiting};
 
 /// What became of one task of a request that was answered.
 #[derive(Clone, Debug, PartialEq)]

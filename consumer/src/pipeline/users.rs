@@ -9,16 +9,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_shared::broker::{Switches, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::ids::{CityId, UserId};
-use isobar_shared::people::{Address, Card, Errand, Flaw, PersonTask};
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{
-    CityFailure, Found, Missing, People, Records, SeenUser, Store, StoreError,
-};
-use isobar_shared::task::{Fields, TaskHead, Undecodable};
-use isobar_shared::upstream::{Answer, LARGEST_REQUEST, Providers, Waiting};
+use isobar_broker::{Switches, Topic};
+use isobar_model::ids::{CityId, UserId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Errand, Fields, PersonTask, TaskHead, Undecodable};
+use isobar_model::user::{Address, Card, Flaw};
+use isobar_settings::Settings;
+use isobar_store::{CityFailure, Found, Missing, People, Records, SeenUser, Store, StoreError};
+use isobar_upstream::{Answer, LARGEST_REQUEST, Providers, Waiting};
 use serde_json::json;
 
 use super::{Company, Pipeline, Verdict};

@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
-use isobar_shared::broker::{Switches, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::config::values::FreshFor;
-use isobar_shared::gazetteer;
-use isobar_shared::ids::CityId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::place::{Coordinates, Place, fold_name, unnumbered_city_id};
-use isobar_shared::store::{CityFailure, Records, Snapshot, Store, StoreError};
-use isobar_shared::task::{Fields, TaskHead, Undecodable, WeatherTask};
-use isobar_shared::upstream::{Answer, Observation, Priority, Upstream, Waiting};
+use isobar_broker::{Switches, Topic};
+use isobar_model::city::{Coordinates, Place, fold_name, unnumbered_city_id};
+use isobar_model::gazetteer;
+use isobar_model::ids::CityId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_settings::Settings;
+use isobar_settings::values::FreshFor;
+use isobar_store::{CityFailure, Records, Snapshot, Store, StoreError};
+use isobar_upstream::{Answer, Observation, Priority, Upstream, Waiting};
 
 use super::{Company, Pipeline, Verdict};
 
@@ -345,7 +345,7 @@ fn numbered(place: Place, task: &WeatherTask) -> Place {
 }
 
 fn store_trouble<T>(error: &StoreError) -> Answer<Result<T, Verdict<Snapshot>>> {
-    let reason = isobar_shared::telemetry::chain(error);
+    let reason = isobar_telemetry::chain(error);
     if error.is_transient() {
         tracing::warn!(error = reason, "cannot look a city up; asking again");
         // Nobody's fault (I7): waited out with the task in hand.

@@ -14,14 +14,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::broker::{Broker, Topic};
-use isobar_shared::config::Settings;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::store::{NewJob as NewStoredJob, Store, StoreError};
-use isobar_shared::task::JobKind;
+use isobar_broker::{Broker, Topic};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_settings::Settings;
+use isobar_sqlite::SqliteError;
+use isobar_store::{NewJob as NewStoredJob, Store, StoreError};
 use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
@@ -229,9 +228,9 @@ impl Imports {
             spec: upload.spec,
             created_at: upload.created_at,
         };
-        crash::point("producer.adopt.before");
+        isobar_failpoint::hit("producer.adopt.before");
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
-        crash::point("producer.adopt.after");
+        isobar_failpoint::hit("producer.adopt.after");
         Ok(accepted(&job, is_new))
     }
 

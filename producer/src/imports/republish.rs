@@ -5,14 +5,12 @@
 //! same letters publish them once. If nobody holds the lock, [`work_off`](Imports::work_off) does
 //! all of it before it returns.
 
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_store::{DeadFilter, StoreError};
+use isobar_telemetry::chain;
 use std::collections::HashMap;
 use std::time::Duration;
-
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{DeadFilter, StoreError};
-use isobar_shared::telemetry::chain;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -167,9 +165,9 @@ impl Imports {
     }
 
     async fn ask(&self, new: NewRepublication) -> Result<(JobId, u64), ImportError> {
-        crash::point("republish.open.before");
+        isobar_failpoint::hit("republish.open.before");
         let opened = self.inner.outbox.open_republication(new).await?;
-        crash::point("republish.open.after");
+        isobar_failpoint::hit("republish.open.after");
         self.inner.again.notify_one();
         Ok((opened.id, opened.expected))
     }

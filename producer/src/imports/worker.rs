@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::task::JobKind;
-use isobar_shared::telemetry::chain;
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_telemetry::chain;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

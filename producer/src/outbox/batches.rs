@@ -4,10 +4,10 @@
 //! are pruned from the lowest on, without gaps, so that what is left can always be sent again from
 //! the lowest one and fits the chain of hashes.
 
-use isobar_shared::broker::Receipt;
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::task::{Control, Fields, TaskHead};
+use isobar_broker::Receipt;
+use isobar_model::ids::{JobId, TaskId};
+use isobar_model::task::{Control, Fields, TaskHead};
+use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Transaction, named_params};
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_shared::sqlite::SqliteError;
+use isobar_sqlite::SqliteError;
 
 use super::Outbox;
 

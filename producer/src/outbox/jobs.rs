@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::task::JobKind;
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Row, named_params};
 use serde::Serialize;
 

@@ -17,13 +17,11 @@ mod republications;
 mod seen_keys;
 mod summary;
 
+use isobar_model::pipeline::PipelineName;
+use isobar_sqlite::{Db, Durability, SqliteError};
+use rusqlite::{Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use isobar_shared::crash;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::sqlite::{Db, Durability, SqliteError};
-use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
 
 pub use batches::{BatchIds, Frozen, Mark, Published, SentBatch, StoredBatch};
@@ -86,7 +84,7 @@ impl Outbox {
         let pending = marks.len();
         let written = marks.clone();
         if pending > 0 {
-            crash::point("producer.mark.before");
+            isobar_failpoint::hit("producer.mark.before");
         }
         let result = self
             .db
@@ -96,7 +94,7 @@ impl Outbox {
             })
             .await;
         match &result {
-            Ok(_) if pending > 0 => crash::point("producer.mark.after"),
+            Ok(_) if pending > 0 => isobar_failpoint::hit("producer.mark.after"),
             Ok(_) => {}
             Err(_) => self.marks().splice(..0, marks).for_each(drop),
         }

@@ -7,10 +7,10 @@
 //! Next: [`republish`](crate::republish), which fills their batches.
 
 use chrono::Utc;
-use isobar_shared::ids::JobId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::store::{DeadFilter, LedgerCursor};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_sqlite::SqliteError;
+use isobar_store::{DeadFilter, LedgerCursor};
 use rusqlite::{OptionalExtension, Row, named_params};
 use serde::{Deserialize, Serialize};
 

@@ -7,8 +7,8 @@
 
 use std::collections::HashSet;
 
-use isobar_shared::ids::TaskId;
-use isobar_shared::sqlite::SqliteError;
+use isobar_model::ids::TaskId;
+use isobar_sqlite::SqliteError;
 use rusqlite::Transaction;
 use uuid::Uuid;
 
@@ -213,7 +213,7 @@ fn unpack(blob: &[u8]) -> impl Iterator<Item = TaskId> {
 
 #[cfg(test)]
 mod tests {
-    use isobar_shared::ids::JobId;
+    use isobar_model::ids::JobId;
 
     use super::*;
 

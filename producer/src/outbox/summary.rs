@@ -1,8 +1,8 @@
 //! The outbox for people and dashboards: jobs with their accounts, and how much waits.
 
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::JobId;
-use isobar_shared::sqlite::SqliteError;
+use isobar_model::ids::JobId;
+use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 

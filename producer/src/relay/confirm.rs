@@ -6,9 +6,8 @@
 //! watermark is below a batch that was sent, the stream lost it: its receipt is taken back and it
 //! is sent again; the ledger makes that harmless. The stream alone tells, no store is asked.
 
-use isobar_shared::broker::Receipt;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
+use isobar_broker::Receipt;
+use isobar_model::ids::JobId;
 
 use super::{Relay, RelayError};
 use crate::outbox::{JobKey, OpenJob, SentBatch};
@@ -28,9 +27,9 @@ struct Verdict {
 impl Relay {
     /// Makes the stream whole, takes back what it lost, prunes what is finished.
     pub async fn reconcile(&mut self) -> Result<(), RelayError> {
-        crash::point("producer.heal.before");
+        isobar_failpoint::hit("producer.heal.before");
         let healed = self.broker.heal(&self.topic).await?;
-        crash::point("producer.heal.after");
+        isobar_failpoint::hit("producer.heal.after");
         if healed.recreated && self.outbox.has_sent().await? {
             tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and is whole again; what was sent and is not confirmed will be sent again");
         }
@@ -71,9 +70,9 @@ impl Relay {
             }
             if let Some(seq) = verdict.lost_from {
                 tracing::warn!(job_id = %job.job_id, from = seq, "batches are not in the stream any more and are sent again");
-                crash::point("producer.unmark.before");
+                isobar_failpoint::hit("producer.unmark.before");
                 self.outbox.unmark_from(job.key, seq).await?;
-                crash::point("producer.unmark.after");
+                isobar_failpoint::hit("producer.unmark.after");
                 if let Some(lane) = self.lanes.get_mut(&job.key) {
                     lane.next = lane.next.min(seq);
                 }
@@ -81,9 +80,9 @@ impl Relay {
             }
         }
         if confirmed > job.confirmed_seq {
-            crash::point("producer.confirm.before");
+            isobar_failpoint::hit("producer.confirm.before");
             self.outbox.prune(job.key, confirmed).await?;
-            crash::point("producer.prune.after");
+            isobar_failpoint::hit("producer.prune.after");
         }
         if job.sealed && confirmed == job.last_seq {
             self.finish(job.key, job.job_id).await?;
@@ -109,9 +108,9 @@ impl Relay {
 
     async fn finish(&mut self, key: JobKey, job_id: JobId) -> Result<(), RelayError> {
         self.broker.forget(&self.topic, job_id).await?;
-        crash::point("producer.forget.after");
+        isobar_failpoint::hit("producer.forget.after");
         self.outbox.finish_job(key).await?;
-        crash::point("producer.finish.after");
+        isobar_failpoint::hit("producer.finish.after");
         self.lanes.remove(&key);
         Ok(())
     }

@@ -12,8 +12,8 @@
 
 use std::time::{Duration, Instant};
 
-use isobar_shared::broker::{BrokerError, SWITCHES_EVERY};
-use isobar_shared::telemetry::chain;
+use isobar_broker::{BrokerError, SWITCHES_EVERY};
+use isobar_telemetry::chain;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 

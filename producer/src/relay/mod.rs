@@ -15,15 +15,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use isobar_shared::broker::{
+use isobar_broker::{
     Append, Appended, Broker, BrokerError, Receipt, SWITCHES_EVERY, Switch, Switches, Topic,
 };
-use isobar_shared::config::Settings;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::metric::Metric;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::sqlite::SqliteError;
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
+use isobar_sqlite::SqliteError;
+use isobar_telemetry::metric::Metric;
 use metrics::counter;
 
 pub use drive::{Patience, RelayEnd, drive};
@@ -227,10 +226,10 @@ impl Relay {
                 None => Ok::<_, SqliteError>(None),
             }
         };
-        crash::point("producer.append.before");
+        isobar_failpoint::hit("producer.append.before");
         let (answer, ahead) = tokio::join!(self.broker.append(&self.topic, &append), read);
         if matches!(answer, Ok(Appended::Sent(_))) {
-            crash::point("producer.append.after");
+            isobar_failpoint::hit("producer.append.after");
         }
         self.ahead = ahead?;
         Ok(answer?)

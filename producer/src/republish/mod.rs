@@ -13,12 +13,10 @@
 
 mod requeued_task;
 
+use isobar_model::ids::{JobId, TaskId};
+use isobar_sqlite::SqliteError;
+use isobar_store::{DeadFilter, DeadLetter, LedgerCursor, Store, StoreError};
 use std::collections::HashSet;
-
-use isobar_shared::crash;
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::sqlite::SqliteError;
-use isobar_shared::store::{DeadFilter, DeadLetter, LedgerCursor, Store, StoreError};
 
 pub use requeued_task::{Again, again};
 
@@ -68,9 +66,9 @@ impl Republishing {
     pub async fn step(&mut self) -> Result<Step, RepublishError> {
         self.delete_frozen().await?;
         let Some(page) = self.next_page().await? else {
-            crash::point("republish.end.before");
+            isobar_failpoint::hit("republish.end.before");
             self.outbox.end_republication(self.work.key).await?;
-            crash::point("republish.end.after");
+            isobar_failpoint::hit("republish.end.after");
             return Ok(Step::Ended);
         };
         self.freeze(page).await?;
@@ -85,9 +83,9 @@ impl Republishing {
     async fn delete_frozen(&mut self) -> Result<(), RepublishError> {
         let Some(position) = &mut self.work.position else { return Ok(()) };
         if !position.letters.is_empty() {
-            crash::point("republish.delete.before");
+            isobar_failpoint::hit("republish.delete.before");
             self.store.delete_dead_letters(&position.letters).await?;
-            crash::point("republish.delete.after");
+            isobar_failpoint::hit("republish.delete.after");
             position.letters.clear();
         }
         Ok(())
@@ -104,11 +102,11 @@ impl Republishing {
         let position = serde_json::to_string(&page.position).expect("a position is plain data");
         let frozen = Frozen { cursor: Some(position), ..draft.freeze(place, None, None) };
         let hash = frozen.hash.clone();
-        crash::point("republish.freeze.before");
+        isobar_failpoint::hit("republish.freeze.before");
         if !self.outbox.commit(frozen).await? {
             return Err(RepublishError::Taken);
         }
-        crash::point("republish.freeze.after");
+        isobar_failpoint::hit("republish.freeze.after");
         self.work.last_seq = seq;
         self.work.last_hash = hash;
         self.work.position = Some(page.position);

@@ -1,9 +1,8 @@
 //! A task that was given up, on its way back: its own fields, with the try one higher. Pure.
 
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::people::PersonTask;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::task::{Fields, WeatherTask};
+use isobar_model::ids::{JobId, TaskId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Fields, PersonTask, WeatherTask};
 
 const TRY: &str = "try";
 const JOB: &str = "job_id";

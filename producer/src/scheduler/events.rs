@@ -1,10 +1,10 @@
 //! What a scheduler says and counts: one function per event, so that line and counter agree.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use isobar_shared::metric::{Label, Metric};
-use isobar_shared::schedule::{Schedule, TickOutcome};
-use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding};
-use isobar_shared::telemetry::chain;
+use isobar_model::schedule::{Schedule, TickOutcome};
+use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
+use isobar_telemetry::chain;
+use isobar_telemetry::metric::{Label, Metric};
 use metrics::counter;
 
 /// Counted by the scheduler that decided about the tick.

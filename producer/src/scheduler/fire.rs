@@ -10,10 +10,9 @@ use std::time::Duration;
 use crate::run::{Order, Report, Tools, run as produce};
 use crate::{Backoff, Failure, Remedy, thousands};
 use chrono::{DateTime, Utc};
-use isobar_shared::crash;
-use isobar_shared::schedule::TickOutcome;
-use isobar_shared::store::{StoreError, Tick, TickClaim, TickEnding};
-use isobar_shared::telemetry::chain;
+use isobar_model::schedule::TickOutcome;
+use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
+use isobar_telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::{ScheduleRunner, events};
@@ -48,13 +47,13 @@ pub async fn fire(
     if !runner.store.claim_tick(&claim).await? {
         return Ok(false);
     }
-    crash::point("schedule.claim.after");
+    isobar_failpoint::hit("schedule.claim.after");
     events::fired(&claim, left);
     match run(runner, &claim, stop).await {
         Ending::Ran(ending) => {
-            crash::point("schedule.finish.before");
+            isobar_failpoint::hit("schedule.finish.before");
             finish(runner, &claim, &ending, stop).await;
-            crash::point("schedule.finish.after");
+            isobar_failpoint::hit("schedule.finish.after");
         }
         Ending::Stopped => {
             let released = runner.store.renew_tick(&claim, Duration::ZERO);

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the store decides which scheduler fires a tick, one row for each tick. A tick is a
 //! slot, so a run that is repeated is the same job.
-//! Does not: decide when a tick is due (see [`due`](isobar_shared::schedule::due)).
+//! Does not: decide when a tick is due (see [`due`](isobar_model::schedule::due)).
 //! Next: [`watch`] waits for ticks and claims them, `fire` runs one and keeps its lease.
 
 mod events;
@@ -13,12 +13,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use isobar_shared::broker::Broker;
-use isobar_shared::config::Settings;
-use isobar_shared::metric::Metric;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::schedule::{SYNC, Schedule};
-use isobar_shared::store::Store;
+use isobar_broker::Broker;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::schedule::{SYNC, Schedule};
+use isobar_settings::Settings;
+use isobar_store::Store;
+use isobar_telemetry::metric::Metric;
 use tokio::sync::Mutex;
 
 use crate::run::Order;

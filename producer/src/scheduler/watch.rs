@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::Backoff;
 use crate::outbox::Outbox;
 use chrono::{DateTime, Utc};
-use isobar_shared::schedule::TickOutcome;
-use isobar_shared::schedule::{Due, Known, due};
-use isobar_shared::store::{StoreError, TickClaim, TickEnding};
+use isobar_model::schedule::TickOutcome;
+use isobar_model::schedule::{Due, Known, due};
+use isobar_store::{StoreError, TickClaim, TickEnding};
 use tokio_util::sync::CancellationToken;
 
 use super::fire::fire;

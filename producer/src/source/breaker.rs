@@ -5,7 +5,7 @@
 //! them. After the open time the next request is the probe: if it fails, the window is full
 //! again and the breaker opens anew; if it succeeds, the times are forgotten.
 
-use isobar_shared::config::values::BreakerSpec;
+use isobar_settings::values::BreakerSpec;
 
 /// Until when the breaker is open (ms since 1970), if it is at `now_ms`. `failures_ms` ascend.
 pub fn open_until(spec: &BreakerSpec, failures_ms: &[u64], now_ms: u64) -> Option<u64> {

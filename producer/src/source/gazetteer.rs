@@ -1,6 +1,6 @@
 //! The built-in list as a source: the most populous cities first. Its cursor is a position.
 
-use isobar_shared::gazetteer::builtin;
+use isobar_model::gazetteer::builtin;
 
 use super::SourceRow;
 use super::row::{City, Row, Subject};

@@ -3,9 +3,9 @@
 //! The lowest ids first, so that each run takes those who have waited longest. Its cursor is the last
 //! id taken. With `force` all users are taken, whatever they have.
 
-use isobar_shared::ids::UserId;
-use isobar_shared::store::{Missing, Store};
-use isobar_shared::telemetry::chain;
+use isobar_model::ids::UserId;
+use isobar_store::{Missing, Store};
+use isobar_telemetry::chain;
 use serde::{Deserialize, Serialize};
 
 use super::row::{Row, Subject};

@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use isobar_shared::config::Settings;
-use isobar_shared::config::values::masked;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::store::{Missing, Store};
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
+use isobar_settings::values::masked;
+use isobar_store::{Missing, Store};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -195,7 +195,7 @@ impl JobSpec {
     pub fn rows_total(&self) -> Option<u64> {
         match &self.origin {
             Origin::Gazetteer => {
-                let all = isobar_shared::gazetteer::builtin().cities().len() as u64;
+                let all = isobar_model::gazetteer::builtin().cities().len() as u64;
                 Some(self.limit.map_or(all, |limit| limit.min(all)))
             }
             _ => self.limit,

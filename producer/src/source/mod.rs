@@ -23,7 +23,7 @@ mod user_page;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use isobar_shared::sqlite::SqliteError;
+use isobar_sqlite::SqliteError;
 use serde::{Deserialize, Serialize};
 
 pub use job_spec::{JobSpec, Origin, Surroundings};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
-use isobar_shared::config::values::{BreakerSpec, Secret, masked};
+use isobar_settings::values::{BreakerSpec, Secret, masked};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -107,7 +107,7 @@ pub struct Connection {
 
 impl Api {
     pub fn open(connection: Connection, cursor: ApiCursor) -> Result<Self, SourceError> {
-        isobar_shared::upstream::install_tls();
+        isobar_upstream::install_tls();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(connection.limits.timeout)
@@ -313,7 +313,7 @@ impl Api {
     async fn attempt(&self) -> Result<Page, String> {
         let url = self.url();
         // reqwest's errors name the URL, whose query may hold a key.
-        let failed = |error: reqwest::Error| isobar_shared::telemetry::chain(&error.without_url());
+        let failed = |error: reqwest::Error| isobar_telemetry::chain(&error.without_url());
         let mut response = self.request(url).send().await.map_err(failed)?;
         let status = response.status();
         if status.is_redirection() {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use csv_core::{ReadRecordResult, Reader};
-use isobar_shared::task::MAX_FIELD_BYTES;
+use isobar_model::task::MAX_FIELD_BYTES;
 use sha2::{Digest, Sha256};
 
 use super::columns::{Columns, MAX_COLUMNS};

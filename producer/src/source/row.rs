@@ -9,14 +9,12 @@
 
 use std::borrow::Cow;
 
-use isobar_shared::gazetteer::builtin;
-use isobar_shared::ids::{CityId, UserId};
-use isobar_shared::people::{Errand, User};
-use isobar_shared::place::{
-    Coordinates, Place, fold_name, unnumbered_city_id, unnumbered_city_key,
-};
-use isobar_shared::store::Missing;
-use isobar_shared::task::MAX_FIELD_BYTES;
+use isobar_model::city::{Coordinates, Place, fold_name, unnumbered_city_id, unnumbered_city_key};
+use isobar_model::gazetteer::builtin;
+use isobar_model::ids::{CityId, UserId};
+use isobar_model::task::{Errand, MAX_FIELD_BYTES};
+use isobar_model::user::User;
+use isobar_store::Missing;
 
 /// A reject shows this much of what the row called its city.
 const SHOWN_CHARS: usize = 120;

@@ -5,7 +5,7 @@
 //! a fingerprint out. The fingerprint is of what is kept of a user and of nothing else: DummyJSON's
 //! pages hold card numbers.
 
-use isobar_shared::people::{items, profile};
+use isobar_model::user::{items, profile};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

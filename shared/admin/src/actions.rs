@@ -5,12 +5,11 @@
 //!
 //! Deliberately absent: who may do it, which is the caller's to know.
 
-use crate::broker::{Broker, BrokerError, Switch, Thrown, Topic};
-use crate::config::Settings;
-use crate::crash;
-use crate::ids::JobId;
-use crate::pipelines::PipelineName;
-use crate::store::{Action, CancelAnswer, NewOperation, Store, StoreError};
+use isobar_broker::{Broker, BrokerError, Switch, Thrown, Topic};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
+use isobar_store::{Action, CancelAnswer, NewOperation, Store, StoreError};
 
 /// Where operators act.
 #[derive(Clone, Copy, Debug)]
@@ -57,16 +56,16 @@ impl Desk<'_> {
     /// switch. Killed in between, the job is cancelled when it has been extracted to its end.
     pub async fn cancel(&self, job: JobId) -> Result<CancelAnswer, OperateError> {
         let operation = NewOperation::now(self.actor, Action::JobCancel).on(&job);
-        crash::point("cancel.request.before");
+        isobar_failpoint::hit("cancel.request.before");
         let answer = self.store.request_cancel(job, &operation).await?;
-        crash::point("cancel.request.after");
+        isobar_failpoint::hit("cancel.request.after");
         if answer == CancelAnswer::Cancelling {
             let thrown = Thrown::now(self.actor);
             let switch = Switch::Cancelled(job);
             for topic in self.topics(&switch).await? {
                 self.broker.throw(&topic, &switch, &thrown).await?;
             }
-            crash::point("cancel.switch.after");
+            isobar_failpoint::hit("cancel.switch.after");
         }
         Ok(answer)
     }

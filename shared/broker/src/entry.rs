@@ -11,8 +11,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::JobId;
-use crate::task::Fields;
+use isobar_model::ids::JobId;
+use isobar_model::task::Fields;
 
 /// Tasks and what travels beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@
 //! breaker once.
 //!
 //! Switches survive restarts as the stream does, and are lost with it when everything is flushed.
-//! Who may throw them, and what is written down about it: [`operate`](crate::operate).
+//! Who may throw them, and what is written down about it: [`operate`](isobar_admin::actions).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::JobId;
+use isobar_model::ids::JobId;
 
 /// How often roles look at the switches: a pause takes that long to be seen.
 pub const SWITCHES_EVERY: Duration = Duration::from_secs(1);

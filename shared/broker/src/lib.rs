@@ -6,7 +6,7 @@
 //! attempts. Nothing unprocessed is ever trimmed or expired (I6); a full stream refuses.
 //!
 //! Deliberately absent: retries (the caller knows how long it may wait), the meaning of a field
-//! (see [`task`](crate::task)), any knowledge of stores.
+//! (see [`task`](isobar_model::task)), any knowledge of stores.
 //! Next: [`keys`] (every name in Redis), [`redis`] and [`embedded`] (the two backends).
 
 pub mod embedded;
@@ -28,10 +28,10 @@ pub use flags::{SWITCHES_EVERY, Switch, Switches, Thrown};
 pub use topic::Topic;
 
 use self::keys::{PARKED, RETURNED};
-use crate::config::Settings;
-use crate::ids::JobId;
-use crate::pipelines::PipelineName;
-use crate::quota::{QuotaLimits, QuotaUse};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_settings::Settings;
 
 /// The one way to the stream, the cache, the quota windows and the heartbeats. Cheap to clone.
 #[derive(Clone, Debug)]

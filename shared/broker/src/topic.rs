@@ -1,8 +1,8 @@
 //! One stream with its consumer group, and the names that are derived from it.
 
 use super::{Lane, keys};
-use crate::config::Settings;
-use crate::pipelines::PipelineName;
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
 
 /// One stream with its group and the names derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
-//! Named places at which a debug build can be told to die, so that tests can kill it between any
-//! two steps.
+//! Failpoints: named points at which a debug build can be told to die.
 //!
-//! A step that must survive `kill -9` has a [`point`] before and after what makes it durable.
-//! [`arm`] (called once by `main` with `ISOBAR_CRASH_AT=name` or `name:n`) aborts the process at
-//! the nth passage: no destructors, no flushes, as a power cut would. Every name stands in
-//! [`POINTS`], so a test can walk through all of them. Release builds hold none of this: there
-//! [`point`] is empty and [`arm`] refuses.
+//! A step that must survive `kill -9` has a [`hit`] before and after the operation that makes it
+//! durable. [`arm`] (called once by `main` with `ISOBAR_CRASH_AT=name` or `name:n`) aborts the
+//! process at the nth hit: no destructors, no flushes, as in a power cut.
+//!
+//! Guarantees: every name is in [`POINTS`], so a test can walk through all of them. A release build
+//! contains none of this: there [`hit`] is empty and [`arm`] refuses.
 
 /// The variable that `main` hands to [`arm`].
 pub const VARIABLE: &str = "ISOBAR_CRASH_AT";
@@ -80,25 +80,25 @@ pub const POINTS: &[&str] = &[
     "consumer.leave.after",
 ];
 
-/// Aborts the process if this passage is the one that was asked for.
+/// Aborts the process if this hit is the one that was asked for.
 #[inline]
-pub fn point(name: &'static str) {
+pub fn hit(name: &'static str) {
     #[cfg(debug_assertions)]
-    armed::pass(name);
+    armed::on_hit(name);
     #[cfg(not(debug_assertions))]
     let _ = name;
 }
 
 /// Aborts the process if it was told to die of `key`: a poison task, as a test makes one.
 #[inline]
-pub fn point_of(name: &'static str, key: i64) {
+pub fn hit_with_key(name: &'static str, key: i64) {
     #[cfg(debug_assertions)]
-    armed::pass_with(name, key);
+    armed::on_hit_with_key(name, key);
     #[cfg(not(debug_assertions))]
     let _ = (name, key);
 }
 
-/// Asks for a crash: `name`, `name:n` for the nth passage, or `name=key` for every passage with
+/// Asks for a crash: `name`, `name:n` for the nth hit, or `name=key` for every hit with
 /// that key. Once per process.
 pub fn arm(spec: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
@@ -116,7 +116,7 @@ mod armed {
 
     struct Armed {
         name: &'static str,
-        /// Passages left until the crash.
+        /// Hits left until the crash.
         left: AtomicU64,
         /// The key to die of, where one was named.
         key: Option<i64>,
@@ -127,7 +127,7 @@ mod armed {
     pub(super) fn arm(spec: &str) -> Result<(), String> {
         let (spec, key) = match spec.split_once('=') {
             Some((spec, key)) => {
-                let wrong = || format!("{VARIABLE}: {key:?} is no key");
+                let wrong = || format!("{VARIABLE}: {key:?} is not a number");
                 (spec, Some(key.parse().map_err(|_| wrong())?))
             }
             None => (spec, None),
@@ -139,7 +139,7 @@ mod armed {
         Ok(())
     }
 
-    pub(super) fn pass(name: &'static str) {
+    pub(super) fn on_hit(name: &'static str) {
         debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
         let Some(armed) = ARMED.get().filter(|armed| armed.name == name && armed.key.is_none())
         else {
@@ -150,7 +150,7 @@ mod armed {
         }
     }
 
-    pub(super) fn pass_with(name: &'static str, key: i64) {
+    pub(super) fn on_hit_with_key(name: &'static str, key: i64) {
         debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
         if ARMED.get().is_some_and(|armed| armed.name == name && armed.key == Some(key)) {
             std::process::abort();
@@ -167,7 +167,7 @@ mod armed {
             .parse()
             .ok()
             .filter(|n| *n > 0)
-            .ok_or_else(|| format!("{VARIABLE}: {passage:?} is no passage from 1"))?;
+            .ok_or_else(|| format!("{VARIABLE}: {passage:?} is not a count of hits from 1"))?;
         Ok((name, passage))
     }
 

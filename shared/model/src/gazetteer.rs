@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::city::{Coordinates, Place, fold_name};
 use crate::ids::CityId;
-use crate::place::{Coordinates, Place, fold_name};
 
 /// The file itself, which is also the demo's import.
 pub const CITIES_CSV: &str = include_str!("../../../data/cities.csv");

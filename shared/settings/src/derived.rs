@@ -10,8 +10,8 @@ use url::Url;
 
 use super::values::{BrokerChoice, DatabaseUrl, HttpUrl, Provider};
 use super::{RateSpec, Settings};
-use crate::quota::QuotaLimits;
-use crate::schedule::{ADDRESSES, CARDS, Expression, SYNC, Schedule, USERS};
+use isobar_model::quota::QuotaLimits;
+use isobar_model::schedule::{ADDRESSES, CARDS, Expression, SYNC, Schedule, USERS};
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";

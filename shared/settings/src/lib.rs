@@ -24,7 +24,7 @@ use values::{
     QuotaSpec, RedisUrl, Seconds, Secret,
 };
 
-use crate::schedule::{Expression, Misfire, Overlap, TimeZone};
+use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 
 /// One row of the table: what `doctor` and the README show.
 #[derive(Clone, Copy, Debug)]

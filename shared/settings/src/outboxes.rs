@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Settings;
-use crate::pipelines::PipelineName;
+use isobar_model::pipeline::PipelineName;
 
 /// The outbox of users lies beside that of cities, under its name with this at the end.
 const USERS_SUFFIX: &str = "-users";
@@ -33,7 +33,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::Environment;
 
     #[test]
     fn the_outbox_of_users_lies_beside_that_of_cities() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::duration::show_duration;
+use isobar_model::duration::show_duration;
 
 /// How often a client may ask: `600/m`, per `s`, `m` or `h`, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::duration::{duration, show_duration};
-use crate::quota::QuotaLimits;
-use crate::string_enum;
+use isobar_model::duration::{duration, show_duration};
+use isobar_model::quota::QuotaLimits;
+use isobar_model::string_enum;
 
 /// A duration above zero: `500ms`, `10s`, `15m`, `6h`, `30d`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::ledger::{Commit, CommitReport, JobRow, JobStatus, RowStatus, bounded};
-use crate::ids::JobId;
-use crate::pipelines::PipelineName;
-use crate::task::{JobKind, JobOpen, JobSeal, SealOutcome};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 
 /// The state of a job as its row holds it.
 #[derive(Clone, Debug, PartialEq)]

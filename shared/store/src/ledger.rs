@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::users::People;
-use crate::ids::{CityId, JobId, TaskId};
-use crate::pipelines::PipelineName;
-use crate::place::Coordinates;
-use crate::task::{JobKind, JobOpen, JobSeal};
+use isobar_model::city::Coordinates;
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{JobKind, JobOpen, JobSeal};
 
 /// What one transaction brings. One city and one (job, task) may occur once at the most: the
 /// committer has kept the newest.

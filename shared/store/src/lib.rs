@@ -35,11 +35,11 @@ pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use ticks::{Tick, TickClaim, TickEnding};
 pub use users::{CardRow, Found, Missing, People, SeenUser, UserFilter, UserRow};
 
-use crate::config::Settings;
-use crate::config::values::DatabaseUrl;
-use crate::ids::{CityId, JobId, TaskId, UserId};
-use crate::pipelines::PipelineName;
-use crate::place::Place;
+use isobar_model::city::Place;
+use isobar_model::ids::{CityId, JobId, TaskId, UserId};
+use isobar_model::pipeline::PipelineName;
+use isobar_settings::Settings;
+use isobar_settings::values::DatabaseUrl;
 
 /// The one way to the database. Cheap to clone.
 #[derive(Clone, Debug)]

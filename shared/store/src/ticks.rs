@@ -7,15 +7,15 @@
 //!
 //! Leases are kept by the clock of the database, so hosts need not agree about the time; the other
 //! times are those of the schedulers, to be compared with ticks. What is due is not decided here
-//! ([`crate::schedule`]).
+//! ([`isobar_model::schedule`]).
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Result, Store, either};
-use crate::ids::JobId;
-use crate::schedule::{Known, TickOutcome};
+use isobar_model::ids::JobId;
+use isobar_model::schedule::{Known, TickOutcome};
 
 /// One tick of one schedule.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::UserId;
-use crate::people::{Address, Card, User};
+use isobar_model::ids::UserId;
+use isobar_model::user::{Address, Card, User};
 
 /// What one commit knows of people. Each user may occur once in each list at the most.
 #[derive(Clone, Debug, Default, PartialEq)]

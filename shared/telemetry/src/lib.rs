@@ -7,7 +7,13 @@
 //! Does not: write logs (the binary's `logs.rs`).
 
 pub mod error_chain;
+pub mod exposition;
+pub mod metric;
+pub mod process;
 pub mod recorder;
 
 pub use error_chain::chain;
 pub use recorder::{count, tidy};
+
+/// The metrics of this crate.
+pub const METRICS: &[&[metric::Metric]] = &[process::METRICS];

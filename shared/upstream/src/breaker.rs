@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use failsafe::{FailurePolicy, StateMachine};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::values::BreakerSpec;
+use isobar_settings::values::BreakerSpec;
 
 /// However often probes fail, the host is tried again this often.
 const LONGEST_OPEN: Duration = Duration::from_mins(10);

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use crate::config::Settings;
-use crate::people::CardKey;
+use isobar_model::user::CardKey;
+use isobar_settings::Settings;
 
 const FILE: &str = "card.key";
 const KEY_BYTES: usize = 32;

@@ -17,10 +17,10 @@ use reqwest::{RequestBuilder, Response};
 use super::classify::{Verdict, verdict};
 use super::host::Host;
 use super::{Answer, Priority, Waiting};
-use crate::broker::Broker;
-use crate::config::{GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
-use crate::metric::{Label, Metric};
-use crate::quota::QuotaLimits;
+use isobar_broker::Broker;
+use isobar_model::quota::QuotaLimits;
+use isobar_settings::{GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
+use isobar_telemetry::metric::{Label, Metric};
 
 /// A thousand locations with every variable we ask for are a tenth of this.
 const BODY_BYTES: usize = 8 << 20;
@@ -322,7 +322,7 @@ impl Trouble {
                 reason: format!("the answer is larger than {BODY_BYTES} bytes"),
             }),
             Self::Network(error) => {
-                let reason = crate::telemetry::chain(&error);
+                let reason = isobar_telemetry::chain(&error);
                 if error.is_timeout() {
                     // It had its time; a second wait would only hold the slot.
                     Try::Over(Answer::Retry { code: "upstream_timeout", reason })

@@ -16,11 +16,11 @@ use url::Url;
 use super::client::{Client, Unreadable, host_name, http_client};
 use super::host::Host;
 use super::{Answer, Priority, Upstream, UpstreamState, Waiting};
-use crate::broker::Switches;
-use crate::config::values::BreakerSpec;
-use crate::ids::UserId;
-use crate::people::{Address, Card, CardKey, Flaw, address, card, items};
-use crate::quota::QuotaLimits;
+use isobar_broker::Switches;
+use isobar_model::ids::UserId;
+use isobar_model::quota::QuotaLimits;
+use isobar_model::user::{Address, Card, CardKey, Flaw, address, card, items};
+use isobar_settings::values::BreakerSpec;
 
 /// As many as random-data-api gives at once.
 pub const LARGEST_REQUEST: usize = 100;

@@ -7,10 +7,10 @@
 use super::client::{REQUEST_SECONDS, REQUESTS};
 use super::host::Host;
 use super::{Upstream, UpstreamState};
-use crate::broker::BrokerError;
-use crate::exposition::{Page, one_if};
-use crate::metric::{Label, Metric};
-use crate::quota::Window;
+use isobar_broker::BrokerError;
+use isobar_model::quota::Window;
+use isobar_telemetry::exposition::{Page, one_if};
+use isobar_telemetry::metric::{Label, Metric};
 
 const SERVICE: Label = Label::of("service", &["forecast", "geocoding"]);
 const HOST: Label = Label::open("host");

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::client::{Client, Unreadable};
 use super::{Answer, Priority};
-use crate::ids::CityId;
-use crate::place::{Coordinates, Place};
+use isobar_model::city::{Coordinates, Place};
+use isobar_model::ids::CityId;
 
 const CANDIDATES: &str = "10";
 /// Shorter names match nothing there.

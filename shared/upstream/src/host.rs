@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::breaker::{Breaker, Permit};
 use super::{Priority, UpstreamState, Waiting};
-use crate::broker::{Broker, BrokerError, QuotaAnswer, Reservation, Thrown};
-use crate::config::values::BreakerSpec;
-use crate::quota::{QuotaLimits, QuotaUse};
-use crate::telemetry::chain;
+use isobar_broker::{Broker, BrokerError, QuotaAnswer, Reservation, Thrown};
+use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_settings::values::BreakerSpec;
+use isobar_telemetry::chain;
 
 /// The free tier runs one request at a time for an address, so the fleet shares one place.
 const FREE_TIER_PLACES: u32 = 1;

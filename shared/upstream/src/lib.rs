@@ -27,12 +27,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use self::client::Client;
-use crate::broker::{Broker, Switches};
-use crate::config::Settings;
-use crate::config::values::Provider;
-use crate::place::{Coordinates, Place};
-use crate::quota::{QuotaLimits, QuotaUse};
-use crate::quota_forecast::{Cost, used_up_at};
+use isobar_broker::{Broker, Switches};
+use isobar_model::city::{Coordinates, Place};
+use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_model::quota_forecast::{Cost, used_up_at};
+use isobar_settings::Settings;
+use isobar_settings::values::Provider;
 
 pub use client::install_tls;
 pub use enrichment::{LARGEST_REQUEST, Providers};

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Client, Unreadable};
 use super::{Answer, Observation, Priority};
-use crate::place::Coordinates;
+use isobar_model::city::Coordinates;
 
 const VARIABLES: &str =
     "temperature_2m,relative_humidity_2m,weather_code,wind_speed_10m,wind_direction_10m";

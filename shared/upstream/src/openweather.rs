@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::client::{Client, Unreadable};
 use super::{Answer, Observation, Priority, wmo};
-use crate::place::Coordinates;
+use isobar_model::city::Coordinates;
 
 /// How often a station's value changes; the service does not tell.
 const INTERVAL: TimeDelta = TimeDelta::minutes(10);

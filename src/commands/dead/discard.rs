@@ -1,7 +1,7 @@
 //! `isobar dead discard`: throws dead letters away.
 
 use isobar_producer::counted;
-use isobar_shared::store::{Action, NewOperation};
+use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
 use super::Which;

@@ -6,7 +6,7 @@
 use std::io::{self, BufWriter, Write};
 
 use isobar_api::DeadItem;
-use isobar_shared::store::DeadFilter;
+use isobar_store::DeadFilter;
 
 use super::Filter;
 use crate::app::App;

@@ -1,8 +1,8 @@
 //! `isobar dead groups`: dead letters by code, the most frequent first.
 
 use isobar_api::DeadGroupItem;
+use isobar_model::ids::JobId;
 use isobar_producer::thousands;
-use isobar_shared::ids::JobId;
 use serde_json::json;
 
 use crate::age::{age, seconds_since};

@@ -1,7 +1,7 @@
 //! `isobar dead list`: the newest dead letters.
 
 use isobar_api::DeadItem;
-use isobar_shared::store::DeadFilter;
+use isobar_store::DeadFilter;
 use serde_json::json;
 
 use super::Filter;

@@ -11,8 +11,8 @@ mod list;
 mod replay;
 mod show;
 
-use isobar_shared::ids::JobId;
-use isobar_shared::store::DeadFilter;
+use isobar_model::ids::JobId;
+use isobar_store::DeadFilter;
 
 use crate::app::App;
 use crate::exit::{Exit, Stop};

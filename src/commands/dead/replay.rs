@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use isobar_model::duration::duration;
 use isobar_producer::{counted, thousands};
-use isobar_shared::duration::duration;
-use isobar_shared::store::{Action, NewOperation};
+use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
 use super::Which;

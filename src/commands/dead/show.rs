@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use isobar_api::DeadItem;
-use isobar_shared::store::DeadFilter;
+use isobar_store::DeadFilter;
 
 use crate::age::time;
 use crate::app::App;

@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use isobar_model::ids::JobId;
 use isobar_producer::outbox::Outbox;
 use isobar_producer::spool::remove_if_there;
 use isobar_producer::{Cancelled, cancel};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{CancelAnswer, NewJob};
+use isobar_store::{CancelAnswer, NewJob};
 use serde_json::json;
 
 use super::unknown;

@@ -3,7 +3,7 @@
 use chrono::Utc;
 use isobar_api::{JobState, Pauses};
 use isobar_producer::thousands;
-use isobar_shared::store::JobRow;
+use isobar_store::JobRow;
 use serde_json::json;
 
 use crate::age::{age, seconds_since};

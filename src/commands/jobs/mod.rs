@@ -12,8 +12,8 @@ mod watch;
 
 use std::time::Duration;
 
-use isobar_shared::duration::duration;
-use isobar_shared::ids::JobId;
+use isobar_model::duration::duration;
+use isobar_model::ids::JobId;
 
 use crate::app::App;
 use crate::exit::Exit;

@@ -1,8 +1,8 @@
 //! `isobar jobs pause | resume ID`.
 
 use anyhow::bail;
-use isobar_shared::broker::Switch;
-use isobar_shared::ids::JobId;
+use isobar_broker::Switch;
+use isobar_model::ids::JobId;
 use serde_json::json;
 
 use super::unknown;

@@ -4,8 +4,8 @@
 //! is read. `--json` is one document all the same.
 
 use isobar_api::ResultItem;
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{LedgerCursor, RowStatus};
+use isobar_model::ids::JobId;
+use isobar_store::{LedgerCursor, RowStatus};
 
 use super::unknown;
 use crate::app::App;

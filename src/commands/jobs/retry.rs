@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use isobar_model::ids::JobId;
 use isobar_producer::counted;
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{Action, NewOperation};
+use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
 use super::unknown;

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use isobar_api::JobState;
+use isobar_model::ids::JobId;
 use isobar_producer::thousands;
-use isobar_shared::ids::JobId;
 
 use super::list::states;
 use super::unknown;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 use isobar_api::JobState;
+use isobar_model::ids::JobId;
 use isobar_producer::outbox::Outbox;
-use isobar_shared::ids::JobId;
-use isobar_shared::store::JobStatus;
-use isobar_shared::telemetry::chain;
+use isobar_store::JobStatus;
+use isobar_telemetry::chain;
 
 use super::list::{line, states};
 use super::unknown;

@@ -1,8 +1,8 @@
 //! Cities: paged as a city service pages them, each with its story, and all of them as a map.
 
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::{Commit, LedgerRow, Records, RowStatus};
-use isobar_shared::task::{JobKind, JobOpen};
+use isobar_model::ids::{CityId, JobId};
+use isobar_model::task::{JobKind, JobOpen};
+use isobar_store::{Commit, LedgerRow, Records, RowStatus};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ async fn a_city_tells_what_became_of_it_in_each_job_and_what_was_given_up() {
     store(&api, 7).await;
     let job = JobId::derive("test", "slot");
     let open = JobOpen {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Import,
         source: "cities.csv".to_owned(),

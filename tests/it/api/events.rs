@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{Commit, RowStatus};
-use isobar_shared::task::{JobSeal, SealOutcome};
+use isobar_model::ids::JobId;
+use isobar_model::task::{JobSeal, SealOutcome};
+use isobar_store::{Commit, RowStatus};
 use reqwest::{Method, Response};
 use serde_json::Value;
 

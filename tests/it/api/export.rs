@@ -1,9 +1,9 @@
 //! Results as CSV: whole, harmless in a spreadsheet, and fit to be imported again.
 
-use isobar_shared::broker::embedded::EmbeddedBroker;
-use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::{Commit, LedgerRow, Records};
+use isobar_broker::embedded::EmbeddedBroker;
+use isobar_broker::{Broker, EntryId, Lane, Topic};
+use isobar_model::ids::{CityId, JobId};
+use isobar_store::{Commit, LedgerRow, Records};
 use reqwest::Method;
 
 use super::lists::{ledger_row, snapshot};
@@ -56,7 +56,7 @@ async fn all_rows_are_sent_and_imported_again_they_are_the_same_cities() {
     let broker = EmbeddedBroker::open(&dir.path().join("broker.db")).expect("opens");
     let topic = Topic::new("owm-ingestion-stream", "ingestion-workers");
     let entries = Broker::Embedded(broker).peek(&topic, Lane::Tasks, EntryId::ZERO, 10).await;
-    let city = |fields: &isobar_shared::task::Fields| {
+    let city = |fields: &isobar_model::task::Fields| {
         String::from_utf8_lossy(fields.get("city").expect("a city")).into_owned()
     };
     let again: Vec<String> =

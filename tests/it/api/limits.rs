@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use isobar_api::Limits;
-use isobar_shared::store::{Commit, Records};
+use isobar_store::{Commit, Records};
 use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

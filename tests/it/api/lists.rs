@@ -1,10 +1,10 @@
 //! Lists: snapshots streamed and in pages, jobs with their counters, results by row and status.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::place::Coordinates;
-use isobar_shared::store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
-use isobar_shared::task::{JobKind, JobOpen, JobSeal, SealOutcome};
+use isobar_model::city::Coordinates;
+use isobar_model::ids::{CityId, JobId};
+use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
+use isobar_store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
 use serde_json::{Value, json};
 
 use super::Api;
@@ -110,7 +110,7 @@ async fn job_of(api: &Api, name: &str, created_at: DateTime<Utc>, rows: u64) -> 
     let job_id = JobId::derive(name, "slot");
     let commit = Commit {
         opens: vec![JobOpen {
-            pipeline: isobar_shared::pipelines::PipelineName::Weather,
+            pipeline: isobar_model::pipeline::PipelineName::Weather,
             job_id,
             job_kind: JobKind::Import,
             source: format!("{name}.csv"),
@@ -214,7 +214,7 @@ async fn jobs_are_listed_newest_first_in_pages() {
 #[tokio::test]
 async fn the_stream_says_what_is_waiting() {
     let api = Api::start().await;
-    let topic = isobar_shared::broker::Topic::new(&api.settings.stream, &api.settings.group);
+    let topic = isobar_broker::Topic::new(&api.settings.stream, &api.settings.group);
     api.broker.heal(&topic).await.expect("heal");
     let stream = api.get("/stream").await.json();
     assert_eq!(stream["stream"], "owm-ingestion-stream");

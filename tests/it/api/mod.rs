@@ -21,12 +21,12 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use isobar_api::{Limits, Parts};
+use isobar_broker::Broker;
 use isobar_producer::Imports;
-use isobar_shared::broker::Broker;
-use isobar_shared::config::{Environment, Settings};
-use isobar_shared::store::Store;
-use isobar_shared::upstream::Upstream;
-use isobar_shared::{metric, telemetry};
+use isobar_settings::{Environment, Settings};
+use isobar_store::Store;
+use isobar_telemetry::metric;
+use isobar_upstream::Upstream;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -164,7 +164,7 @@ async fn listen() -> (TcpListener, String) {
 fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
     static HANDLE: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
     let start = || {
-        let counted = telemetry::count().expect("the first recorder");
+        let counted = isobar_telemetry::count().expect("the first recorder");
         metric::describe(isobar_api::METRICS.iter().copied().flatten());
         counted
     };

@@ -1,16 +1,16 @@
 //! What operators see and do: dead letters, totals, the record of operations, pauses.
 
 use chrono::Utc;
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::{Commit, DeadLetter, NewJob};
-use isobar_shared::task::JobKind;
+use isobar_model::ids::{CityId, JobId};
+use isobar_model::task::JobKind;
+use isobar_store::{Commit, DeadLetter, NewJob};
 use serde_json::{Value, json};
 
 use super::{Api, is_problem};
 
 pub fn dead(number: u32, code: &str, job_id: Option<JobId>, payload: &[u8]) -> DeadLetter {
     DeadLetter {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         id: 0,
         task_id: None,
         job_id,
@@ -119,7 +119,7 @@ async fn what_operators_switch_is_seen_at_once_and_recorded() {
     let id = JobId::derive("test", "slot");
     let new = NewJob {
         id,
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         kind: JobKind::Import,
         source: "a.csv".into(),
         created_at: Utc::now(),

@@ -1,6 +1,6 @@
 //! Appending: once, in order, all or nothing, and never above the mark (I1, I2, I6).
 
-use isobar_shared::broker::{Appended, BrokerError, Depth, EntryId, Lane, Topic};
+use isobar_broker::{Appended, BrokerError, Depth, EntryId, Lane, Topic};
 
 use super::{Batch, HOUR, World, job, over_both};
 
@@ -77,7 +77,7 @@ async fn an_older_batch_again_names_where_it_may_still_be(world: World) {
     else {
         panic!("not a duplicate")
     };
-    let covers = |wide: Option<isobar_shared::broker::Span>, last| {
+    let covers = |wide: Option<isobar_broker::Span>, last| {
         let wide = wide.expect("a span");
         assert!(wide.first <= EntryId { ms: 1, seq: 0 } && wide.last >= last);
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use isobar_shared::broker::{ClaimLimits, Entry, EntryId, Lane, Position};
+use isobar_broker::{ClaimLimits, Entry, EntryId, Lane, Position};
 
 use super::{Batch, HOUR, NOW, World, job, ordinary, over_both};
 use crate::harness::wait::{PATIENCE, until};

@@ -1,6 +1,6 @@
 //! What operators switch, seen by every process; and the entries of paused jobs, set aside (I6, I7).
 
-use isobar_shared::broker::{Appended, EntryId, Lane, Switch, Switches, Thrown};
+use isobar_broker::{Appended, EntryId, Lane, Switch, Switches, Thrown};
 
 use super::{Batch, HIGH_WATER, HOUR, NOW, World, job, over_both};
 
@@ -84,7 +84,7 @@ async fn only_the_owner_parks(world: World) {
 async fn what_is_parked_does_not_keep_others_out_up_to_as_many_again(world: World) {
     let most = HIGH_WATER as usize / 2;
     let send = async |slot: u8| {
-        let job = isobar_shared::ids::JobId::derive("parked", &slot.to_string());
+        let job = isobar_model::ids::JobId::derive("parked", &slot.to_string());
         world.send(&Batch::new(job, 1, most)).await
     };
     let is_sent = |appended: &Appended| matches!(appended, Appended::Sent(_));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_shared::broker::{EntryId, GiveBack, Lane, Removal};
+use isobar_broker::{EntryId, GiveBack, Lane, Removal};
 
 use super::{Batch, HOUR, NOW, World, job, over_both};
 use crate::harness::wait::{PATIENCE, until};

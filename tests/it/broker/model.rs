@@ -8,11 +8,9 @@ mod step;
 
 use std::collections::{BTreeSet, HashMap};
 
-use isobar_shared::broker::{
-    Appended, ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Removal,
-};
-use isobar_shared::ids::JobId;
-use isobar_shared::task::Fields;
+use isobar_broker::{Appended, ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Removal};
+use isobar_model::ids::JobId;
+use isobar_model::task::Fields;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;

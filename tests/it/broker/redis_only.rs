@@ -3,11 +3,11 @@
 //! The embedded broker has no server to kill, fill, flush or misconfigure, and each entry's owner
 //! stands in its own row, so that no entry can lose it: these are for Redis alone.
 
-use isobar_shared::broker::redis::RedisBroker;
-use isobar_shared::broker::{
+use isobar_broker::redis::RedisBroker;
+use isobar_broker::{
     Appended, Broker, BrokerError, EntryId, GiveBack, Lane, Position, QuotaAnswer, Topic,
 };
-use isobar_shared::quota::QuotaLimits;
+use isobar_model::quota::QuotaLimits;
 
 use super::{Batch, HOUR, NOW, World, job};
 use crate::harness::redis::Redis;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{QuotaAnswer, Reservation};
-use isobar_shared::quota::QuotaLimits;
+use isobar_broker::{QuotaAnswer, Reservation};
+use isobar_model::quota::QuotaLimits;
 use serde_json::json;
 
 use super::{HOUR, World, over_both};

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use isobar_shared::crash::VARIABLE;
+use isobar_failpoint::VARIABLE;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

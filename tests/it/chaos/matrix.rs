@@ -1,13 +1,13 @@
 //! Every named point of the code × both backends: killed there, started again, nothing is wrong.
 //!
 //! The points are found in the sources, so that none can be forgotten: what is not in
-//! `crash::POINTS`, or not in a row below, fails a test. A point that its process never passes fails
+//! `isobar_failpoint::POINTS`, or not in a row below, fails a test. A point that its process never passes fails
 //! too. `ISOBAR_CRASH_AT` as a row has it replays one by hand.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use isobar_shared::crash::POINTS;
+use isobar_failpoint::POINTS;
 use tokio::task::{JoinError, JoinSet, LocalSet};
 
 use super::arena::Backend;
@@ -180,7 +180,7 @@ fn every_point_of_the_sources_is_walked_over() {
         points_in(&root.join(folder), &mut found);
     }
     let listed: BTreeSet<String> = POINTS.iter().map(|point| (*point).to_owned()).collect();
-    assert_eq!(found, listed, "the sources' points and crash::POINTS");
+    assert_eq!(found, listed, "the sources' points and isobar_failpoint::POINTS");
     let walked: BTreeSet<String> = GROUPS
         .iter()
         .flat_map(|group| group.iter())
@@ -189,7 +189,7 @@ fn every_point_of_the_sources_is_walked_over() {
     assert_eq!(walked, listed, "each point needs a row in a table of this file");
 }
 
-/// The names in `crash::point("…")` and `crash::point_of("…", …)` of every file below.
+/// The names in `isobar_failpoint::hit("…")` and `isobar_failpoint::hit_with_key("…", …)` of every file below.
 fn points_in(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
@@ -197,7 +197,7 @@ fn points_in(folder: &Path, found: &mut BTreeSet<String>) {
             points_in(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).expect("a source");
-            for call in ["point(", "point_of("].map(|name| format!("crash::{name}\"")) {
+            for call in ["hit(", "hit_with_key("].map(|name| format!("failpoint::{name}\"")) {
                 let names = text.split(&call).skip(1).filter_map(|rest| rest.split('"').next());
                 found.extend(names.map(str::to_owned));
             }

@@ -1,11 +1,11 @@
 //! A process is killed at a named point of its way, started again, and everything run to its end.
 //!
-//! Each scenario leads over some of the points of `isobar_shared::crash`; `matrix` says which. All of
+//! Each scenario leads over some of the points of `isobar_failpoint`; `matrix` says which. All of
 //! them end alike: the stream is drained, the outboxes confirm, and the checker finds nothing wrong.
 
 use std::path::PathBuf;
 
-use isobar_shared::crash::VARIABLE;
+use isobar_failpoint::VARIABLE;
 
 use super::arena::{Arena, Backend};
 use super::checker::{Fate, Job, faults};

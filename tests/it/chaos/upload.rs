@@ -3,7 +3,7 @@
 //! What a careful client does: it sends the file with a key, and sends it again with the same key
 //! until somebody has answered 202. One job comes of it, whenever the process died.
 
-use isobar_shared::crash::VARIABLE;
+use isobar_failpoint::VARIABLE;
 use reqwest::Method;
 
 use super::arena::Arena;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use isobar_shared::broker::Broker;
-use isobar_shared::config::{Environment, Settings};
-use isobar_shared::place::Coordinates;
-use isobar_shared::upstream::{Answer, Observation, Priority, Upstream};
+use isobar_broker::Broker;
+use isobar_model::city::Coordinates;
+use isobar_settings::{Environment, Settings};
+use isobar_upstream::{Answer, Observation, Priority, Upstream};
 use proptest::sample::select;
 use serde_json::json;
 use tempfile::TempDir;

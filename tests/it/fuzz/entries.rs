@@ -1,6 +1,6 @@
 //! Entries of any fields: each one ends, as a success or as a dead letter with its bytes.
 
-use isobar_shared::task::Control;
+use isobar_model::task::Control;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -11,7 +11,7 @@ mod times;
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
-use isobar_shared::metric::Metric;
+use isobar_telemetry::metric::Metric;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -20,7 +20,8 @@ use crate::harness::guard::clean_environment;
 /// Every metric that there is, by its name.
 pub fn known() -> BTreeMap<&'static str, &'static Metric> {
     let all = [
-        isobar_shared::METRICS,
+        isobar_telemetry::METRICS,
+        &[isobar_upstream::METRICS],
         isobar_producer::METRICS,
         isobar_consumer::METRICS,
         isobar_api::METRICS,

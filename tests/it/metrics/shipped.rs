@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use isobar_shared::metric::{Kind, Metric};
+use isobar_telemetry::metric::{Kind, Metric};
 use serde_json::Value;
 
 use super::{known, promtool};

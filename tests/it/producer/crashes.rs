@@ -3,7 +3,7 @@
 //! What lies in the stream afterwards, byte for byte; `chaos/matrix.rs` walks over every point there is
 //! and sees each row to its end. Redis dies and forgets here, too.
 
-use isobar_shared::crash::VARIABLE;
+use isobar_failpoint::VARIABLE;
 
 use super::*;
 use crate::harness::wait::{PATIENCE, until};

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
+use isobar_broker::{Broker, EntryId, Lane, Topic};
 use isobar_producer::outbox::{Outbox, OutboxLock};
 use isobar_producer::spool::Spool;
 use isobar_producer::{Accepted, ImportError, Imports, NewImport};
-use isobar_shared::broker::{Broker, EntryId, Lane, Topic};
-use isobar_shared::config::{Environment, Settings};
-use isobar_shared::store::Store;
-use isobar_shared::store::sqlite::SqliteStore;
+use isobar_settings::{Environment, Settings};
+use isobar_store::Store;
+use isobar_store::sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

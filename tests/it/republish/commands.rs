@@ -1,6 +1,6 @@
 //! Commands do the work themselves where nobody else is there to do it.
 
-use isobar_shared::store::{JobStatus, RowStatus};
+use isobar_store::{JobStatus, RowStatus};
 use serde_json::{Value, json};
 
 use super::{CITIES, Place, on_both};
@@ -71,7 +71,7 @@ async fn a_letter_of_no_job_is_replayed_and_what_is_no_task_stays(place: Place) 
     place.verify().await;
     place.drain().await.expect_code(0);
     assert_eq!(place.all_letters().await, 3);
-    assert!(place.store.weather(isobar_shared::ids::CityId(7007)).await.expect("reads").is_some());
+    assert!(place.store.weather(isobar_model::ids::CityId(7007)).await.expect("reads").is_some());
     place.verify().await;
 }
 

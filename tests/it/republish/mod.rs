@@ -9,10 +9,10 @@ mod over_http;
 use std::time::Duration;
 
 use chrono::Utc;
-use isobar_shared::ids::{JobId, TaskId};
-use isobar_shared::store::postgres::PostgresStore;
-use isobar_shared::store::sqlite::SqliteStore;
-use isobar_shared::store::{Commit, DeadFilter, DeadLetter, JobRow, Store};
+use isobar_model::ids::{JobId, TaskId};
+use isobar_store::postgres::PostgresStore;
+use isobar_store::sqlite::SqliteStore;
+use isobar_store::{Commit, DeadFilter, DeadLetter, JobRow, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -170,7 +170,7 @@ impl Place {
     /// Puts dead letters of no job into the store.
     pub async fn bury(&self, payloads: &[&[u8]]) {
         let letters = payloads.iter().enumerate().map(|(number, payload)| DeadLetter {
-            pipeline: isobar_shared::pipelines::PipelineName::Weather,
+            pipeline: isobar_model::pipeline::PipelineName::Weather,
             id: 0,
             task_id: None::<TaskId>,
             job_id: None,

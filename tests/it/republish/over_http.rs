@@ -1,6 +1,6 @@
 //! The API takes the wish, and the relay of imports does the work.
 
-use isobar_shared::ids::JobId;
+use isobar_model::ids::JobId;
 use serde_json::{Value, json};
 
 use super::{CITIES, Place, csv, on_both};

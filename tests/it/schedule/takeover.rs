@@ -1,6 +1,6 @@
 //! What a scheduler leaves behind, killed or stopped, and who goes on with it.
 
-use isobar_shared::crash::{POINTS, VARIABLE};
+use isobar_failpoint::{POINTS, VARIABLE};
 use tempfile::TempDir;
 
 use super::*;

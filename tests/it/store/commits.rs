@@ -1,11 +1,11 @@
 //! What a commit promises: all of it or nothing, once, and never backwards (I3, I4, I5).
 
-use isobar_shared::ids::CityId;
-use isobar_shared::store::{
+use isobar_model::ids::CityId;
+use isobar_model::task::{JobKind, SealOutcome};
+use isobar_store::{
     Commit, CommitReport, DeadFilter, DeadLetter, JobStatus, LedgerRow, NewJob, RowStatus, Store,
     StoreError,
 };
-use isobar_shared::task::{JobKind, SealOutcome};
 
 use super::fixtures::{
     at, dead, failure, job, ledger, open, reject, row, seal, seals, snapshot, task, weather,
@@ -366,7 +366,7 @@ async fn two_workers_on_the_same_rows_count_each_once(subject: Subject) {
 async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
     let store = &subject.store;
     let announced = NewJob {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         id: job("a"),
         kind: JobKind::Sync,
         source: "the city service".into(),
@@ -380,7 +380,7 @@ async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
     };
     commit(store, &opens).await;
     let late = NewJob {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         id: job("b"),
         ..announced
     };
@@ -396,7 +396,7 @@ async fn a_job_that_was_announced_keeps_its_name(subject: Subject) {
 async fn a_job_without_a_readable_source_ends(subject: Subject) {
     let store = &subject.store;
     let new = NewJob {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         id: job("a"),
         kind: JobKind::Sync,
         source: "the city service".into(),

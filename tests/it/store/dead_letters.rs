@@ -1,8 +1,6 @@
 //! Dead letters: each is found by what people know of it, and a filter means the same everywhere.
 
-use isobar_shared::store::{
-    Commit, DeadFilter, DeadLetter, LedgerCursor, LedgerRow, RowStatus, Store,
-};
+use isobar_store::{Commit, DeadFilter, DeadLetter, LedgerCursor, LedgerRow, RowStatus, Store};
 
 use super::fixtures::{dead, job, ledger, reject, row, task};
 use super::{Subject, on_both};

@@ -3,12 +3,10 @@
 //! Times are whole milliseconds, the finest that both databases keep.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_shared::ids::{CityId, JobId, TaskId};
-use isobar_shared::place::{Coordinates, Place};
-use isobar_shared::store::{
-    CityFailure, Commit, DeadLetter, LedgerRow, Records, RowStatus, Snapshot,
-};
-use isobar_shared::task::{JobKind, JobOpen, JobSeal, SealOutcome};
+use isobar_model::city::{Coordinates, Place};
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
+use isobar_store::{CityFailure, Commit, DeadLetter, LedgerRow, Records, RowStatus, Snapshot};
 
 /// A fixed moment and some minutes.
 pub fn at(minutes: i64) -> DateTime<Utc> {
@@ -79,7 +77,7 @@ pub fn reject(job: JobId, number: u64) -> LedgerRow {
 
 pub fn open(job: JobId) -> JobOpen {
     JobOpen {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         job_id: job,
         job_kind: JobKind::Import,
         source: "cities.csv".into(),
@@ -94,7 +92,7 @@ pub fn seal(job: JobId, rows: u64, rejected: u64, duplicates: u64) -> JobSeal {
 
 pub fn dead(source: &str) -> DeadLetter {
     DeadLetter {
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         id: 0,
         task_id: None,
         job_id: None,

@@ -8,12 +8,12 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use isobar_shared::ids::{CityId, JobId, TaskId};
-use isobar_shared::store::{
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_model::task::{JobSeal, SealOutcome};
+use isobar_store::{
     Action, CancelAnswer, Commit, CommitReport, JobStatus, LedgerRow, NewOperation, RowStatus,
     Store,
 };
-use isobar_shared::task::{JobSeal, SealOutcome};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;

@@ -1,9 +1,7 @@
 //! The record of operations, and the end of a job that somebody asked for.
 
-use isobar_shared::store::{
-    Action, CancelAnswer, JobStatus, LedgerRow, NewJob, NewOperation, RowStatus,
-};
-use isobar_shared::task::JobKind;
+use isobar_model::task::JobKind;
+use isobar_store::{Action, CancelAnswer, JobStatus, LedgerRow, NewJob, NewOperation, RowStatus};
 
 use super::fixtures::{at, job, ledger, row, seal, seals};
 use super::{Subject, on_both};
@@ -25,7 +23,7 @@ async fn operations_come_newest_first_and_pages_are_stable(subject: Subject) {
         store.record_operation(&operation).await.expect("records");
     }
     let first = store.operations(None, 2).await.expect("reads");
-    let read = |rows: &[isobar_shared::store::Operation]| -> Vec<String> {
+    let read = |rows: &[isobar_store::Operation]| -> Vec<String> {
         rows.iter().filter_map(|row| row.subject.clone()).collect()
     };
     assert_eq!(read(&first), ["5", "4"]);
@@ -68,7 +66,7 @@ async fn a_job_that_has_ended_or_is_unknown_is_left_as_it_is(subject: Subject) {
     assert_eq!(ask().await, CancelAnswer::Unknown);
     let new = NewJob {
         id,
-        pipeline: isobar_shared::pipelines::PipelineName::Weather,
+        pipeline: isobar_model::pipeline::PipelineName::Weather,
         kind: JobKind::Import,
         source: "a.csv".into(),
         created_at: at(0),

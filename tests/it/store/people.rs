@@ -1,9 +1,9 @@
 //! Users, addresses and cards: one of each however often they come, and the newest word wins.
 
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::UserId;
-use isobar_shared::people::{Address, Card, User};
-use isobar_shared::store::{
+use isobar_model::ids::UserId;
+use isobar_model::user::{Address, Card, User};
+use isobar_store::{
     Commit, Found, Missing, People, Records, SeenUser, Store, StoreError, UserFilter, UserRow,
 };
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use isobar_shared::ids::CityId;
-use isobar_shared::pipelines::PipelineName;
-use isobar_shared::place::Coordinates;
-use isobar_shared::store::{
+use isobar_model::city::Coordinates;
+use isobar_model::ids::CityId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_store::{
     Action, Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation,
     RowStatus, Totals,
 };
-use isobar_shared::task::JobKind;
 
 use super::fixtures::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
 use super::{Subject, on_both};

@@ -1,10 +1,10 @@
 //! The schema: brought up once however many start at a time, never by an older version, and every
 //! statement of ours prepared against it.
 
-use isobar_shared::config::Settings;
-use isobar_shared::store::postgres::{self, PostgresStore};
-use isobar_shared::store::sqlite::{self, SqliteStore};
-use isobar_shared::store::{Store, StoreError};
+use isobar_settings::Settings;
+use isobar_store::postgres::{self, PostgresStore};
+use isobar_store::sqlite::{self, SqliteStore};
+use isobar_store::{Store, StoreError};
 use sqlx::Executor;
 
 use super::{Behind, CONNECTIONS, Subject, connect, connect_file, on_both};
@@ -110,7 +110,7 @@ async fn a_store_says_what_and_where_it_is_without_secrets() {
 
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut settings = Settings::defaults();
-    settings.data_dir = isobar_shared::config::values::Folder(folder.path().to_owned());
+    settings.data_dir = isobar_settings::values::Folder(folder.path().to_owned());
     let store = Store::open(&settings).await.expect("opens");
     assert_eq!(store.kind(), "sqlite");
     let file = folder.path().join("isobar.db");

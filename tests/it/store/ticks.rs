@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::schedule::{Known, TickOutcome};
-use isobar_shared::store::{Store, Tick, TickClaim, TickEnding};
+use isobar_model::schedule::{Known, TickOutcome};
+use isobar_store::{Store, Tick, TickClaim, TickEnding};
 use tokio::task::JoinSet;
 
 use super::fixtures::{at, job};

@@ -7,9 +7,9 @@
 mod over_http;
 mod secrecy;
 
-use isobar_shared::store::postgres::PostgresStore;
-use isobar_shared::store::sqlite::SqliteStore;
-use isobar_shared::store::{Store, Totals, UserFilter};
+use isobar_store::postgres::PostgresStore;
+use isobar_store::sqlite::SqliteStore;
+use isobar_store::{Store, Totals, UserFilter};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

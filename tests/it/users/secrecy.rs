@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use isobar_shared::store::UserFilter;
+use isobar_store::UserFilter;
 use serde_json::json;
 
 use super::{ADDRESSES, CARDS, DUMMY, Home, on_both};

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{CancelAnswer, JobStatus};
-use isobar_shared::telemetry::chain;
+use isobar_model::ids::JobId;
+use isobar_store::{CancelAnswer, JobStatus};
+use isobar_telemetry::chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -16,10 +16,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::SecondsFormat;
 use futures::{StreamExt, stream};
+use isobar_model::ids::{CityId, JobId};
 use isobar_producer::source::formula::neutralised;
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::{CityRow, LedgerCursor, LedgerRow, RowStatus, Store, StoreError};
-use isobar_shared::telemetry::chain;
+use isobar_store::{CityRow, LedgerCursor, LedgerRow, RowStatus, Store, StoreError};
+use isobar_telemetry::chain;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::problem::Problem;

@@ -15,11 +15,10 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use isobar_model::ids::JobId;
 use isobar_producer::{Arriving, ImportError, NewImport};
-use isobar_shared::config::values::ByteSize;
-use isobar_shared::crash;
-use isobar_shared::ids::JobId;
-use isobar_shared::store::NewJob;
+use isobar_settings::values::ByteSize;
+use isobar_store::NewJob;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -109,10 +108,10 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
     };
     let import = NewImport { name: received.name, force: received.force, idempotency_key };
     let job = NewJob::from(app.imports.accept(received.spool, import).await?);
-    crash::point("api.import.accepted");
+    isobar_failpoint::hit("api.import.accepted");
     // The file is safe by now: should this fail, the relay makes the job known later.
     if let Err(error) = app.store.create_job(&job).await {
-        let error = isobar_shared::telemetry::chain(&error);
+        let error = isobar_telemetry::chain(&error);
         tracing::warn!(error, job_id = %job.id, "an import was taken; the store learns of it later");
     }
     Ok(accepted(job.id))

@@ -9,9 +9,9 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{JobRow, JobStatus};
-use isobar_shared::task::JobKind;
+use isobar_model::ids::JobId;
+use isobar_model::task::JobKind;
+use isobar_store::{JobRow, JobStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -185,7 +185,7 @@ mod tests {
     fn row(processed: u64, total: Option<u64>) -> JobRow {
         let start = DateTime::UNIX_EPOCH;
         JobRow {
-            pipeline: isobar_shared::pipelines::PipelineName::Weather,
+            pipeline: isobar_model::pipeline::PipelineName::Weather,
             id: JobId::derive("a", "b"),
             kind: JobKind::Import,
             source: "a.csv".to_owned(),

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use isobar_shared::ids::JobId;
+use isobar_model::ids::JobId;
 
 /// How far back a rate looks.
 const WINDOW: Duration = Duration::from_secs(30);

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_shared::broker::{Broker, Switches, Topic};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::JobRow;
-use isobar_shared::upstream::{Quota, Upstream};
+use isobar_broker::{Broker, Switches, Topic};
+use isobar_model::ids::JobId;
+use isobar_store::JobRow;
+use isobar_upstream::{Quota, Upstream};
 use tokio::time::timeout;
 
 use crate::heartbeats;

@@ -10,8 +10,8 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::{CityId, JobId};
-use isobar_shared::store::{LedgerCursor, LedgerRow, RowStatus};
+use isobar_model::ids::{CityId, JobId};
+use isobar_store::{LedgerCursor, LedgerRow, RowStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 

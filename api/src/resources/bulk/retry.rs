@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use isobar_shared::ids::JobId;
-use isobar_shared::store::{Action, NewOperation};
+use isobar_model::ids::JobId;
+use isobar_store::{Action, NewOperation};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use isobar_shared::config::values::ByteSize;
+use isobar_settings::values::ByteSize;
 use rustix::fs::{Mode, OFlags};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::CityId;
-use isobar_shared::store::{CityRow, FailureGroup, Totals};
+use isobar_model::ids::CityId;
+use isobar_store::{CityRow, FailureGroup, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 

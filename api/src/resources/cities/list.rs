@@ -6,9 +6,9 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::CityId;
-use isobar_shared::place::Coordinates;
-use isobar_shared::store::CityRow;
+use isobar_model::city::Coordinates;
+use isobar_model::ids::CityId;
+use isobar_store::CityRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 

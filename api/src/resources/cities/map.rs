@@ -19,7 +19,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use isobar_shared::store::MapPoint;
+use isobar_store::MapPoint;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -122,7 +122,7 @@ fn draw(points: &[MapPoint], at: DateTime<Utc>) -> Drawn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use isobar_shared::ids::CityId;
+    use isobar_model::ids::CityId;
     use std::io::Read;
 
     fn point(temperature: Option<f64>) -> MapPoint {

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::{CityId, JobId, TaskId};
-use isobar_shared::place::unnumbered_city_key;
-use isobar_shared::store::{CityRow, DeadLetter, JobRow, LedgerRow, StoreError};
+use isobar_model::city::unnumbered_city_key;
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_store::{CityRow, DeadLetter, JobRow, LedgerRow, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::store::{Action, NewOperation};
+use isobar_store::{Action, NewOperation};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -5,8 +5,8 @@ use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::{CityId, JobId, TaskId};
-use isobar_shared::store::{DeadFilter, DeadLetter};
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_store::{DeadFilter, DeadLetter};
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -10,7 +10,7 @@ pub mod list;
 pub mod replay;
 mod selection;
 
-use isobar_shared::store::DeadFilter;
+use isobar_store::DeadFilter;
 use utoipa::IntoParams;
 
 use crate::http::params::Params;

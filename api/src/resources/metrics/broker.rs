@@ -1,9 +1,9 @@
 //! What only the broker knows: the backlog, who works on it, what the fleet used of its quotas.
 
-use isobar_shared::broker::Depth;
-use isobar_shared::exposition::{Page, one_if};
-use isobar_shared::metric::Metric;
-use isobar_shared::upstream::Quotas;
+use isobar_broker::Depth;
+use isobar_telemetry::exposition::{Page, one_if};
+use isobar_telemetry::metric::Metric;
+use isobar_upstream::Quotas;
 use serde_json::Value;
 
 use super::answered;

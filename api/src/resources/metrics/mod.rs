@@ -17,9 +17,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use isobar_shared::exposition::{Page, TEXT};
-use isobar_shared::metric::Metric;
-use isobar_shared::process;
+use isobar_telemetry::exposition::{Page, TEXT};
+use isobar_telemetry::metric::Metric;
+use isobar_telemetry::process;
 use tokio::time::timeout;
 
 use crate::state::Shared;

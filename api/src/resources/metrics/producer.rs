@@ -4,8 +4,8 @@
 use isobar_producer::last_run::{LastRun, Outcome, last_done, last_run};
 use isobar_producer::outbox::OutboxDepth;
 use isobar_producer::run::Report;
-use isobar_shared::exposition::Page;
-use isobar_shared::metric::{Label, Metric};
+use isobar_telemetry::exposition::Page;
+use isobar_telemetry::metric::{Label, Metric};
 use serde_json::Value;
 
 const LAST_RUN: Metric = Metric::gauge(

@@ -3,9 +3,9 @@
 //! Counting reads whole tables, so it is done once in a while, however many scrape ([`App::totals`]).
 //! Whether the store answers at all is asked each time.
 
-use isobar_shared::exposition::{Page, one_if};
-use isobar_shared::metric::Metric;
-use isobar_shared::store::Totals;
+use isobar_store::Totals;
+use isobar_telemetry::exposition::{Page, one_if};
+use isobar_telemetry::metric::Metric;
 
 use super::answered;
 use crate::state::App;

@@ -1,13 +1,13 @@
 //! `GET /users`: users by ascending id, paged by offset, with filters.
 //!
-//! In the form that [`ISOBAR_USERS_URL`](isobar_shared::config) reads, so that one Isobar is the
+//! In the form that [`ISOBAR_USERS_URL`](isobar_settings) reads, so that one Isobar is the
 //! source of another.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_shared::ids::UserId;
-use isobar_shared::store::UserRow;
+use isobar_model::ids::UserId;
+use isobar_store::UserRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -7,7 +7,7 @@ pub mod list;
 pub mod show;
 pub mod ui;
 
-use isobar_shared::store::{UserFilter, UserRow};
+use isobar_store::{UserFilter, UserRow};
 use utoipa::IntoParams;
 
 use crate::http::params::Params;

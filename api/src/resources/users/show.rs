@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_shared::ids::UserId;
-use isobar_shared::people::{Address, Card};
-use isobar_shared::store::CardRow;
+use isobar_model::ids::UserId;
+use isobar_model::user::{Address, Card};
+use isobar_store::CardRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -5,8 +5,8 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Html;
-use isobar_shared::people::Card;
-use isobar_shared::store::UserRow;
+use isobar_model::user::Card;
+use isobar_store::UserRow;
 
 use super::{Asked, one_line};
 use crate::http::params::Params;

@@ -8,10 +8,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{EmbeddedBroker, Result, depth, entry_id, lane_number, now_ms, row_id, topic_id};
-use crate::broker::{
-    Append, Appended, BrokerError, Healed, Lane, Receipt, Span, Topic, Watermarks,
-};
-use crate::ids::JobId;
+use crate::{Append, Appended, BrokerError, Healed, Lane, Receipt, Span, Topic, Watermarks};
+use isobar_model::ids::JobId;
 
 /// First and last row of a batch in one lane.
 type Rows = Option<(i64, i64)>;

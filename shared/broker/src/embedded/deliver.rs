@@ -11,8 +11,8 @@ use rusqlite::{Connection, Row, Transaction, params};
 use tokio::time::{Instant, timeout};
 
 use super::{EmbeddedBroker, Result, entry_id, lane_number, lease, ms, now_ms, row_id};
-use crate::broker::{BrokerError, ClaimLimits, Entry, EntryId, Lane, Position, Topic};
-use crate::task::Fields;
+use crate::{BrokerError, ClaimLimits, Entry, EntryId, Lane, Position, Topic};
+use isobar_model::task::Fields;
 
 /// How soon a reader sees what another process appended.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);

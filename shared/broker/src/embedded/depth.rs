@@ -5,8 +5,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{EmbeddedBroker, Result, lane_number, ms, now_ms};
-use crate::broker::keys::{PARKED, RETURNED};
-use crate::broker::{ConsumerInfo, Depth, Lane, Topic};
+use crate::keys::{PARKED, RETURNED};
+use crate::{ConsumerInfo, Depth, Lane, Topic};
 
 impl EmbeddedBroker {
     pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {

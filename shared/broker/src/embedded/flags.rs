@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::{EmbeddedBroker, Result};
-use crate::broker::{BrokerError, Switch, Switches, Thrown, Topic};
+use crate::{BrokerError, Switch, Switches, Thrown, Topic};
 
 impl EmbeddedBroker {
     pub async fn switches(&self, topic: &Topic) -> Result<Switches> {

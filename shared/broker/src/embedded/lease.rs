@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{EmbeddedBroker, Result, entry_id, lane_number, ms, now_ms, row_id};
-use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
+use crate::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 impl EmbeddedBroker {
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
@@ -36,7 +36,7 @@ impl EmbeddedBroker {
             .await;
         match ended {
             // A stream that is gone holds none of them any more.
-            Err(crate::broker::BrokerError::Missing { .. }) => Ok(0),
+            Err(crate::BrokerError::Missing { .. }) => Ok(0),
             other => other,
         }
     }
@@ -135,7 +135,7 @@ impl EmbeddedBroker {
             .write_topic(topic, move |tx, topic_id| remove(tx, topic_id, &consumer, idle))
             .await;
         match removed {
-            Err(crate::broker::BrokerError::Missing { .. }) => Ok(Removal::Unknown),
+            Err(crate::BrokerError::Missing { .. }) => Ok(Removal::Unknown),
             other => other,
         }
     }

@@ -28,7 +28,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 use tokio::sync::Notify;
 
 use super::{BrokerError, EntryId, Lane, Topic};
-use crate::sqlite::{Db, Durability, SqliteError};
+use isobar_sqlite::{Db, Durability, SqliteError};
 
 type Result<T> = std::result::Result<T, BrokerError>;
 

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::quota_windows::{Counted, Windows};
 use super::{EmbeddedBroker, Result, ms, now_ms};
-use crate::broker::{QuotaAnswer, Reservation};
-use crate::quota::{QuotaLimits, QuotaUse};
+use crate::{QuotaAnswer, Reservation};
+use isobar_model::quota::{QuotaLimits, QuotaUse};
 
 impl EmbeddedBroker {
     pub async fn quota_reserve(

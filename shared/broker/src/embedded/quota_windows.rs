@@ -4,7 +4,7 @@
 //! suite holds both to it. A window whose index is not the current one is empty. A weight above a
 //! whole window is granted when the window is empty, or it never would be.
 
-use crate::quota::{QuotaLimits, Window};
+use isobar_model::quota::{QuotaLimits, Window};
 
 /// What one host used, by window, and until when it is shut.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

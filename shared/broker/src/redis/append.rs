@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::scripts::{APPEND, Call, HEAL};
 use super::{IDS_PER_CALL, RedisBroker, Result, reply};
-use crate::broker::keys::PARKED;
-use crate::broker::{Append, Appended, Healed, Lane, Receipt, Topic, Watermarks};
-use crate::ids::JobId;
+use crate::keys::PARKED;
+use crate::{Append, Appended, Healed, Lane, Receipt, Topic, Watermarks};
+use isobar_model::ids::JobId;
 
 impl RedisBroker {
     pub async fn heal(&self, topic: &Topic) -> Result<Healed> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::{Pipeline, Value};
 
 use super::{RedisBroker, Result, reply};
-use crate::broker::keys;
+use crate::keys;
 
 /// Keys that one step of a scan looks at, and how many steps there are at most.
 const SCAN_PAGE: usize = 1_000;

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 use super::error::{Failure, Meaning};
 use super::scripts::Call;
-use crate::broker::BrokerError;
+use crate::BrokerError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Longer than a full append or a page of anything takes on a busy Redis.

@@ -12,8 +12,8 @@ use redis::Cmd;
 use super::connection::RESPONSE_LIMIT;
 use super::scripts::{CLAIM, Call, OWNED};
 use super::{RedisBroker, Result, reply};
-use crate::broker::keys::RETURNED;
-use crate::broker::{ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Topic};
+use crate::keys::RETURNED;
+use crate::{ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Topic};
 
 /// The control lane's part of what is asked for.
 const CONTROL_SHARE: usize = 8;

@@ -9,8 +9,8 @@ use redis::Value;
 
 use super::scripts::{CONSUMERS, Call, DEPTH};
 use super::{RedisBroker, Result, reply};
-use crate::broker::keys::{PARKED, RETURNED};
-use crate::broker::{ConsumerInfo, Depth, Topic};
+use crate::keys::{PARKED, RETURNED};
+use crate::{ConsumerInfo, Depth, Topic};
 
 /// Pending entries of a lane that are looked at for the next due time; more are not in flight
 /// unless workers die by the dozen, and then the answer is only later than the truth.

@@ -6,7 +6,7 @@
 
 use redis::{ErrorKind, RedisError};
 
-use crate::broker::BrokerError;
+use crate::BrokerError;
 
 /// What an error asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use redis::{Pipeline, Value};
 
 use super::{RedisBroker, Result, reply};
-use crate::broker::{Switch, Switches, Thrown, Topic};
+use crate::{Switch, Switches, Thrown, Topic};
 
 impl RedisBroker {
     pub async fn switches(&self, topic: &Topic) -> Result<Switches> {

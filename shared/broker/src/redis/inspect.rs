@@ -8,7 +8,7 @@ use anyhow::Context;
 use redis::{Value, cmd};
 
 use super::{RedisBroker, Result, reply};
-use crate::broker::{GroupFacts, RedisFacts, Topic};
+use crate::{GroupFacts, RedisFacts, Topic};
 
 impl RedisBroker {
     pub async fn inspect(&self, topic: &Topic) -> Result<RedisFacts> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
 use super::{IDS_PER_CALL, RedisBroker, Result, reply};
-use crate::broker::keys::RETURNED;
-use crate::broker::{EntryId, GiveBack, Lane, Position, Removal, Topic};
+use crate::keys::RETURNED;
+use crate::{EntryId, GiveBack, Lane, Position, Removal, Topic};
 
 /// Entries of the stream that one search for orphans looks at.
 const ORPHAN_PAGE: usize = 500;

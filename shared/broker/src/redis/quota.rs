@@ -13,8 +13,8 @@ use redis::Value;
 
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
 use super::{RedisBroker, Result, reply};
-use crate::broker::{QuotaAnswer, Reservation, keys};
-use crate::quota::{QuotaLimits, QuotaUse, Window};
+use crate::{QuotaAnswer, Reservation, keys};
+use isobar_model::quota::{QuotaLimits, QuotaUse, Window};
 
 impl RedisBroker {
     pub async fn quota_reserve(

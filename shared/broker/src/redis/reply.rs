@@ -7,8 +7,8 @@
 use anyhow::{Context, bail};
 use redis::Value;
 
-use crate::broker::{Entry, EntryId, Lane, Span, Topic};
-use crate::task::Fields;
+use crate::{Entry, EntryId, Lane, Span, Topic};
+use isobar_model::task::Fields;
 
 type Result<T> = anyhow::Result<T>;
 

@@ -2,10 +2,10 @@
 //!
 //! Pure, values in and decision out: [`expression`] says when ticks are, [`due`] which of them is to
 //! be fired now and which never will be. Who fires a tick is decided by the store
-//! ([`Store::claim_tick`](crate::store::Store::claim_tick)), so that any number of schedulers may
+//! ([`Store::claim_tick`](isobar_store::Store::claim_tick)), so that any number of schedulers may
 //! run; waiting and acting are the binary's (`src/schedule/`).
 //!
-//! A further schedule is a line in [`Settings::schedules`](crate::config::Settings::schedules) and
+//! A further schedule is a line in [`Settings::schedules`](isobar_settings::Settings::schedules) and
 //! what it orders.
 
 mod due;

@@ -1,4 +1,4 @@
-//! One city to fetch, and how it travels; tasks for users are in [`people`](crate::people).
+//! One city to fetch, and how it travels; tasks for users are in [`people`](crate::user).
 //!
 //! A task is a flat list of named text fields in the stream, so that any Redis client can
 //! produce one by hand or look at one: `task_id` with `latitude_deg`, `longitude_deg`, `city_id`
@@ -7,12 +7,16 @@
 //!
 //! Job opens, rejects and seals are [`Control`] messages; they travel beside the tasks.
 
+mod user;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::city::Coordinates;
 use crate::ids::{CityId, JobId, TaskId};
-use crate::pipelines::PipelineName;
-use crate::place::Coordinates;
+use crate::pipeline::PipelineName;
+
+pub use user::{Errand, PersonTask};
 
 /// The longest field that is read; a name is never longer, and a row of a file is refused above it.
 pub const MAX_FIELD_BYTES: usize = 4 * 1024;

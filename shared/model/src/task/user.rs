@@ -6,9 +6,9 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::profile::{User, check};
 use crate::ids::UserId;
 use crate::task::{Fields, TaskHead, Undecodable, number, text};
+use crate::user::profile::{User, check};
 
 const KIND: &str = "kind";
 

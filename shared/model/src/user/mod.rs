@@ -12,15 +12,12 @@ pub mod card;
 pub mod fingerprint;
 pub mod profile;
 mod provider_json;
-#[path = "../task/user.rs"]
-pub mod task;
 
 pub use address::Address;
 pub use card::Card;
 pub use fingerprint::CardKey;
 pub use profile::User;
 pub use provider_json::items;
-pub use task::{Errand, PersonTask};
 
 /// Why a record is unusable: a stable code and a sentence that quotes nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

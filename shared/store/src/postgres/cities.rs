@@ -9,11 +9,11 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use crate::ids::CityId;
-use crate::place::{Coordinates, Place, fold_name};
-use crate::store::ledger::bounded;
-use crate::store::nul::without_nul;
-use crate::store::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
+use crate::ledger::bounded;
+use crate::nul::without_nul;
+use crate::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
+use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::ids::CityId;
 
 sql! {
     CITY = r#"

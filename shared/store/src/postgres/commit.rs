@@ -8,8 +8,8 @@
 use chrono::Utc;
 
 use super::{PostgresStore, dead_letters, jobs, ledger, snapshots, users};
-use crate::store::account::Tally;
-use crate::store::{Commit, CommitReport, Records, Result};
+use crate::account::Tally;
+use crate::{Commit, CommitReport, Records, Result};
 
 impl PostgresStore {
     pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {

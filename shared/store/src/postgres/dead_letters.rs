@@ -7,9 +7,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, column, jobs};
-use crate::ids::{CityId, JobId, TaskId};
-use crate::store::nul::without_nul;
-use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
+use crate::nul::without_nul;
+use crate::{DeadFilter, DeadGroup, DeadLetter, Result};
+use isobar_model::ids::{CityId, JobId, TaskId};
 
 sql! {
     /// Not what another entry has ended: an entry that was sent again is no second letter (I5).

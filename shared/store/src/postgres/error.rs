@@ -5,7 +5,7 @@
 
 use sqlx::Error;
 
-use crate::store::StoreError;
+use crate::StoreError;
 
 pub(super) fn classify(error: Error, location: &str) -> StoreError {
     let meaning = match &error {

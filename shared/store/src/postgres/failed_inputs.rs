@@ -7,8 +7,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::PostgresStore;
-use crate::ids::{JobId, TaskId};
-use crate::store::{FailedInput, LedgerCursor, Result};
+use crate::{FailedInput, LedgerCursor, Result};
+use isobar_model::ids::{JobId, TaskId};
 
 sql! {
     PAGE = r#"

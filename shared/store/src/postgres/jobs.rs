@@ -11,12 +11,12 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{PostgresStore, unreadable};
-use crate::ids::JobId;
-use crate::pipelines::PipelineName;
-use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
-use crate::store::nul::without_nul;
-use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
-use crate::task::SealOutcome;
+use crate::account::{Account, Moves, Tally, kind_named, outcome_named};
+use crate::nul::without_nul;
+use crate::{Imbalance, JobRow, JobStatus, NewJob, Result};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::SealOutcome;
 
 sql! {
     LOCK = r"

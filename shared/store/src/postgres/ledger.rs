@@ -11,11 +11,11 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::{PostgresStore, column, unreadable};
-use crate::ids::{CityId, JobId, TaskId};
-use crate::store::account::Tally;
-use crate::store::ledger::stored_try;
-use crate::store::nul::without_nul;
-use crate::store::{LedgerCursor, LedgerRow, Result, RowStatus};
+use crate::account::Tally;
+use crate::ledger::stored_try;
+use crate::nul::without_nul;
+use crate::{LedgerCursor, LedgerRow, Result, RowStatus};
+use isobar_model::ids::{CityId, JobId, TaskId};
 
 sql! {
     ENTER = r#"

@@ -6,7 +6,7 @@
 
 use sqlx::{Connection, PgConnection};
 
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// In order; the version of a schema is how many of them it has.
 const MIGRATIONS: &[&str] = &[

@@ -5,9 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, unreadable};
-use crate::ids::JobId;
-use crate::store::nul::without_nul;
-use crate::store::{CancelAnswer, JobStatus, NewOperation, Operation, Result};
+use crate::nul::without_nul;
+use crate::{CancelAnswer, JobStatus, NewOperation, Operation, Result};
+use isobar_model::ids::JobId;
 
 sql! {
     RECORD = r"

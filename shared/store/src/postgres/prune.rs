@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::PostgresStore;
-use crate::store::operations::OPERATIONS_KEPT;
-use crate::store::{Result, cutoff};
+use crate::operations::OPERATIONS_KEPT;
+use crate::{Result, cutoff};
 
 /// Rows that one transaction removes: some milliseconds of work.
 const CHUNK_ROWS: i64 = 2_000;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::Row;
 
 use super::PostgresStore;
-use crate::store::nul::without_nul;
-use crate::store::{Result, Search};
+use crate::nul::without_nul;
+use crate::{Result, Search};
 
 sql! {
     RECORD = r#"

@@ -6,9 +6,9 @@
 use sqlx::PgConnection;
 
 use super::column;
-use crate::place::{Coordinates, fold_name};
-use crate::store::nul::without_nul;
-use crate::store::{CityFailure, Snapshot};
+use crate::nul::without_nul;
+use crate::{CityFailure, Snapshot};
+use isobar_model::city::{Coordinates, fold_name};
 
 sql! {
     /// The statement that the committer's speed hangs on. An empty key says that the name is not

@@ -7,10 +7,10 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, unreadable};
-use crate::ids::JobId;
-use crate::schedule::TickOutcome;
-use crate::store::nul::without_nul;
-use crate::store::{Result, Tick, TickClaim, TickEnding};
+use crate::nul::without_nul;
+use crate::{Result, Tick, TickClaim, TickEnding};
+use isobar_model::ids::JobId;
+use isobar_model::schedule::TickOutcome;
 
 sql! {
     /// One of both does something, or none: who loses the row or its place in one of the indexes to

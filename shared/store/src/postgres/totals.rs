@@ -6,8 +6,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{PostgresStore, jobs, unreadable};
-use crate::pipelines::PipelineName;
-use crate::store::{FailureGroup, JobStatus, PipelineTotals, Result, Totals};
+use crate::{FailureGroup, JobStatus, PipelineTotals, Result, Totals};
+use isobar_model::pipeline::PipelineName;
 
 sql! {
     TOTALS = r"

@@ -9,10 +9,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, column};
-use crate::ids::UserId;
-use crate::people::{Address, Card, User};
-use crate::store::ledger::bounded;
-use crate::store::{CardRow, Found, Missing, People, Result, SeenUser, UserFilter, UserRow};
+use crate::ledger::bounded;
+use crate::{CardRow, Found, Missing, People, Result, SeenUser, UserFilter, UserRow};
+use isobar_model::ids::UserId;
+use isobar_model::user::{Address, Card, User};
 
 sql! {
     USERS = r"

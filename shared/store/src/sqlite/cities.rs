@@ -9,11 +9,11 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::columns::Time;
-use crate::ids::CityId;
-use crate::place::{Coordinates, Place, fold_name};
-use crate::store::ledger::bounded;
-use crate::store::nul::without_nul;
-use crate::store::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
+use crate::ledger::bounded;
+use crate::nul::without_nul;
+use crate::{CityRow, Freshness, MAX_CANDIDATES, MapPoint, Result, WeatherRow};
+use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::ids::CityId;
 
 sql! {
     CITY = "SELECT * FROM cities WHERE id = ?1";

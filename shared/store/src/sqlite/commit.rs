@@ -3,9 +3,9 @@
 use chrono::Utc;
 
 use super::{SqliteStore, dead_letters, jobs, ledger, snapshots, users};
-use crate::store::account::Tally;
-use crate::store::nul::refuse_nul;
-use crate::store::{Commit, CommitReport, Records, Result};
+use crate::account::Tally;
+use crate::nul::refuse_nul;
+use crate::{Commit, CommitReport, Records, Result};
 
 impl SqliteStore {
     pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {

@@ -7,10 +7,10 @@ use rusqlite::{Row, Transaction, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
-use crate::ids::{CityId, JobId, TaskId};
-use crate::pipelines::PipelineName;
-use crate::store::nul::without_nul;
-use crate::store::{DeadFilter, DeadGroup, DeadLetter, Result};
+use crate::nul::without_nul;
+use crate::{DeadFilter, DeadGroup, DeadLetter, Result};
+use isobar_model::ids::{CityId, JobId, TaskId};
+use isobar_model::pipeline::PipelineName;
 
 sql! {
     /// Not what another entry has ended: an entry that was sent again is no second letter (I5).

@@ -5,8 +5,8 @@
 
 use rusqlite::ErrorCode;
 
-use crate::sqlite::SqliteError;
-use crate::store::StoreError;
+use crate::StoreError;
+use isobar_sqlite::SqliteError;
 
 pub(super) fn classify(error: SqliteError) -> StoreError {
     let (location, meaning) = match &error {

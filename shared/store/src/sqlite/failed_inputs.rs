@@ -7,8 +7,8 @@ use rusqlite::{Row, params};
 
 use super::SqliteStore;
 use super::columns::Id;
-use crate::ids::{JobId, TaskId};
-use crate::store::{FailedInput, LedgerCursor, Result};
+use crate::{FailedInput, LedgerCursor, Result};
+use isobar_model::ids::{JobId, TaskId};
 
 sql! {
     PAGE = r#"

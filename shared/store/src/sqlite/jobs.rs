@@ -10,12 +10,12 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
-use crate::ids::JobId;
-use crate::pipelines::PipelineName;
-use crate::store::account::{Account, Moves, Tally, kind_named, outcome_named};
-use crate::store::nul::without_nul;
-use crate::store::{Imbalance, JobRow, JobStatus, NewJob, Result};
-use crate::task::SealOutcome;
+use crate::account::{Account, Moves, Tally, kind_named, outcome_named};
+use crate::nul::without_nul;
+use crate::{Imbalance, JobRow, JobStatus, NewJob, Result};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::SealOutcome;
 
 sql! {
     JOB = "SELECT * FROM jobs WHERE job_id = ?1";

@@ -7,11 +7,11 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
-use crate::ids::{CityId, JobId, TaskId};
-use crate::store::account::Tally;
-use crate::store::ledger::stored_try;
-use crate::store::nul::without_nul;
-use crate::store::{LedgerCursor, LedgerRow, Result, RowStatus};
+use crate::account::Tally;
+use crate::ledger::stored_try;
+use crate::nul::without_nul;
+use crate::{LedgerCursor, LedgerRow, Result, RowStatus};
+use isobar_model::ids::{CityId, JobId, TaskId};
 
 sql! {
     ENTER = r#"

@@ -1,6 +1,6 @@
 //! The store in a SQLite file, for any number of processes on one host.
 //!
-//! All of it goes through [`crate::sqlite`]: one writer on its own thread, readers apart. A commit
+//! All of it goes through [`isobar_sqlite`]: one writer on its own thread, readers apart. A commit
 //! is one transaction of prepared loops (`commit.rs`). It is pressed onto the disk before it
 //! returns: the entries are acknowledged after it, and an acknowledgement must never outlive its
 //! result. Commits are batched, so that is one flush for many tasks.
@@ -28,7 +28,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 
 use super::Result;
-use crate::sqlite::{Db, Durability};
+use isobar_sqlite::{Db, Durability};
 
 /// In order; the version of a file is how many of them it has.
 const MIGRATIONS: &[&str] = &[

@@ -5,9 +5,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
-use crate::ids::JobId;
-use crate::store::nul::without_nul;
-use crate::store::{CancelAnswer, JobStatus, NewOperation, Operation, Result};
+use crate::nul::without_nul;
+use crate::{CancelAnswer, JobStatus, NewOperation, Operation, Result};
+use isobar_model::ids::JobId;
 
 sql! {
     RECORD = r"

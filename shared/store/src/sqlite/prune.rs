@@ -12,8 +12,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time};
-use crate::store::operations::OPERATIONS_KEPT;
-use crate::store::{Result, cutoff};
+use crate::operations::OPERATIONS_KEPT;
+use crate::{Result, cutoff};
 
 /// Rows that one transaction removes: some milliseconds of work, for others wait for it.
 const CHUNK_ROWS: u32 = 500;

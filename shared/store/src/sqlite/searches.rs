@@ -5,8 +5,8 @@ use rusqlite::params;
 
 use super::SqliteStore;
 use super::columns::Time;
-use crate::store::nul::without_nul;
-use crate::store::{Result, Search};
+use crate::nul::without_nul;
+use crate::{Result, Search};
 
 sql! {
     RECORD = r#"INSERT INTO search_history (city_name, "timestamp") VALUES (?1, ?2)"#;

@@ -6,9 +6,9 @@
 use rusqlite::{Transaction, params};
 
 use super::columns::Time;
-use crate::place::{Coordinates, fold_name};
-use crate::store::nul::without_nul;
-use crate::store::{CityFailure, Snapshot};
+use crate::nul::without_nul;
+use crate::{CityFailure, Snapshot};
+use isobar_model::city::{Coordinates, fold_name};
 
 sql! {
     /// An empty key says that the name is not known; such a city is called by its number.

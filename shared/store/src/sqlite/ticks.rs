@@ -7,10 +7,10 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::SqliteStore;
 use super::columns::{Id, Time, word};
-use crate::ids::JobId;
-use crate::schedule::TickOutcome;
-use crate::store::nul::without_nul;
-use crate::store::{Result, Tick, TickClaim, TickEnding};
+use crate::nul::without_nul;
+use crate::{Result, Tick, TickClaim, TickEnding};
+use isobar_model::ids::JobId;
+use isobar_model::schedule::TickOutcome;
 
 sql! {
     TAKE_OVER = r"

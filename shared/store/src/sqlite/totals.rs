@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::SqliteStore;
 use super::columns::word;
-use crate::pipelines::PipelineName;
-use crate::store::{FailureGroup, JobStatus, PipelineTotals, Result, Totals};
+use crate::{FailureGroup, JobStatus, PipelineTotals, Result, Totals};
+use isobar_model::pipeline::PipelineName;
 
 sql! {
     TOTALS = r"

@@ -10,10 +10,10 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::SqliteStore;
 use super::columns::{Day, Time};
-use crate::ids::UserId;
-use crate::people::{Address, User};
-use crate::store::ledger::bounded;
-use crate::store::{CardRow, Missing, People, Result, UserFilter, UserRow};
+use crate::ledger::bounded;
+use crate::{CardRow, Missing, People, Result, UserFilter, UserRow};
+use isobar_model::ids::UserId;
+use isobar_model::user::{Address, User};
 
 sql! {
     USER = r"

@@ -3,7 +3,7 @@
 //! Entries are meant by their place among all that were handed out, so that a shrunk sequence still
 //! makes sense. Nothing is known of what the answer should be; that is the model's.
 
-use isobar_shared::broker::Lane;
+use isobar_broker::Lane;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
