@@ -11,7 +11,7 @@ use serde_json::Value;
 pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     let mut reasons = heartbeats
         .iter()
-        .filter(|beat| is_weather_worker(beat))
+        .filter(|beat| may_pause(beat))
         .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
     let first = reasons.next()??.to_owned();
     reasons.all(|reason| reason.is_some()).then_some(first)
@@ -19,16 +19,17 @@ pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
 
 /// How many workers are alive, and how many of them read nothing.
 pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
-    let workers = heartbeats.iter().filter(|beat| is_weather_worker(beat));
+    let workers = heartbeats.iter().filter(|beat| may_pause(beat));
     let paused =
         |(_, state): &&(String, Value)| state.get("paused_reason").is_some_and(Value::is_string);
     (workers.clone().count(), workers.filter(paused).count())
 }
 
-/// Workers of users never stop reading, so they say nothing of the others.
-fn is_weather_worker((name, state): &(String, Value)) -> bool {
+/// Workers that never stop reading tell nothing about those that do.
+fn may_pause((name, state): &(String, Value)) -> bool {
     let of = state.get("pipeline").and_then(Value::as_str);
-    name.starts_with("worker:") && of.is_none_or(|of| of == PipelineName::Weather.as_str())
+    let pauses = |of: &str| PipelineName::parse(of).is_none_or(|of| of.spec().pauses_reading);
+    name.starts_with("worker:") && of.is_none_or(pauses)
 }
 
 /// The first outbox that somebody tells about.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use isobar_broker::{BrokerError, Lane};
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{PipelineName, STREAM_NAMES};
 use isobar_store::{CommitReport, StoreError};
 use isobar_telemetry::chain;
 use isobar_telemetry::exposition::one_if;
@@ -19,8 +19,7 @@ use crate::gate::Reason;
 use crate::settle::{Item, Outcome};
 
 /// The workers of a process are told apart by it.
-const PIPELINE: Label =
-    Label::of("pipeline", &[PipelineName::Weather.as_str(), PipelineName::Users.as_str()]);
+const PIPELINE: Label = Label::of("pipeline", &STREAM_NAMES);
 
 const TASKS: Metric =
     Metric::counter("isobar_tasks_total", "Tasks that this process has finished.")

@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
+use isobar_model::pipeline::Enrichment;
 use isobar_model::task::{Control, Errand, PersonTask, Reject, TaskHead, WeatherTask};
-use isobar_store::Missing;
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{Frozen, JobKey};
@@ -160,8 +160,8 @@ pub fn task(head: TaskHead, subject: Subject, created_at: DateTime<Utc>) -> Task
         Subject::City(city) => return Task { id, wire: of_city(head, city).to_wire() },
         // The same on every host that makes this job.
         Subject::User(user) => Errand::User { user, seen_at: created_at },
-        Subject::Lacks(Missing::Address, user) => Errand::Address(user),
-        Subject::Lacks(Missing::Card, user) => Errand::Card(user),
+        Subject::Lacks(Enrichment::Address, user) => Errand::Address(user),
+        Subject::Lacks(Enrichment::Card, user) => Errand::Card(user),
     };
     Task { id, wire: PersonTask { head, errand }.to_wire() }
 }

@@ -108,10 +108,10 @@ pub async fn tell(
 
 /// Each pipeline leaves its own; that of cities has the plain name.
 fn named(word: &str, pipeline: PipelineName) -> String {
-    match pipeline {
-        PipelineName::Weather => word.to_owned(),
-        other => format!("{word}-{other}"),
+    if pipeline == PipelineName::default() {
+        return word.to_owned();
     }
+    format!("{word}-{pipeline}")
 }
 
 /// The last run among what the roles say of themselves; one that another version left is none.

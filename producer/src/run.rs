@@ -129,7 +129,7 @@ pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
 
 /// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
 pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
-    for pipeline in PipelineName::STREAMS {
+    for pipeline in PipelineName::streams() {
         let path = tools.settings.outbox_of(pipeline);
         // That of cities is there from now on; one of users only if there are any.
         if pipeline == PipelineName::Weather || path.exists() {
@@ -148,7 +148,7 @@ pub(crate) async fn send_all(
     tools: &Tools,
     max_wait: Duration,
 ) -> Result<u64, Failure> {
-    for pipeline in PipelineName::STREAMS {
+    for pipeline in PipelineName::streams() {
         if !outbox.open_jobs(pipeline).await?.is_empty() {
             send(pipeline, outbox, tools, max_wait).await?;
         }

@@ -61,7 +61,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
     let path = settings.outbox_path();
     let mut jobs = Vec::new();
-    for pipeline in PipelineName::STREAMS {
+    for pipeline in PipelineName::streams() {
         let path = settings.outbox_of(pipeline);
         if path.exists() {
             jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);

@@ -200,7 +200,8 @@ async fn check(
 async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> {
     let mut found = InStream::default();
     report.foreign = 0;
-    let topics = PipelineName::STREAMS.map(|pipeline| Topic::of(pipeline, &parts.settings));
+    let topics: Vec<Topic> =
+        PipelineName::streams().map(|pipeline| Topic::of(pipeline, &parts.settings)).collect();
     for (topic, lane) in topics.iter().flat_map(|topic| Lane::BOTH.map(|lane| (topic, lane))) {
         let mut after = EntryId::ZERO;
         loop {

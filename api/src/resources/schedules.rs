@@ -8,7 +8,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;
-use isobar_model::schedule::{NAMES, Schedule, TickOutcome};
+use isobar_model::pipeline::{PIPELINES, PipelineName};
+use isobar_model::schedule::{Schedule, TickOutcome};
 use isobar_store::{StoreError, Tick};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -79,7 +80,7 @@ pub async fn list(
 /// Every schedule that is set or was, with at most `limit` ticks of each.
 pub async fn states(app: &App, limit: u32) -> Result<Vec<ScheduleState>, StoreError> {
     let mut items = Vec::new();
-    for name in NAMES {
+    for name in PIPELINES.map(|spec| spec.schedule) {
         let ticks = app.store.ticks(name, None, limit).await?;
         let set = configured(app, name);
         if set.is_some() || !ticks.is_empty() {
@@ -101,7 +102,7 @@ pub async fn show(
     Id(name): Id<String>,
     params: Params,
 ) -> Result<Json<ScheduleHistory>, Problem> {
-    let known = NAMES.iter().find(|known| **known == name);
+    let known = PipelineName::of_schedule(&name).map(|pipeline| pipeline.spec().schedule);
     let name = known.ok_or_else(|| Problem::not_found("there is no schedule of this name"))?;
     let limit = params.limit()?;
     let before = params.cursor::<TickCursor>()?.map(|cursor| cursor.0);

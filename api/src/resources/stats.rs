@@ -56,7 +56,7 @@ pub struct Standing {
 impl Stats {
     pub fn of(settings: &Settings, standing: &Standing) -> Self {
         let totals = &standing.totals;
-        let pipelines = PipelineName::STREAMS.map(|pipeline| {
+        let pipelines = PipelineName::streams().map(|pipeline| {
             let of = standing.pipelines.get(&pipeline).cloned().unwrap_or_default();
             let depth = standing.depths.get(&pipeline).copied().unwrap_or_default();
             let jobs = JobStatus::ALL
@@ -82,6 +82,6 @@ impl Stats {
             ("operations", totals.operations),
             ("schedule_ticks", totals.ticks),
         ];
-        Self { totals: totals.into(), pipelines: pipelines.into() }
+        Self { totals: totals.into(), pipelines: pipelines.collect() }
     }
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_broker::{Switches, Topic};
 use isobar_model::ids::{CityId, UserId};
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{Enrichment, PipelineName};
 use isobar_model::task::{Errand, Fields, PersonTask, TaskHead, Undecodable};
 use isobar_model::user::{Address, Card, Flaw};
 use isobar_settings::Settings;
-use isobar_store::{CityFailure, Found, Missing, People, Records, SeenUser, Store, StoreError};
+use isobar_store::{CityFailure, Found, People, Records, SeenUser, Store, StoreError};
 use isobar_upstream::{Answer, LARGEST_REQUEST, Providers, Waiting};
 use serde_json::json;
 
@@ -80,7 +80,7 @@ impl Pipeline for PeoplePipeline {
 
     async fn current(&self, tasks: &[&PersonTask]) -> Result<Vec<bool>, StoreError> {
         let mut current = vec![false; tasks.len()];
-        for what in [Missing::Address, Missing::Card] {
+        for what in [Enrichment::Address, Enrichment::Card] {
             let asked: Vec<UserId> = tasks.iter().filter_map(|task| misses(task, what)).collect();
             if asked.is_empty() {
                 continue;
@@ -157,8 +157,8 @@ fn user(errand: &Errand) -> Option<UserId> {
 }
 
 /// Who may have that already, so that nobody need be asked.
-fn misses(task: &PersonTask, what: Missing) -> Option<UserId> {
-    let ((Errand::Address(user), Missing::Address) | (Errand::Card(user), Missing::Card)) =
+fn misses(task: &PersonTask, what: Enrichment) -> Option<UserId> {
+    let ((Errand::Address(user), Enrichment::Address) | (Errand::Card(user), Enrichment::Card)) =
         (&task.errand, what)
     else {
         return None;

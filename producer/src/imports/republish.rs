@@ -111,9 +111,9 @@ impl Imports {
         let slot = Uuid::now_v7().to_string();
         let mut asked = None;
         // One for each stream that has any; if none has, one that finds nothing.
-        for pipeline in PipelineName::STREAMS {
+        for pipeline in PipelineName::streams() {
             let expected = counts.replayable.get(&pipeline).copied().unwrap_or_default();
-            let is_last = pipeline == PipelineName::Users;
+            let is_last = Some(pipeline) == PipelineName::streams().last();
             if expected == 0 && !(is_last && asked.is_none()) {
                 continue;
             }

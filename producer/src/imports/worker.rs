@@ -53,7 +53,7 @@ impl Imports {
         };
         self.inner.outbox.drop_seen().await?;
         let mut company = JoinSet::new();
-        for pipeline in PipelineName::STREAMS {
+        for pipeline in PipelineName::streams() {
             company.spawn(self.clone().relay(pipeline, shutdown.clone()));
         }
         company.spawn(self.clone().heartbeat(shutdown.clone()));

@@ -44,7 +44,7 @@ pub struct Outbox {
 struct Shared {
     marks: Mutex<Vec<Mark>>,
     /// One for each stream's relay.
-    changed: [Notify; PipelineName::STREAMS.len()],
+    changed: [Notify; PipelineName::ALL.len()],
 }
 
 impl Outbox {
@@ -70,8 +70,7 @@ impl Outbox {
 
     /// Waits for the next [`announce`](Self::announce), or returns at once if one was missed.
     pub async fn changed(&self, pipeline: PipelineName) {
-        let of = usize::from(pipeline.stream() != PipelineName::STREAMS[0]);
-        self.shared.changed[of].notified().await;
+        self.shared.changed[pipeline.stream() as usize].notified().await;
     }
 
     /// One write transaction, with the marks that wait.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use isobar_broker::Broker;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::schedule::{SYNC, Schedule};
+use isobar_model::schedule::Schedule;
 use isobar_settings::Settings;
 use isobar_store::Store;
 use isobar_telemetry::metric::Metric;
@@ -58,9 +58,10 @@ pub fn runners(
     lease: Duration,
 ) -> Vec<ScheduleRunner> {
     let outboxes: HashMap<PipelineName, Arc<Mutex<()>>> =
-        PipelineName::STREAMS.map(|pipeline| (pipeline, Arc::default())).into();
+        PipelineName::streams().map(|pipeline| (pipeline, Arc::default())).collect();
     let runner = |schedule: Schedule| {
-        let order = order(&schedule, settings);
+        let pipeline = PipelineName::of_schedule(schedule.name).expect("a row of the table");
+        let order = Order::of(pipeline, settings, MAX_WAIT);
         ScheduleRunner {
             outbox: Arc::clone(&outboxes[&order.spec.pipeline.stream()]),
             order,
@@ -74,16 +75,4 @@ pub fn runners(
         }
     };
     settings.schedules().into_iter().map(runner).collect()
-}
-
-/// The run that a schedule fires.
-fn order(schedule: &Schedule, settings: &Settings) -> Order {
-    match schedule.name {
-        SYNC => Order::configured(settings, MAX_WAIT),
-        // Named after what they produce.
-        pipeline => {
-            let pipeline = pipeline.parse().expect("there is no other schedule");
-            Order::of(pipeline, settings, MAX_WAIT)
-        }
-    }
 }

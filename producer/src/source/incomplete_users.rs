@@ -4,7 +4,8 @@
 //! id taken. With `force` all users are taken, whatever they have.
 
 use isobar_model::ids::UserId;
-use isobar_store::{Missing, Store};
+use isobar_model::pipeline::Enrichment;
+use isobar_store::Store;
 use isobar_telemetry::chain;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use super::{SourceError, SourceRow};
 
 pub struct Lacking {
     store: Store,
-    missing: Missing,
+    missing: Enrichment,
     everyone: bool,
     cursor: LackingCursor,
 }
@@ -26,7 +27,7 @@ pub struct LackingCursor {
 }
 
 impl Lacking {
-    pub fn open(store: Store, missing: Missing, everyone: bool, cursor: LackingCursor) -> Self {
+    pub fn open(store: Store, missing: Enrichment, everyone: bool, cursor: LackingCursor) -> Self {
         Self { store, missing, everyone, cursor }
     }
 

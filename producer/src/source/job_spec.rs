@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{Enrichment, PipelineName, RowKind};
 use isobar_settings::Settings;
 use isobar_settings::values::masked;
-use isobar_store::{Missing, Store};
+use isobar_store::Store;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -55,7 +55,7 @@ pub enum Origin {
     },
     /// Users of the store who miss something.
     Lacking {
-        missing: Missing,
+        missing: Enrichment,
     },
 }
 
@@ -131,14 +131,13 @@ impl JobSpec {
             limit: Some(limit.unwrap_or(u64::from(settings.enrich_batch_size))),
             force,
         };
-        match pipeline {
-            PipelineName::Weather => Self::configured(settings, limit, force),
-            PipelineName::Users => {
+        match pipeline.spec().rows {
+            RowKind::Cities => Self::configured(settings, limit, force),
+            RowKind::Users => {
                 let origin = Origin::Users { url: settings.users_url() };
                 Self { pipeline, origin, limit, force }
             }
-            PipelineName::Addresses => lacking(Missing::Address),
-            PipelineName::Cards => lacking(Missing::Card),
+            RowKind::Incomplete(missing) => lacking(missing),
         }
     }
 
@@ -161,8 +160,8 @@ impl JobSpec {
             Origin::Api { url, .. } | Origin::Users { url } => masked(url),
             Origin::Lacking { missing } => match (missing, self.force) {
                 (_, true) => format!("all users, for {}", self.pipeline),
-                (Missing::Address, false) => "users without an address".to_owned(),
-                (Missing::Card, false) => "users without a card".to_owned(),
+                (Enrichment::Address, false) => "users without an address".to_owned(),
+                (Enrichment::Card, false) => "users without a card".to_owned(),
             },
             Origin::Csv { name, .. } => name.clone(),
             Origin::Gazetteer => "gazetteer".to_owned(),

@@ -12,9 +12,9 @@ use std::borrow::Cow;
 use isobar_model::city::{Coordinates, Place, fold_name, unnumbered_city_id, unnumbered_city_key};
 use isobar_model::gazetteer::builtin;
 use isobar_model::ids::{CityId, UserId};
+use isobar_model::pipeline::Enrichment;
 use isobar_model::task::{Errand, MAX_FIELD_BYTES};
 use isobar_model::user::User;
-use isobar_store::Missing;
 
 /// A reject shows this much of what the row called its city.
 const SHOWN_CHARS: usize = 120;
@@ -41,7 +41,7 @@ pub enum Row {
 pub enum Subject {
     City(City),
     User(Box<User>),
-    Lacks(Missing, UserId),
+    Lacks(Enrichment, UserId),
 }
 
 /// A city as far as source and built-in list know it.
@@ -81,8 +81,8 @@ impl Subject {
         match self {
             Self::City(city) => city.key(),
             Self::User(user) => format!("user:{}", user.external_id),
-            Self::Lacks(Missing::Address, id) => Errand::Address(*id).key(),
-            Self::Lacks(Missing::Card, id) => Errand::Card(*id).key(),
+            Self::Lacks(Enrichment::Address, id) => Errand::Address(*id).key(),
+            Self::Lacks(Enrichment::Card, id) => Errand::Card(*id).key(),
         }
     }
 }

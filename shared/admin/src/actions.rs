@@ -74,7 +74,7 @@ impl Desk<'_> {
     async fn topics(&self, switch: &Switch) -> Result<Vec<Topic>, StoreError> {
         Ok(match switch {
             Switch::Reading | Switch::Breaker(_) => {
-                PipelineName::STREAMS.map(|pipeline| Topic::of(pipeline, self.settings)).to_vec()
+                PipelineName::streams().map(|pipeline| Topic::of(pipeline, self.settings)).collect()
             }
             Switch::Job(id) | Switch::Cancelled(id) => {
                 let job = self.store.job(*id).await?;

@@ -242,14 +242,12 @@ impl Broker {
 
     /// How much is unfinished in each stream.
     pub async fn depths(&self, settings: &Settings) -> Result<HashMap<PipelineName, Depth>> {
-        let [weather, users] = PipelineName::STREAMS;
-        let [of_weather, of_users] = [weather, users].map(|name| Topic::of(name, settings));
-        let claim_idle = settings.claim_idle.0;
-        let (of_weather, of_users) = tokio::try_join!(
-            self.unfinished_of(&of_weather, claim_idle),
-            self.unfinished_of(&of_users, claim_idle),
-        )?;
-        Ok([(weather, of_weather), (users, of_users)].into())
+        let mut depths = HashMap::new();
+        for stream in PipelineName::streams() {
+            let topic = Topic::of(stream, settings);
+            depths.insert(stream, self.unfinished_of(&topic, settings.claim_idle.0).await?);
+        }
+        Ok(depths)
     }
 
     pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {

@@ -1,26 +1,139 @@
-//! The pipelines: their names, and whose stream each one shares.
+//! The pipelines, as one table: what each produces, and which stream its tasks take.
 //!
 //! Users, addresses and cards are produced apart and worked on together: they share a stream, a
 //! group and an outbox, so that a sync of cities that waits for quota never delays a user.
+//!
+//! Guarantees: everything that differs between pipelines and needs no code is a column here;
+//! settings, outboxes, relays, schedules, workers and pages loop over [`PIPELINES`].
+//! Next: `source/job_spec.rs` of the producer (where rows come from) and `pipeline/` of the
+//! consumer (what a worker does with a task).
 
 use crate::string_enum;
 
 string_enum! {
-    /// What can be produced.
+    /// The name of a pipeline, as commands, tables and metrics spell it.
     PipelineName { Weather = "weather", Users = "users", Addresses = "addresses", Cards = "cards" }
 }
 
-impl PipelineName {
-    /// Those that have a stream of their own, and workers.
-    pub const STREAMS: [Self; 2] = [Self::Weather, Self::Users];
+/// One pipeline.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineSpec {
+    pub name: PipelineName,
+    /// The pipeline whose stream, group, outbox and workers it shares: itself, where it has its own.
+    pub stream: PipelineName,
+    pub rows: RowKind,
+    /// The schedule that produces it.
+    pub schedule: &'static str,
+    /// When that schedule fires once the URL of its source is set and nothing else is said.
+    pub default_cron: Option<&'static str>,
+    /// Whether its workers stop reading while their upstream's quota or breaker is closed. Workers
+    /// that ask several upstreams for the tasks of one stream give such tasks back instead.
+    pub pauses_reading: bool,
+}
 
-    /// Whose stream its tasks take.
+/// What the rows of a pipeline's source are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// Cities: from a city service, a file or the built-in list.
+    Cities,
+    /// Users, from a user service.
+    Users,
+    /// Users of the store that lack something.
+    Incomplete(Enrichment),
+}
+
+/// Something that is looked up for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enrichment {
+    Address,
+    Card,
+}
+
+/// In the order of [`PipelineName::ALL`].
+pub const PIPELINES: [PipelineSpec; PipelineName::ALL.len()] = [
+    PipelineSpec {
+        name: PipelineName::Weather,
+        stream: PipelineName::Weather,
+        rows: RowKind::Cities,
+        schedule: "sync",
+        default_cron: None,
+        pauses_reading: true,
+    },
+    PipelineSpec {
+        name: PipelineName::Users,
+        stream: PipelineName::Users,
+        rows: RowKind::Users,
+        schedule: "users",
+        default_cron: Some("@every 300s"),
+        pauses_reading: false,
+    },
+    PipelineSpec {
+        name: PipelineName::Addresses,
+        stream: PipelineName::Users,
+        rows: RowKind::Incomplete(Enrichment::Address),
+        schedule: "addresses",
+        default_cron: Some("@every 600s"),
+        pauses_reading: false,
+    },
+    PipelineSpec {
+        name: PipelineName::Cards,
+        stream: PipelineName::Users,
+        rows: RowKind::Incomplete(Enrichment::Card),
+        schedule: "cards",
+        default_cron: Some("@every 900s"),
+        pauses_reading: false,
+    },
+];
+
+/// The names of the streams, for metrics, whose labels are constants.
+pub const STREAM_NAMES: [&str; stream_count()] = {
+    let mut names = [""; stream_count()];
+    let (mut row, mut count) = (0, 0);
+    while row < PIPELINES.len() {
+        if PIPELINES[row].has_own_stream() {
+            names[count] = PIPELINES[row].name.as_str();
+            count += 1;
+        }
+        row += 1;
+    }
+    names
+};
+
+const fn stream_count() -> usize {
+    let (mut row, mut count) = (0, 0);
+    while row < PIPELINES.len() {
+        count += PIPELINES[row].has_own_stream() as usize;
+        row += 1;
+    }
+    count
+}
+
+impl PipelineSpec {
+    const fn has_own_stream(&self) -> bool {
+        self.name as usize == self.stream as usize
+    }
+}
+
+impl PipelineName {
+    pub fn spec(self) -> &'static PipelineSpec {
+        &PIPELINES[self as usize]
+    }
+
+    /// The pipeline whose stream its tasks take.
     #[must_use]
     pub fn stream(self) -> Self {
-        match self {
-            Self::Weather => Self::Weather,
-            Self::Users | Self::Addresses | Self::Cards => Self::Users,
-        }
+        self.spec().stream
+    }
+
+    /// The pipelines that have a stream of their own, and with it an outbox and workers.
+    pub fn streams() -> impl DoubleEndedIterator<Item = Self> {
+        Self::ALL.into_iter().filter(|name| name.spec().has_own_stream())
+    }
+
+    /// The pipeline that a schedule produces.
+    pub fn of_schedule(schedule: &str) -> Option<Self> {
+        PIPELINES.iter().find(|spec| spec.schedule == schedule).map(|spec| spec.name)
     }
 
     pub fn parse(name: &str) -> Option<Self> {
@@ -41,9 +154,24 @@ impl<'de> serde::Deserialize<'de> for PipelineName {
     }
 }
 
-/// What was written before there were others.
+/// The pipeline of whatever was written before there were others.
 impl Default for PipelineName {
     fn default() -> Self {
         Self::Weather
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_its_row_and_its_schedule() {
+        for name in PipelineName::ALL {
+            assert_eq!(name.spec().name, name);
+            assert_eq!(PipelineName::of_schedule(name.spec().schedule), Some(name));
+            assert_eq!(name.stream().stream(), name.stream(), "a stream is its own");
+        }
+        assert!(PipelineName::streams().map(PipelineName::as_str).eq(STREAM_NAMES));
     }
 }

@@ -10,8 +10,9 @@ use url::Url;
 
 use super::values::{BrokerChoice, DatabaseUrl, HttpUrl, Provider};
 use super::{RateSpec, Settings};
+use isobar_model::pipeline::{PIPELINES, PipelineName, PipelineSpec};
 use isobar_model::quota::QuotaLimits;
-use isobar_model::schedule::{ADDRESSES, CARDS, Expression, SYNC, Schedule, USERS};
+use isobar_model::schedule::{Expression, Schedule};
 
 /// The public Open-Meteo service: free, and limited as its terms say.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
@@ -25,10 +26,6 @@ const OPENWEATHER_FREE: QuotaLimits = QuotaLimits { minute: Some(60), hour: None
 const USERS_URL: &str = "https://jsonplaceholder.typicode.com/users";
 const ADDRESSES_URL: &str = "https://random-data-api.com/api/v2/addresses";
 const CARDS_URL: &str = "https://random-data-api.com/api/v2/credit_cards";
-/// How often people are synced and enriched where nothing else is said.
-const USERS_EVERY: &str = "@every 300s";
-const ADDRESSES_EVERY: &str = "@every 600s";
-const CARDS_EVERY: &str = "@every 900s";
 const DEFAULT_HIGH_WATER: u64 = 100_000;
 /// Where others can reach the API: ample for a person and a page, and for a few behind one address.
 const OPEN_RATE: RateSpec = RateSpec::Limited { requests: 6_000, window: Duration::from_mins(1) };
@@ -129,27 +126,30 @@ impl Settings {
 
     /// The schedules that are set.
     pub fn schedules(&self) -> Vec<Schedule> {
-        let once_set = |url: Option<&HttpUrl>, every: &str| {
-            url.map(|_| every.parse::<Expression>().expect("the default is an expression"))
-        };
-        let or_default = |said: &Option<Expression>, url: &Option<HttpUrl>, every: &str| {
-            said.clone().or_else(|| once_set(url.as_ref(), every))
-        };
-        let users = or_default(&self.users_cron, &self.users_url, USERS_EVERY);
-        let addresses = or_default(&self.addresses_cron, &self.addresses_url, ADDRESSES_EVERY);
-        let cards = or_default(&self.cards_cron, &self.cards_url, CARDS_EVERY);
-        [(SYNC, self.sync_cron.clone()), (USERS, users), (ADDRESSES, addresses), (CARDS, cards)]
-            .into_iter()
-            .filter_map(|(name, expression)| {
-                Some(Schedule {
-                    name,
-                    expression: expression?,
-                    timezone: self.timezone.0,
-                    misfire: self.misfire,
-                    overlap: self.overlap,
-                })
+        let schedule = |spec: &PipelineSpec| {
+            let (cron, url) = self.cron_of(spec.name);
+            let default = spec.default_cron.filter(|_| url.is_some());
+            let default =
+                || default.map(|cron| cron.parse().expect("the table holds an expression"));
+            Some(Schedule {
+                name: spec.schedule,
+                expression: cron.clone().or_else(default)?,
+                timezone: self.timezone.0,
+                misfire: self.misfire,
+                overlap: self.overlap,
             })
-            .collect()
+        };
+        PIPELINES.iter().filter_map(schedule).collect()
+    }
+
+    /// When a pipeline is produced, and where its rows or results come from, as far as it is set.
+    fn cron_of(&self, pipeline: PipelineName) -> (&Option<Expression>, &Option<HttpUrl>) {
+        match pipeline {
+            PipelineName::Weather => (&self.sync_cron, &self.city_source_url),
+            PipelineName::Users => (&self.users_cron, &self.users_url),
+            PipelineName::Addresses => (&self.addresses_cron, &self.addresses_url),
+            PipelineName::Cards => (&self.cards_cron, &self.cards_url),
+        }
     }
 
     pub(super) fn misfits(&self) -> Vec<String> {

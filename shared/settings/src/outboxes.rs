@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use super::Settings;
 use isobar_model::pipeline::PipelineName;
 
-/// The outbox of users lies beside that of cities, under its name with this at the end.
-const USERS_SUFFIX: &str = "-users";
-
 impl Settings {
     /// The outbox of a pipeline's cron runs.
     pub fn outbox_of(&self, pipeline: PipelineName) -> PathBuf {
@@ -15,8 +12,9 @@ impl Settings {
         if pipeline.stream() == PipelineName::Weather {
             return cities;
         }
+        // Beside that of cities, under its name with the stream's at the end.
         let mut name = cities.file_stem().unwrap_or_default().to_owned();
-        name.push(USERS_SUFFIX);
+        name.push(format!("-{}", pipeline.stream()));
         match cities.extension() {
             Some(extension) => cities.with_file_name(name).with_added_extension(extension),
             None => cities.with_file_name(name),
@@ -25,8 +23,8 @@ impl Settings {
 
     /// Every outbox that a data dir may hold.
     pub fn outboxes(&self) -> Vec<PathBuf> {
-        let of_runs = PipelineName::STREAMS.map(|pipeline| self.outbox_of(pipeline));
-        of_runs.into_iter().chain([self.imports_path()]).collect()
+        let of_runs = PipelineName::streams().map(|pipeline| self.outbox_of(pipeline));
+        of_runs.chain([self.imports_path()]).collect()
     }
 }
 

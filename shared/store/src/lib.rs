@@ -33,11 +33,11 @@ pub use ledger::{
 };
 pub use operations::{Action, CancelAnswer, NewOperation, Operation};
 pub use ticks::{Tick, TickClaim, TickEnding};
-pub use users::{CardRow, Found, Missing, People, SeenUser, UserFilter, UserRow};
+pub use users::{CardRow, Found, People, SeenUser, UserFilter, UserRow};
 
 use isobar_model::city::Place;
 use isobar_model::ids::{CityId, JobId, TaskId, UserId};
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{Enrichment, PipelineName};
 use isobar_settings::Settings;
 use isobar_settings::values::DatabaseUrl;
 
@@ -382,7 +382,7 @@ impl Store {
     /// The users who miss that, or all, by ascending id after `after`.
     pub async fn user_ids(
         &self,
-        missing: Option<Missing>,
+        missing: Option<Enrichment>,
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<UserId>> {
@@ -390,7 +390,7 @@ impl Store {
     }
 
     /// Those of `ids` who have that already.
-    pub async fn users_with(&self, what: Missing, ids: &[UserId]) -> Result<HashSet<UserId>> {
+    pub async fn users_with(&self, what: Enrichment, ids: &[UserId]) -> Result<HashSet<UserId>> {
         ask!(self, backend => backend.users_with(what, ids))
     }
 }

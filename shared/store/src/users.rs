@@ -1,7 +1,6 @@
 //! Users, addresses and cards as they go into and come out of a store.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use serde::{Deserialize, Serialize};
 
 use isobar_model::ids::UserId;
 use isobar_model::user::{Address, Card, User};
@@ -27,14 +26,6 @@ pub struct Found<T> {
     pub user_id: UserId,
     pub what: T,
     pub found_at: DateTime<Utc>,
-}
-
-/// What a user may miss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Missing {
-    Address,
-    Card,
 }
 
 /// Which users are meant: what is absent restricts nothing.

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::UserId;
+use isobar_model::pipeline::Enrichment;
 use isobar_model::user::{Address, Card, User};
 use isobar_store::{
-    Commit, Found, Missing, People, Records, SeenUser, Store, StoreError, UserFilter, UserRow,
+    Commit, Found, People, Records, SeenUser, Store, StoreError, UserFilter, UserRow,
 };
 
 use super::fixtures::at;
@@ -119,11 +120,11 @@ async fn users_are_found_by_what_they_miss_and_by_what_they_are_called(subject: 
     commit(store, people).await.expect("commits");
     let missing =
         async |what, after, limit| store.user_ids(what, after, limit).await.expect("reads");
-    assert_eq!(missing(Some(Missing::Address), None, 2).await, [ids[1], ids[2]]);
-    assert_eq!(missing(Some(Missing::Address), Some(ids[2]), 9).await, [ids[4]]);
-    assert_eq!(missing(Some(Missing::Card), None, 9).await, ids[1..]);
+    assert_eq!(missing(Some(Enrichment::Address), None, 2).await, [ids[1], ids[2]]);
+    assert_eq!(missing(Some(Enrichment::Address), Some(ids[2]), 9).await, [ids[4]]);
+    assert_eq!(missing(Some(Enrichment::Card), None, 9).await, ids[1..]);
     assert_eq!(missing(None, None, 9).await, ids);
-    let with = store.users_with(Missing::Address, &ids[2..]).await.expect("reads");
+    let with = store.users_with(Enrichment::Address, &ids[2..]).await.expect("reads");
     assert_eq!(with, [ids[3]].into());
 
     let count = async |filter: UserFilter| {

@@ -2,11 +2,8 @@
 //!
 //! Pure, values in and decision out: [`expression`] says when ticks are, [`due`] which of them is to
 //! be fired now and which never will be. Who fires a tick is decided by the store
-//! ([`Store::claim_tick`](isobar_store::Store::claim_tick)), so that any number of schedulers may
-//! run; waiting and acting are the binary's (`src/schedule/`).
-//!
-//! A further schedule is a line in [`Settings::schedules`](isobar_settings::Settings::schedules) and
-//! what it orders.
+//! (`Store::claim_tick`), so that any number of schedulers may run; waiting and acting are the
+//! producer's (`scheduler/`). A further schedule is a row of [`PIPELINES`](crate::pipeline::PIPELINES).
 
 mod due;
 mod expression;
@@ -20,15 +17,6 @@ pub use expression::{Expression, TimeZone};
 pub use tick::TickOutcome;
 
 use crate::string_enum;
-
-/// What every schedule is called that this version knows.
-pub const NAMES: &[&str] = &[SYNC, USERS, ADDRESSES, CARDS];
-/// Runs the source of a bare `isobar produce`.
-pub const SYNC: &str = "sync";
-/// Run what the pipelines of these names produce.
-pub const USERS: &str = "users";
-pub const ADDRESSES: &str = "addresses";
-pub const CARDS: &str = "cards";
 
 /// One schedule, as configured.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,8 +10,9 @@ use sqlx::{PgConnection, Row};
 
 use super::{PostgresStore, column};
 use crate::ledger::bounded;
-use crate::{CardRow, Found, Missing, People, Result, SeenUser, UserFilter, UserRow};
+use crate::{CardRow, Found, People, Result, SeenUser, UserFilter, UserRow};
 use isobar_model::ids::UserId;
+use isobar_model::pipeline::Enrichment;
 use isobar_model::user::{Address, Card, User};
 
 sql! {
@@ -232,14 +233,14 @@ impl PostgresStore {
 
     pub async fn user_ids(
         &self,
-        missing: Option<Missing>,
+        missing: Option<Enrichment>,
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<UserId>> {
         let statement = match missing {
             None => IDS,
-            Some(Missing::Address) => WITHOUT_ADDRESS,
-            Some(Missing::Card) => WITHOUT_CARD,
+            Some(Enrichment::Address) => WITHOUT_ADDRESS,
+            Some(Enrichment::Card) => WITHOUT_CARD,
         };
         sqlx::query_scalar::<_, i64>(statement)
             .bind(after.map_or(i64::MIN, |id| id.0))
@@ -250,10 +251,10 @@ impl PostgresStore {
             .map_err(|error| self.failed(error))
     }
 
-    pub async fn users_with(&self, what: Missing, ids: &[UserId]) -> Result<HashSet<UserId>> {
+    pub async fn users_with(&self, what: Enrichment, ids: &[UserId]) -> Result<HashSet<UserId>> {
         let statement = match what {
-            Missing::Address => WITH_ADDRESS,
-            Missing::Card => WITH_CARD,
+            Enrichment::Address => WITH_ADDRESS,
+            Enrichment::Card => WITH_CARD,
         };
         sqlx::query_scalar::<_, i64>(statement)
             .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())

@@ -11,8 +11,9 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::SqliteStore;
 use super::columns::{Day, Time};
 use crate::ledger::bounded;
-use crate::{CardRow, Missing, People, Result, UserFilter, UserRow};
+use crate::{CardRow, People, Result, UserFilter, UserRow};
 use isobar_model::ids::UserId;
+use isobar_model::pipeline::Enrichment;
 use isobar_model::user::{Address, User};
 
 sql! {
@@ -202,14 +203,14 @@ impl SqliteStore {
 
     pub async fn user_ids(
         &self,
-        missing: Option<Missing>,
+        missing: Option<Enrichment>,
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<UserId>> {
         let statement = match missing {
             None => IDS,
-            Some(Missing::Address) => WITHOUT_ADDRESS,
-            Some(Missing::Card) => WITHOUT_CARD,
+            Some(Enrichment::Address) => WITHOUT_ADDRESS,
+            Some(Enrichment::Card) => WITHOUT_CARD,
         };
         let after = after.map_or(i64::MIN, |id| id.0);
         self.read(move |db| {
@@ -220,10 +221,10 @@ impl SqliteStore {
         .await
     }
 
-    pub async fn users_with(&self, what: Missing, ids: &[UserId]) -> Result<HashSet<UserId>> {
+    pub async fn users_with(&self, what: Enrichment, ids: &[UserId]) -> Result<HashSet<UserId>> {
         let statement = match what {
-            Missing::Address => WITH_ADDRESS,
-            Missing::Card => WITH_CARD,
+            Enrichment::Address => WITH_ADDRESS,
+            Enrichment::Card => WITH_CARD,
         };
         let ids = ids.to_vec();
         self.read(move |db| {
