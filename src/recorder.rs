@@ -1,7 +1,7 @@
-//! The counters of the process, started once and described in full.
+//! The metrics of the process, registered once with their descriptions.
 //!
-//! Every role's metrics are known to every process, so that one that does several roles' work has
-//! one list, and a counter is there at zero before it first moves.
+//! Guarantees: every process knows the metrics of all roles, so a counter is exported as zero
+//! before it is first incremented.
 
 use isobar_telemetry::metric;
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -1,7 +1,7 @@
-//! `isobar outbox status|flush`: what producers hold that the stream has not confirmed yet.
+//! `isobar outbox status|flush`: batches that the stream has not confirmed yet.
 //!
-//! `status` only looks, also while a producer is at work; `flush` relays what is unsent and
-//! extracts nothing, which is what to run after an outage.
+//! `status` changes nothing and works while a producer runs. `flush` relays unsent batches without
+//! extracting more: run it after an outage.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use isobar_settings::Settings;
 use serde_json::json;
 
 use crate::app::App;
-use crate::commands::produce::{stop, tools, with_bar};
+use crate::commands::produce::{exit_error, tools, with_bar};
 use crate::exit::Exit;
 
-/// Lines of `status`; whoever has more unfinished jobs has other worries.
+/// Jobs that `status` lists.
 const SHOWN: u32 = 50;
 
 #[derive(Debug, clap::Args)]
@@ -30,11 +30,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show the jobs of the outbox with what is unsent and unconfirmed
+    /// Show the jobs of the outbox with their unsent and unconfirmed batches
     Status,
-    /// Send what is unsent, and extract nothing
+    /// Send unsent batches without extracting more
     Flush {
-        /// How long to wait for room in the stream (exit code 75 then)
+        /// How long to wait for room in the stream (then exit 75)
         #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
         max_wait: Duration,
     },
@@ -48,10 +48,11 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             app.stop_on_signals()?;
             let broker = Broker::open(&settings)?;
             let tools = tools(settings, broker, app);
-            let published =
-                with_bar(flush(&tools, max_wait), &tools.progress, app).await.map_err(stop)?;
+            let published = with_bar(flush(&tools, max_wait), &tools.progress, app)
+                .await
+                .map_err(exit_error)?;
             app.print(&json!({ "published": published, "unsent": 0 }), || {
-                format!("{} tasks published, nothing is unsent", thousands(published))
+                format!("{} tasks published; nothing is unsent", thousands(published))
             })?;
             Ok(Exit::Done)
         }

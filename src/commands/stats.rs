@@ -1,4 +1,4 @@
-//! `isobar stats`: how much there is in each table, and how each pipeline stands.
+//! `isobar stats`: row counts by table, and backlog and jobs by pipeline.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use isobar_api::{Standing, Stats};
 use isobar_producer::thousands;
 
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -14,13 +14,13 @@ use crate::exit::Exit;
 pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
+    let context = Context::open(app.settings()?).await?;
     let standing = Standing {
-        totals: parts.store.totals().await?,
-        pipelines: parts.store.pipeline_totals().await?,
-        depths: parts.broker.depths(&parts.settings).await?,
+        totals: context.store.totals().await?,
+        pipelines: context.store.pipeline_totals().await?,
+        depths: context.broker.depths(&context.settings).await?,
     };
-    let stats = Stats::of(&parts.settings, &standing);
+    let stats = Stats::of(&context.settings, &standing);
     app.print(&stats, || describe(&stats))?;
     Ok(Exit::Done)
 }

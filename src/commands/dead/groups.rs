@@ -7,22 +7,22 @@ use serde_json::json;
 
 use crate::age::{age, seconds_since};
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only those of this job
+    /// Only of this job
     #[arg(long, value_name = "JOB_ID")]
     job: Option<JobId>,
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
-    let found = parts.store.dead_letter_groups(args.job).await?;
+    let context = Context::open(app.settings()?).await?;
+    let found = context.store.dead_letter_groups(args.job).await?;
     let groups: Vec<DeadGroupItem> = found.into_iter().map(DeadGroupItem::from).collect();
     app.print(&json!({ "items": groups }), || match groups.as_slice() {
-        [] => "nothing was given up".to_owned(),
+        [] => "no dead letters".to_owned(),
         groups => groups.iter().map(line).collect::<Vec<_>>().join("\n"),
     })?;
     Ok(Exit::Done)
