@@ -1,32 +1,29 @@
-//! What README.md and ARCHITECTURE.md say must be so.
+//! Documents: whatever README.md, docs/ and the other .md files name must exist.
 //!
-//! The tables of settings and metrics are compared with those in code, the API's examples are run as they stand
-//! there, and whatever file, test, metric or heading the documents name has to exist. Sentences are
-//! for people to check; this only sees to it that what can be looked up is there.
+//! Here: the tables that are generated from code, links, and the names of files, tests and metrics.
+//! Sentences are for people to check; these tests only see to what can be looked up.
+//! Next: [`examples`] (requests with their answers), [`commands`] (`isobar …` lines and cli.md).
+
+mod commands;
+mod examples;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use isobar_shared::config::SETTINGS;
-use isobar_shared::metric::Metric;
-use tokio::process::Command;
+use isobar_shared::metric::{Label, Metric};
 
-use crate::harness::guard::clean_environment;
-use crate::harness::http::Http;
-use crate::harness::isobar::Isobar;
-use crate::harness::wait::{PATIENCE, until};
 use crate::metrics::known;
 use crate::tidy::collect;
 
-const README: &str = include_str!("../../README.md");
-const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
-const ENV_EXAMPLE: &str = include_str!("../../.env.example");
-const ROUTER: &str = include_str!("../../api/src/router.rs");
+const ENV_EXAMPLE: &str = include_str!("../../../.env.example");
 
-/// Where the examples expect the API; the test has it elsewhere.
-const WRITTEN_BASE: &str = "http://127.0.0.1:8000";
-const FOLDERS: [&str; 10] = [
+/// Longest allowed documents that everybody reads first.
+const MAX_LINES: [(&str, usize); 2] = [("README.md", 200), ("ARCHITECTURE.md", 120)];
+
+/// A name in backticks that begins so is a path of the repository.
+const FOLDERS: [&str; 11] = [
     "src/",
     "shared/",
     "producer/",
@@ -36,38 +33,30 @@ const FOLDERS: [&str; 10] = [
     "tests/",
     "data/",
     "deploy/",
+    "docs/",
     ".ci/",
 ];
 
 #[test]
-fn the_readme_lists_every_setting_with_its_default_and_no_other() {
-    let mut written: Vec<_> = section("settings").lines().filter_map(setting).collect();
-    let mut known: Vec<_> = SETTINGS.iter().map(|known| (known.name, known.default)).collect();
-    written.sort_unstable();
-    known.sort_unstable();
-    assert_eq!(written, known);
+fn settings_table_matches_the_code() {
+    let rows = SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            "" => "unset".to_owned(),
+            default => format!("`{default}`"),
+        };
+        (setting.name, format!("{default} | {}", setting.meaning))
+    });
+    is_generated("docs/configuration.md", &rows.collect());
 }
 
 #[test]
-fn the_readme_lists_every_metric_with_its_labels_and_no_other() {
-    let mut written = BTreeMap::new();
-    for line in section("metrics").lines().filter_map(|line| line.strip_prefix("| `")) {
-        let mut cells = line.split(" | ");
-        let names = cells.next().expect("a cell of names");
-        let labels: Vec<&str> = quoted(cells.next().expect("a cell of labels")).collect();
-        // The first tick was taken off with the bar before it.
-        for name in names.split('`').step_by(2).filter(|name| !name.is_empty()) {
-            written.insert(name.to_owned(), labels.clone());
-        }
-    }
-    let labels = |metric: &Metric| metric.labels.iter().map(|label| label.name).collect();
-    let known: BTreeMap<String, Vec<&str>> =
-        known().into_iter().map(|(name, metric)| (name.to_owned(), labels(metric))).collect();
-    assert_eq!(written, known);
+fn metrics_table_matches_the_code() {
+    let rows = known().into_iter().map(|(name, metric)| (name, metric_cells(metric)));
+    is_generated("docs/operations/monitoring.md", &rows.collect());
 }
 
 #[test]
-fn every_setting_has_a_line_in_the_example_of_an_environment() {
+fn env_example_has_every_setting() {
     let names: Vec<&str> = ENV_EXAMPLE
         .lines()
         .filter_map(|line| Some(line.trim_start_matches('#').split_once('=')?.0))
@@ -78,135 +67,144 @@ fn every_setting_has_a_line_in_the_example_of_an_environment() {
 }
 
 #[test]
-fn every_route_has_an_example() {
-    let examples = section("api");
-    let rows = ROUTER.lines().filter_map(|line| {
-        let line = line.trim_start();
-        let row = ["quick(\"", "long(\"", "probe(\""];
-        let path = row.iter().find_map(|start| line.strip_prefix(start))?.split('"').next()?;
-        path.split('{').next()
-    });
-    let mut seen = 0;
-    for path in rows {
-        seen += 1;
-        assert!(examples.contains(&format!("{WRITTEN_BASE}{path}")), "{path} has no example");
-    }
-    assert!(seen >= 15, "only {seen} rows were found in the router's table");
-}
-
-#[tokio::test]
-async fn every_example_of_the_api_gives_the_status_it_promises() {
-    let dir = tempfile::tempdir().expect("temporary folder");
-    // Port 0: the kernel names a free one, and `up` says which.
-    let up =
-        Isobar::new(dir.path()).env("ISOBAR_LISTEN", "127.0.0.1:0").args(["up", "--sim"]).spawn();
-    let said = up.wait_for_line(|line| line.starts_with("listening on http://"), PATIENCE).await;
-    let base = said.trim_start_matches("listening on ").to_owned();
-    let http = Http::new(&base);
-    until(PATIENCE, "the API is ready", async || {
-        http.try_get("/readyz").await.is_ok_and(|reply| reply.status.is_success())
-    })
-    .await;
-
-    let examples = examples(section("api"));
-    assert!(examples.len() >= 15, "only {} examples were found", examples.len());
-    for Example { script, status } in examples {
-        let script = script.replace(WRITTEN_BASE, &base);
-        let ran = Command::new("bash")
-            .args(["-c", &script])
-            .env_clear()
-            .envs(clean_environment())
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(PATIENCE, ran)
-            .await
-            .unwrap_or_else(|_| panic!("this does not end: {script}"))
-            .expect("bash starts");
-        let answered = String::from_utf8_lossy(&output.stdout);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(answered, status, "{script}\n{complaint}\n{}", up.stderr_so_far());
+fn the_first_documents_stay_short() {
+    for (name, most) in MAX_LINES {
+        let lines = read(name).lines().count();
+        assert!(lines <= most, "{name} has {lines} lines, {most} at most");
     }
 }
 
 #[test]
-fn every_file_test_metric_and_heading_that_the_documents_name_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn every_link_leads_somewhere() {
+    let faults: Vec<String> =
+        documents().iter().flat_map(|(document, text)| dead_links(document, text)).collect();
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn every_named_file_test_and_metric_exists() {
     let mut paths = Vec::new();
-    collect(root, root, &mut paths);
-    let sources: Vec<String> = paths
-        .iter()
-        .map(|path| fs::read_to_string(root.join(path)).expect("read a source file"))
-        .collect();
+    collect(root(), root(), &mut paths);
+    let sources: Vec<String> = paths.iter().map(|path| read(path)).collect();
     let mut faults = Vec::new();
-    for (document, text) in [("README.md", README), ("ARCHITECTURE.md", ARCHITECTURE)] {
-        for name in quoted(text) {
+    for (document, text) in documents() {
+        for name in words(&prose(&text)) {
             if FOLDERS.iter().any(|folder| name.starts_with(folder)) {
-                if !root.join(name).exists() {
-                    faults.push(format!("{document}: there is no {name}"));
-                }
-            } else if is_test_or_metric(name) {
+                // `<name>` stands for any name in a recipe.
+                let missing = !name.contains(['<', '*']) && !root().join(&name).exists();
+                faults.extend(missing.then(|| format!("{document}: there is no {name}")));
+            } else if is_test_or_metric(&name) {
                 let (function, metric) = (format!("fn {name}("), format!("\"{name}\""));
-                let is_there = |text: &String| text.contains(&function) || text.contains(&metric);
-                if !sources.iter().any(is_there) {
-                    faults.push(format!("{document}: no test and no metric is called {name}"));
-                }
+                let exists =
+                    sources.iter().any(|text| text.contains(&function) || text.contains(&metric));
+                faults.extend((!exists).then(|| format!("{document}: no test or metric {name}")));
             }
         }
-        faults.extend(dead_links(root, document, text));
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
-/// One block of the README: what to run, and the status that it must print.
-struct Example {
-    script: String,
-    status: String,
-}
-
-/// The text between the README's markers of this name.
-fn section(name: &str) -> &'static str {
-    let begin = format!("<!-- {name}:begin -->");
-    let end = format!("<!-- {name}:end -->");
-    let (_, rest) = README.split_once(&begin).expect("a marker where the section begins");
-    rest.split_once(&end).expect("a marker where the section ends").0
-}
-
-/// Name and default of a row of the table of settings.
-fn setting(line: &str) -> Option<(&str, &str)> {
-    let mut cells = line.strip_prefix("| `")?.split(" | ");
-    let name = cells.next()?.strip_suffix('`')?;
-    let default = match cells.next()? {
-        "unset" => "",
-        default => default.trim_matches('`'),
+/// Type, labels with the values that are known beforehand, and description, as cells of a row.
+fn metric_cells(metric: &Metric) -> String {
+    let label = |label: &Label| match label.values {
+        [] => format!("`{}`", label.name),
+        values => format!("`{}`: {}", label.name, values.join(", ")),
     };
-    Some((name, default))
+    let labels: Vec<String> = metric.labels.iter().map(label).collect();
+    format!("{} | {} | {}", metric.kind.as_str(), labels.join("; "), metric.help)
 }
 
-/// Each block is any lines of preparation, one line with curl, and `# → ` with the status.
-fn examples(text: &str) -> Vec<Example> {
-    let blocks = text.split("```sh\n").skip(1);
-    let example = |rest: &str| {
-        let block = rest.split("```").next().unwrap_or(rest);
-        let (commands, status) = block
-            .trim_end()
-            .rsplit_once("\n# → ")
-            .unwrap_or_else(|| panic!("no status stands under {block}"));
-        let (preparation, curl) = commands.rsplit_once('\n').unwrap_or(("", commands));
-        assert!(curl.starts_with("curl "), "the last command is not curl: {block}");
-        let script = format!(
-            "set -euo pipefail\n{preparation}\n{curl} -s -o /dev/null -w '%{{http_code}}'\n"
-        );
-        Example { script, status: status.to_owned() }
-    };
-    blocks.map(example).collect()
+/// Fails unless each row `` | `name` | … | `` between the markers is the code's, and none is missing.
+/// What the document should be is then written beside the build, so that a copy corrects it.
+fn is_generated(document: &str, rows: &BTreeMap<&str, String>) {
+    let text = read(document);
+    let (mut corrected, mut absent) = (Vec::new(), rows.clone());
+    let mut inside = false;
+    for line in text.lines() {
+        inside = (inside || line == "<!-- generated:begin -->") && line != "<!-- generated:end -->";
+        let name = line.strip_prefix("| `").and_then(|row| row.split('`').next());
+        match name.filter(|_| inside) {
+            // A row whose name the code does not know falls away.
+            Some(name) => {
+                let cells = absent.remove(name);
+                corrected.extend(cells.map(|cells| format!("| `{name}` | {cells} |")));
+            }
+            None => corrected.push(line.to_owned()),
+        }
+    }
+    assert!(absent.is_empty(), "{document} lacks rows for {absent:#?}");
+    let corrected = corrected.join("\n") + "\n";
+    if corrected != text {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(document.replace('/', "-"));
+        fs::write(&file, corrected).expect("write the document");
+        panic!("{document} differs from the code; cp {} {document}", file.display());
+    }
 }
 
-/// What stands in backticks and is one word.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    // Every second piece is quoted; the three ticks of a block do not change whose turn it is.
-    let spans = text.split('`').skip(1).step_by(2);
-    spans.filter(|span| !span.is_empty() && !span.contains(char::is_whitespace))
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every .md file of the repository with its text.
+fn documents() -> Vec<(String, String)> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("list a folder") {
+            let path = entry.expect("read a folder entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_ours = !name.starts_with('.') && !["target", "isobar-data"].contains(&&*name);
+            if path.is_dir() && is_ours {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let relative = path.strip_prefix(root()).expect("below the root");
+                let relative = relative.to_string_lossy().into_owned();
+                found.push((relative.clone(), read(&relative)));
+            }
+        }
+    }
+    assert!(found.len() > 10, "the documents were not found");
+    found
+}
+
+/// A fenced block: its language and its lines.
+struct Block {
+    language: String,
+    text: String,
+}
+
+/// A document without its fenced blocks, and the blocks.
+fn split(text: &str) -> (String, Vec<Block>) {
+    let (mut prose, mut blocks, mut open) = (String::new(), Vec::new(), None::<Block>);
+    for line in text.split_inclusive('\n') {
+        match (line.trim_start().strip_prefix("```"), &mut open) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(language), None) => {
+                open = Some(Block { language: language.trim().to_owned(), text: String::new() });
+            }
+            (None, Some(block)) => block.text.push_str(line),
+            (None, None) => prose.push_str(line),
+        }
+    }
+    (prose, blocks)
+}
+
+fn prose(text: &str) -> String {
+    split(text).0
+}
+
+/// What stands in backticks.
+fn spans(prose: &str) -> impl Iterator<Item = &str> {
+    prose.split('`').skip(1).step_by(2)
+}
+
+/// Spans of one word.
+fn words(prose: &str) -> Vec<String> {
+    let one = |span: &&str| !span.is_empty() && !span.contains(char::is_whitespace);
+    spans(prose).filter(one).map(str::to_owned).collect()
 }
 
 /// Tests are sentences; no other name in the documents has that many words.
@@ -216,19 +214,36 @@ fn is_test_or_metric(name: &str) -> bool {
 }
 
 /// Links to files or headings of ours that are not there.
-fn dead_links(root: &Path, document: &str, text: &str) -> Vec<String> {
+fn dead_links(document: &str, text: &str) -> Vec<String> {
+    let text = prose(text);
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let ours = targets.filter(|target| !target.starts_with("http"));
+    let ours = targets.filter(|target| !target.starts_with("http") && !target.contains(':'));
     let is_dead = |target: &&str| {
         let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-        let file = if file.is_empty() { document } else { file };
+        let path = match file {
+            "" => root().join(document),
+            file => plain(&root().join(document).with_file_name(file)),
+        };
         // A picture is no text, but it must be there.
-        let Ok(linked) = fs::read(root.join(file)) else { return true };
-        let linked = String::from_utf8_lossy(&linked);
-        let mut headings = linked.lines().filter(|line| line.starts_with('#')).map(anchor);
-        !heading.is_empty() && !headings.any(|anchor| anchor == heading)
+        let Ok(linked) = fs::read(&path) else { return !path.is_dir() };
+        let linked = prose(&String::from_utf8_lossy(&linked));
+        let mut anchors = linked.lines().filter(|line| line.starts_with('#')).map(anchor);
+        !heading.is_empty() && !anchors.any(|anchor| anchor == heading)
     };
     ours.filter(is_dead).map(|target| format!("{document}: {target} leads nowhere")).collect()
+}
+
+/// A path without `..`.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut path, part| {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            part => path.push(part),
+        }
+        path
+    })
 }
 
 /// The anchor that forges make of a heading.
@@ -239,15 +254,14 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn examples_and_names_are_read_as_they_are_meant() {
-    let text = "Say:\n```sh\nJOB=7\ncurl x/$JOB\n# → 404\n```\n and `a_b` in `src/main.rs`";
-    let read = examples(text);
-    assert_eq!(read.len(), 1);
-    assert_eq!(read[0].status, "404");
-    assert!(read[0].script.contains("JOB=7\ncurl x/$JOB -s "), "{}", read[0].script);
-    assert_eq!(quoted(text).collect::<Vec<_>>(), ["a_b", "src/main.rs"]);
-    assert_eq!(setting("| `A` | `1/2` | meaning | |"), Some(("A", "1/2")));
-    assert_eq!(setting("| `A_B` | unset | meaning | |"), Some(("A_B", "")));
-    assert_eq!(setting("| variable | default | meaning | |"), None);
-    assert_eq!(anchor("## Windows and macOS"), "windows-and-macos");
+fn documents_are_read_as_written() {
+    let text = "## A, b\n```sh\n# c\nls `x_y`\n```\n`a_b` in `src/main.rs`, `two words` [x](#c)";
+    let (prose, blocks) = split(text);
+    assert_eq!((blocks[0].language.as_str(), blocks[0].text.as_str()), ("sh", "# c\nls `x_y`\n"));
+    assert_eq!(words(&prose), ["a_b", "src/main.rs"]);
+    assert_eq!(anchor("### GET /bulk/jobs/{id}"), "get-bulkjobsid");
+    assert_eq!(dead_links("README.md", text), ["README.md: #c leads nowhere"]);
+    assert_eq!(dead_links("docs/csv.md", "[r](../README.md)"), [""; 0]);
+    assert_eq!(dead_links("docs/csv.md", "[r](README.rst)").len(), 1);
+    assert!(is_test_or_metric("an_older_observation_never_wins") && !is_test_or_metric("job_id"));
 }
