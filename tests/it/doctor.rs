@@ -42,7 +42,7 @@ async fn a_sound_installation_has_nothing_wrong() {
     assert_eq!(findings(doctor.clone(), 0).await, []);
     let said = doctor.run().await.expect_code(0).stdout;
     assert!(said.contains("* REDIS_URL = "), "{said}");
-    assert!(said.contains("ok      upstream: 127.0.0.1 tells the weather"), "{said}");
+    assert!(said.contains("ok      upstream: 127.0.0.1 returns weather"), "{said}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn hosts_whose_clocks_are_an_hour_off_do_each_row_once() {
         .with("ISOBAR_CONCURRENCY", "1")
         .with("ISOBAR_QUOTA", "1000000/d");
     let ahead = arena.isobar(["doctor"]).an_hour("+").run().await;
-    assert!(ahead.stdout.contains("differs from Redis' by 3"), "{ahead:?}");
+    assert!(ahead.stdout.contains("differs from the clock of Redis by 3"), "{ahead:?}");
     let source = Source::of(ROWS, 0);
     let report = from_file(&arena, &source).an_hour("+").run().await.expect_code(0).json();
     let job = report["job_id"].as_str().expect("an id").to_owned();
