@@ -3,7 +3,11 @@
 //! With `--drain` it exits once the stream is empty and nothing is pending for any worker of the
 //! group. With `--listen` it serves `/livez` and `/metrics`.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use isobar_consumer::{Ending, Left, Tally, Until};
@@ -134,36 +138,37 @@ fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
 }
 
 /// Runs a drain with a bar that counts finished entries.
+///
+/// The count is polled beside the work, never instead of it: the work may hold the lock of a
+/// connection that the count waits for, and it releases the lock only while it is polled.
 async fn with_bar(
     workers: Workers,
     until: Until,
     context: &Context,
     quiet: bool,
 ) -> anyhow::Result<Ending> {
-    use std::sync::atomic::AtomicU64;
-    use std::sync::atomic::Ordering::Relaxed;
     let tallies = workers.tallies();
+    let mut bar = Bar::new("drain", "entries", quiet);
+    let ending = tokio::select! {
+        ending = workers.run(until) => ending,
+        never = count_up(&mut bar, &tallies, context) => match never {},
+    };
+    bar.finish();
+    ending
+}
+
+async fn count_up(bar: &mut Bar, tallies: &[Arc<Tally>], context: &Context) -> Infallible {
     let sum = |counter: fn(&Tally) -> &AtomicU64| -> u64 {
         tallies.iter().map(|tally| counter(tally).load(Relaxed)).sum()
     };
-    let mut bar = Bar::new("drain", "entries", quiet);
-    let run = workers.run(until);
-    tokio::pin!(run);
     loop {
-        tokio::select! {
-            ending = &mut run => {
-                bar.finish();
-                return ending;
-            }
-            () = tokio::time::sleep(BAR_EVERY) => {
-                let done = sum(|tally| &tally.entries);
-                let depths = context.broker.depths(&context.settings).await.ok();
-                let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
-                let failed = sum(|tally| &tally.failed);
-                let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
-                bar.set(done, left.map(|left| done + left), note);
-            }
-        }
+        tokio::time::sleep(BAR_EVERY).await;
+        let done = sum(|tally| &tally.entries);
+        let depths = context.broker.depths(&context.settings).await.ok();
+        let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
+        let failed = sum(|tally| &tally.failed);
+        let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
+        bar.set(done, left.map(|left| done + left), note);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Looking, on the terminal: commands say what the API says, and change nothing.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::harness::http::Http;
@@ -108,7 +106,7 @@ async fn watching_ends_with_the_job_and_says_how(place: Place) {
     let mut stopped = place.isobar(["jobs", "watch", &other.to_string()]).spawn();
     stopped.wait_for_line(|line| line.contains("no worker has started it yet"), PATIENCE).await;
     stopped.terminate();
-    assert_eq!(stopped.wait(Duration::from_secs(10)).await, 75);
+    assert_eq!(stopped.wait(PATIENCE).await, 75);
     place.isobar(["jobs", "cancel", &other.to_string()]).run().await.expect_code(0);
     place.drain().await;
     until(PATIENCE, "the job ends", async || {
