@@ -1,4 +1,4 @@
-//! Lanes and entry ids: where an entry stands in its stream.
+//! Lanes and entry ids: the position of an entry in its stream.
 //!
 //! Guarantees: ids order as numbers, and their text `<ms>-<seq>` reads back to the same id.
 

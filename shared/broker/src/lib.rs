@@ -194,7 +194,7 @@ delegate! {
         &self, topic: &Topic, consumer: &str, lane: Lane, after: EntryId, count: usize
     ) -> Result<Vec<Entry>>;
 
-    /// Deletes entries whose result is committed (I3) and their attempts, whoever owns them now.
+    /// Deletes entries whose result is committed (I3) and their attempts; the owner does not matter.
     /// Returns how many were still in the stream.
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64>;
 
@@ -263,7 +263,7 @@ delegate! {
 
     // Upstream quota: fixed UTC windows by the broker's clock, shared by all workers and the API.
 
-    /// Reserves `weight` in every window of `host`, or reports until when there is no room. With
+    /// Reserves `weight` in every window of `host`, or returns when there is room again. With
     /// `keep_interactive_reserve` a tenth of each window stays free for interactive requests.
     pub async fn quota_reserve(
         &self, host: &str, limits: &QuotaLimits, weight: u64, keep_interactive_reserve: bool

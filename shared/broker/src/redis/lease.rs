@@ -1,7 +1,7 @@
 //! Leases: an owner acknowledges, renews and gives back entries; others replace dead owners.
 //!
 //! Guarantees: each script checks the owner of an entry before it changes the entry, except `ack`:
-//! committed work is finished, whoever owns the entry now (I3).
+//! committed work is finished, and its owner does not matter (I3).
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
     list(value)?.into_iter().map(id).collect()
 }
 
-/// First and last id; both are empty where there is no entry.
+/// First and last id; both are empty for an empty span.
 pub(super) fn span(first: Value, last: Value) -> Result<Option<Span>> {
     let (first, last) = (text(first)?, text(last)?);
     if last.is_empty() {
