@@ -61,7 +61,7 @@ impl Day {
                     limiter::HOURLY => 3_600_000,
                     _ => 86_400_000,
                 };
-                self.windows.shut_until_ms = (now / length + 1) * length;
+                self.windows.blocked_until_ms = (now / length + 1) * length;
             }
         }
         answered

@@ -1,12 +1,10 @@
-//! What operators have switched, as the broker keeps it for every role to see.
+//! Operator flags, which the broker keeps for every role to read.
 //!
-//! A switch is thrown or it is not, and says by whom and when. Workers and relays look once a
-//! second ([`SWITCHES_EVERY`]); nothing is sent to anyone, so whoever starts later sees the same. A
-//! breaker's switch is never let go of: whoever sees a time there that is new to it closes its
-//! breaker once.
-//!
-//! Switches survive restarts as the stream does, and are lost with it when everything is flushed.
-//! Who may throw them, and what is written down about it: [`operate`](isobar_admin::actions).
+//! Guarantees: a flag records who set it and when. Workers and relays poll once a second
+//! ([`SWITCHES_EVERY`]), so a process that starts later sees the same flags. Flags survive
+//! restarts as the stream does, and are lost with it when the server is flushed.
+//! A breaker reset is never cleared: a process that sees a new time there closes its breaker once.
+//! Does not: decide who may set a flag, or write the audit log (see `admin/actions.rs`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,36 +15,35 @@ use serde::{Deserialize, Serialize};
 
 use isobar_model::ids::JobId;
 
-/// How often roles look at the switches: a pause takes that long to be seen.
+/// How often roles poll the flags: a pause takes effect after this time at the latest.
 pub const SWITCHES_EVERY: Duration = Duration::from_secs(1);
 
-/// One thing that can be switched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Switch {
-    /// Nobody reads or claims entries.
+    /// Workers do not read or claim entries.
     Reading,
-    /// The job's entries are set aside, and no more of it are sent.
+    /// The entries of the job are parked, and no more of its batches are sent.
     Job(JobId),
-    /// Whoever extracts the job seals it where it stands.
+    /// The process that extracts the job seals it at its current row.
     Cancelled(JobId),
-    /// Breakers of this upstream host are to be closed.
+    /// Workers close their breaker of this upstream host.
     Breaker(String),
 }
 
-/// By whom and when.
+/// Who set a flag, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thrown {
     pub by: String,
     pub at: DateTime<Utc>,
 }
 
-/// All that is thrown.
+/// All flags that are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Switches(BTreeMap<Switch, Thrown>);
 
 impl Switch {
     /// Its name in the broker.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Reading => "reading".to_owned(),
             Self::Job(job) => format!("job:{job}"),
@@ -55,7 +52,7 @@ impl Switch {
         }
     }
 
-    fn named(name: &str) -> Option<Self> {
+    fn parse(name: &str) -> Option<Self> {
         match name.split_once(':') {
             None => (name == "reading").then_some(Self::Reading),
             Some(("job", id)) => id.parse().ok().map(Self::Job),
@@ -65,8 +62,9 @@ impl Switch {
         }
     }
 
-    /// Whether throwing it again replaces who threw it first: only a breaker's time is news.
-    pub(super) fn is_renewed(&self) -> bool {
+    /// Whether setting it again replaces author and time. The time of a breaker reset matters: each
+    /// new time is a new reset.
+    pub(crate) fn is_replaced_on_set(&self) -> bool {
         matches!(self, Self::Breaker(_))
     }
 }
@@ -84,12 +82,12 @@ impl fmt::Display for Thrown {
 }
 
 impl Switches {
-    /// From names and values as they lie in the broker; what a newer version wrote is passed over.
-    pub(super) fn read<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Reads stored names and values; ignores flags that a newer version wrote.
+    pub(crate) fn read<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         Self(
             pairs
                 .filter_map(|(name, value)| {
-                    Some((Switch::named(name)?, serde_json::from_str(value).ok()?))
+                    Some((Switch::parse(name)?, serde_json::from_str(value).ok()?))
                 })
                 .collect(),
         )
@@ -115,18 +113,18 @@ impl Switches {
         self.get(&Switch::Breaker(host.to_owned()))
     }
 
-    /// Everything that concerns one job.
+    /// The flags of jobs: paused and cancelled ones.
     pub fn of_jobs(&self) -> impl Iterator<Item = (JobId, &Switch, &Thrown)> {
-        self.0.iter().filter_map(|(switch, thrown)| match switch {
-            Switch::Job(job) | Switch::Cancelled(job) => Some((*job, switch, thrown)),
+        self.0.iter().filter_map(|(flag, set_by)| match flag {
+            Switch::Job(job) | Switch::Cancelled(job) => Some((*job, flag, set_by)),
             Switch::Reading | Switch::Breaker(_) => None,
         })
     }
 
-    /// Whether a breaker was reset that had not been, or not then, when `before` was read.
+    /// Whether a breaker was reset after `before` was read.
     pub fn has_resets_since(&self, before: &Self) -> bool {
-        self.0.iter().any(|(switch, thrown)| {
-            matches!(switch, Switch::Breaker(_)) && before.get(switch) != Some(thrown)
+        self.0.iter().any(|(flag, set_by)| {
+            matches!(flag, Switch::Breaker(_)) && before.get(flag) != Some(set_by)
         })
     }
 
@@ -144,29 +142,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_switch_survives_its_name_and_what_a_newer_version_wrote_is_passed_over() {
+    fn flags_read_back_and_unknown_ones_are_ignored() {
         let job = JobId::derive("test", "slot");
-        let thrown = serde_json::to_string(&Thrown::now("cli ada@host")).expect("plain data");
-        for switch in [
+        let set_by = serde_json::to_string(&Thrown::now("cli ada@host")).expect("plain data");
+        for flag in [
             Switch::Reading,
             Switch::Job(job),
             Switch::Cancelled(job),
             Switch::Breaker("127.0.0.1:8090".into()),
         ] {
-            let name = switch.name();
-            let pairs = [(name.as_str(), thrown.as_str()), ("brake:x", &thrown), ("job:x", "{}")];
+            let name = flag.name();
+            let pairs = [(name.as_str(), set_by.as_str()), ("brake:x", &set_by), ("job:x", "{}")];
             let read = Switches::read(pairs.into_iter());
             assert_eq!(read.len(), 1);
-            assert_eq!(read.get(&switch).map(|thrown| thrown.by.as_str()), Some("cli ada@host"));
+            assert_eq!(read.get(&flag).map(|set_by| set_by.by.as_str()), Some("cli ada@host"));
         }
     }
 
     #[test]
-    fn only_a_reset_with_a_new_time_is_news() {
+    fn only_a_reset_with_a_new_time_counts() {
         let host = || Switch::Breaker("host".into());
         let one = Switches([(host(), Thrown::now("a"))].into());
-        let again = Thrown { by: "a".into(), at: Utc::now() + chrono::TimeDelta::seconds(1) };
-        let two = Switches([(host(), again), (Switch::Reading, Thrown::now("a"))].into());
+        let later = Thrown { by: "a".into(), at: Utc::now() + chrono::TimeDelta::seconds(1) };
+        let two = Switches([(host(), later), (Switch::Reading, Thrown::now("a"))].into());
         assert!(one.has_resets_since(&Switches::default()) && two.has_resets_since(&one));
         assert!(!one.has_resets_since(&one) && !Switches::default().has_resets_since(&one));
     }

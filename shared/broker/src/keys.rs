@@ -1,28 +1,29 @@
-//! Every name that Isobar uses in Redis, in one place.
+//! Redis keys: every name that Isobar uses in Redis, in one place.
 //!
-//! Names derived from a stream carry its hash tag (`{owm-ingestion-stream}:…`), so that one
-//! script may touch all of them on a cluster too. No other file spells a key (a tidy test looks).
+//! Guarantees: a key derived from a stream carries the stream's hash tag
+//! (`{owm-ingestion-stream}:…`), so one script may use all of them on a cluster too. No other file
+//! spells a key (a tidy test checks).
 //!
 //! | key | type | holds | grows with |
 //! |---|---|---|---|
 //! | `<stream>` | stream | tasks, nothing else | unfinished tasks, up to the high-water mark |
-//! | `{<stream>}:control` | stream | opens, rejects, seals | unfinished ones, likewise |
+//! | `{<stream>}:control` | stream | opens, rejects, seals | unfinished ones, up to that mark too |
 //! | `{<stream>}:watermarks` | hash | job → last batch | unfinished jobs |
 //! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |
-//! | `{<stream>}:epoch` | string | which life of the stream this is | – |
-//! | `{<stream>}:switches` | hash | what operators paused, cancelled or reset, by whom and when | paused jobs, upstream hosts |
-//! | `isobar:cache:<key>` | string with expiry | one answer of the API | cities asked for |
-//! | `isobar:quota:<host>` | hash | what each window used, until when it is shut | upstream hosts |
+//! | `{<stream>}:epoch` | string | the epoch of the stream | – |
+//! | `{<stream>}:switches` | hash | flag → who set it and when | paused jobs, upstream hosts |
+//! | `isobar:cache:<key>` | string with expiry | one answer of the API | requested cities |
+//! | `isobar:quota:<host>` | hash | use of each window, end of a block | upstream hosts |
 //! | `isobar:slots:<host>` | sorted set | requests in flight, by expiry | concurrency |
-//! | `isobar:heartbeat:<role>:<name>` | string with expiry | what a role says of itself | processes |
+//! | `isobar:heartbeat:<role>:<name>` | string with expiry | the state that a process reports | processes |
 
-/// Whom given-back entries belong to until they fall due; no worker ever has this name.
+/// The constant consumer that owns given-back entries until they fall due. No worker has this name.
 pub const RETURNED: &str = "returned";
 
-/// Whom the entries of paused jobs belong to meanwhile; no worker ever has this name either.
+/// The constant consumer that owns the entries of paused jobs. No worker has this name.
 pub const PARKED: &str = "parked";
 
-/// A name that carries the stream's hash tag.
+/// A key with the stream's hash tag.
 pub fn derived(stream: &str, suffix: &str) -> String {
     format!("{{{stream}}}:{suffix}")
 }

@@ -1,32 +1,42 @@
-//! The stream between producer and workers, and the small state that roles share.
+//! Seam 1: the stream between producer and workers, and the small state that roles share.
 //!
-//! [`Broker`] promises the same over Redis Streams and over a SQLite file; one conformance suite
-//! (`tests/it/broker.rs`) holds both to it. It is defined by what it promises, not by Redis'
-//! words: an entry has an owner, a time when it falls due, a number of deliveries and of
-//! attempts. Nothing unprocessed is ever trimmed or expired (I6); a full stream refuses.
-//!
-//! Deliberately absent: retries (the caller knows how long it may wait), the meaning of a field
-//! (see [`task`](isobar_model::task)), any knowledge of stores.
-//! Next: [`keys`] (every name in Redis), [`redis`] and [`embedded`] (the two backends).
+//! Guarantees: [`Broker`] promises the same over Redis Streams and over a SQLite file; one
+//! conformance suite (`tests/it/broker.rs`) tests both. An entry has an owner, a due time, a number
+//! of deliveries and a number of attempts. Nothing unprocessed is trimmed or expired (I6); a full
+//! stream refuses appends.
+//! Does not: retry (the caller knows how long it may wait), interpret fields (see
+//! [`task`](isobar_model::task)) or know the store.
+//! Next: [`keys`] (every Redis key), then the two backends, [`redis`] and [`embedded`].
 
+mod append;
+mod depth;
 pub mod embedded;
 mod entry;
+mod error;
 mod flags;
 pub mod keys;
+mod lane;
+mod quota;
 pub mod redis;
+mod redis_info;
 mod topic;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-pub use entry::{
-    Append, Appended, BrokerError, ClaimLimits, ConsumerInfo, Depth, Entry, EntryId, GiveBack,
-    GroupFacts, Healed, Lane, Position, QuotaAnswer, Receipt, RedisFacts, Removal, Reservation,
-    Span, Watermarks,
-};
+use serde_json::Value;
+
+pub use append::{Append, Appended, Healed, Receipt, Span, Watermarks};
+pub use depth::{ConsumerInfo, Depth, Removal};
+pub use entry::{ClaimLimits, Entry, GiveBack, Position};
+pub use error::BrokerError;
 pub use flags::{SWITCHES_EVERY, Switch, Switches, Thrown};
+pub use lane::{EntryId, Lane};
+pub use quota::{QuotaAnswer, Reservation};
+pub use redis_info::{GroupFacts, RedisFacts};
 pub use topic::Topic;
 
+use self::error::Result;
 use self::keys::{PARKED, RETURNED};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
@@ -40,34 +50,19 @@ pub enum Broker {
     Embedded(embedded::EmbeddedBroker),
 }
 
-type Result<T> = std::result::Result<T, BrokerError>;
-
 /// The embedded broker's file in the data dir.
 const EMBEDDED_FILE: &str = "broker.db";
 
-/// Runs one expression against whichever backend this is.
-macro_rules! either {
-    ($self:ident, $backend:ident => $call:expr) => {
-        match $self {
-            Broker::Redis($backend) => $call,
-            Broker::Embedded($backend) => $call,
-        }
-    };
-}
-
 impl Broker {
-    /// The broker that the settings name. Redis is dialled when it is needed, so that a role may
-    /// start before it; an embedded file is opened at once, in the data dir, which is made.
+    /// Opens the broker that the settings name. Redis is dialled on first use, so a role may start
+    /// before its Redis. An embedded file is opened at once; its folder is created if needed.
     pub fn open(settings: &Settings) -> Result<Self> {
         if let Some(url) = settings.redis_url.as_ref().filter(|_| !settings.embedded_broker()) {
             return redis::RedisBroker::at(&url.0).map(Self::Redis);
         }
         embedded::EmbeddedBroker::open(&settings.data_file(EMBEDDED_FILE)).map(Self::Embedded)
     }
-}
 
-/// The stream.
-impl Broker {
     /// `redis` or `embedded`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -76,103 +71,17 @@ impl Broker {
         }
     }
 
-    /// Where it is, without secrets: `127.0.0.1:6379` or a path.
+    /// The address or path, without secrets: `127.0.0.1:6379`.
     pub fn location(&self) -> String {
-        either!(self, backend => backend.location())
+        match self {
+            Self::Redis(redis) => redis.location(),
+            Self::Embedded(embedded) => embedded.location(),
+        }
     }
 
-    pub async fn ping(&self) -> Result<()> {
-        either!(self, backend => backend.ping().await)
-    }
-
-    /// Makes the stream whole if it is not: where a group is missing, both groups are created at
-    /// the very beginning, the watermarks and attempts are cleared, and a new epoch tells every
-    /// relay that what it sent may be gone. A whole stream is left as it is.
-    pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
-        either!(self, backend => backend.heal(topic).await)
-    }
-
-    /// Appends one frozen batch, all of it or nothing, and at most once (I1, I2): the job's
-    /// watermark decides. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
-    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
-        either!(self, backend => backend.append(topic, batch).await)
-    }
-
-    /// The epoch, and how far each of `jobs` got in it.
-    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
-        either!(self, backend => backend.watermarks(topic, jobs).await)
-    }
-
-    /// For each receipt, whether any of its entries is still in the stream.
-    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        either!(self, backend => backend.unfinished(topic, receipts).await)
-    }
-
-    /// Drops the watermark of a job of which every batch is confirmed.
-    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
-        either!(self, backend => backend.forget(topic, job).await)
-    }
-
-    /// Takes up to `count` entries that nobody has had, of both lanes together, waiting up to
-    /// `wait` for the first. Never drop this future half-way: what it took would sit unseen with
-    /// this consumer until [`recover`](Self::recover).
-    pub async fn read(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        count: usize,
-        wait: Duration,
-    ) -> Result<Vec<Entry>> {
-        either!(self, backend => backend.read(topic, consumer, count, wait).await)
-    }
-
-    /// Entries that `consumer` owns, in order after `after`: what a lost reply had delivered.
-    /// The caller skips those that it knows it holds.
-    pub async fn owned(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        after: EntryId,
-        count: usize,
-    ) -> Result<Vec<Entry>> {
-        either!(self, backend => backend.owned(topic, consumer, lane, after, count).await)
-    }
-
-    /// Ends entries whose result is committed (I3): they leave the stream, their attempts too.
-    /// It takes them whoever owns them by now; the answer says how many were still there.
-    pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
-        either!(self, backend => backend.ack(topic, lane, ids).await)
-    }
-
-    /// Starts the leases of `ids` anew where `consumer` still owns them; returns those it lost.
-    pub async fn renew(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        ids: &[EntryId],
-    ) -> Result<Vec<EntryId>> {
-        either!(self, backend => backend.renew(topic, consumer, lane, ids).await)
-    }
-
-    /// Takes over entries that fell due (their owner is silent, or they were given back), each as
-    /// one more delivery. `position` moves on through the pending entries and wraps at the end,
-    /// so a busy head never starves the tail.
-    pub async fn claim(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        lane: Lane,
-        position: &mut Position,
-        limits: ClaimLimits,
-    ) -> Result<Vec<Entry>> {
-        either!(self, backend => backend.claim(topic, consumer, lane, position, limits).await)
-    }
-
-    /// Hands entries back, each to fall due after its delay (never longer than the claim idle).
-    /// The delivery is taken back; an attempt is counted only where it was one (I7). Returns the
-    /// entries that `consumer` did not own any more, which are left as they are.
+    /// Gives entries back, each to fall due after its delay (at most the claim idle). This takes
+    /// the delivery off, and counts an attempt only where [`GiveBack::attempt`] says so (I7).
+    /// Returns the entries that `consumer` did not own any more; they stay unchanged.
     pub async fn give_back(
         &self,
         topic: &Topic,
@@ -181,15 +90,13 @@ impl Broker {
         entries: &[GiveBack],
         claim_idle: Duration,
     ) -> Result<Vec<EntryId>> {
-        either!(self, backend => {
-            backend.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
-        })
+        self.hand_over(topic, consumer, RETURNED, lane, entries, claim_idle).await
     }
 
-    /// Sets entries of a paused job aside, to fall due after the claim idle: the delivery is taken
-    /// back and no attempt is counted (I7). Until somebody claims them they do not count against
-    /// the high-water mark, unless there are more of them than that: a paused job must not keep
-    /// the others out. Returns those that `consumer` did not own any more.
+    /// Parks entries of a paused job until the claim idle is over. This takes the delivery off and
+    /// counts no attempt (I7). Parked entries do not count against the high-water mark, up to as
+    /// many again as that mark: a paused job must not block the others.
+    /// Returns the entries that `consumer` did not own any more.
     pub async fn park(
         &self,
         topic: &Topic,
@@ -198,41 +105,11 @@ impl Broker {
     ) -> Result<Vec<EntryId>> {
         let back = |id: &EntryId| GiveBack { id: *id, delay: Duration::ZERO, attempt: false };
         let entries: Vec<GiveBack> = ids.iter().map(back).collect();
-        // Idle for no time at all: due after a whole claim idle.
-        let idle = Duration::ZERO;
-        either!(self, backend => {
-            backend.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, idle).await
-        })
+        // An idle time of zero falls due after a whole claim idle.
+        self.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, Duration::ZERO).await
     }
 
-    /// Finds delivered entries that nobody owns (a consumer was deleted by hand) in one page of
-    /// the stream after `position`, and makes them due at once. Returns how many it found.
-    pub async fn adopt_orphans(
-        &self,
-        topic: &Topic,
-        lane: Lane,
-        position: &mut Position,
-        claim_idle: Duration,
-    ) -> Result<u64> {
-        either!(self, backend => backend.adopt_orphans(topic, lane, position, claim_idle).await)
-    }
-
-    /// Removes a consumer's name if it owns nothing in either lane and has been idle for `idle`.
-    pub async fn remove_consumer(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        idle: Duration,
-    ) -> Result<Removal> {
-        either!(self, backend => backend.remove_consumer(topic, consumer, idle).await)
-    }
-
-    /// How much is unfinished, and when the next entry falls due.
-    pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
-        either!(self, backend => backend.depth(topic, claim_idle).await)
-    }
-
-    /// The same, where a stream that nobody has made yet is empty.
+    /// Like [`depth`](Self::depth), but a stream that does not exist yet is empty.
     pub async fn unfinished_of(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
         match self.depth(topic, claim_idle).await {
             Err(BrokerError::Missing { .. }) => Ok(Depth::default()),
@@ -240,7 +117,7 @@ impl Broker {
         }
     }
 
-    /// How much is unfinished in each stream.
+    /// The backlog of each stream.
     pub async fn depths(&self, settings: &Settings) -> Result<HashMap<PipelineName, Depth>> {
         let mut depths = HashMap::new();
         for stream in PipelineName::streams() {
@@ -250,43 +127,7 @@ impl Broker {
         Ok(depths)
     }
 
-    pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
-        either!(self, backend => backend.consumers(topic).await)
-    }
-
-    /// A page of the stream as it lies there, for `verify`: nothing is delivered or changed.
-    pub async fn peek(
-        &self,
-        topic: &Topic,
-        lane: Lane,
-        after: EntryId,
-        count: usize,
-    ) -> Result<Vec<Entry>> {
-        either!(self, backend => backend.peek(topic, lane, after, count).await)
-    }
-}
-
-/// What operators have switched.
-impl Broker {
-    pub async fn switches(&self, topic: &Topic) -> Result<Switches> {
-        either!(self, backend => backend.switches(topic).await)
-    }
-
-    /// Throws a switch, and says who has thrown it: whoever was first, but for a breaker's, which
-    /// is thrown anew each time.
-    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown> {
-        either!(self, backend => backend.throw(topic, switch, thrown).await)
-    }
-
-    /// False where it was not thrown.
-    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool> {
-        either!(self, backend => backend.let_go(topic, switch).await)
-    }
-}
-
-/// For `doctor`.
-impl Broker {
-    /// Facts about the Redis behind this; `None` for the embedded broker.
+    /// Facts about the Redis server, for `doctor`; `None` for the embedded broker.
     pub async fn inspect(&self, topic: &Topic) -> Result<Option<RedisFacts>> {
         match self {
             Self::Redis(redis) => redis.inspect(topic).await.map(Some),
@@ -295,86 +136,159 @@ impl Broker {
     }
 }
 
-/// The cache: bytes with an expiry, nothing else.
-impl Broker {
-    /// The value and how long it still lives.
-    pub async fn cache_get(&self, key: &str) -> Result<Option<(Vec<u8>, Duration)>> {
-        either!(self, backend => backend.cache_get(key).await)
-    }
-
-    pub async fn cache_set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()> {
-        either!(self, backend => backend.cache_set(key, value, ttl).await)
-    }
-
-    /// How many unexpired values there are.
-    pub async fn cache_len(&self) -> Result<u64> {
-        either!(self, backend => backend.cache_len().await)
-    }
+/// Each signature calls the method of the same name and signature of the backend in use.
+macro_rules! delegate {
+    ($(
+        $(#[$doc:meta])*
+        $vis:vis async fn $name:ident(&self $(, $argument:ident: $type:ty)*) -> $output:ty;
+    )*) => {
+        impl Broker {
+            $(
+                $(#[$doc])*
+                $vis async fn $name(&self $(, $argument: $type)*) -> $output {
+                    match self {
+                        Self::Redis(redis) => redis.$name($($argument),*).await,
+                        Self::Embedded(embedded) => embedded.$name($($argument),*).await,
+                    }
+                }
+            )*
+        }
+    };
 }
 
-/// Upstream quota: fixed UTC windows by the broker's clock, shared by every worker and the API.
-impl Broker {
-    /// Reserves `weight` in every window of `host`, or says until when it is shut. With
-    /// `keep_back` a tenth of each window is left for interactive requests.
+delegate! {
+    pub async fn ping(&self) -> Result<()>;
+
+    // The stream, for producers.
+
+    /// Repairs an incomplete stream and leaves a complete one unchanged. Where a group is missing,
+    /// both groups are created at the very beginning, and watermarks and attempts are cleared. The
+    /// new epoch makes every relay check whether its batches are still there.
+    pub async fn heal(&self, topic: &Topic) -> Result<Healed>;
+
+    /// Appends one frozen batch, whole or not at all, and at most once (I1, I2). The job's
+    /// watermark decides. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
+    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended>;
+
+    /// The epoch, and the last batch of each of `jobs` in it.
+    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks>;
+
+    /// For each receipt, whether any of its entries is still in the stream.
+    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>>;
+
+    /// Drops the watermark of a job whose batches are all confirmed.
+    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()>;
+
+    // The stream, for workers.
+
+    /// Takes up to `count` undelivered entries of both lanes together; waits up to `wait` for the
+    /// first one. Never drop this future half-way: the entries that it took would stay unseen with
+    /// this consumer until `owned` finds them.
+    pub async fn read(
+        &self, topic: &Topic, consumer: &str, count: usize, wait: Duration
+    ) -> Result<Vec<Entry>>;
+
+    /// Entries that `consumer` owns, in order, from the one after `after`. After a lost reply this
+    /// finds what was delivered; the caller skips the entries that it already has.
+    pub async fn owned(
+        &self, topic: &Topic, consumer: &str, lane: Lane, after: EntryId, count: usize
+    ) -> Result<Vec<Entry>>;
+
+    /// Deletes entries whose result is committed (I3) and their attempts; the owner does not matter.
+    /// Returns how many were still in the stream.
+    pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64>;
+
+    /// Restarts the leases of `ids` that `consumer` still owns. Returns the others.
+    pub async fn renew(
+        &self, topic: &Topic, consumer: &str, lane: Lane, ids: &[EntryId]
+    ) -> Result<Vec<EntryId>>;
+
+    /// Takes over due entries (their owner is silent, or they were given back), each as one more
+    /// delivery. `position` moves through the pending entries and wraps at the end, so a busy head
+    /// never starves the tail.
+    pub async fn claim(
+        &self, topic: &Topic, consumer: &str, lane: Lane, position: &mut Position,
+        limits: ClaimLimits
+    ) -> Result<Vec<Entry>>;
+
+    /// Gives entries to the constant consumer `to`, as [`give_back`](Self::give_back) describes.
+    async fn hand_over(
+        &self, topic: &Topic, consumer: &str, to: &'static str, lane: Lane, entries: &[GiveBack],
+        claim_idle: Duration
+    ) -> Result<Vec<EntryId>>;
+
+    /// Finds delivered entries without an owner (an operator deleted a consumer) in one page of the
+    /// stream after `position`, and makes them due at once. Returns how many it found.
+    pub async fn adopt_orphans(
+        &self, topic: &Topic, lane: Lane, position: &mut Position, claim_idle: Duration
+    ) -> Result<u64>;
+
+    /// Removes a consumer's name if it owns nothing in either lane and has been idle for `idle`.
+    pub async fn remove_consumer(
+        &self, topic: &Topic, consumer: &str, idle: Duration
+    ) -> Result<Removal>;
+
+    // The stream, read only.
+
+    /// How much is unfinished, and when the next entry falls due.
+    pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth>;
+
+    pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>>;
+
+    /// A page of the stream as stored, for `verify`. Deliveries and attempts are 0.
+    pub async fn peek(
+        &self, topic: &Topic, lane: Lane, after: EntryId, count: usize
+    ) -> Result<Vec<Entry>>;
+
+    // Flags of operators.
+
+    pub async fn switches(&self, topic: &Topic) -> Result<Switches>;
+
+    /// Sets a flag and returns who has set it. The first one stays, except for a breaker reset: its
+    /// latest one replaces the one before.
+    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown>;
+
+    /// Clears a flag; false where it was not set.
+    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool>;
+
+    // The cache: bytes with an expiry.
+
+    /// The value, and the time until it expires.
+    pub async fn cache_get(&self, key: &str) -> Result<Option<(Vec<u8>, Duration)>>;
+
+    pub async fn cache_set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()>;
+
+    /// The number of unexpired values.
+    pub async fn cache_len(&self) -> Result<u64>;
+
+    // Upstream quota: fixed UTC windows by the broker's clock, shared by all workers and the API.
+
+    /// Reserves `weight` in every window of `host`, or returns when there is room again. With
+    /// `keep_interactive_reserve` a tenth of each window stays free for interactive requests.
     pub async fn quota_reserve(
-        &self,
-        host: &str,
-        limits: &QuotaLimits,
-        weight: u64,
-        keep_back: bool,
-    ) -> Result<QuotaAnswer> {
-        either!(self, backend => backend.quota_reserve(host, limits, weight, keep_back).await)
-    }
+        &self, host: &str, limits: &QuotaLimits, weight: u64, keep_interactive_reserve: bool
+    ) -> Result<QuotaAnswer>;
 
     /// Corrects a reservation to what the provider counted: 1 for an error, 0 for a 429.
-    pub async fn quota_settle(
-        &self,
-        host: &str,
-        reservation: &Reservation,
-        used: u64,
-    ) -> Result<()> {
-        either!(self, backend => backend.quota_settle(host, reservation, used).await)
-    }
+    pub async fn quota_settle(&self, host: &str, reservation: &Reservation, used: u64) -> Result<()>;
 
-    /// Shuts `host` for everyone for `wait`, because the provider said so.
-    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
-        either!(self, backend => backend.quota_shut(host, wait).await)
-    }
+    /// Blocks `host` for all processes for `wait`, because the provider asked for it.
+    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()>;
 
-    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
-        either!(self, backend => backend.quota_use(host, limits).await)
-    }
+    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse>;
 
-    /// Takes one of the `limit` places that the whole fleet has at `host`; it frees itself after
-    /// `ttl` if its holder dies. False when all are taken.
+    /// Takes one of the `limit` slots that all processes share at `host`; false when all are taken.
+    /// A slot expires after `ttl`, in case its holder dies.
     pub async fn slot_acquire(
-        &self,
-        host: &str,
-        holder: &str,
-        limit: u32,
-        ttl: Duration,
-    ) -> Result<bool> {
-        either!(self, backend => backend.slot_acquire(host, holder, limit, ttl).await)
-    }
+        &self, host: &str, holder: &str, limit: u32, ttl: Duration
+    ) -> Result<bool>;
 
-    pub async fn slot_release(&self, host: &str, holder: &str) -> Result<()> {
-        either!(self, backend => backend.slot_release(host, holder).await)
-    }
-}
+    pub async fn slot_release(&self, host: &str, holder: &str) -> Result<()>;
 
-/// Heartbeats: what each role says of itself, forgotten when it falls silent.
-impl Broker {
+    // Heartbeats: the state that a process reports. It expires when the process stops reporting.
+
     /// `name` is `<role>:<instance>`.
-    pub async fn heartbeat(
-        &self,
-        name: &str,
-        state: &serde_json::Value,
-        ttl: Duration,
-    ) -> Result<()> {
-        either!(self, backend => backend.heartbeat(name, state, ttl).await)
-    }
+    pub async fn heartbeat(&self, name: &str, state: &Value, ttl: Duration) -> Result<()>;
 
-    pub async fn heartbeats(&self) -> Result<Vec<(String, serde_json::Value)>> {
-        either!(self, backend => backend.heartbeats().await)
-    }
+    pub async fn heartbeats(&self) -> Result<Vec<(String, Value)>>;
 }

@@ -1,10 +1,13 @@
-//! One stream with its consumer group, and the names that are derived from it.
+//! Topics: one stream, its consumer group, and the Redis keys derived from the stream's name.
+//!
+//! Guarantees: weather has a stream of its own; users, addresses and cards share one.
 
-use super::{Lane, keys};
 use isobar_model::pipeline::PipelineName;
 use isobar_settings::Settings;
 
-/// One stream with its group and the names derived from it.
+use crate::keys;
+use crate::lane::Lane;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub stream: String,
@@ -32,7 +35,7 @@ impl Topic {
         }
     }
 
-    /// The stream that a pipeline's tasks take.
+    /// The topic of a pipeline's tasks.
     pub fn of(pipeline: PipelineName, settings: &Settings) -> Self {
         match pipeline.stream() {
             PipelineName::Weather => Self::new(&settings.stream, &settings.group),
@@ -40,7 +43,6 @@ impl Topic {
         }
     }
 
-    /// The weather tasks of this installation.
     pub fn weather(settings: &Settings) -> Self {
         Self::of(PipelineName::Weather, settings)
     }
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_apart_and_the_three_of_users_are_one() {
+    fn users_addresses_and_cards_share_one_stream() {
         let settings = Settings::defaults();
         let [weather, users] =
             [PipelineName::Weather, PipelineName::Users].map(|name| Topic::of(name, &settings));

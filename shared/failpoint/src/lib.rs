@@ -1,4 +1,4 @@
-//! Failpoints: named points at which a debug build can be told to die.
+//! Failpoints: named points at which a debug build aborts on request.
 //!
 //! A step that must survive `kill -9` has a [`hit`] before and after the operation that makes it
 //! durable. [`arm`] (called once by `main` with `ISOBAR_CRASH_AT=name` or `name:n`) aborts the
@@ -7,7 +7,7 @@
 //! Guarantees: every name is in [`POINTS`], so a test can walk through all of them. A release build
 //! contains none of this: there [`hit`] is empty and [`arm`] refuses.
 
-/// The variable that `main` hands to [`arm`].
+/// The variable that `main` passes to [`arm`].
 pub const VARIABLE: &str = "ISOBAR_CRASH_AT";
 
 /// Every point, in the order in which a row meets them.
@@ -80,7 +80,7 @@ pub const POINTS: &[&str] = &[
     "consumer.leave.after",
 ];
 
-/// Aborts the process if this hit is the one that was asked for.
+/// Aborts the process if [`arm`] requested this hit.
 #[inline]
 pub fn hit(name: &'static str) {
     #[cfg(debug_assertions)]
@@ -89,7 +89,7 @@ pub fn hit(name: &'static str) {
     let _ = name;
 }
 
-/// Aborts the process if it was told to die of `key`: a poison task, as a test makes one.
+/// Aborts the process if [`arm`] requested this key: a test makes a poison task with it.
 #[inline]
 pub fn hit_with_key(name: &'static str, key: i64) {
     #[cfg(debug_assertions)]
@@ -98,8 +98,8 @@ pub fn hit_with_key(name: &'static str, key: i64) {
     let _ = (name, key);
 }
 
-/// Asks for a crash: `name`, `name:n` for the nth hit, or `name=key` for every hit with
-/// that key. Once per process.
+/// Requests a crash: `name`, `name:n` for the nth hit, or `name=key` for every hit with that key.
+/// Once per process.
 pub fn arm(spec: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
     return armed::arm(spec);
@@ -118,7 +118,7 @@ mod armed {
         name: &'static str,
         /// Hits left until the crash.
         left: AtomicU64,
-        /// The key to die of, where one was named.
+        /// The key that crashes, if the spec names one.
         key: Option<i64>,
     }
 
@@ -127,13 +127,13 @@ mod armed {
     pub(super) fn arm(spec: &str) -> Result<(), String> {
         let (spec, key) = match spec.split_once('=') {
             Some((spec, key)) => {
-                let wrong = || format!("{VARIABLE}: {key:?} is not a number");
-                (spec, Some(key.parse().map_err(|_| wrong())?))
+                let invalid = || format!("{VARIABLE}: {key:?} is not a number");
+                (spec, Some(key.parse().map_err(|_| invalid())?))
             }
             None => (spec, None),
         };
-        let (name, passage) = parse(spec)?;
-        let left = AtomicU64::new(passage);
+        let (name, nth) = parse(spec)?;
+        let left = AtomicU64::new(nth);
         // A second call in one process (a test) keeps the first.
         let _ = ARMED.set(Armed { name, left, key });
         Ok(())
@@ -158,17 +158,17 @@ mod armed {
     }
 
     fn parse(spec: &str) -> Result<(&'static str, u64), String> {
-        let (name, passage) = spec.split_once(':').unwrap_or((spec, "1"));
+        let (name, nth) = spec.split_once(':').unwrap_or((spec, "1"));
         let name = POINTS
             .iter()
             .find(|point| **point == name)
-            .ok_or_else(|| format!("{VARIABLE}: there is no point {name:?}"))?;
-        let passage = passage
+            .ok_or_else(|| format!("{VARIABLE}: unknown failpoint {name:?}"))?;
+        let nth = nth
             .parse()
             .ok()
             .filter(|n| *n > 0)
-            .ok_or_else(|| format!("{VARIABLE}: {passage:?} is not a count of hits from 1"))?;
-        Ok((name, passage))
+            .ok_or_else(|| format!("{VARIABLE}: {nth:?} is not a number of hits, 1 or more"))?;
+        Ok((name, nth))
     }
 
     #[cfg(test)]
@@ -176,7 +176,7 @@ mod armed {
         use super::*;
 
         #[test]
-        fn a_spec_names_a_point_and_a_passage() {
+        fn a_spec_names_a_point_and_a_hit() {
             assert_eq!(parse("producer.append.after"), Ok(("producer.append.after", 1)));
             assert_eq!(parse("producer.append.after:3"), Ok(("producer.append.after", 3)));
             assert!(parse("nowhere").is_err());

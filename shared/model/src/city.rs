@@ -1,8 +1,8 @@
-//! Where and what a city is: coordinates that are on the globe, names that compare.
+//! Cities: valid coordinates, and names that compare.
 //!
-//! [`Coordinates`] cannot hold a value that is off the globe or not a number, so code behind it
-//! need not check. [`fold_name`] is the one way names are compared (`São Paulo` = `SAO PAULO`);
-//! names find cities, they never are a key: that is [`CityId`](crate::ids::CityId).
+//! Guarantees: [`Coordinates`] never hold a value that is out of range or not a number, so no other
+//! code checks them. [`fold_name`] is the one way to compare names (`São Paulo` = `SAO PAULO`).
+//! Names find cities but are never a key: that is [`CityId`].
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -17,9 +17,9 @@ pub struct Coordinates {
     longitude: f64,
 }
 
-/// Which coordinate was unusable.
+/// Which coordinate is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OffTheGlobe {
+pub enum InvalidCoordinates {
     #[error("latitude must be a number from -90 to 90")]
     Latitude,
     #[error("longitude must be a number from -180 to 180")]
@@ -27,12 +27,12 @@ pub enum OffTheGlobe {
 }
 
 impl Coordinates {
-    pub fn new(latitude: f64, longitude: f64) -> Result<Self, OffTheGlobe> {
+    pub fn new(latitude: f64, longitude: f64) -> Result<Self, InvalidCoordinates> {
         if !(-90.0..=90.0).contains(&latitude) {
-            return Err(OffTheGlobe::Latitude);
+            return Err(InvalidCoordinates::Latitude);
         }
         if !(-180.0..=180.0).contains(&longitude) {
-            return Err(OffTheGlobe::Longitude);
+            return Err(InvalidCoordinates::Longitude);
         }
         Ok(Self { latitude, longitude })
     }
@@ -46,7 +46,7 @@ impl Coordinates {
     }
 }
 
-/// A city as far as it is known: from the built-in list, a source, or the geocoder.
+/// A city of the built-in list, of a source, or of the geocoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
     pub id: CityId,
@@ -57,7 +57,7 @@ pub struct Place {
     pub population: Option<i64>,
 }
 
-/// Folds case, accents and runs of white space away, so that spellings of one name compare equal.
+/// Removes case, accents and repeated white space, so all spellings of a name compare equal.
 pub fn fold_name(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
     let mut space = false;
@@ -71,7 +71,7 @@ pub fn fold_name(name: &str) -> String {
             space = false;
         }
         match c {
-            // Letters that decompose to nothing, spelt as the people who have no such key do.
+            // Letters without a decomposition, as people without such a keyboard write them.
             'ß' => folded.push_str("ss"),
             'ø' | 'Ø' => folded.push('o'),
             'æ' | 'Æ' => folded.push_str("ae"),
@@ -86,8 +86,8 @@ pub fn fold_name(name: &str) -> String {
     folded
 }
 
-/// The id of a city that its source does not number: a hash of name and country, and of the
-/// coordinates where the source gave some, since two towns of one country may share a name.
+/// The id of a city without a number in its source: a hash of name and country, and of the
+/// coordinates if the source has them, because two towns of one country may share a name.
 pub fn unnumbered_city_id(
     name: &str,
     country_code: Option<&str>,
@@ -96,7 +96,7 @@ pub fn unnumbered_city_id(
     CityId::from_key(&unnumbered_city_key(name, country_code, at))
 }
 
-/// What [`unnumbered_city_id`] hashes, and the key that finds duplicates in one source.
+/// The text that [`unnumbered_city_id`] hashes; it also finds duplicates in one source.
 pub fn unnumbered_city_key(
     name: &str,
     country_code: Option<&str>,
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_name_fold_to_the_same() {
+    fn spellings_of_one_name_fold_alike() {
         for (a, b) in [
             ("São Paulo", "sao  paulo"),
             ("SÃO PAULO", "são paulo"),
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn coordinates_off_the_globe_or_not_numbers_do_not_exist() {
+    fn invalid_coordinates_are_refused() {
         assert!(Coordinates::new(90.0, -180.0).is_ok());
-        assert_eq!(Coordinates::new(90.1, 0.0), Err(OffTheGlobe::Latitude));
-        assert_eq!(Coordinates::new(f64::NAN, 0.0), Err(OffTheGlobe::Latitude));
-        assert_eq!(Coordinates::new(0.0, f64::INFINITY), Err(OffTheGlobe::Longitude));
+        assert_eq!(Coordinates::new(90.1, 0.0), Err(InvalidCoordinates::Latitude));
+        assert_eq!(Coordinates::new(f64::NAN, 0.0), Err(InvalidCoordinates::Latitude));
+        assert_eq!(Coordinates::new(0.0, f64::INFINITY), Err(InvalidCoordinates::Longitude));
     }
 }

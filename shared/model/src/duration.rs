@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// Parses a duration, zero included.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration; write 500ms, 10s, 15m, 6h or 30d");
+    let wrong =
+        || format!("invalid duration {text:?}: expected for example 500ms, 10s, 15m, 6h or 30d");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
     let unit_ms = match text[digits..].trim() {

@@ -1,9 +1,10 @@
-//! The built-in list: 34,006 cities of 15,000 people and more, by number and by name.
+//! The built-in list: 34,006 cities with at least 15,000 people, by id and by name.
 //!
-//! It resolves names that come without coordinates and adds what a source does not say (region,
-//! population). The list is `data/cities.csv` (GeoNames, CC BY 4.0), compiled in and parsed once,
-//! on first use, in a few milliseconds. It never answers with a guess where there are several
-//! cities of a name: the most populous comes first and the caller is told how many there were.
+//! It resolves names without coordinates, and adds region and population where a source has none.
+//! The list is `data/cities.csv` (GeoNames, CC BY 4.0), compiled in and parsed once, on first use,
+//! in a few milliseconds.
+//! Guarantees: a name of several cities returns the most populous one with the number of matches,
+//! so the caller knows that it is ambiguous.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -11,12 +12,12 @@ use std::sync::LazyLock;
 use crate::city::{Coordinates, Place, fold_name};
 use crate::ids::CityId;
 
-/// The file itself, which is also the demo's import.
+/// The text of the file, which the demo also imports.
 pub const CITIES_CSV: &str = include_str!("../../../data/cities.csv");
 
 static LIST: LazyLock<Gazetteer> = LazyLock::new(|| Gazetteer::parse(CITIES_CSV));
 
-/// Cities by descending population, with two ways to find them.
+/// Cities by descending population, with an index by id and one by name.
 pub struct Gazetteer {
     cities: Vec<Place>,
     by_id: HashMap<CityId, u32>,
@@ -24,7 +25,7 @@ pub struct Gazetteer {
     by_name: HashMap<Box<str>, Vec<u32>>,
 }
 
-/// The list that is compiled in.
+/// The built-in list.
 pub fn builtin() -> &'static Gazetteer {
     &LIST
 }
@@ -39,12 +40,12 @@ impl Gazetteer {
         self.by_id.get(&id).map(|&at| &self.cities[at as usize])
     }
 
-    /// The most populous city of that name, in that country if one is given, and how many there are.
+    /// The most populous city of a name, in a country if one is given, and how many cities match.
     pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&Place, usize)> {
-        let named = self.by_name.get(fold_name(name).as_str())?;
-        let mut found = named.iter().map(|&at| &self.cities[at as usize]).filter(|city| {
+        let indexes = self.by_name.get(fold_name(name).as_str())?;
+        let mut found = indexes.iter().map(|&at| &self.cities[at as usize]).filter(|city| {
             country_code.is_none_or(|code| {
-                city.country_code.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(code))
+                city.country_code.as_deref().is_some_and(|its| its.eq_ignore_ascii_case(code))
             })
         });
         let first = found.next()?;
@@ -66,7 +67,7 @@ impl Gazetteer {
     }
 }
 
-/// One line of our own file: quotes occur around a name with a comma, and nowhere else.
+/// Reads one line. In this file only a name with a comma has quotes.
 fn parse_line(line: &str) -> Option<Place> {
     let (id, rest) = line.split_once(',')?;
     let (name, rest) = match rest.strip_prefix('"') {
@@ -94,14 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_whole_and_sorted() {
+    fn the_list_is_complete_and_sorted() {
         let cities = builtin().cities();
         assert_eq!(cities.len(), 34_006);
         assert!(cities.is_sorted_by_key(|city| std::cmp::Reverse(city.population)));
     }
 
     #[test]
-    fn a_name_finds_the_most_populous_and_says_how_many_there_are() {
+    fn a_name_finds_the_most_populous_city() {
         let (paris, candidates) = builtin().by_name("paris", None).expect("known");
         assert_eq!(paris.id, CityId(2_988_507));
         assert!(candidates > 1);

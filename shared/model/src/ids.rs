@@ -1,9 +1,9 @@
-//! Identifiers, each a type of its own so that one cannot be passed for another.
+//! Ids, each with its own type, so the compiler finds a mix-up.
 //!
-//! Job, task and reject ids are UUIDv5, computed from what they stand for: the same source in
-//! the same slot always is the same job, and the same city in it the same task. A repeat of any
-//! step therefore names the same rows, which is what makes repeats harmless (I5).
-//! [`CityId`] is the source's own number, or a negative hash where the source has none.
+//! Guarantees: job, task and reject ids are UUIDv5 of their meaning. The same source in the same
+//! slot is the same job, and the same city in it the same task. So a repeated step names the same
+//! rows, and repeats are harmless (I5). [`CityId`] is the source's own number, or a negative hash
+//! where the source has none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// The namespace of every UUIDv5 that Isobar derives; changing it renames all jobs.
+/// The namespace of every UUIDv5 that Isobar derives. Changing it would rename all jobs.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_7c1e_5b0a_4c55_9f14_6973_6f62_6172);
 
 macro_rules! uuid_id {
@@ -50,12 +50,13 @@ uuid_id! {
 }
 
 uuid_id! {
-    /// One city to fetch for one job; also the id of a reject, which is a row that became no task.
+    /// One city to fetch for one job; also the id of a reject, a row that could not become a task.
     TaskId
 }
 
 impl JobId {
-    /// `identity` says which source (pipeline, kind, URL or content hash, limit, force), `slot` which run of it.
+    /// `identity` names the source (pipeline, kind, URL or content hash, limit, force), `slot` its
+    /// run.
     pub fn derive(identity: &str, slot: &str) -> Self {
         Self(Uuid::new_v5(&NAMESPACE, format!("job|{identity}|{slot}").as_bytes()))
     }
@@ -69,13 +70,13 @@ impl JobId {
     }
 }
 
-/// A city's number: the source's own, or a negative hash of what it is called.
+/// A city's number: the source's own, or a negative hash of its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CityId(pub i64);
 
 impl CityId {
-    /// The id of a city whose source numbers none: always negative, so it never meets a source's own.
+    /// The id of a city without a number. It is negative, so it never equals a source's number.
     pub fn from_key(city_key: &str) -> Self {
         let digest = Sha256::digest(city_key.as_bytes());
         let mut head = [0; 8];
@@ -118,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_source_and_slot_are_the_same_job_and_the_same_city_in_it_the_same_task() {
+    fn the_same_source_and_slot_give_the_same_ids() {
         let job = JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z");
         assert_eq!(job, JobId::derive("weather|csv|abc", "2026-11-22T00:00:00Z"));
         assert_ne!(job, JobId::derive("weather|csv|abc", "2026-11-23T00:00:00Z"));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_city_without_a_number_gets_a_stable_negative_one() {
+    fn a_city_without_a_number_gets_a_negative_id() {
         let id = CityId::from_key("paris|FR");
         assert!(id.0 < 0);
         assert_eq!(id, CityId::from_key("paris|FR"));

@@ -1,12 +1,11 @@
-//! The words of the domain as plain values and pure rules.
+//! The domain as plain values and pure rules.
 //!
-//! [`ids`] · [`city`] (cities, names, coordinates) · [`gazetteer`] (the built-in list) · [`task`]
-//! (one unit of work, and how it travels) · [`user`] (users, addresses, cards) · [`pipeline`]
-//! (which pipelines there are) · [`schedule`] (when ticks are, and which of them is due) ·
-//! [`quota`] and [`quota_forecast`] · [`duration`] and [`string_enum`] (how values are written).
-//!
-//! Guarantees: values in, decision out. Does not: touch network, file, clock or metric, or import
-//! another crate of ours. ARCHITECTURE.md draws the picture and numbers the invariants I1–I8.
+//! Guarantees: values in, decision out.
+//! Does not: touch network, files, clock or metrics, or import another crate of this workspace.
+//! Next: [`ids`], [`city`], [`gazetteer`] (the built-in list of cities), [`user`], [`task`] (a unit
+//! of work on the wire), [`pipeline`] (the table of pipelines), [`schedule`], [`quota`] with
+//! [`quota_forecast`], [`duration`] and [`string_enum`] (how values are written). ARCHITECTURE.md
+//! has the picture and the invariants I1–I8.
 
 pub mod city;
 pub mod duration;

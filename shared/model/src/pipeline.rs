@@ -1,12 +1,11 @@
-//! The pipelines, as one table: what each produces, and which stream its tasks take.
+//! Pipelines: one table of what each produces and which stream its tasks use.
 //!
-//! Users, addresses and cards are produced apart and worked on together: they share a stream, a
-//! group and an outbox, so that a sync of cities that waits for quota never delays a user.
-//!
-//! Guarantees: everything that differs between pipelines and needs no code is a column here;
-//! settings, outboxes, relays, schedules, workers and pages loop over [`PIPELINES`].
-//! Next: `source/job_spec.rs` of the producer (where rows come from) and `pipeline/` of the
-//! consumer (what a worker does with a task).
+//! Users, addresses and cards share a stream, a group and an outbox. So a sync of cities that waits
+//! for quota never delays a user.
+//! Guarantees: every difference between pipelines that needs no code is a column here. Settings,
+//! outboxes, relays, schedules, workers and pages loop over [`PIPELINES`].
+//! Next: the producer's `source/job_spec.rs` (sources of rows) and the consumer's `pipeline/` (what
+//! a worker does with a task).
 
 use crate::string_enum;
 
@@ -19,30 +18,30 @@ string_enum! {
 #[derive(Clone, Copy, Debug)]
 pub struct PipelineSpec {
     pub name: PipelineName,
-    /// The pipeline whose stream, group, outbox and workers it shares: itself, where it has its own.
+    /// The pipeline whose stream, group, outbox and workers it uses: its own name, or another one.
     pub stream: PipelineName,
     pub rows: RowKind,
     /// The schedule that produces it.
     pub schedule: &'static str,
-    /// When that schedule fires once the URL of its source is set and nothing else is said.
+    /// The default expression of that schedule, once the URL of its source is set.
     pub default_cron: Option<&'static str>,
-    /// Whether its workers stop reading while their upstream's quota or breaker is closed. Workers
-    /// that ask several upstreams for the tasks of one stream give such tasks back instead.
+    /// Whether its workers stop reading while the quota is exhausted or the breaker is open.
+    /// Workers that query several upstreams for one stream give such tasks back instead.
     pub pauses_reading: bool,
 }
 
-/// What the rows of a pipeline's source are.
+/// The rows of a pipeline's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowKind {
     /// Cities: from a city service, a file or the built-in list.
     Cities,
     /// Users, from a user service.
     Users,
-    /// Users of the store that lack something.
+    /// Users of the store who have no address or no card.
     Incomplete(Enrichment),
 }
 
-/// Something that is looked up for a user.
+/// What a worker adds to a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enrichment {
@@ -86,7 +85,7 @@ pub const PIPELINES: [PipelineSpec; PipelineName::ALL.len()] = [
     },
 ];
 
-/// The names of the streams, for metrics, whose labels are constants.
+/// The names of the streams, for the constant labels of metrics.
 pub const STREAM_NAMES: [&str; stream_count()] = {
     let mut names = [""; stream_count()];
     let (mut row, mut count) = (0, 0);
@@ -126,7 +125,7 @@ impl PipelineName {
         self.spec().stream
     }
 
-    /// The pipelines that have a stream of their own, and with it an outbox and workers.
+    /// The pipelines with a stream, an outbox and workers of their own.
     pub fn streams() -> impl DoubleEndedIterator<Item = Self> {
         Self::ALL.into_iter().filter(|name| name.spec().has_own_stream())
     }
@@ -154,7 +153,7 @@ impl<'de> serde::Deserialize<'de> for PipelineName {
     }
 }
 
-/// The pipeline of whatever was written before there were others.
+/// The pipeline of data from before there was a second one.
 impl Default for PipelineName {
     fn default() -> Self {
         Self::Weather
@@ -166,11 +165,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_name_has_its_row_and_its_schedule() {
+    fn each_pipeline_has_its_row_and_its_schedule() {
         for name in PipelineName::ALL {
             assert_eq!(name.spec().name, name);
             assert_eq!(PipelineName::of_schedule(name.spec().schedule), Some(name));
-            assert_eq!(name.stream().stream(), name.stream(), "a stream is its own");
+            assert_eq!(name.stream().stream(), name.stream(), "a stream uses itself");
         }
         assert!(PipelineName::streams().map(PipelineName::as_str).eq(STREAM_NAMES));
     }

@@ -1,14 +1,14 @@
-//! A provider's quota: its limits by window, and how much of each window is used.
+//! A provider's quota: its limits by window, and the use of each window.
 //!
-//! Guarantees: windows are fixed and aligned to UTC, as providers count them. No limit is `None`,
-//! never zero.
-//! Does not: reserve (see the broker's `quota`) or tell when a window has room again (see
+//! Guarantees: windows are fixed and aligned to UTC, as providers count them. An absent limit is
+//! `None`, never zero.
+//! Does not: reserve (see the broker's `quota`) or forecast (see
 //! [`quota_forecast`](crate::quota_forecast)).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A provider's fixed windows; `None` is no limit.
+/// The limit of each window; `None` is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuotaLimits {
     pub minute: Option<u64>,
@@ -59,12 +59,13 @@ impl Window {
     }
 }
 
+/// The use of each current window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QuotaUse {
     pub minute: u64,
     pub hour: u64,
     pub day: u64,
-    /// Set while the provider's or our own windows are shut.
+    /// Set while a window is full or the provider has blocked us.
     pub shut_until: Option<DateTime<Utc>>,
 }
 

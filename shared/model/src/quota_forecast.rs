@@ -1,25 +1,27 @@
-//! When so many units of a quota will have been used, by what its windows have used so far.
+//! Quota forecast: when a number of units will have been used, given the use of each window.
 //!
-//! Pure, and the arithmetic that reserves: fixed UTC windows, a tenth of each kept for interactive
-//! requests, a request only where all of it has room. How fast requests are answered is not its
-//! matter: it tells the earliest moment that the quota allows.
+//! Guarantees: pure, with the arithmetic of reservations: fixed UTC windows, a tenth of each kept
+//! for interactive requests, and a request only where all of it fits.
+//! Does not: consider how fast requests are answered. The result is the earliest moment that the
+//! quota allows.
 
 use chrono::{DateTime, Utc};
 
 use crate::quota::{QuotaLimits, QuotaUse, Window};
 
-/// Windows that are looked into; a month of a free tier's minutes is a third of it.
+/// Most windows of a forecast. A month of work on a free tier needs a third of them.
 const WINDOWS: usize = 10_000;
 
-/// What is still to be asked for.
+/// The requests that are left.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
+    /// Units of all requests together.
     pub units: u64,
     /// Units of one request.
     pub a_request: u64,
 }
 
-/// Unix milliseconds at which the last request may go out; none if that is too far away to tell.
+/// When the last request may start, in Unix milliseconds; `None` if it is too far away to compute.
 pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64) -> Option<i64> {
     let a_request = cost.a_request.max(1);
     let mut left = cost.units;
@@ -29,7 +31,7 @@ pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64
         let room = |index: usize| {
             let limit = limits.of(Window::ALL[index])?;
             let room = (limit - limit / 10).saturating_sub(used[index]);
-            // An empty window lets any request in, or a large one never would be.
+            // An empty window admits any request, because a large one would never fit otherwise.
             Some(if used[index] == 0 { room.max(a_request) } else { room })
         };
         let rooms = [0, 1, 2].map(room);
@@ -39,7 +41,7 @@ pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64
         }
         let sent = least - least % a_request;
         left -= sent;
-        // The next request waits for the last of the windows that have no room for it.
+        // The next request waits for the last window without room for it.
         let next = left.min(a_request);
         let full = |index: &usize| rooms[*index].is_some_and(|room| room - sent < next);
         let end = (0..3).filter(full).map(|index| end_ms(Window::ALL[index], at)).max()?;
@@ -52,7 +54,7 @@ pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64
 }
 
 impl QuotaUse {
-    /// What counts of it at `then`, if nothing is asked for until then.
+    /// The use at `then` if no request is made until then.
     #[must_use]
     pub fn later(&self, now: DateTime<Utc>, then: DateTime<Utc>) -> Self {
         let then = then.timestamp_millis();
@@ -95,12 +97,12 @@ mod tests {
         assert_eq!(minutes(nothing, 4_600, 0), Some(60));
         assert_eq!(minutes(nothing, 9_000, 0), Some(68));
         assert_eq!(minutes(nothing, 10_000, 0), Some(24 * 60 + 1));
-        assert_eq!(minutes([500, 4_500, 4_500], 10, 30), Some(60), "this hour is used up");
+        assert_eq!(minutes([500, 4_500, 4_500], 10, 30), Some(60), "this hour is exhausted");
         assert_eq!(minutes([0, 0, 9_000], 10, 30), Some(24 * 60), "this day is");
     }
 
     #[test]
-    fn without_a_quota_it_is_now_and_what_takes_ages_is_not_told() {
+    fn no_quota_means_now_and_the_far_future_is_none() {
         let none = QuotaLimits::default();
         let cost = Cost { units: u64::MAX, a_request: 1 };
         assert_eq!(used_up_at(&none, &QuotaUse::default(), cost, 7), Some(7));

@@ -1,7 +1,7 @@
-//! An enum whose variants each have one text: parsing, showing and listing come with it.
+//! Enums whose variants each have one text: this macro adds parsing, display and a list of all.
 //!
-//! Guarantees: `as_str` and `FromStr` are inverse; a text that is none of them is refused with
-//! the list of those that are. Case does not matter when a text is parsed.
+//! Guarantees: `as_str` and `FromStr` are inverse. Parsing ignores case; the error of an unknown
+//! text lists the known ones.
 
 /// `string_enum! { Name { Variant = "text", … } }`.
 #[macro_export]

@@ -1,15 +1,15 @@
-//! Where settings come from: the process environment over a `.env` file.
+//! The environment: the variables of the process over those of a `.env` file.
 //!
-//! An empty value counts as unset, so that `REDIS_URL=` in a compose file means what it looks
-//! like. A secret may come from a file named by `<NAME>_FILE`. Nothing is written back to the
-//! process environment; tests and `demo` bring an [`Environment`] of their own.
+//! Guarantees: an empty value counts as unset, so `REDIS_URL=` in a compose file unsets it. A secret
+//! may come from a file that `<NAME>_FILE` names.
+//! Does not: change the process environment. Tests and `demo` bring an [`Environment`] of their own.
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Names and values, as found.
+/// Names and values as found.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     values: HashMap<String, String>,
@@ -21,7 +21,7 @@ impl Environment {
         Self::default()
     }
 
-    /// The process environment, and beneath it the `.env` of the working folder if there is one.
+    /// The process environment over the `.env` of the working folder, if there is one.
     pub fn of_process() -> Self {
         let mut environment = Self::default();
         environment.read_dotenv(Path::new(".env"));
@@ -39,7 +39,7 @@ impl Environment {
         environment
     }
 
-    /// Sets one value over everything else: what a flag does.
+    /// Sets one value over all others, as a flag does.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.values.insert(name.to_owned(), value.into());
@@ -58,7 +58,7 @@ impl Environment {
         &self,
         name: &str,
         default: Option<&str>,
-        wrong: &mut Vec<String>,
+        errors: &mut Vec<String>,
     ) -> Option<T>
     where
         T: FromStr,
@@ -69,7 +69,7 @@ impl Environment {
             (Some(value), _) => value.to_owned(),
             (None, Some(Ok(value))) => value.trim().to_owned(),
             (None, Some(Err(error))) => {
-                wrong.push(format!("{name}_FILE cannot be read: {error}"));
+                errors.push(format!("{name}_FILE cannot be read: {error}"));
                 return None;
             }
             (None, None) => default?.to_owned(),
@@ -77,7 +77,7 @@ impl Environment {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                wrong.push(format!("{name}: {error}"));
+                errors.push(format!("{name}: {error}"));
                 None
             }
         }
@@ -86,7 +86,7 @@ impl Environment {
     fn read_process(&mut self) {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let found = std::env::vars_os();
-        // Values that are no UTF-8 cannot be any of ours.
+        // A value that is not UTF-8 is not a setting.
         self.values.extend(found.filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         }));
@@ -106,10 +106,10 @@ impl Environment {
                 Ok((name, value)) => {
                     self.values.insert(name, value);
                 }
-                // The error would quote the line, and the line may hold a secret.
+                // The error would quote the line, and the line may contain a secret.
                 Err(_) => self
                     .problems
-                    .push(format!("{} has a line that is no NAME=value", path.display())),
+                    .push(format!("{} has a line that is not NAME=value", path.display())),
             }
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_value_is_unset_and_a_file_may_hold_a_secret() {
+    fn empty_values_are_unset_and_files_hold_secrets() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key");
         std::fs::write(&path, "s3cret\n").expect("writes");
@@ -128,10 +128,10 @@ mod tests {
             .with("A", "  ")
             .with("B_FILE", path.to_string_lossy())
             .with("C_FILE", "/nowhere");
-        let mut wrong = Vec::new();
-        assert_eq!(environment.parse::<u32>("A", Some("7"), &mut wrong), Some(7));
-        assert_eq!(environment.parse::<String>("B", None, &mut wrong), Some("s3cret".to_owned()));
-        assert_eq!(environment.parse::<String>("C", None, &mut wrong), None);
-        assert_eq!(wrong.len(), 1);
+        let mut errors = Vec::new();
+        assert_eq!(environment.parse::<u32>("A", Some("7"), &mut errors), Some(7));
+        assert_eq!(environment.parse::<String>("B", None, &mut errors), Some("s3cret".to_owned()));
+        assert_eq!(environment.parse::<String>("C", None, &mut errors), None);
+        assert_eq!(errors.len(), 1);
     }
 }

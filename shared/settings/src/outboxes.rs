@@ -1,9 +1,10 @@
-//! Where the outboxes are: one for the cron runs of each stream, and one for imports.
+//! The outbox files: one for the cron runs of each stream, and one for imports.
 
 use std::path::PathBuf;
 
-use super::Settings;
 use isobar_model::pipeline::PipelineName;
+
+use crate::table::Settings;
 
 impl Settings {
     /// The outbox of a pipeline's cron runs.
@@ -12,7 +13,7 @@ impl Settings {
         if pipeline.stream() == PipelineName::Weather {
             return cities;
         }
-        // Beside that of cities, under its name with the stream's at the end.
+        // It is in the folder of the outbox of cities; its name ends with the stream's name.
         let mut name = cities.file_stem().unwrap_or_default().to_owned();
         name.push(format!("-{}", pipeline.stream()));
         match cities.extension() {
@@ -21,20 +22,20 @@ impl Settings {
         }
     }
 
-    /// Every outbox that a data dir may hold.
+    /// Every outbox that may exist.
     pub fn outboxes(&self) -> Vec<PathBuf> {
-        let of_runs = PipelineName::streams().map(|pipeline| self.outbox_of(pipeline));
-        of_runs.chain([self.imports_path()]).collect()
+        let cron_outboxes = PipelineName::streams().map(|pipeline| self.outbox_of(pipeline));
+        cron_outboxes.chain([self.imports_path()]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Environment;
+    use crate::environment::Environment;
 
     #[test]
-    fn the_outbox_of_users_lies_beside_that_of_cities() {
+    fn the_outbox_of_users_is_beside_the_one_of_cities() {
         let at = |path: &str| {
             let environment = Environment::empty().with("ISOBAR_OUTBOX", path);
             let settings = Settings::load(&environment).expect("fits");

@@ -1,4 +1,4 @@
-//! `ISOBAR_RATE_LIMIT` as it is written: `600/m`, `20/s`, or `none`.
+//! The value of `ISOBAR_RATE_LIMIT`: `600/m`, `20/s`, or `none`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use isobar_model::duration::show_duration;
 
-/// How often a client may ask: `600/m`, per `s`, `m` or `h`, or `none`.
+/// A rate limit per client: `600/m`, per `s`, `m` or `h`, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateSpec {
     None,
@@ -14,7 +14,7 @@ pub enum RateSpec {
 }
 
 impl RateSpec {
-    /// Requests and the window in which they may be asked; `None` where there is no limit.
+    /// Requests and their window; `None` is unlimited.
     pub fn requests(self) -> Option<(u32, Duration)> {
         match self {
             Self::None => None,
@@ -30,14 +30,14 @@ impl FromStr for RateSpec {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self::None);
         }
-        let wrong = || format!("{text:?} is no rate; write 600/m, 20/s or none");
-        let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
-        let requests = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
+        let invalid = || format!("invalid rate {text:?}: expected for example 600/m, 20/s or none");
+        let (number, unit) = text.split_once('/').ok_or_else(invalid)?;
+        let requests = number.trim().parse().ok().filter(|n| *n > 0).ok_or_else(invalid)?;
         let window = match unit.trim() {
             "s" => Duration::from_secs(1),
             "m" => Duration::from_mins(1),
             "h" => Duration::from_hours(1),
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
         Ok(Self::Limited { requests, window })
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_reads_back_what_it_shows_and_refuses_what_is_none() {
+    fn rates_read_back_and_invalid_ones_are_refused() {
         for text in ["600/m", "20/s", "1/h", "none"] {
             assert_eq!(text.parse::<RateSpec>().expect(text).to_string(), text);
         }

@@ -1,9 +1,10 @@
-//! What is not counted but asked for at a scrape, as Prometheus' text.
+//! Gauges that are read at scrape time, in Prometheus text format.
 //!
-//! What a process counts itself is in the recorder for good. What it hears from others (broker,
-//! store, heartbeats) is true only at the moment of asking: kept in the recorder, a gauge would
-//! stay at its last value when its source goes away, and an alert would see calm. A [`Page`] is
-//! written anew for each scrape, so that what could not be asked is not there.
+//! Guarantees: a value that cannot be read is absent, not stale. A [`Page`] is written again for
+//! each scrape, because values from the broker, the store and heartbeats are true only at that
+//! moment. A gauge in the recorder would keep its last value when its source fails, and an alert
+//! would stay silent.
+//! Does not: hold what this process counts itself (see [`recorder`](crate::recorder)).
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,7 @@ use crate::metric::Metric;
 /// The content type of the text format.
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The metrics of one scrape. A family is written by one call, which is what the format asks for.
+/// The metrics of one scrape. One call writes a whole family, as the format requires.
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
@@ -26,7 +27,8 @@ impl Page {
         self.put_each(metric, [([], value)]);
     }
 
-    /// One series for each set of values, in the order of the metric's labels. None is no family.
+    /// One series for each set of label values, in the order of the metric's labels. Without series
+    /// the family is absent.
     pub fn put_each<'a, const N: usize>(
         &mut self,
         metric: &Metric,
@@ -51,23 +53,23 @@ impl Page {
         }
     }
 
-    /// One series for each of `states`, 1 for the one that is so and 0 for the others: an alert can
-    /// then ask for how long a state has lasted.
-    pub fn put_state(&mut self, metric: &Metric, states: &[&str], is: &str) {
-        self.put_each(metric, states.iter().map(|state| ([*state], one_if(*state == is))));
+    /// One series for each of `states`, 1 for the current one and 0 for the others, so an alert can
+    /// measure how long a state lasts.
+    pub fn put_state(&mut self, metric: &Metric, states: &[&str], current: &str) {
+        self.put_each(metric, states.iter().map(|state| ([*state], one_if(*state == current))));
     }
 
-    /// This page, and what the process has counted.
-    pub fn with_counted(self, counted: &PrometheusHandle) -> String {
-        let mut text = counted.render();
+    /// The metrics of the recorder, followed by this page.
+    pub fn with_counted(self, recorder: &PrometheusHandle) -> String {
+        let mut text = recorder.render();
         text.push_str(&self.text);
         text
     }
 }
 
-/// Yes and no as Prometheus knows them.
-pub fn one_if(yes: bool) -> f64 {
-    f64::from(u8::from(yes))
+/// 1 for true and 0 for false.
+pub fn one_if(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 fn escaped(value: &str) -> String {
@@ -83,7 +85,7 @@ mod tests {
     const STATE: Metric = Metric::gauge("isobar_state", "State.").by(&[Label::open("state")]);
 
     #[test]
-    fn a_family_is_written_with_its_meaning_and_an_empty_one_is_not() {
+    fn only_a_family_with_series_is_written() {
         let mut page = Page::default();
         page.put(&PLAIN, 0.5);
         page.put_each::<1>(&STATE, []);

@@ -1,10 +1,9 @@
-//! What a process tells about itself: its counters, what a scrape sees, and an error as one line.
+//! Telemetry: the counters of a process, the gauges of a scrape, and errors as one line.
 //!
-//! [`metric`] (a metric as a constant) · [`recorder`] (the counters of this process) ·
-//! [`exposition`] (gauges that are read at scrape time) · [`process`] (memory, files, start) ·
+//! Does not: write logs (see the binary's `logs.rs`).
+//! Next: [`metric`] (a metric as a constant), [`recorder`] (the counters of this process),
+//! [`exposition`] (gauges that are read at scrape time), [`process`] (memory, files, start time),
 //! [`error_chain`].
-//!
-//! Does not: write logs (the binary's `logs.rs`).
 
 pub mod error_chain;
 pub mod exposition;

@@ -1,12 +1,11 @@
-//! A metric as a value: its name, what it means and its labels, each spelt once.
+//! Metrics as constants: name, help text and labels, each written once.
 //!
-//! A file that counts has its metrics as constants beside the code and lists them in a `METRICS`;
-//! each crate gathers its lists, and the binary hands all of them to [`describe`] once per process.
-//! So nothing is counted without a word about it, and the tests can hold README, dashboard and
-//! alerts to what exists. Names follow Prometheus: prefix `isobar_`, base units, counters end in
-//! `_total`. No city and no job ever is a label: series would grow with the work.
-//!
-//! Next: [`exposition`](crate::exposition), for what is not counted but asked for at a scrape.
+//! Guarantees: a file that counts has its metrics as constants and lists them in `METRICS`. Each
+//! crate gathers its lists, and the binary passes all of them to [`describe`] once per process. So
+//! every metric has a help text, and the tests compare README, dashboard and alerts with this list.
+//! Names follow Prometheus: prefix `isobar_`, base units, counters end in `_total`. No label is a
+//! city or a job, because series would grow with the work.
+//! Next: [`exposition`](crate::exposition), for gauges that are read at scrape time.
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 
@@ -17,7 +16,7 @@ pub struct Metric {
     pub kind: Kind,
     pub help: &'static str,
     pub labels: &'static [Label],
-    /// Read from somewhere at a scrape and put on a page, so that nothing is to be started.
+    /// Read at scrape time and written to a page; the recorder does not know it.
     pub asked: bool,
 }
 
@@ -28,7 +27,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// A label, with its values where they are known beforehand.
+/// A label, with its values where they are constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     pub name: &'static str,
@@ -60,7 +59,7 @@ impl Metric {
 }
 
 impl Label {
-    /// A label whose values turn up as the process runs; they must be few.
+    /// A label whose values appear while the process runs; they must be few.
     pub const fn open(name: &'static str) -> Self {
         Self { name, values: &[] }
     }
@@ -71,7 +70,7 @@ impl Label {
 }
 
 impl Kind {
-    /// As Prometheus' text calls it.
+    /// The name in Prometheus text format.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -81,8 +80,8 @@ impl Kind {
     }
 }
 
-/// Tells the recorder what each metric means, and starts every counter whose labels are known at
-/// zero: an increase can only be seen from a value that was there before.
+/// Registers the help text of each metric with the recorder, and starts every counter with constant
+/// labels at zero. Prometheus sees an increase only after an earlier value.
 pub fn describe<'a>(metrics: impl IntoIterator<Item = &'a Metric>) {
     for metric in metrics.into_iter().filter(|metric| !metric.asked) {
         match metric.kind {
@@ -102,9 +101,9 @@ fn start(metric: &Metric) {
                 counter!(metric.name, label.name => *value).increment(0);
             }
         }
-        // Made, and thereby shown with no samples.
+        // Registered, so it is shown without samples.
         (Kind::Histogram, []) => drop(histogram!(metric.name)),
-        // A gauge that nobody has set says nothing, which is true.
+        // A gauge without a value is absent.
         _ => {}
     }
 }

@@ -1,7 +1,7 @@
-//! What every process says of itself at a scrape: its version, since when it runs, what it uses.
+//! Process metrics: version, start time, memory, files and processor time.
 //!
-//! Read from `/proc`, so elsewhere than on Linux only version and start are told. The names are
-//! those of Prometheus' own client libraries behind our prefix.
+//! They are read from `/proc`, so on other systems than Linux only version and start time exist.
+//! The names are those of Prometheus' own client libraries with our prefix.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -11,29 +11,29 @@ use crate::exposition::Page;
 use crate::metric::{Label, Metric};
 
 const BUILD: Metric =
-    Metric::gauge("isobar_build_info", "Always 1; the label says which version runs.")
+    Metric::gauge("isobar_build_info", "Always 1; the label is the version.")
         .by(&[Label::open("version")]);
 const START: Metric = Metric::gauge(
     "isobar_process_start_time_seconds",
     "When the process started, in seconds since the epoch.",
 );
 const MEMORY: Metric =
-    Metric::gauge("isobar_process_resident_memory_bytes", "Memory that the process has in RAM.");
+    Metric::gauge("isobar_process_resident_memory_bytes", "Memory of the process in RAM.");
 const DESCRIPTORS: Metric =
-    Metric::gauge("isobar_process_open_fds", "File descriptors that the process has open.");
+    Metric::gauge("isobar_process_open_fds", "Open file descriptors of the process.");
 const CPU: Metric = Metric::counter(
     "isobar_process_cpu_seconds_total",
-    "Time that the process has spent on processors.",
+    "Processor time of the process.",
 )
 .asked();
 
-/// Put on a page by [`put`].
+/// The metrics that [`put`] writes.
 pub const METRICS: &[Metric] = &[BUILD, START, MEMORY, DESCRIPTORS, CPU];
 
-/// The kernel counts a process' time in hundredths of a second, whatever its own clock is.
+/// The kernel reports process time in hundredths of a second, whatever its own clock rate is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Remembers when the process started; the binary calls it first.
+/// When the process started, since the epoch. The binary calls this first.
 pub fn started() -> Duration {
     static STARTED: OnceLock<Duration> = OnceLock::new();
     *STARTED.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
@@ -62,8 +62,8 @@ fn resident_kib(status: &str) -> Option<f64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// Time in user mode and in the kernel, the 14th and 15th field. The second field is the program's
-/// name in parentheses, which may hold anything, so counting starts behind the last one.
+/// Time in user mode and in the kernel: the 14th and the 15th field. The second field is the
+/// program's name in parentheses with any characters, so counting starts after the last one.
 fn ticks(stat: &str) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(11).map(str::parse::<f64>);
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_files_are_read_as_they_are_written() {
+    fn files_of_the_kernel_are_parsed() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 9 0 0 0 250 50 0 0 20 0 3 0 99 1 2";
         assert_eq!(ticks(stat), Some(300.0));
         assert_eq!(resident_kib("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2048.0));

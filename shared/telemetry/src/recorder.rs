@@ -9,18 +9,18 @@ use tokio_util::sync::CancellationToken;
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-const TIDY_EVERY: Duration = Duration::from_secs(5);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Starts counting; the handle renders what was counted. Once per process.
+/// Installs the recorder, once per process; the handle renders its metrics.
 pub fn count() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()?)
 }
 
-/// Keeps the recorder small until `stop`: its histograms would grow while nobody scrapes.
-pub async fn tidy(counted: PrometheusHandle, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
-        counted.run_upkeep();
+/// Keeps the recorder small until `stop`: without scrapes its histograms would grow.
+pub async fn tidy(recorder: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(UPKEEP_INTERVAL)).await.is_some() {
+        recorder.run_upkeep();
     }
 }

@@ -142,7 +142,7 @@ async fn what_makes_no_sense_is_refused_at_the_start_with_a_sentence() {
     let dir = tempfile::tempdir().expect("a folder");
     for (name, value, why) in [
         ("ISOBAR_SYNC_CRON", "often", "it has 1 fields"),
-        ("ISOBAR_SYNC_CRON", "61 * * * *", "\"61\" is no minute"),
+        ("ISOBAR_SYNC_CRON", "61 * * * *", "\"61\" is not a valid minute"),
         ("ISOBAR_SYNC_CRON", "0 0 30 2 *", "never fires"),
         ("ISOBAR_SYNC_CRON", "@every 1500ms", "whole seconds"),
         ("ISOBAR_SYNC_CRON", "@reboot", "no such name"),

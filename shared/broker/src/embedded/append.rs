@@ -1,18 +1,22 @@
-//! What producers ask of the file: append once, how far did I get, is it finished, make it whole.
+//! Producer calls: append a batch once, read watermarks, find finished batches, heal the stream.
 //!
-//! [`decide`] is the watermark's whole rule, the same as in Redis' append script.
+//! Next: [`watermark`](super::watermark), the rule that decides about an append.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use anyhow::anyhow;
+use isobar_model::ids::JobId;
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{EmbeddedBroker, Result, depth, entry_id, lane_number, now_ms, row_id, topic_id};
-use crate::{Append, Appended, BrokerError, Healed, Lane, Receipt, Span, Topic, Watermarks};
-use isobar_model::ids::JobId;
-
-/// First and last row of a batch in one lane.
-type Rows = Option<(i64, i64)>;
+use super::broker::{EmbeddedBroker, entry_id, lane_number, now_ms, row_id, topic_id};
+use super::depth;
+use super::watermark::{BatchNumber, Decision, Rows, Watermark, decide};
+use crate::append::{Append, Appended, Healed, Receipt, Span, Watermarks};
+use crate::error::Result;
+use crate::lane::Lane;
+use crate::topic::Topic;
 
 impl EmbeddedBroker {
     pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
@@ -55,44 +59,40 @@ impl EmbeddedBroker {
         Ok(appended)
     }
 
-    /// Checked before anything is written, as in Redis: a batch is appended whole or not at all.
+    /// Runs before anything is written: a batch is appended whole or not at all.
     fn check_payload(&self, payload: &str) -> Result<()> {
-        let wrong = |source| BrokerError::Unexpected { location: self.location(), source };
-        let items: Vec<std::borrow::Cow<'_, str>> =
-            serde_json::from_str(payload).map_err(|error| wrong(error.into()))?;
+        let items: Vec<Cow<'_, str>> =
+            serde_json::from_str(payload).map_err(|error| self.unexpected(error))?;
         if items.is_empty() || items.len() % 2 == 1 {
-            return Err(wrong(anyhow::anyhow!("a payload is no array of names and values")));
+            return Err(self.unexpected(anyhow!("a payload is not an array of names and values")));
         }
         Ok(())
     }
 
     pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
-        let stream = topic.stream.clone();
         let jobs = jobs.to_vec();
-        self.read_db(move |db| {
-            let Some(topic_id) = topic_id(db, &stream)? else {
-                return Ok(Watermarks::default());
-            };
-            let sql = "SELECT epoch FROM topics WHERE topic_id = ?1";
-            let epoch = db.query_row(sql, [topic_id], |row| row.get(0))?;
-            let sql = "SELECT seq FROM watermarks WHERE topic_id = ?1 AND job_id = ?2";
-            let mut select = db.prepare_cached(sql)?;
-            let mut last_seq = HashMap::with_capacity(jobs.len());
-            for job in jobs {
-                let key = params![topic_id, job.to_string()];
-                if let Some(seq) = select.query_row(key, |row| row.get::<_, i64>(0)).optional()? {
-                    last_seq.insert(job, seq as u64);
+        let watermarks = self
+            .read_topic(topic, move |db, topic_id| {
+                let sql = "SELECT epoch FROM topics WHERE topic_id = ?1";
+                let epoch = db.query_row(sql, [topic_id], |row| row.get(0))?;
+                let sql = "SELECT seq FROM watermarks WHERE topic_id = ?1 AND job_id = ?2";
+                let mut select = db.prepare_cached(sql)?;
+                let mut last_seq = HashMap::with_capacity(jobs.len());
+                for job in jobs {
+                    let key = params![topic_id, job.to_string()];
+                    let seq = select.query_row(key, |row| row.get::<_, i64>(0)).optional()?;
+                    last_seq.extend(seq.map(|seq| (job, seq as u64)));
                 }
-            }
-            Ok(Watermarks { epoch: Some(epoch), last_seq })
-        })
-        .await
+                Ok(Watermarks { epoch: Some(epoch), last_seq })
+            })
+            .await?;
+        Ok(watermarks.unwrap_or_default())
     }
 
     pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
         let spans: Vec<[Option<Span>; 2]> = receipts.iter().map(|r| [r.tasks, r.control]).collect();
         let count = spans.len();
-        let answer = self
+        let unfinished = self
             .read_topic(topic, move |db, topic_id| {
                 let sql = "SELECT EXISTS (SELECT 1 FROM entries \
                            WHERE topic_id = ?1 AND lane = ?2 AND id BETWEEN ?3 AND ?4)";
@@ -111,24 +111,21 @@ impl EmbeddedBroker {
                 Ok(unfinished)
             })
             .await?;
-        Ok(answer.unwrap_or_else(|| vec![false; count]))
+        Ok(unfinished.unwrap_or_else(|| vec![false; count]))
     }
 
     pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
         let stream = topic.stream.clone();
         self.write_db(move |tx| {
-            tx.execute(
-                "DELETE FROM watermarks WHERE job_id = ?2 \
-                 AND topic_id = (SELECT topic_id FROM topics WHERE stream = ?1)",
-                params![stream, job.to_string()],
-            )
-            .map(drop)
+            let Some(topic_id) = topic_id(tx, &stream)? else { return Ok(()) };
+            let sql = "DELETE FROM watermarks WHERE topic_id = ?1 AND job_id = ?2";
+            tx.execute(sql, params![topic_id, job.to_string()]).map(drop)
         })
         .await
     }
 }
 
-/// An [`Append`] that may travel to the writer's thread.
+/// An [`Append`] that owns its texts, for the writer's thread.
 struct Batch {
     job_id: String,
     seq: u64,
@@ -140,44 +137,10 @@ struct Batch {
     control: Vec<String>,
 }
 
-/// The last batch of a job.
-struct Mark {
-    seq: u64,
-    hash: String,
-    tasks: Rows,
-    control: Rows,
-    last_task: Option<i64>,
-    last_control: Option<i64>,
-}
-
-#[derive(Debug, PartialEq)]
-enum Decision {
-    Append,
-    SentLast,
-    SentBefore,
-    Conflict,
-    Gap { expected: u64 },
-}
-
-/// `mark` is the sequence number and hash of the last batch.
-fn decide(mark: Option<(u64, &str)>, batch: &Batch) -> Decision {
-    let Some((last, hash)) = mark else {
-        return if batch.seq == batch.floor {
-            Decision::Append
-        } else {
-            Decision::Gap { expected: batch.floor }
-        };
-    };
-    if batch.seq < last {
-        Decision::SentBefore
-    } else if batch.seq > last + 1 {
-        Decision::Gap { expected: last + 1 }
-    } else if batch.seq == last {
-        if batch.hash == hash { Decision::SentLast } else { Decision::Conflict }
-    } else if batch.previous_hash == hash {
-        Decision::Append
-    } else {
-        Decision::Conflict
+impl Batch {
+    fn number(&self) -> BatchNumber<'_> {
+        let Self { seq, floor, .. } = *self;
+        BatchNumber { seq, hash: &self.hash, previous_hash: &self.previous_hash, floor }
     }
 }
 
@@ -186,22 +149,23 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
     let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
         .prepare_cached(sql)?
         .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let mark = mark(tx, topic_id, &batch.job_id)?;
+    let watermark = Watermark::find(tx, topic_id, &batch.job_id)?;
     let receipt = |tasks, control| Receipt {
         epoch: epoch.clone(),
         tasks: span(tasks),
         control: span(control),
     };
-    let decision = decide(mark.as_ref().map(|mark| (mark.seq, mark.hash.as_str())), batch);
-    match (decision, &mark) {
+    let last_batch = watermark.as_ref().map(|last| (last.seq, last.hash.as_str()));
+    match (decide(last_batch, batch.number()), &watermark) {
         (Decision::Append, _) => {}
-        (Decision::SentLast, Some(mark)) => {
-            return Ok(Appended::Duplicate(receipt(mark.tasks, mark.control)));
+        (Decision::SentLast, Some(last)) => {
+            return Ok(Appended::Duplicate(receipt(last.tasks, last.control)));
         }
-        (Decision::SentBefore, Some(mark)) => {
-            // It lies somewhere before the last one: the span is wider than it, never narrower.
+        (Decision::SentBefore, Some(last)) => {
+            // The batch is somewhere before the last one. The span may be too wide, never too
+            // narrow.
             let before = |last: Option<i64>| last.map(|last| (0, last));
-            let receipt = receipt(before(mark.last_task), before(mark.last_control));
+            let receipt = receipt(before(last.last_task), before(last.last_control));
             return Ok(Appended::Duplicate(receipt));
         }
         (Decision::Gap { expected }, _) => return Ok(Appended::Gap { expected }),
@@ -211,7 +175,7 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
     }
     let (unfinished, new) = (tasks as u64, batch.tasks.len() as u64);
     if new > 0 && unfinished + new > batch.high_water {
-        // As in Redis: what is set aside does not count, up to as many again.
+        // As in Redis, parked entries do not count, up to as many again as the high-water mark.
         let parked = depth::parked(tx, topic_id)?.min(batch.high_water);
         if unfinished - parked.min(unfinished) + new > batch.high_water {
             return Ok(Appended::Full { unfinished });
@@ -236,24 +200,18 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
         batch.control.len() as i64
     ])?;
     let rows = |first: i64, after: i64| (first < after).then_some((first, after - 1));
-    let (new_tasks, new_control) = (rows(next_id, after_tasks), rows(after_tasks, after_control));
-    let (last_task, last_control) = mark.map_or((None, None), |m| (m.last_task, m.last_control));
-    tx.prepare_cached(
-        "INSERT OR REPLACE INTO watermarks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?
-    .execute(params![
-        topic_id,
-        batch.job_id,
-        batch.seq as i64,
-        batch.hash,
-        new_tasks.map(|rows| rows.0),
-        new_tasks.map(|rows| rows.1),
-        new_control.map(|rows| rows.0),
-        new_control.map(|rows| rows.1),
-        new_tasks.map(|rows| rows.1).or(last_task),
-        new_control.map(|rows| rows.1).or(last_control),
-    ])?;
-    Ok(Appended::Sent(receipt(new_tasks, new_control)))
+    let (tasks, control) = (rows(next_id, after_tasks), rows(after_tasks, after_control));
+    let before = watermark.as_ref();
+    Watermark {
+        seq: batch.seq,
+        hash: batch.hash.clone(),
+        tasks,
+        control,
+        last_task: tasks.map(|rows| rows.1).or(before.and_then(|before| before.last_task)),
+        last_control: control.map(|rows| rows.1).or(before.and_then(|before| before.last_control)),
+    }
+    .save(tx, topic_id, &batch.job_id)?;
+    Ok(Appended::Sent(receipt(tasks, control)))
 }
 
 fn insert(
@@ -273,60 +231,6 @@ fn insert(
     Ok(())
 }
 
-fn mark(tx: &Transaction<'_>, topic_id: i64, job_id: &str) -> rusqlite::Result<Option<Mark>> {
-    let sql = "SELECT seq, hash, tasks_first, tasks_last, control_first, control_last, last_task, \
-               last_control FROM watermarks WHERE topic_id = ?1 AND job_id = ?2";
-    tx.prepare_cached(sql)?
-        .query_row(params![topic_id, job_id], |row| {
-            let rows = |first: Option<i64>, last: Option<i64>| first.zip(last);
-            Ok(Mark {
-                seq: row.get::<_, i64>(0)? as u64,
-                hash: row.get(1)?,
-                tasks: rows(row.get(2)?, row.get(3)?),
-                control: rows(row.get(4)?, row.get(5)?),
-                last_task: row.get(6)?,
-                last_control: row.get(7)?,
-            })
-        })
-        .optional()
-}
-
 fn span(rows: Rows) -> Option<Span> {
     rows.map(|(first, last)| Span { first: entry_id(first), last: entry_id(last) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch(seq: u64, hash: &str, previous_hash: &str, floor: u64) -> Batch {
-        Batch {
-            job_id: String::new(),
-            seq,
-            hash: hash.to_owned(),
-            previous_hash: previous_hash.to_owned(),
-            floor,
-            high_water: 0,
-            tasks: Vec::new(),
-            control: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_watermark_decides() {
-        let last = Some((7, "g"));
-        for (mark, batch, expected) in [
-            (None, batch(1, "a", "", 1), Decision::Append),
-            (None, batch(5, "e", "d", 5), Decision::Append),
-            (None, batch(5, "e", "d", 3), Decision::Gap { expected: 3 }),
-            (last, batch(8, "h", "g", 1), Decision::Append),
-            (last, batch(8, "h", "x", 1), Decision::Conflict),
-            (last, batch(7, "g", "f", 1), Decision::SentLast),
-            (last, batch(7, "x", "f", 1), Decision::Conflict),
-            (last, batch(6, "f", "e", 1), Decision::SentBefore),
-            (last, batch(9, "i", "h", 1), Decision::Gap { expected: 8 }),
-        ] {
-            assert_eq!(decide(mark, &batch), expected, "{mark:?} and {}", batch.seq);
-        }
-    }
 }

@@ -1,14 +1,16 @@
-//! What is kept for a while and then forgotten: cached answers and heartbeats.
+//! Cached answers and heartbeats: rows with an expiry.
 //!
-//! An expired row is never shown; each write removes a few of them, so that they do not add up.
+//! Guarantees: an expired row is never returned. Each write deletes some expired rows, so they do
+//! not accumulate.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{EmbeddedBroker, Result, ms, now_ms};
+use super::broker::{EmbeddedBroker, ms, now_ms};
+use crate::error::Result;
 
-/// Expired answers that one write removes: more than it adds, and few enough not to be felt.
+/// Expired answers that one write deletes: more than it adds, and few enough to be fast.
 const SWEEP: i64 = 100;
 
 impl EmbeddedBroker {
@@ -79,7 +81,7 @@ impl EmbeddedBroker {
                     .collect::<rusqlite::Result<Vec<(String, String)>>>()
             })
             .await?;
-        // One that does not parse is of another version.
+        // A heartbeat that does not parse is of another version.
         Ok(rows
             .into_iter()
             .filter_map(|(name, state)| Some((name, serde_json::from_str(&state).ok()?)))

@@ -1,12 +1,17 @@
-//! How much is unfinished, and who works on it. Nothing here changes anything.
+//! The backlog of a topic and the consumers that work on it. Read only.
+//!
+//! Guarantees: a topic that does not exist yet is empty, not missing.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{EmbeddedBroker, Result, lane_number, ms, now_ms};
+use super::broker::{EmbeddedBroker, lane_number, ms, now_ms};
+use crate::depth::{ConsumerInfo, Depth};
+use crate::error::Result;
 use crate::keys::{PARKED, RETURNED};
-use crate::{ConsumerInfo, Depth, Lane, Topic};
+use crate::lane::Lane;
+use crate::topic::Topic;
 
 impl EmbeddedBroker {
     pub async fn depth(&self, topic: &Topic, claim_idle: Duration) -> Result<Depth> {
@@ -15,14 +20,14 @@ impl EmbeddedBroker {
         Ok(depth.unwrap_or_default())
     }
 
-    /// Workers only: entries that were given back belong to nobody who reads.
+    /// Workers only: the constant consumers of returned and parked entries do not read.
     pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
         let consumers = self
             .read_topic(topic, |db, topic_id| {
                 let now = now_ms();
                 db.prepare_cached(
-                    "SELECT name, seen_ms, (SELECT count(*) FROM entries e INDEXED BY pending WHERE e.topic_id = ?1 \
-                     AND e.owner IS NOT NULL AND e.owner = c.name) \
+                    "SELECT name, seen_ms, (SELECT count(*) FROM entries e INDEXED BY pending \
+                     WHERE e.topic_id = ?1 AND e.owner IS NOT NULL AND e.owner = c.name) \
                      FROM consumers c WHERE topic_id = ?1 AND name NOT IN (?2, ?3) ORDER BY name",
                 )?
                 .query_map(params![topic_id, RETURNED, PARKED], |row| {
@@ -50,7 +55,7 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         "SELECT count(*), min(since_ms) FROM entries INDEXED BY pending \
          WHERE topic_id = ?1 AND lane = ?2 AND owner IS NOT NULL",
     )?;
-    // In order of the key: entries are delivered in order, so the first pending one is near the head.
+    // The query follows the key: entries are delivered in order, so a pending one is near the head.
     let mut oldest = db.prepare_cached(
         "SELECT appended_ms FROM entries WHERE topic_id = ?1 AND lane = ?2 AND +owner IS NOT NULL \
          ORDER BY id LIMIT 1",
@@ -64,12 +69,12 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
         let key = params![topic_id, lane];
         let first = unread.query_row(key, |row| row.get(0)).optional()?;
         unread_ms = unread_ms.into_iter().chain(first).min();
-        let (of_lane, since): (i64, Option<i64>) =
+        let (lane_pending, since): (i64, Option<i64>) =
             count.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if of_lane == 0 {
+        if lane_pending == 0 {
             continue;
         }
-        pending += of_lane as u64;
+        pending += lane_pending as u64;
         since_ms = since_ms.into_iter().chain(since).min();
         let appended = oldest.query_row(key, |row| row.get(0)).optional()?;
         appended_ms = appended_ms.into_iter().chain(appended).min();
@@ -90,7 +95,7 @@ fn depth(db: &Connection, topic_id: i64, claim_idle: Duration) -> rusqlite::Resu
     })
 }
 
-/// How many entries are set aside. The index tells without looking at the rows.
+/// The number of parked entries. The index answers without reading the rows.
 pub(super) fn parked(db: &Connection, topic_id: i64) -> rusqlite::Result<u64> {
     db.prepare_cached(
         "SELECT count(*) FROM entries INDEXED BY pending \

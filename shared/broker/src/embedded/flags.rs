@@ -1,9 +1,11 @@
-//! Switches: a row each, by the stream's name, so that they can be thrown before it is there.
+//! Flags: one row each, keyed by the stream's name, so a flag can be set before the topic exists.
 
 use rusqlite::params;
 
-use super::{EmbeddedBroker, Result};
-use crate::{BrokerError, Switch, Switches, Thrown, Topic};
+use super::broker::EmbeddedBroker;
+use crate::error::Result;
+use crate::flags::{Switch, Switches, Thrown};
+use crate::topic::Topic;
 
 impl EmbeddedBroker {
     pub async fn switches(&self, topic: &Topic) -> Result<Switches> {
@@ -15,27 +17,25 @@ impl EmbeddedBroker {
                     .collect::<rusqlite::Result<Vec<(String, String)>>>()
             })
             .await?;
-        Ok(Switches::read(rows.iter().map(|(name, thrown)| (name.as_str(), thrown.as_str()))))
+        Ok(Switches::read(rows.iter().map(|(name, set_by)| (name.as_str(), set_by.as_str()))))
     }
 
     pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown> {
-        let (stream, name, renewed) = (topic.stream.clone(), switch.name(), switch.is_renewed());
+        let (stream, name) = (topic.stream.clone(), switch.name());
+        let is_replaced = switch.is_replaced_on_set();
         let value = serde_json::to_string(thrown).expect("plain data");
-        let stands: String = self
+        let flag_after: String = self
             .write_db(move |tx| {
                 tx.prepare_cached(
                     "INSERT INTO switches (stream, name, thrown) VALUES (?1, ?2, ?3) \
                      ON CONFLICT DO UPDATE SET thrown = excluded.thrown WHERE ?4",
                 )?
-                .execute(params![stream, name, value, renewed])?;
+                .execute(params![stream, name, value, is_replaced])?;
                 tx.prepare_cached("SELECT thrown FROM switches WHERE stream = ?1 AND name = ?2")?
                     .query_row([stream, name], |row| row.get(0))
             })
             .await?;
-        serde_json::from_str(&stands).map_err(|error| BrokerError::Unexpected {
-            location: self.location(),
-            source: error.into(),
-        })
+        serde_json::from_str(&flag_after).map_err(|error| self.unexpected(error))
     }
 
     pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool> {

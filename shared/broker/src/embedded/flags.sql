@@ -1,8 +1,8 @@
--- What operators have switched: by the stream's name, as it may be thrown before there is a topic.
+-- Operator flags, keyed by the stream's name: a flag can be set before the topic exists.
 CREATE TABLE switches (
     stream TEXT NOT NULL,
     name   TEXT NOT NULL,
-    -- By whom and when (JSON).
+    -- Who set it, and when (JSON).
     thrown TEXT NOT NULL,
     PRIMARY KEY (stream, name)
 ) STRICT, WITHOUT ROWID;

@@ -1,15 +1,18 @@
-//! What an owner does with its entries: finish them, keep them, hand them back; and what is done
-//! about owners that are gone.
+//! Leases: an owner acknowledges, renews and gives back entries; others replace dead owners.
 //!
-//! Whose an entry is stands in its own row, so that entries of nobody cannot come to be here:
-//! removing a name never touches them, and they fall due when it is silent.
+//! Guarantees: the owner of an entry is a column of its row, so no entry is without an owner after
+//! its delivery. Removing a consumer changes no entry; its entries fall due.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{EmbeddedBroker, Result, entry_id, lane_number, ms, now_ms, row_id};
-use crate::{EntryId, GiveBack, Lane, Position, Removal, Topic};
+use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, row_id};
+use crate::depth::Removal;
+use crate::entry::{GiveBack, Position};
+use crate::error::{BrokerError, Result};
+use crate::lane::{EntryId, Lane};
+use crate::topic::Topic;
 
 impl EmbeddedBroker {
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
@@ -17,27 +20,27 @@ impl EmbeddedBroker {
             return Ok(0);
         }
         let ids = ids.to_vec();
-        let ended = self
+        let deleted = self
             .write_topic(topic, move |tx, topic_id| {
-                let mut ended = 0;
+                let mut deleted = 0;
                 let mut delete = tx.prepare_cached(
                     "DELETE FROM entries WHERE topic_id = ?1 AND lane = ?2 AND id = ?3",
                 )?;
                 for id in ids {
-                    ended += delete.execute(params![topic_id, lane_number(lane), row_id(id)])?;
+                    deleted += delete.execute(params![topic_id, lane_number(lane), row_id(id)])?;
                 }
                 tx.prepare_cached(
                     "UPDATE topics SET tasks = tasks - ?2 * (?3 = 0), \
                      control = control - ?2 * (?3 = 1) WHERE topic_id = ?1",
                 )?
-                .execute(params![topic_id, ended as i64, lane_number(lane)])?;
-                Ok(ended as u64)
+                .execute(params![topic_id, deleted as i64, lane_number(lane)])?;
+                Ok(deleted as u64)
             })
             .await;
-        match ended {
-            // A stream that is gone holds none of them any more.
-            Err(crate::BrokerError::Missing { .. }) => Ok(0),
-            other => other,
+        match deleted {
+            // A missing stream has none of these entries.
+            Err(BrokerError::Missing { .. }) => Ok(0),
+            deleted => deleted,
         }
     }
 
@@ -53,7 +56,7 @@ impl EmbeddedBroker {
         }
         let (consumer, ids) = (consumer.to_owned(), ids.to_vec());
         self.write_topic(topic, move |tx, topic_id| {
-            seen(tx, topic_id, &consumer)?;
+            touch_consumer(tx, topic_id, &consumer)?;
             let mut update = tx.prepare_cached(
                 "UPDATE entries SET since_ms = ?5 \
                  WHERE topic_id = ?1 AND lane = ?2 AND id = ?3 AND owner = ?4",
@@ -112,7 +115,7 @@ impl EmbeddedBroker {
         .await
     }
 
-    /// Nothing to find: see above.
+    /// Finds nothing: every delivered entry has an owner here.
     pub async fn adopt_orphans(
         &self,
         topic: &Topic,
@@ -120,7 +123,7 @@ impl EmbeddedBroker {
         position: &mut Position,
         _claim_idle: Duration,
     ) -> Result<u64> {
-        *position = Position(entry_id(0));
+        *position = Position::default();
         self.write_topic(topic, |_, _| Ok(0)).await
     }
 
@@ -135,8 +138,8 @@ impl EmbeddedBroker {
             .write_topic(topic, move |tx, topic_id| remove(tx, topic_id, &consumer, idle))
             .await;
         match removed {
-            Err(crate::BrokerError::Missing { .. }) => Ok(Removal::Unknown),
-            other => other,
+            Err(BrokerError::Missing { .. }) => Ok(Removal::Unknown),
+            removed => removed,
         }
     }
 }
@@ -174,8 +177,12 @@ fn remove(
     }
 }
 
-/// Notes that a consumer lives.
-pub(super) fn seen(tx: &Transaction<'_>, topic_id: i64, consumer: &str) -> rusqlite::Result<()> {
+/// Records that a consumer is alive.
+pub(super) fn touch_consumer(
+    tx: &Transaction<'_>,
+    topic_id: i64,
+    consumer: &str,
+) -> rusqlite::Result<()> {
     tx.prepare_cached("INSERT OR REPLACE INTO consumers VALUES (?1, ?2, ?3)")?
         .execute(params![topic_id, consumer, now_ms()])
         .map(drop)

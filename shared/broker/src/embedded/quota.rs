@@ -1,13 +1,16 @@
-//! Upstream quota and the places at a host, in the file. The arithmetic is in `windows.rs`.
+//! Upstream quota and the shared slots at a host, in the file.
+//!
+//! Next: [`quota_windows`](super::quota_windows), the arithmetic.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::quota_windows::{Counted, Windows};
-use super::{EmbeddedBroker, Result, ms, now_ms};
-use crate::{QuotaAnswer, Reservation};
+use super::broker::{EmbeddedBroker, ms, now_ms};
+use super::quota_windows::{WindowCount, Windows};
+use crate::error::Result;
+use crate::quota::{QuotaAnswer, Reservation};
 use isobar_model::quota::{QuotaLimits, QuotaUse};
 
 impl EmbeddedBroker {
@@ -16,12 +19,12 @@ impl EmbeddedBroker {
         host: &str,
         limits: &QuotaLimits,
         weight: u64,
-        keep_back: bool,
+        keep_interactive_reserve: bool,
     ) -> Result<QuotaAnswer> {
         let limits = *limits;
         self.change_windows(host, move |windows| {
             let now = now_ms();
-            match windows.reserve(&limits, weight, keep_back, now) {
+            match windows.reserve(&limits, weight, keep_interactive_reserve, now) {
                 Ok(()) => QuotaAnswer::Granted(Reservation { weight, at_ms: now as u64 }),
                 Err(until) => QuotaAnswer::Shut { until: time(until) },
             }
@@ -44,7 +47,7 @@ impl EmbeddedBroker {
 
     pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
         self.change_windows(host, move |windows| {
-            windows.shut_until_ms = windows.shut_until_ms.max(now_ms() + ms(wait));
+            windows.blocked_until_ms = windows.blocked_until_ms.max(now_ms() + ms(wait));
         })
         .await
     }
@@ -52,8 +55,8 @@ impl EmbeddedBroker {
     pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
         let (host, limits) = (host.to_owned(), *limits);
         let windows = self.read_db(move |db| windows(db, &host)).await?;
-        let ([minute, hour, day], shut_until) = windows.used(&limits, now_ms());
-        Ok(QuotaUse { minute, hour, day, shut_until: shut_until.map(time) })
+        let ([minute, hour, day], until) = windows.used(&limits, now_ms());
+        Ok(QuotaUse { minute, hour, day, shut_until: until.map(time) })
     }
 
     pub async fn slot_acquire(
@@ -117,20 +120,17 @@ fn windows(db: &Connection, host: &str) -> rusqlite::Result<Windows> {
              FROM quota WHERE host = ?1",
         )?
         .query_row([host], |row| {
-            let counted = |at| -> rusqlite::Result<Counted> {
-                Ok(Counted { index: row.get(at)?, used: row.get::<_, i64>(at + 1)? as u64 })
+            let count = |at| -> rusqlite::Result<WindowCount> {
+                Ok(WindowCount { index: row.get(at)?, used: row.get::<_, i64>(at + 1)? as u64 })
             };
-            Ok(Windows {
-                counted: [counted(0)?, counted(2)?, counted(4)?],
-                shut_until_ms: row.get(6)?,
-            })
+            Ok(Windows { counts: [count(0)?, count(2)?, count(4)?], blocked_until_ms: row.get(6)? })
         })
         .optional()?;
     Ok(windows.unwrap_or_default())
 }
 
 fn store(tx: &Transaction<'_>, host: &str, windows: &Windows) -> rusqlite::Result<()> {
-    let [minute, hour, day] = windows.counted;
+    let [minute, hour, day] = windows.counts;
     tx.prepare_cached("INSERT OR REPLACE INTO quota VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![
             host,
@@ -140,7 +140,7 @@ fn store(tx: &Transaction<'_>, host: &str, windows: &Windows) -> rusqlite::Resul
             hour.used as i64,
             day.index,
             day.used as i64,
-            windows.shut_until_ms
+            windows.blocked_until_ms
         ])
         .map(drop)
 }

@@ -1,26 +1,26 @@
-//! The arithmetic of upstream quota: fixed windows aligned to UTC, as providers count them.
+//! Quota arithmetic: fixed windows aligned to UTC, as providers count them.
 //!
-//! Pure: times come in as milliseconds. Redis' scripts say the same in Lua, and the conformance
-//! suite holds both to it. A window whose index is not the current one is empty. A weight above a
-//! whole window is granted when the window is empty, or it never would be.
+//! Guarantees: pure; times are milliseconds. The conformance suite holds this file and the Redis
+//! scripts to the same results. A window whose index is not the current one is empty. A weight
+//! above a whole window is granted when the window is empty, because it would never fit otherwise.
 
 use isobar_model::quota::{QuotaLimits, Window};
 
-/// What one host used, by window, and until when it is shut.
+/// The use of one host by window, and the end of a block that the provider asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Windows {
-    pub counted: [Counted; 3],
-    pub shut_until_ms: i64,
+    pub counts: [WindowCount; 3],
+    pub blocked_until_ms: i64,
 }
 
-/// One window: which one it is, and what was used in it.
+/// The use of one window; `index` is the number of the window since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counted {
+pub struct WindowCount {
     pub index: i64,
     pub used: u64,
 }
 
-impl Counted {
+impl WindowCount {
     fn at(self, index: i64) -> u64 {
         if self.index == index { self.used } else { 0 }
     }
@@ -35,54 +35,54 @@ fn end_ms(window: Window, at_ms: i64) -> i64 {
 }
 
 impl Windows {
-    /// Counts `weight` in every window, or says until when there is no room for it.
+    /// Counts `weight` in every window, or returns when there is room for it.
     pub fn reserve(
         &mut self,
         limits: &QuotaLimits,
         weight: u64,
-        keep_back: bool,
+        keep_interactive_reserve: bool,
         now_ms: i64,
     ) -> Result<(), i64> {
-        if self.shut_until_ms > now_ms {
-            return Err(self.shut_until_ms);
+        if self.blocked_until_ms > now_ms {
+            return Err(self.blocked_until_ms);
         }
-        let full = Window::ALL.into_iter().zip(self.counted).filter(|(window, counted)| {
-            let used = counted.at(index(*window, now_ms));
+        let full = Window::ALL.into_iter().zip(self.counts).filter(|(window, count)| {
+            let used = count.at(index(*window, now_ms));
             limits.of(*window).is_some_and(|limit| {
-                let allowed = if keep_back { limit - limit / 10 } else { limit };
+                let allowed = if keep_interactive_reserve { limit - limit / 10 } else { limit };
                 used > 0 && used + weight > allowed
             })
         });
         if let Some(until) = full.map(|(window, _)| end_ms(window, now_ms)).max() {
             return Err(until);
         }
-        for (window, counted) in Window::ALL.into_iter().zip(&mut self.counted) {
+        for (window, count) in Window::ALL.into_iter().zip(&mut self.counts) {
             let current = index(window, now_ms);
-            *counted = Counted { index: current, used: counted.at(current) + weight };
+            *count = WindowCount { index: current, used: count.at(current) + weight };
         }
         Ok(())
     }
 
-    /// Corrects what was reserved at `at_ms`, in the windows that are still the same.
+    /// Corrects a reservation of `at_ms` in the windows that are still current.
     pub fn settle(&mut self, reserved: u64, used: u64, at_ms: i64) {
-        for (window, counted) in Window::ALL.into_iter().zip(&mut self.counted) {
-            if counted.index == index(window, at_ms) {
-                counted.used = (counted.used + used).saturating_sub(reserved);
+        for (window, count) in Window::ALL.into_iter().zip(&mut self.counts) {
+            if count.index == index(window, at_ms) {
+                count.used = (count.used + used).saturating_sub(reserved);
             }
         }
     }
 
-    /// What each window has used, and until when a full one or the provider keeps it shut.
+    /// The use of each window, and when a full window or the provider's block ends.
     pub fn used(&self, limits: &QuotaLimits, now_ms: i64) -> ([u64; 3], Option<i64>) {
         let mut used = [0; 3];
-        let mut shut_until = Some(self.shut_until_ms).filter(|until| *until > now_ms);
-        for ((window, counted), used) in Window::ALL.into_iter().zip(self.counted).zip(&mut used) {
-            *used = counted.at(index(window, now_ms));
+        let mut until = Some(self.blocked_until_ms).filter(|until| *until > now_ms);
+        for ((window, count), used) in Window::ALL.into_iter().zip(self.counts).zip(&mut used) {
+            *used = count.at(index(window, now_ms));
             if limits.of(window).is_some_and(|limit| *used >= limit) {
-                shut_until = shut_until.max(Some(end_ms(window, now_ms)));
+                until = until.max(Some(end_ms(window, now_ms)));
             }
         }
-        (used, shut_until)
+        (used, until)
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
     const NOW: i64 = 1_800_000_000_000 + 10_000;
 
     #[test]
-    fn the_fullest_window_says_until_when() {
+    fn the_fullest_window_decides_until_when() {
         let mut windows = Windows::default();
         assert_eq!(windows.reserve(&LIMITS, 100, false, NOW), Ok(()));
         assert_eq!(windows.reserve(&LIMITS, 1, false, NOW), Err(NOW + 50_000));
@@ -106,18 +106,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_kept_back_and_more_than_a_window_is_granted_alone() {
+    fn an_interactive_reserve_of_a_tenth_stays_free() {
         let mut windows = Windows::default();
         assert_eq!(windows.reserve(&LIMITS, 90, true, NOW), Ok(()));
         assert!(windows.reserve(&LIMITS, 1, true, NOW).is_err());
         assert_eq!(windows.reserve(&LIMITS, 10, false, NOW), Ok(()));
+    }
+
+    #[test]
+    fn an_empty_window_grants_more_than_its_limit() {
         let mut empty = Windows::default();
         assert_eq!(empty.reserve(&LIMITS, 1_000, true, NOW), Ok(()));
         assert!(empty.reserve(&LIMITS, 1, false, NOW).is_err());
     }
 
     #[test]
-    fn settling_changes_only_the_window_it_was_reserved_in() {
+    fn settling_changes_only_the_reserved_window() {
         let mut windows = Windows::default();
         assert_eq!(windows.reserve(&LIMITS, 60, false, NOW), Ok(()));
         windows.settle(60, 1, NOW);

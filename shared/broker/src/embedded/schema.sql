@@ -1,13 +1,13 @@
--- The embedded broker's file. One row of topics is what a stream with its group is in Redis: no row,
--- no stream. Times are milliseconds since 1970 by this host's clock.
+-- The embedded broker's file. One row of topics is what a stream with its group is in Redis. Times
+-- are milliseconds since 1970 by this host's clock.
 
 CREATE TABLE topics (
     topic_id INTEGER PRIMARY KEY,
     stream   TEXT NOT NULL UNIQUE,
     epoch    TEXT NOT NULL,
-    -- Never used twice, also not after the entries are gone: receipts name them.
+    -- An id is never used twice, even after its entry is deleted: receipts name ids.
     next_id  INTEGER NOT NULL DEFAULT 1,
-    -- Unfinished entries of each lane, changed with them: counting a full stream takes too long.
+    -- Unfinished entries of each lane, updated with them: counting a full stream takes too long.
     tasks    INTEGER NOT NULL DEFAULT 0,
     control  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
@@ -19,7 +19,7 @@ CREATE TABLE entries (
     -- A JSON array of names and values in turn, as it was appended.
     fields      TEXT NOT NULL,
     appended_ms INTEGER NOT NULL,
-    -- NULL until the first delivery, never again after it.
+    -- NULL until the first delivery, set ever after.
     owner       TEXT,
     -- Since when the owner is silent.
     since_ms    INTEGER NOT NULL DEFAULT 0,
@@ -28,10 +28,10 @@ CREATE TABLE entries (
     PRIMARY KEY (topic_id, lane, id)
 ) STRICT, WITHOUT ROWID;
 
--- The owner stands in both although the condition tells of it: with it SQLite need not look at the row.
+-- Both indexes contain the owner, so SQLite answers from the index without reading the row.
 -- For read.
 CREATE INDEX undelivered ON entries (topic_id, lane, id, owner) WHERE owner IS NULL;
--- For claim, depth and who owns how much.
+-- For claim, depth and the entries of a consumer.
 CREATE INDEX pending ON entries (topic_id, lane, since_ms, deliveries, owner) WHERE owner IS NOT NULL;
 
 CREATE TABLE watermarks (
@@ -39,12 +39,12 @@ CREATE TABLE watermarks (
     job_id        TEXT NOT NULL,
     seq           INTEGER NOT NULL,
     hash          TEXT NOT NULL,
-    -- Where the last batch lies; NULL where it had nothing for a lane.
+    -- The last batch in each lane; NULL where it had nothing for the lane.
     tasks_first   INTEGER,
     tasks_last    INTEGER,
     control_first INTEGER,
     control_last  INTEGER,
-    -- The last entry of this job in each lane, of whichever batch.
+    -- The last entry of this job in each lane, of any batch.
     last_task     INTEGER,
     last_control  INTEGER,
     PRIMARY KEY (topic_id, job_id)
@@ -63,7 +63,7 @@ CREATE TABLE cache (
     expires_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- For the removal of what expired, and to count what has not.
+-- To delete expired values and to count the others.
 CREATE INDEX cache_by_expiry ON cache (expires_ms);
 
 CREATE TABLE quota (

@@ -1,18 +1,23 @@
-//! What producers ask of the stream: append once, how far did I get, is it finished, make it whole.
+//! Producer calls: append a batch once, read watermarks, find finished batches, heal the stream.
 //!
-//! All decisions are in `scripts/append.lua` and `scripts/heal.lua`; here is only their wording.
+//! Does not: decide. `scripts/append.lua` and `scripts/heal.lua` decide; this file builds their
+//! calls and reads their replies.
 
 use std::collections::HashMap;
 
 use anyhow::bail;
+use isobar_model::ids::JobId;
 use redis::{Pipeline, Value};
 use uuid::Uuid;
 
+use super::broker::{IDS_PER_CALL, RedisBroker, discard};
+use super::reply;
 use super::scripts::{APPEND, Call, HEAL};
-use super::{IDS_PER_CALL, RedisBroker, Result, reply};
+use crate::append::{Append, Appended, Healed, Receipt, Watermarks};
+use crate::error::Result;
 use crate::keys::PARKED;
-use crate::{Append, Appended, Healed, Lane, Receipt, Topic, Watermarks};
-use isobar_model::ids::JobId;
+use crate::lane::Lane;
+use crate::topic::Topic;
 
 impl RedisBroker {
     pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
@@ -25,8 +30,7 @@ impl RedisBroker {
             topic.attempts(Lane::Control),
         ];
         let call = Call::new(&HEAL, &keys).arg(&topic.group).arg(Uuid::new_v4().to_string());
-        let answer = self.call(&call, topic).await?;
-        healed(answer).map_err(|error| self.odd(error))
+        self.call(&call, topic, healed).await
     }
 
     pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
@@ -43,8 +47,7 @@ impl RedisBroker {
             .arg(batch.tasks.len())
             .arg(batch.tasks)
             .arg(batch.control);
-        let answer = self.call(&call, topic).await?;
-        appended(answer).map_err(|error| self.odd(error))
+        self.call(&call, topic, appended).await
     }
 
     pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
@@ -54,38 +57,38 @@ impl RedisBroker {
         if !names.is_empty() {
             commands.cmd("HMGET").arg(&topic.watermarks).arg(&names);
         }
-        let answers = self.pipeline(&commands, topic).await?;
-        watermarks(answers, jobs).map_err(|error| self.odd(error))
+        self.pipeline(&commands, &topic.stream, |replies| watermarks(replies, jobs)).await
     }
 
     pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        let mut unfinished = Vec::with_capacity(receipts.len());
-        for page in receipts.chunks(IDS_PER_CALL) {
+        let mut unfinished = vec![false; receipts.len()];
+        let lanes_of = |receipt: &Receipt| {
+            let spans = [(Lane::Tasks, receipt.tasks), (Lane::Control, receipt.control)];
+            spans.into_iter().filter_map(|(lane, span)| Some((lane, span?)))
+        };
+        let spans: Vec<_> = receipts
+            .iter()
+            .enumerate()
+            .flat_map(|(index, receipt)| lanes_of(receipt).map(move |span| (index, span)))
+            .collect();
+        for page in spans.chunks(IDS_PER_CALL) {
             let mut commands = Pipeline::new();
-            let mut asked = Vec::new();
-            for (index, receipt) in page.iter().enumerate() {
-                let lanes = [(Lane::Tasks, receipt.tasks), (Lane::Control, receipt.control)];
-                for (lane, span) in lanes {
-                    let Some(span) = span else { continue };
-                    commands
-                        .cmd("XRANGE")
-                        .arg(topic.lane(lane))
-                        .arg(span.first.to_string())
-                        .arg(span.last.to_string())
-                        .arg("COUNT")
-                        .arg(1);
-                    asked.push(index);
-                }
+            for (_, (lane, span)) in page {
+                commands
+                    .cmd("XRANGE")
+                    .arg(topic.lane(*lane))
+                    .arg(span.first.to_string())
+                    .arg(span.last.to_string())
+                    .arg("COUNT")
+                    .arg(1);
             }
-            let mut page_unfinished = vec![false; page.len()];
-            if !asked.is_empty() {
-                let answers = self.pipeline(&commands, topic).await?;
-                for (index, answer) in asked.into_iter().zip(answers) {
-                    let entries = reply::list(answer).map_err(|error| self.odd(error))?;
-                    page_unfinished[index] |= !entries.is_empty();
-                }
+            let any = |replies: Vec<Value>| -> anyhow::Result<Vec<bool>> {
+                replies.into_iter().map(|entries| Ok(!reply::list(entries)?.is_empty())).collect()
+            };
+            let found = self.pipeline(&commands, &topic.stream, any).await?;
+            for ((index, _), found) in page.iter().zip(found) {
+                unfinished[*index] |= found;
             }
-            unfinished.extend(page_unfinished);
         }
         Ok(unfinished)
     }
@@ -93,22 +96,17 @@ impl RedisBroker {
     pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
         let mut command = redis::cmd("HDEL");
         command.arg(&topic.watermarks).arg(job.to_string());
-        self.query(&command, &topic.stream).await.map(drop)
-    }
-
-    async fn pipeline(&self, commands: &Pipeline, topic: &Topic) -> Result<Vec<Value>> {
-        let answers = self.inner.main.pipeline(commands).await;
-        answers.map_err(|failure| self.failed(failure, &topic.stream))
+        self.query(&command, &topic.stream, discard).await
     }
 }
 
-fn healed(answer: Value) -> anyhow::Result<Healed> {
-    let [epoch, recreated] = reply::array(answer)?;
+fn healed(reply: Value) -> anyhow::Result<Healed> {
+    let [epoch, recreated] = reply::array(reply)?;
     Ok(Healed { epoch: reply::text(epoch)?, recreated: reply::number(&recreated)? == 1 })
 }
 
-fn appended(answer: Value) -> anyhow::Result<Appended> {
-    let mut items = reply::list(answer)?.into_iter();
+fn appended(reply: Value) -> anyhow::Result<Appended> {
+    let mut items = reply::list(reply)?.into_iter();
     let mut next = || items.next().unwrap_or(Value::Nil);
     let outcome = reply::text(next())?;
     Ok(match outcome.as_str() {
@@ -123,24 +121,24 @@ fn appended(answer: Value) -> anyhow::Result<Appended> {
         "CONFLICT" => Appended::Conflict,
         "GAP" => Appended::Gap { expected: reply::count(&next())? },
         "FULL" => Appended::Full { unfinished: reply::count(&next())? },
-        other => bail!("an append ended in {other:?}"),
+        other => bail!("unknown outcome of an append: {other:?}"),
     })
 }
 
-fn watermarks(answers: Vec<Value>, jobs: &[JobId]) -> anyhow::Result<Watermarks> {
-    let mut answers = answers.into_iter();
-    let epoch = match answers.next() {
+fn watermarks(replies: Vec<Value>, jobs: &[JobId]) -> anyhow::Result<Watermarks> {
+    let mut replies = replies.into_iter();
+    let epoch = match replies.next() {
         Some(Value::Nil) | None => None,
         Some(epoch) => Some(reply::text(epoch)?),
     };
-    let marks = answers.next().map_or(Ok(Vec::new()), reply::list)?;
+    let watermarks = replies.next().map_or(Ok(Vec::new()), reply::list)?;
     let mut last_seq = HashMap::with_capacity(jobs.len());
-    for (job, mark) in jobs.iter().zip(marks) {
-        if mark == Value::Nil {
+    for (job, watermark) in jobs.iter().zip(watermarks) {
+        if watermark == Value::Nil {
             continue;
         }
-        let mark = reply::text(mark)?;
-        let seq = mark.split(' ').next().unwrap_or_default();
+        let watermark = reply::text(watermark)?;
+        let seq = watermark.split(' ').next().unwrap_or_default();
         last_seq.insert(*job, seq.parse()?);
     }
     Ok(Watermarks { epoch, last_seq })

@@ -1,29 +1,30 @@
-//! What is kept for a while and then forgotten: cached answers and heartbeats.
+//! Cached answers and heartbeats: keys with an expiry.
 //!
-//! Plain keys with an expiry. They are found again by `SCAN`, in bounded steps: a keyspace that is
-//! full of other people's keys makes the count a lower bound, not a stall.
+//! Guarantees: `SCAN` finds them in a bounded number of steps. In a keyspace that is full of
+//! foreign keys the count is a lower bound, not a stall.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::{RedisBroker, Result, reply};
+use super::broker::{RedisBroker, discard};
+use super::reply;
+use crate::error::Result;
 use crate::keys;
 
-/// Keys that one step of a scan looks at, and how many steps there are at most.
+/// Keys that one step of a scan looks at.
 const SCAN_PAGE: usize = 1_000;
+/// Most steps of a scan.
 const SCAN_STEPS: usize = 200;
 
 impl RedisBroker {
     pub async fn cache_get(&self, key: &str) -> Result<Option<(Vec<u8>, Duration)>> {
         let key = keys::cache(key);
-        // In one transaction, or the value could expire between the two.
+        // One transaction, because the value could expire between the two commands.
         let mut commands = Pipeline::new();
         commands.atomic().get(&key).pttl(&key);
-        let answers = self.inner.main.pipeline(&commands).await;
-        let answers = answers.map_err(|failure| self.failed(failure, ""))?;
-        cached(answers).map_err(|error| self.odd(error))
+        self.pipeline(&commands, "", cached).await
     }
 
     pub async fn cache_set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()> {
@@ -51,25 +52,21 @@ impl RedisBroker {
         }
         let mut command = redis::cmd("MGET");
         command.arg(&found);
-        let answer = self.query(&command, "").await?;
-        let states = reply::list(answer).map_err(|error| self.odd(error))?;
-        // One that expired meanwhile is silent; one that does not parse is of another version.
-        Ok(found
-            .into_iter()
-            .zip(states)
-            .filter_map(|(key, state)| {
-                let state = serde_json::from_slice(&reply::bytes(state).ok()?).ok()?;
-                let name = key.strip_prefix(keys::HEARTBEAT_PREFIX)?;
-                Some((name.to_owned(), state))
-            })
-            .collect())
+        let states = self.query(&command, "", reply::list).await?;
+        // Leaves out heartbeats that expired since the scan and those of another version.
+        let heartbeat = |(key, state): (String, Value)| {
+            let state = serde_json::from_slice(&reply::bytes(state).ok()?).ok()?;
+            let name = key.strip_prefix(keys::HEARTBEAT_PREFIX)?;
+            Some((name.to_owned(), state))
+        };
+        Ok(found.into_iter().zip(states).filter_map(heartbeat).collect())
     }
 
     async fn set(&self, key: &str, value: &[u8], ttl: Duration) -> Result<()> {
         let mut command = redis::cmd("SET");
         command.arg(key).arg(value);
         command.arg("PX").arg(ttl.as_millis().max(1) as u64);
-        self.query(&command, "").await.map(drop)
+        self.query(&command, "", discard).await
     }
 
     /// The keys with this prefix, in order, each once.
@@ -80,8 +77,7 @@ impl RedisBroker {
             let mut command = redis::cmd("SCAN");
             command.arg(&cursor).arg("MATCH").arg(format!("{prefix}*"));
             command.arg("COUNT").arg(SCAN_PAGE);
-            let answer = self.query(&command, "").await?;
-            let (next, keys) = scanned(answer).map_err(|error| self.odd(error))?;
+            let (next, keys) = self.query(&command, "", scanned).await?;
             found.extend(keys);
             if next == "0" {
                 break;
@@ -92,12 +88,8 @@ impl RedisBroker {
     }
 }
 
-fn cached(answers: Vec<Value>) -> anyhow::Result<Option<(Vec<u8>, Duration)>> {
-    let mut answers = answers.into_iter();
-    let (value, ttl) = (answers.next(), answers.next());
-    let (Some(value), Some(ttl)) = (value, ttl) else {
-        return Ok(None);
-    };
+fn cached(replies: Vec<Value>) -> anyhow::Result<Option<(Vec<u8>, Duration)>> {
+    let [value, ttl] = reply::array(Value::Array(replies))?;
     if value == Value::Nil {
         return Ok(None);
     }
@@ -105,9 +97,8 @@ fn cached(answers: Vec<Value>) -> anyhow::Result<Option<(Vec<u8>, Duration)>> {
     Ok(Some((reply::bytes(value)?, Duration::from_millis(ttl_ms))))
 }
 
-fn scanned(answer: Value) -> anyhow::Result<(String, Vec<String>)> {
-    let [next, keys] = reply::array(answer)?;
-    let keys: anyhow::Result<Vec<String>> =
-        reply::list(keys)?.into_iter().map(reply::text).collect();
-    Ok((reply::text(next)?, keys?))
+fn scanned(reply: Value) -> anyhow::Result<(String, Vec<String>)> {
+    let [next, keys] = reply::array(reply)?;
+    let keys = reply::list(keys)?.into_iter().map(reply::text).collect::<anyhow::Result<_>>()?;
+    Ok((reply::text(next)?, keys))
 }

@@ -1,12 +1,11 @@
-//! One connection to Redis that is dialled when it is needed and dropped when it failed.
+//! One connection to Redis, dialled on first use and dropped after a failure.
 //!
-//! Guarantees: no call waits without a limit; after an I/O error, a timeout or an answer of a
-//! replica the next call dials anew; callers that wait for the same dial share its failure, so
-//! that an unreachable host costs each of them one time limit and not a queue of them. A command
-//! is sent once: only one that Redis refused for not knowing the script is sent again, with it.
-//!
-//! Deliberately absent: waiting between dials (the caller's back-off knows how long) and the
-//! crate's own reconnecting manager, which neither redials after a timeout nor after `READONLY`.
+//! Guarantees: no call waits without a limit. After an I/O error, a timeout or a reply from a replica
+//! the next call dials again. Callers that wait for the same dial share its failure, so an
+//! unreachable host costs each of them one time limit. A command is sent once; only a script that
+//! Redis does not know is sent again, with its text.
+//! Does not: wait between dials (the caller's back-off does), or use the reconnecting manager of
+//! the `redis` crate, which redials neither after a timeout nor after `READONLY`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,18 +18,18 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::error::{Failure, Meaning};
+use super::error::{CallError, RedisErrorClass};
 use super::scripts::Call;
-use crate::BrokerError;
+use crate::error::BrokerError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Longer than a full append or a page of anything takes on a busy Redis.
 pub(super) const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
-/// A dead peer is noticed by the kernel after about half a minute of silence.
+/// The kernel notices a dead peer after about half a minute of silence.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Where Redis is and who we are there.
+/// The address of a Redis, and our login there.
 #[derive(Clone)]
 pub(super) struct Server {
     client: Client,
@@ -55,18 +54,15 @@ impl Server {
         let given = url.into_connection_info().map_err(refused)?;
         let login = given.redis_settings().clone();
         let location = given.addr().to_string();
-        // We log in ourselves: the crate makes every failure of that a wrong password, even that
-        // of a server that has no connection left, and only one of them asks for a person.
+        // This code logs in by itself. The crate reports every failed login as a wrong password,
+        // even that of a server at its client limit, and only a wrong password needs a person.
         let plain = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP2)
             .set_skip_set_lib_name();
         let info = given
             .set_redis_settings(plain)
             .set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(keepalive));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that makes connections to Redis"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place that connects to Redis")]
         let client = Client::open(info).map_err(refused)?;
         Ok(Self { client, login, location })
     }
@@ -75,7 +71,7 @@ impl Server {
         &self.location
     }
 
-    async fn dial(&self) -> Result<MultiplexedConnection, Failure> {
+    async fn dial(&self) -> Result<MultiplexedConnection, CallError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(RESPONSE_LIMIT));
@@ -83,13 +79,13 @@ impl Server {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(Failure::while_dialling)?;
+            .map_err(CallError::while_dialling)?;
         match self.log_in(&mut connection).await {
             Ok(()) => Ok(connection),
-            Err(error) => match Failure::while_dialling(error) {
-                // It is there: whoever asks something of it will hear the same.
-                loading if loading.meaning == Meaning::NotReady => Ok(connection),
-                failure => Err(failure),
+            Err(error) => match CallError::while_dialling(error) {
+                // The server is up; each command will report that it is not ready.
+                loading if loading.class == RedisErrorClass::NotReady => Ok(connection),
+                error => Err(error),
             },
         }
     }
@@ -111,105 +107,106 @@ impl Server {
     }
 }
 
-/// A connection, or the lack of one. Calls may overlap; they share it.
+/// A connection that may be down. Calls may overlap; they share it.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Connection {
     server: Server,
-    /// How many dials have ended: tells a caller that one ended while it waited.
+    /// How many dials have ended. A caller sees from it that a dial ended while it waited.
     dials: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ConnectionState {
     connection: Option<MultiplexedConnection>,
-    failure: Option<Failure>,
+    /// Why the last dial failed.
+    error: Option<CallError>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for ConnectionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let connected = self.connection.is_some();
-        f.debug_struct("State").field("connected", &connected).finish_non_exhaustive()
+        f.debug_struct("ConnectionState").field("connected", &connected).finish_non_exhaustive()
     }
 }
 
-impl Link {
+impl Connection {
     pub fn new(server: Server) -> Self {
         Self { server, dials: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    pub async fn query(&self, command: &Cmd) -> Result<Value, Failure> {
+    pub async fn query(&self, command: &Cmd) -> Result<Value, CallError> {
         self.query_within(command, RESPONSE_LIMIT).await
     }
 
     /// For commands that block: `limit` must be longer than they do.
-    pub async fn query_within(&self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
+    pub async fn query_within(&self, command: &Cmd, limit: Duration) -> Result<Value, CallError> {
         let (mut connection, dial) = self.connection().await?;
         connection.set_response_timeout(limit);
-        let answer = command.query_async(&mut connection).await;
-        self.checked(answer, dial).await
+        let reply = command.query_async(&mut connection).await;
+        self.checked(reply, dial).await
     }
 
-    pub async fn pipeline(&self, commands: &Pipeline) -> Result<Vec<Value>, Failure> {
+    pub async fn pipeline(&self, commands: &Pipeline) -> Result<Vec<Value>, CallError> {
         let (mut connection, dial) = self.connection().await?;
-        let answer = commands.query_async(&mut connection).await;
-        self.checked(answer, dial).await
+        let reply = commands.query_async(&mut connection).await;
+        self.checked(reply, dial).await
     }
 
-    /// Runs a script by its hash, and hands it over first if Redis does not know it (a new server,
-    /// a restart, `SCRIPT FLUSH`): nothing of it has run then.
-    pub async fn call(&self, call: &Call) -> Result<Value, Failure> {
+    /// Runs a script by its hash. If Redis does not know it (a new server, a restart, `SCRIPT
+    /// FLUSH`), nothing of it has run: this loads it and runs it again.
+    pub async fn call(&self, call: &Call) -> Result<Value, CallError> {
         let (mut connection, dial) = self.connection().await?;
-        let mut answer = call.command().query_async(&mut connection).await;
-        if matches!(&answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+        let mut reply = call.command().query_async(&mut connection).await;
+        if matches!(&reply, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
         {
-            answer = match call.script().load_async(&mut connection).await {
+            reply = match call.script().load_async(&mut connection).await {
                 Ok(_) => call.command().query_async(&mut connection).await,
                 Err(error) => Err(error),
             };
         }
-        self.checked(answer, dial).await
+        self.checked(reply, dial).await
     }
 
     /// The connection and the number of its dial.
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64), Failure> {
-        let seen = self.dials.load(Ordering::Acquire);
+    async fn connection(&self) -> Result<(MultiplexedConnection, u64), CallError> {
+        let dials_before = self.dials.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
         let dials = self.dials.load(Ordering::Acquire);
         if let Some(connection) = &state.connection {
             return Ok((connection.clone(), dials));
         }
-        if let Some(failure) = state.failure.clone().filter(|_| dials != seen) {
-            return Err(failure);
+        if let Some(error) = state.error.clone().filter(|_| dials != dials_before) {
+            return Err(error);
         }
         let dialled = self.server.dial().await;
         self.dials.store(dials + 1, Ordering::Release);
         match dialled {
             Ok(connection) => {
                 state.connection = Some(connection.clone());
-                state.failure = None;
+                state.error = None;
                 Ok((connection, dials + 1))
             }
-            Err(failure) => {
-                state.failure = Some(failure.clone());
-                Err(failure)
+            Err(error) => {
+                state.error = Some(error.clone());
+                Err(error)
             }
         }
     }
 
-    async fn checked<T>(&self, answer: Result<T, RedisError>, dial: u64) -> Result<T, Failure> {
-        let failure = match answer {
+    async fn checked<T>(&self, reply: Result<T, RedisError>, dial: u64) -> Result<T, CallError> {
+        let error = match reply {
             Ok(value) => return Ok(value),
-            Err(error) => Failure::from(error),
+            Err(error) => CallError::from(error),
         };
-        if failure.meaning == Meaning::Gone {
+        if error.class == RedisErrorClass::Disconnected {
             let mut state = self.state.lock().await;
-            // A newer connection is not the one that failed.
+            // Otherwise another call has dialled again: that connection did not fail.
             if self.dials.load(Ordering::Acquire) == dial {
                 state.connection = None;
             }
         }
-        Err(failure)
+        Err(error)
     }
 }
 

@@ -1,24 +1,28 @@
-//! How entries reach a worker: read what nobody has had, take over what fell due, look.
+//! How entries reach a worker: read undelivered ones, claim due ones, peek.
 //!
-//! `XREADGROUP` counts for each stream alone, and a caller has only so many free slots: so the
-//! lanes are asked one after the other, and only when both are empty in one command that blocks.
-//! Control messages are cheap and few and go first, but take only a part while there are tasks: a
-//! job's seal does not wait behind a hundred thousand tasks, nor these behind as many rejects.
+//! `XREADGROUP` counts for each stream alone, but a caller has only `count` free slots. So a read
+//! queries one lane after the other, and only when both are empty does it block on both at once.
+//! Control messages are few and cheap and go first, up to [`Lane::control_share`].
 
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::{Cmd, Value};
 
+use super::broker::RedisBroker;
 use super::connection::RESPONSE_LIMIT;
+use super::reply;
 use super::scripts::{CLAIM, Call, OWNED};
-use super::{RedisBroker, Result, reply};
+use crate::entry::{ClaimLimits, Entry, GiveBack, Position};
+use crate::error::Result;
 use crate::keys::RETURNED;
-use crate::{ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Topic};
+use crate::lane::{EntryId, Lane};
+use crate::topic::Topic;
 
-/// The control lane's part of what is asked for.
-const CONTROL_SHARE: usize = 8;
 /// Pending entries that one claim looks at.
 const CLAIM_PAGE: usize = 500;
+
+/// An entry that is given back with this idle time is due at once, whatever the claim idle is.
+const DUE_AT_ONCE: Duration = Duration::from_hours(24);
 
 impl RedisBroker {
     pub async fn read(
@@ -35,26 +39,23 @@ impl RedisBroker {
         if !entries.is_empty() || wait.is_zero() {
             return Ok(entries);
         }
-        // Half for each lane, as both may fill at the same moment.
+        // Half of the count for each lane, because both may fill at the same moment.
         let mut command = read_command(topic, consumer, (count / 2).max(1));
-        // BLOCK 0 would be for ever.
+        // BLOCK 0 would wait indefinitely.
         command.arg("BLOCK").arg(wait.as_millis().max(1) as u64);
         command.arg("STREAMS").arg(&topic.stream).arg(&topic.control);
         command.arg(">").arg(">");
-        let link = self.reader(topic, consumer);
-        let answer = link.query_within(&command, wait + RESPONSE_LIMIT).await;
-        let answer = answer.map_err(|failure| self.failed(failure, &topic.stream))?;
-        let mut entries = reply::delivered(answer, topic).map_err(|error| self.odd(error))?;
+        let mut entries = self.read_with(&command, topic, consumer, wait).await?;
         while entries.len() > count {
             self.return_unseen(topic, consumer, entries.pop()).await?;
         }
         Ok(entries)
     }
 
-    /// What is there now: a part of the count from the control lane, then tasks, then more control
+    /// The entries that are there now: the control lane's share, then tasks, then more control
     /// messages if there is room left.
     async fn read_now(&self, topic: &Topic, consumer: &str, count: usize) -> Result<Vec<Entry>> {
-        let share = (count / CONTROL_SHARE).max(1);
+        let share = Lane::control_share(count);
         let mut entries = self.take(topic, Lane::Control, consumer, share).await?;
         let more_control = entries.len() == share;
         let room = count - entries.len();
@@ -78,12 +79,24 @@ impl RedisBroker {
         }
         let mut command = read_command(topic, consumer, count);
         command.arg("STREAMS").arg(topic.lane(lane)).arg(">");
-        let answer = self.reader(topic, consumer).query(&command).await;
-        let answer = answer.map_err(|failure| self.failed(failure, &topic.stream))?;
-        reply::delivered(answer, topic).map_err(|error| self.odd(error))
+        self.read_with(&command, topic, consumer, Duration::ZERO).await
     }
 
-    /// One was asked for and each lane gave one: the second is due again at once, for anyone.
+    /// Sends a read command that blocks for `wait` on the reader's own connection.
+    async fn read_with(
+        &self,
+        command: &Cmd,
+        topic: &Topic,
+        consumer: &str,
+        wait: Duration,
+    ) -> Result<Vec<Entry>> {
+        let reader = self.reader(topic, consumer);
+        let reply = reader.query_within(command, wait + RESPONSE_LIMIT).await;
+        self.finish(reply, &topic.stream, |reply| reply::delivered(reply, topic))
+    }
+
+    /// Where the caller asked for one entry and each lane gave one, the second is due again at
+    /// once, for any consumer.
     async fn return_unseen(
         &self,
         topic: &Topic,
@@ -92,7 +105,7 @@ impl RedisBroker {
     ) -> Result<()> {
         let Some(entry) = entry else { return Ok(()) };
         let back = GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false };
-        self.hand_over(topic, consumer, RETURNED, entry.lane, &[back], UNSEEN_IDLE).await.map(drop)
+        self.hand_over(topic, consumer, RETURNED, entry.lane, &[back], DUE_AT_ONCE).await.map(drop)
     }
 
     pub async fn owned(
@@ -108,8 +121,7 @@ impl RedisBroker {
             .arg(consumer)
             .arg(after.to_string())
             .arg(count);
-        let answer = self.call(&call, topic).await?;
-        reply::counted_entries(answer, lane).map_err(|error| self.odd(error))
+        self.call(&call, topic, |reply| reply::counted_entries(reply, lane)).await
     }
 
     pub async fn claim(
@@ -129,8 +141,7 @@ impl RedisBroker {
             .arg(limits.count)
             .arg(limits.suspects)
             .arg(limits.suspect_from);
-        let answer = self.call(&call, topic).await?;
-        let (next, entries) = claimed(answer, lane).map_err(|error| self.odd(error))?;
+        let (next, entries) = self.call(&call, topic, |reply| claimed(reply, lane)).await?;
         *position = next;
         Ok(entries)
     }
@@ -145,13 +156,10 @@ impl RedisBroker {
         let mut command = redis::cmd("XRANGE");
         command.arg(topic.lane(lane)).arg(format!("({after}"));
         command.arg("+").arg("COUNT").arg(count);
-        let answer = self.query(&command, &topic.stream).await?;
-        reply::plain_entries(answer, lane, 0).map_err(|error| self.odd(error))
+        let read = |reply| reply::plain_entries(reply, lane, 0);
+        self.query(&command, &topic.stream, read).await
     }
 }
-
-/// Given back as idle for this long, an entry is due whatever the claim idle is set to.
-const UNSEEN_IDLE: Duration = Duration::from_hours(24);
 
 fn read_command(topic: &Topic, consumer: &str, count: usize) -> Cmd {
     let mut command = redis::cmd("XREADGROUP");
@@ -160,8 +168,7 @@ fn read_command(topic: &Topic, consumer: &str, count: usize) -> Cmd {
     command
 }
 
-fn claimed(answer: redis::Value, lane: Lane) -> anyhow::Result<(Position, Vec<Entry>)> {
-    let [next, entries] = reply::array(answer)?;
-    let next = Position(reply::id(next)?);
-    Ok((next, reply::counted_entries(entries, lane)?))
+fn claimed(reply: Value, lane: Lane) -> anyhow::Result<(Position, Vec<Entry>)> {
+    let [next, entries] = reply::array(reply)?;
+    Ok((Position(reply::id(next)?), reply::counted_entries(entries, lane)?))
 }

@@ -1,19 +1,22 @@
-//! How much is unfinished, and who works on it. Nothing here changes anything.
+//! The backlog of a stream and the consumers that work on it. Read only.
 //!
-//! A stream that does not exist yet is empty rather than missing: who only looks has nothing to heal.
+//! Guarantees: a stream that does not exist yet is empty, not missing: a reader has nothing to heal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::Value;
 
+use super::broker::RedisBroker;
+use super::reply;
 use super::scripts::{CONSUMERS, Call, DEPTH};
-use super::{RedisBroker, Result, reply};
+use crate::depth::{ConsumerInfo, Depth};
+use crate::error::Result;
 use crate::keys::{PARKED, RETURNED};
-use crate::{ConsumerInfo, Depth, Topic};
+use crate::topic::Topic;
 
-/// Pending entries of a lane that are looked at for the next due time; more are not in flight
-/// unless workers die by the dozen, and then the answer is only later than the truth.
+/// Pending entries of a lane that a call checks for the next due time. More are only in flight
+/// when dozens of workers die; then the reported time is later than the true one.
 const DUE_PAGE: usize = 2_000;
 
 impl RedisBroker {
@@ -23,48 +26,46 @@ impl RedisBroker {
             .arg(claim_idle.as_millis() as u64)
             .arg(DUE_PAGE)
             .arg(PARKED);
-        let answer = self.call(&call, topic).await?;
-        depth(answer).map_err(|error| self.odd(error))
+        self.call(&call, topic, depth).await
     }
 
-    /// Workers only: entries that were given back belong to nobody who reads.
+    /// Workers only: the constant consumers of returned and parked entries do not read.
     pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
         let keys = [topic.stream.as_str(), &topic.control];
         let call = Call::new(&CONSUMERS, &keys).arg(&topic.group);
-        let answer = self.call(&call, topic).await?;
-        consumers(answer).map_err(|error| self.odd(error))
+        self.call(&call, topic, consumers).await
     }
 }
 
-fn depth(answer: Value) -> anyhow::Result<Depth> {
-    let [tasks, control, undelivered, pending, parked, oldest, due, waiting] =
-        reply::array(answer)?;
+fn depth(reply: Value) -> anyhow::Result<Depth> {
+    let [tasks, control, undelivered, pending, parked, oldest_pending, due, oldest_undelivered] =
+        reply::array(reply)?;
     Ok(Depth {
         tasks: reply::count(&tasks)?,
         control: reply::count(&control)?,
         undelivered: reply::count(&undelivered)?,
         pending: reply::count(&pending)?,
         parked: reply::count(&parked)?,
-        oldest_pending_ms: reply::count(&oldest).unwrap_or(0),
-        oldest_undelivered_ms: reply::count(&waiting).unwrap_or(0),
+        oldest_pending_ms: reply::count(&oldest_pending).unwrap_or(0),
+        oldest_undelivered_ms: reply::count(&oldest_undelivered).unwrap_or(0),
         next_due_ms: reply::count(&due).ok(),
     })
 }
 
-/// One line for each name: what it owns in both lanes, and when it was last heard in either.
-fn consumers(answer: Value) -> anyhow::Result<Vec<ConsumerInfo>> {
+/// One item for each name: what it owns in both lanes, and its shorter idle time.
+fn consumers(reply: Value) -> anyhow::Result<Vec<ConsumerInfo>> {
     let mut by_name = BTreeMap::<String, ConsumerInfo>::new();
-    for consumer in reply::list(answer)? {
+    for consumer in reply::list(reply)? {
         let [name, pending, idle] = reply::array(consumer)?;
         let name = reply::text(name)?;
         let (pending, idle_ms) = (reply::count(&pending)?, reply::count(&idle)?);
         if name == RETURNED || name == PARKED {
             continue;
         }
-        let known =
+        let info =
             by_name.entry(name.clone()).or_insert(ConsumerInfo { name, pending: 0, idle_ms });
-        known.pending += pending;
-        known.idle_ms = known.idle_ms.min(idle_ms);
+        info.pending += pending;
+        info.idle_ms = info.idle_ms.min(idle_ms);
     }
     Ok(by_name.into_values().collect())
 }

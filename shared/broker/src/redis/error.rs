@@ -1,18 +1,18 @@
-//! What an error of Redis means, decided once, by its code.
+//! Redis errors, classified once, by their code.
 //!
-//! Codes and not texts: texts differ between versions and between Redis and Valkey. An error that
-//! a command met inside a script keeps its code. What the caller does about each meaning is said
-//! at [`BrokerError`]; whether the connection is still good is decided here as well.
+//! Guarantees: codes decide and not texts, because texts differ between versions and between Redis
+//! and Valkey. An error inside a script keeps its code. [`BrokerError`] says what a caller does
+//! about each class; this file also decides whether the connection is still usable.
 
 use redis::{ErrorKind, RedisError};
 
-use crate::BrokerError;
+use crate::error::BrokerError;
 
-/// What an error asks for.
+/// What a caller can do about an error; see [`BrokerError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// No connection, or not one to a primary: it must be dropped and dialled again.
-    Gone,
+pub(super) enum RedisErrorClass {
+    /// No connection, or not to a primary: drop it and dial again.
+    Disconnected,
     NotReady,
     NoRoom,
     Missing,
@@ -22,65 +22,69 @@ pub(super) enum Meaning {
 
 /// A call that failed.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub meaning: Meaning,
+pub(super) struct CallError {
+    pub class: RedisErrorClass,
     pub error: RedisError,
 }
 
-impl From<RedisError> for Failure {
+impl From<RedisError> for CallError {
     fn from(error: RedisError) -> Self {
-        // Of several commands, the first that failed has the code.
+        // In a pipeline the first failed command has the code.
         let first = error.clone().into_server_errors();
         let error = match first.as_deref() {
             Some([(_, first), ..]) => first.clone().into(),
             _ => error,
         };
-        Self { meaning: meaning(&error), error }
+        Self { class: classify(&error), error }
     }
 }
 
-impl Failure {
-    /// A failure before the connection was ours. An odd answer there (`max number of clients
-    /// reached` has no code of its own) passes, as a connection that breaks does.
+impl CallError {
+    /// An error before the login was complete. An unknown error there is transient, like a broken
+    /// connection: `max number of clients reached` has no code of its own.
     pub fn while_dialling(error: RedisError) -> Self {
-        let mut failure = Self::from(error);
-        if failure.meaning == Meaning::Unexpected {
-            failure.meaning = Meaning::Gone;
+        let mut call_error = Self::from(error);
+        if call_error.class == RedisErrorClass::Unexpected {
+            call_error.class = RedisErrorClass::Disconnected;
         }
-        failure
+        call_error
     }
 
-    pub fn explain(self, location: &str, stream: &str) -> BrokerError {
+    pub fn into_broker_error(self, location: &str, stream: &str) -> BrokerError {
         let location = location.to_owned();
         let detail = self.error.to_string();
         let source = anyhow::Error::new(self.error);
-        match self.meaning {
-            Meaning::Gone => BrokerError::Unavailable { broker: "Redis", location, source },
-            Meaning::NotReady => BrokerError::NotReady { location, source },
-            Meaning::NoRoom => BrokerError::NoRoom { location, source },
-            Meaning::Missing => BrokerError::Missing { stream: stream.to_owned() },
-            Meaning::Refused => BrokerError::Refused { location, detail },
-            Meaning::Unexpected => BrokerError::Unexpected { location, source },
+        match self.class {
+            RedisErrorClass::Disconnected => {
+                BrokerError::Unavailable { broker: "Redis", location, source }
+            }
+            RedisErrorClass::NotReady => BrokerError::NotReady { location, source },
+            RedisErrorClass::NoRoom => BrokerError::NoRoom { location, source },
+            RedisErrorClass::Missing => BrokerError::Missing { stream: stream.to_owned() },
+            RedisErrorClass::Refused => BrokerError::Refused { location, detail },
+            RedisErrorClass::Unexpected => BrokerError::Unexpected { location, source },
         }
     }
 }
 
-fn meaning(error: &RedisError) -> Meaning {
+fn classify(error: &RedisError) -> RedisErrorClass {
     match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse => Meaning::Gone,
-        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => Meaning::Refused,
-        _ => error.code().map_or(Meaning::Unexpected, meaning_of_code),
+        ErrorKind::Io | ErrorKind::Parse => RedisErrorClass::Disconnected,
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig => {
+            RedisErrorClass::Refused
+        }
+        _ => error.code().map_or(RedisErrorClass::Unexpected, class_of_code),
     }
 }
 
-fn meaning_of_code(code: &str) -> Meaning {
+fn class_of_code(code: &str) -> RedisErrorClass {
     match code {
-        "READONLY" | "MASTERDOWN" => Meaning::Gone,
-        "LOADING" | "TRYAGAIN" | "CLUSTERDOWN" | "BUSY" => Meaning::NotReady,
-        "OOM" | "MISCONF" | "NOREPLICAS" => Meaning::NoRoom,
-        "NOGROUP" | "UNBLOCKED" => Meaning::Missing,
-        "WRONGTYPE" | "NOAUTH" | "NOPERM" | "WRONGPASS" | "DENIED" => Meaning::Refused,
-        _ => Meaning::Unexpected,
+        "READONLY" | "MASTERDOWN" => RedisErrorClass::Disconnected,
+        "LOADING" | "TRYAGAIN" | "CLUSTERDOWN" | "BUSY" => RedisErrorClass::NotReady,
+        "OOM" | "MISCONF" | "NOREPLICAS" => RedisErrorClass::NoRoom,
+        "NOGROUP" | "UNBLOCKED" => RedisErrorClass::Missing,
+        "WRONGTYPE" | "NOAUTH" | "NOPERM" | "WRONGPASS" | "DENIED" => RedisErrorClass::Refused,
+        _ => RedisErrorClass::Unexpected,
     }
 }
 
@@ -88,45 +92,48 @@ fn meaning_of_code(code: &str) -> Meaning {
 mod tests {
     use super::*;
 
-    fn said(line: &str) -> RedisError {
+    fn reply(line: &str) -> RedisError {
         redis::parse_redis_value(format!("-{line}\r\n").as_bytes())
             .and_then(redis::Value::extract_error)
             .expect_err("an error")
     }
 
     #[test]
-    fn an_error_means_what_its_code_says() {
+    fn the_code_of_an_error_decides_its_class() {
         for (line, expected) in [
-            ("READONLY You can't write against a read only replica.", Meaning::Gone),
-            ("MASTERDOWN Link with MASTER is down", Meaning::Gone),
-            ("LOADING Redis is loading the dataset in memory", Meaning::NotReady),
-            ("BUSY Redis is busy running a script", Meaning::NotReady),
-            ("TRYAGAIN Multiple keys request during rehashing", Meaning::NotReady),
-            ("CLUSTERDOWN The cluster is down", Meaning::NotReady),
-            ("OOM command not allowed when used memory > 'maxmemory'.", Meaning::NoRoom),
-            ("MISCONF Redis is configured to save RDB snapshots", Meaning::NoRoom),
-            ("NOREPLICAS Not enough good replicas to write.", Meaning::NoRoom),
-            ("NOGROUP No such key 's' or consumer group 'g'", Meaning::Missing),
-            ("UNBLOCKED the stream key no longer exists", Meaning::Missing),
-            ("WRONGTYPE Operation against a key", Meaning::Refused),
-            ("NOAUTH Authentication required.", Meaning::Refused),
-            ("NOPERM this user has no permissions", Meaning::Refused),
-            ("WRONGPASS invalid username-password pair", Meaning::Refused),
-            ("DENIED Redis is running in protected mode", Meaning::Refused),
-            ("ERR value is not an integer", Meaning::Unexpected),
+            (
+                "READONLY You can't write against a read only replica.",
+                RedisErrorClass::Disconnected,
+            ),
+            ("MASTERDOWN Link with MASTER is down", RedisErrorClass::Disconnected),
+            ("LOADING Redis is loading the dataset in memory", RedisErrorClass::NotReady),
+            ("BUSY Redis is busy running a script", RedisErrorClass::NotReady),
+            ("TRYAGAIN Multiple keys request during rehashing", RedisErrorClass::NotReady),
+            ("CLUSTERDOWN The cluster is down", RedisErrorClass::NotReady),
+            ("OOM command not allowed when used memory > 'maxmemory'.", RedisErrorClass::NoRoom),
+            ("MISCONF Redis is configured to save RDB snapshots", RedisErrorClass::NoRoom),
+            ("NOREPLICAS Not enough good replicas to write.", RedisErrorClass::NoRoom),
+            ("NOGROUP No such key 's' or consumer group 'g'", RedisErrorClass::Missing),
+            ("UNBLOCKED the stream key no longer exists", RedisErrorClass::Missing),
+            ("WRONGTYPE Operation against a key", RedisErrorClass::Refused),
+            ("NOAUTH Authentication required.", RedisErrorClass::Refused),
+            ("NOPERM this user has no permissions", RedisErrorClass::Refused),
+            ("WRONGPASS invalid username-password pair", RedisErrorClass::Refused),
+            ("DENIED Redis is running in protected mode", RedisErrorClass::Refused),
+            ("ERR value is not an integer", RedisErrorClass::Unexpected),
         ] {
-            assert_eq!(meaning(&said(line)), expected, "{line}");
+            assert_eq!(classify(&reply(line)), expected, "{line}");
         }
     }
 
     #[test]
-    fn what_breaks_before_the_connection_stands_may_pass() {
-        let crowded = said("ERR max number of clients reached");
-        assert_eq!(Failure::while_dialling(crowded.clone()).meaning, Meaning::Gone);
-        assert_eq!(Failure::from(crowded).meaning, Meaning::Unexpected);
-        let refused = said("WRONGPASS invalid username-password pair");
-        assert_eq!(Failure::while_dialling(refused).meaning, Meaning::Refused);
+    fn unknown_errors_while_dialling_are_transient() {
+        let crowded = reply("ERR max number of clients reached");
+        assert_eq!(CallError::while_dialling(crowded.clone()).class, RedisErrorClass::Disconnected);
+        assert_eq!(CallError::from(crowded).class, RedisErrorClass::Unexpected);
+        let refused = reply("WRONGPASS invalid username-password pair");
+        assert_eq!(CallError::while_dialling(refused).class, RedisErrorClass::Refused);
         let broken = RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        assert_eq!(Failure::from(broken).meaning, Meaning::Gone);
+        assert_eq!(CallError::from(broken).class, RedisErrorClass::Disconnected);
     }
 }

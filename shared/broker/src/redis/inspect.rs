@@ -1,32 +1,33 @@
-//! What `doctor` wants to know of a Redis: facts, no judgement.
+//! Facts about a Redis server, for `doctor`.
 //!
-//! Managed services refuse `CONFIG`; such facts are then unknown, not wrong.
+//! Does not: judge them. Managed services refuse `CONFIG`; its facts are then unknown.
 
 use std::collections::HashMap;
 
 use anyhow::Context;
 use redis::{Value, cmd};
 
-use super::{RedisBroker, Result, reply};
-use crate::{GroupFacts, RedisFacts, Topic};
+use super::broker::RedisBroker;
+use super::reply;
+use crate::error::Result;
+use crate::redis_info::{GroupFacts, RedisFacts};
+use crate::topic::Topic;
 
 impl RedisBroker {
     pub async fn inspect(&self, topic: &Topic) -> Result<RedisFacts> {
-        let info = self.query(cmd("INFO").arg("server"), "").await?;
-        let info = reply::text(info).map_err(|error| self.odd(error))?;
+        let info = self.query(cmd("INFO").arg("server"), "", reply::text).await?;
         let version = info
             .lines()
             .find_map(|line| line.strip_prefix("redis_version:"))
             .unwrap_or_default()
             .trim()
             .to_owned();
-        let time = self.query(&cmd("TIME"), "").await?;
-        let time_ms = time_ms(time).map_err(|error| self.odd(error))?;
-        let mut look = cmd("XINFO");
-        look.arg("STREAM").arg(&topic.stream).arg("FULL").arg("COUNT").arg(1);
-        let groups = match self.query(&look, "").await {
-            Ok(stream) => groups(stream).map_err(|error| self.odd(error))?,
-            // No stream yet: no groups.
+        let time_ms = self.query(&cmd("TIME"), "", time_ms).await?;
+        let mut info = cmd("XINFO");
+        info.arg("STREAM").arg(&topic.stream).arg("FULL").arg("COUNT").arg(1);
+        let groups = match self.query(&info, "", Ok).await {
+            Ok(stream) => groups(stream).map_err(|error| self.unexpected(error))?,
+            // The stream does not exist yet, so it has no groups.
             Err(_) => Vec::new(),
         };
         Ok(RedisFacts {
@@ -39,9 +40,11 @@ impl RedisBroker {
     }
 
     async fn setting(&self, name: &str) -> Option<String> {
-        let answer = self.query(cmd("CONFIG").arg("GET").arg(name), "").await.ok()?;
-        let [_, value] = reply::array(answer).ok()?;
-        reply::text(value).ok()
+        let value = |reply| {
+            let [_, value] = reply::array(reply)?;
+            reply::text(value)
+        };
+        self.query(cmd("CONFIG").arg("GET").arg(name), "", value).await.ok()
     }
 }
 
@@ -61,8 +64,9 @@ fn groups(stream: Value) -> anyhow::Result<Vec<GroupFacts>> {
         let mut group = map(group)?;
         let name = reply::text(group.remove("name").context("a name")?)?;
         let mut number = |name| group.remove(name).and_then(|value| reply::count(&value).ok());
-        let held = number("lag").zip(number("pel-count")).map(|(lag, pending)| lag + pending);
-        facts.push(GroupFacts { name, lost: held.map(|held| held.saturating_sub(length)) });
+        let unfinished = number("lag").zip(number("pel-count")).map(|(lag, pel)| lag + pel);
+        let lost = unfinished.map(|unfinished| unfinished.saturating_sub(length));
+        facts.push(GroupFacts { name, lost });
     }
     Ok(facts)
 }

@@ -1,33 +1,39 @@
-//! What an owner does with its entries: finish them, keep them, hand them back; and what is done
-//! about owners that are gone.
+//! Leases: an owner acknowledges, renews and gives back entries; others replace dead owners.
 //!
-//! Each script asks who owns the entry before it touches it, except `ack`: committed work is
-//! finished, whoever owns the entry by now (I3).
+//! Guarantees: each script checks the owner of an entry before it changes the entry, except `ack`:
+//! committed work is finished, and its owner does not matter (I3).
 
 use std::time::Duration;
 
+use anyhow::bail;
+use redis::Value;
+
+use super::broker::{IDS_PER_CALL, RedisBroker};
+use super::reply;
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
-use super::{IDS_PER_CALL, RedisBroker, Result, reply};
+use crate::depth::Removal;
+use crate::entry::{GiveBack, Position};
+use crate::error::Result;
 use crate::keys::RETURNED;
-use crate::{EntryId, GiveBack, Lane, Position, Removal, Topic};
+use crate::lane::{EntryId, Lane};
+use crate::topic::Topic;
 
 /// Entries of the stream that one search for orphans looks at.
 const ORPHAN_PAGE: usize = 500;
 
 impl RedisBroker {
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
-        let mut ended = 0;
+        let mut deleted = 0;
         for page in ids.chunks(IDS_PER_CALL) {
             let mut call =
                 Call::new(&ACK, &[topic.lane(lane), topic.attempts(lane)]).arg(&topic.group);
             push_ids(&mut call, page);
-            let answer = self.call(&call, topic).await?;
-            ended += reply::count(&answer).map_err(|error| self.odd(error))?;
+            deleted += self.call(&call, topic, |reply| reply::count(&reply)).await?;
         }
-        Ok(ended)
+        Ok(deleted)
     }
 
-    /// On a connection of its own: a lease must not run out behind a large append.
+    /// Has a connection of its own: a lease must not expire behind a large append.
     pub async fn renew(
         &self,
         topic: &Topic,
@@ -39,9 +45,7 @@ impl RedisBroker {
         for page in ids.chunks(IDS_PER_CALL) {
             let mut call = Call::new(&RENEW, &[topic.lane(lane)]).arg(&topic.group).arg(consumer);
             push_ids(&mut call, page);
-            let answer = self.inner.renewals.call(&call).await;
-            let answer = answer.map_err(|failure| self.failed(failure, &topic.stream))?;
-            lost.extend(reply::ids(answer).map_err(|error| self.odd(error))?);
+            lost.extend(self.call_renewal(&call, topic, reply::ids).await?);
         }
         Ok(lost)
     }
@@ -62,15 +66,14 @@ impl RedisBroker {
                 .arg(consumer)
                 .arg(to);
             for entry in page {
-                // Redis knows no due time, only how long an entry has been idle: one that is to
-                // fall due later has been idle for less. It cannot be less than not at all.
+                // Redis has no due time, only the time that an entry has been idle. A later due
+                // time is a shorter idle time, and zero is the shortest.
                 let idle = claim_idle.saturating_sub(entry.delay);
                 call.push(entry.id.to_string());
                 call.push(idle.as_millis() as u64);
                 call.push(u8::from(entry.attempt));
             }
-            let answer = self.call(&call, topic).await?;
-            lost.extend(reply::ids(answer).map_err(|error| self.odd(error))?);
+            lost.extend(self.call(&call, topic, reply::ids).await?);
         }
         Ok(lost)
     }
@@ -88,8 +91,7 @@ impl RedisBroker {
             .arg(claim_idle.as_millis() as u64)
             .arg(position.0.to_string())
             .arg(ORPHAN_PAGE);
-        let answer = self.call(&call, topic).await?;
-        let (next, found) = adopted(answer).map_err(|error| self.odd(error))?;
+        let (next, found) = self.call(&call, topic, adopted).await?;
         *position = next;
         Ok(found)
     }
@@ -104,17 +106,11 @@ impl RedisBroker {
             .arg(&topic.group)
             .arg(consumer)
             .arg(idle.as_millis() as u64);
-        let answer = self.call(&call, topic).await?;
-        match reply::text(answer).map_err(|error| self.odd(error))?.as_str() {
-            "REMOVED" => {
-                self.forget_reader(topic, consumer);
-                Ok(Removal::Removed)
-            }
-            "BUSY" => Ok(Removal::Busy),
-            "ACTIVE" => Ok(Removal::Active),
-            "UNKNOWN" => Ok(Removal::Unknown),
-            other => Err(self.odd(anyhow::anyhow!("a removal ended in {other:?}"))),
+        let removal = self.call(&call, topic, removal).await?;
+        if removal == Removal::Removed {
+            self.forget_reader(topic, consumer);
         }
+        Ok(removal)
     }
 }
 
@@ -124,7 +120,17 @@ fn push_ids(call: &mut Call, ids: &[EntryId]) {
     }
 }
 
-fn adopted(answer: redis::Value) -> anyhow::Result<(Position, u64)> {
-    let [next, found] = reply::array(answer)?;
+fn adopted(reply: Value) -> anyhow::Result<(Position, u64)> {
+    let [next, found] = reply::array(reply)?;
     Ok((Position(reply::id(next)?), reply::count(&found)?))
+}
+
+fn removal(reply: Value) -> anyhow::Result<Removal> {
+    Ok(match reply::text(reply)?.as_str() {
+        "REMOVED" => Removal::Removed,
+        "BUSY" => Removal::Busy,
+        "ACTIVE" => Removal::Active,
+        "UNKNOWN" => Removal::Unknown,
+        other => bail!("unknown outcome of a removal: {other:?}"),
+    })
 }

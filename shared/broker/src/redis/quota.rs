@@ -1,19 +1,20 @@
-//! Upstream quota and the fleet's places at a host, by Redis' clock.
+//! Upstream quota and the shared slots at a host, by Redis' clock.
 //!
-//! How long something is shut comes as a duration, so that a host whose clock is wrong waits no longer
-//! than the others.
-//!
-//! The scripts need no room in Redis beyond a few numbers for each host and begin with a command
-//! that a full Redis allows: workers must be able to drain what made it full.
+//! Guarantees: scripts return how long a host is blocked as a duration, so a process with a wrong
+//! clock waits no longer than the others. They need memory only for a few numbers a host, and begin
+//! with a command that a full Redis allows: workers must be able to drain a full Redis.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 
+use super::broker::{RedisBroker, discard};
+use super::reply;
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
-use super::{RedisBroker, Result, reply};
-use crate::{QuotaAnswer, Reservation, keys};
+use crate::error::Result;
+use crate::keys;
+use crate::quota::{QuotaAnswer, Reservation};
 use isobar_model::quota::{QuotaLimits, QuotaUse, Window};
 
 impl RedisBroker {
@@ -22,13 +23,13 @@ impl RedisBroker {
         host: &str,
         limits: &QuotaLimits,
         weight: u64,
-        keep_back: bool,
+        keep_interactive_reserve: bool,
     ) -> Result<QuotaAnswer> {
-        let mut call =
-            Call::new(&QUOTA_RESERVE, &[&keys::quota(host)]).arg(weight).arg(u8::from(keep_back));
+        let mut call = Call::new(&QUOTA_RESERVE, &[&keys::quota(host)])
+            .arg(weight)
+            .arg(u8::from(keep_interactive_reserve));
         push_windows(&mut call, limits);
-        let answer = self.call_apart(&call).await?;
-        reserved(answer, weight).map_err(|error| self.odd(error))
+        self.call_global(&call, |reply| reserved(reply, weight)).await
     }
 
     pub async fn quota_settle(
@@ -42,22 +43,21 @@ impl RedisBroker {
             .arg(used)
             .arg(reservation.at_ms);
         for window in Window::ALL {
-            call.push(name(window));
+            call.push(window.as_str());
             call.push(window.length_ms());
         }
-        self.call_apart(&call).await.map(drop)
+        self.call_global(&call, discard).await
     }
 
     pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
         let call = Call::new(&QUOTA_SHUT, &[&keys::quota(host)]).arg(wait.as_millis() as u64);
-        self.call_apart(&call).await.map(drop)
+        self.call_global(&call, discard).await
     }
 
     pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
         let mut call = Call::new(&QUOTA_USE, &[&keys::quota(host)]);
         push_windows(&mut call, limits);
-        let answer = self.call_apart(&call).await?;
-        used(answer).map_err(|error| self.odd(error))
+        self.call_global(&call, used).await
     }
 
     pub async fn slot_acquire(
@@ -71,54 +71,45 @@ impl RedisBroker {
             .arg(holder)
             .arg(limit)
             .arg(ttl.as_millis().max(1) as u64);
-        let answer = self.call_apart(&call).await?;
-        Ok(reply::number(&answer).map_err(|error| self.odd(error))? == 1)
+        self.call_global(&call, |reply| Ok(reply::number(&reply)? == 1)).await
     }
 
     pub async fn slot_release(&self, host: &str, holder: &str) -> Result<()> {
         let mut command = redis::cmd("ZREM");
         command.arg(keys::slots(host)).arg(holder);
-        self.query(&command, "").await.map(drop)
-    }
-}
-
-fn name(window: Window) -> &'static str {
-    match window {
-        Window::Minute => "minute",
-        Window::Hour => "hour",
-        Window::Day => "day",
+        self.query(&command, "", discard).await
     }
 }
 
 fn push_windows(call: &mut Call, limits: &QuotaLimits) {
     for window in Window::ALL {
-        call.push(name(window));
+        call.push(window.as_str());
         call.push(window.length_ms());
         call.push(limits.of(window).map_or(String::new(), |limit| limit.to_string()));
     }
 }
 
-fn reserved(answer: Value, weight: u64) -> anyhow::Result<QuotaAnswer> {
-    let [granted, at] = reply::array(answer)?;
+fn reserved(reply: Value, weight: u64) -> anyhow::Result<QuotaAnswer> {
+    let [granted, at] = reply::array(reply)?;
     if reply::number(&granted)? == 1 {
         return Ok(QuotaAnswer::Granted(Reservation { weight, at_ms: reply::count(&at)? }));
     }
-    let until = after(&at)?.unwrap_or_else(Utc::now);
+    let until = deadline(&at)?.unwrap_or_else(Utc::now);
     Ok(QuotaAnswer::Shut { until })
 }
 
-fn used(answer: Value) -> anyhow::Result<QuotaUse> {
-    let [minute, hour, day, shut_until] = reply::array(answer)?;
+fn used(reply: Value) -> anyhow::Result<QuotaUse> {
+    let [minute, hour, day, blocked_ms] = reply::array(reply)?;
     Ok(QuotaUse {
         minute: reply::count(&minute)?,
         hour: reply::count(&hour)?,
         day: reply::count(&day)?,
-        shut_until: after(&shut_until)?,
+        shut_until: deadline(&blocked_ms)?,
     })
 }
 
-/// The moment by our own clock.
-fn after(ms: &Value) -> anyhow::Result<Option<DateTime<Utc>>> {
+/// When a duration ends, by the clock of this process; `None` for zero.
+fn deadline(ms: &Value) -> anyhow::Result<Option<DateTime<Utc>>> {
     let ms = reply::number(ms)?;
     Ok((ms > 0).then(|| Utc::now() + TimeDelta::milliseconds(ms)))
 }

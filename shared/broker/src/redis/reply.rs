@@ -1,13 +1,15 @@
-//! Redis' answers as values of ours.
+//! Redis replies, converted to the values of this crate.
 //!
-//! Fields stay bytes, in their order and however often a name repeats: what a foreign hand wrote
-//! must reach quarantine as it was. An answer of another shape than the command gives is an error,
-//! never a panic.
+//! Guarantees: fields stay bytes, in their order and with repeated names, so quarantine receives
+//! what another client wrote. A reply of another shape than expected is an error, never a panic.
 
 use anyhow::{Context, bail};
 use redis::Value;
 
-use crate::{Entry, EntryId, Lane, Span, Topic};
+use crate::append::Span;
+use crate::entry::Entry;
+use crate::lane::{EntryId, Lane};
+use crate::topic::Topic;
 use isobar_model::task::Fields;
 
 type Result<T> = anyhow::Result<T>;
@@ -54,14 +56,14 @@ pub(super) fn count(value: &Value) -> Result<u64> {
 
 pub(super) fn id(value: Value) -> Result<EntryId> {
     let text = text(value)?;
-    text.parse().with_context(|| format!("{text:?} is no entry id"))
+    text.parse().with_context(|| format!("{text:?} is not a valid entry id"))
 }
 
 pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
     list(value)?.into_iter().map(id).collect()
 }
 
-/// First and last id, both empty where there is no entry.
+/// First and last id; both are empty for an empty span.
 pub(super) fn span(first: Value, last: Value) -> Result<Option<Span>> {
     let (first, last) = (text(first)?, text(last)?);
     if last.is_empty() {
@@ -70,7 +72,7 @@ pub(super) fn span(first: Value, last: Value) -> Result<Option<Span>> {
     Ok(Some(Span { first: first.parse()?, last: last.parse()? }))
 }
 
-/// `{id, deliveries, attempts, fields}` for each, as our scripts answer.
+/// `{id, deliveries, attempts, fields}` for each entry: the reply of our scripts.
 pub(super) fn counted_entries(value: Value, lane: Lane) -> Result<Vec<Entry>> {
     let entry = |value| -> Result<Entry> {
         let [id_value, deliveries, attempts, fields_value] = array(value)?;
@@ -85,7 +87,7 @@ pub(super) fn counted_entries(value: Value, lane: Lane) -> Result<Vec<Entry>> {
     list(value)?.into_iter().map(entry).collect()
 }
 
-/// `{id, fields}` for each, as `XRANGE` answers.
+/// `{id, fields}` for each entry: the reply of `XRANGE`.
 pub(super) fn plain_entries(value: Value, lane: Lane, deliveries: u32) -> Result<Vec<Entry>> {
     let entry = |value| -> Result<Entry> {
         let [id_value, fields_value] = array(value)?;
@@ -100,15 +102,15 @@ pub(super) fn plain_entries(value: Value, lane: Lane, deliveries: u32) -> Result
     list(value)?.into_iter().map(entry).collect()
 }
 
-/// Entries by stream, as `XREADGROUP` answers; nothing when nothing came in time. Each was just
-/// handed out for the first time.
+/// Entries by stream: the reply of `XREADGROUP`, empty after its wait. Each entry was just
+/// delivered for the first time.
 pub(super) fn delivered(value: Value, topic: &Topic) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for stream in list(value)? {
-        let [name, of_stream] = array(stream)?;
+        let [name, stream_entries] = array(stream)?;
         let lane =
             if bytes(name)? == topic.control.as_bytes() { Lane::Control } else { Lane::Tasks };
-        entries.extend(plain_entries(of_stream, lane, 1)?);
+        entries.extend(plain_entries(stream_entries, lane, 1)?);
     }
     Ok(entries)
 }

@@ -1,8 +1,8 @@
-//! The scripts, and how a call of one is put together.
+//! The Lua scripts, and the call of one with its keys and arguments.
 //!
-//! One `.lua` file for each transition; its head names KEYS, ARGV, what it returns and why it is
-//! written as it is. They are called by their hash; [`Link::call`](super::connection::Link::call) hands
-//! the text over when Redis does not know it.
+//! There is one `.lua` file for each transition; its head names KEYS, ARGV and the result. Scripts
+//! are called by their hash; [`Connection::call`](super::connection::Connection::call) sends the
+//! text when Redis does not know it.
 
 use std::sync::LazyLock;
 

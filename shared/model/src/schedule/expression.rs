@@ -1,13 +1,13 @@
-//! When a schedule fires: a cron expression in a time zone, or a period.
+//! Schedule expressions: cron in a time zone, or a period.
 //!
-//! [`Expression::next`] and [`Expression::latest`] walk over one fixed set of instants, the ticks,
-//! wherever they are asked from; that is what lets hosts that know nothing of each other agree on
-//! the next one. Five fields are minute, hour, day of month, month and weekday, six begin with the
-//! second. A period (`@every 300s`) ticks at its multiples since 1970, not since some start.
-//!
-//! When clocks go forward, a time of day that does not exist fires at the first instant after the
-//! gap; when they go back, one that comes twice fires the first time, while `*` and `*/n` fire
-//! through both, as Vixie cron does. Pure; whose turn it is to act is [`due`](super::due)'s.
+//! Guarantees: [`Expression::next`] and [`Expression::previous`] walk over one fixed set of
+//! instants, the ticks, from any start. So hosts agree on the next tick without a message.
+//! Five fields are minute, hour, day of month, month and weekday; six begin with the second. A
+//! period (`@every 300s`) ticks at its multiples since 1970, not since some start.
+//! When clocks go forward, a skipped time of day fires at the first instant after the gap. When
+//! they go back, a repeated one fires the first time, but `*` and `*/n` fire through both hours, as
+//! in Vixie cron.
+//! Next: [`due`](super::due), which decides which tick fires.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,15 +20,15 @@ use croner::parser::{CronParser, Year};
 
 use crate::duration::{duration, show_duration};
 
-/// The longest period: what is rarer than this has a day, and a day is what cron is for.
+/// The longest period. Anything rarer happens on a date, and cron expressions have dates.
 const MAX_PERIOD_S: u64 = 366 * 86_400;
 const FIELDS: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
-/// The names that stand for five fields.
+/// Names for five fields.
 const NAMES: [&str; 6] = ["@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually"];
-const HELP: &str = "write minute, hour, day, month and weekday as `5 */3 * * *` (with seconds before them if you like), \
-     @hourly, @daily, @weekly, @monthly, @yearly, or @every 300s";
+const HELP: &str = "expected minute, hour, day, month and weekday, for example `5 */3 * * *` (optionally with seconds \
+     first), @hourly, @daily, @weekly, @monthly, @yearly, or @every 300s";
 
-/// What somebody wrote, and what it means.
+/// An expression as written, and its rule.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Expression {
     text: String,
@@ -59,7 +59,7 @@ impl Expression {
     }
 
     /// The last tick at or before `time`.
-    pub fn latest(&self, time: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+    pub fn previous(&self, time: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let time = time.trunc_subsecs(0);
         match &self.rule {
             Rule::Cron(cron) => {
@@ -80,30 +80,30 @@ impl FromStr for Expression {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let rule = match period(text) {
-            Some(period) => Rule::Every(every(period)?),
+            Some(period) => Rule::Every(parse_period(period)?),
             None => Rule::Cron(Box::new(cron(text)?)),
         };
         let expression = Self { text: text.to_owned(), rule };
-        // No date is peculiar to a zone, so what fires somewhere fires everywhere.
+        // No date exists in one zone only, so an expression that fires in UTC fires in every zone.
         if expression.next(DateTime::UNIX_EPOCH, Tz::UTC).is_none() {
-            return Err(format!("{text:?} never fires: there is no such date"));
+            return Err(format!("{text:?} never fires: its date does not exist"));
         }
         Ok(expression)
     }
 }
 
-/// What follows `@every`.
+/// The text after `@every`.
 fn period(text: &str) -> Option<&str> {
     let (head, period) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     head.eq_ignore_ascii_case("@every").then_some(period.trim())
 }
 
-fn every(period: &str) -> Result<i64, String> {
-    let duration = duration(period).map_err(|why| format!("@every {period}: {why}"))?;
+fn parse_period(period: &str) -> Result<i64, String> {
+    let duration = duration(period).map_err(|error| format!("@every {period}: {error}"))?;
     let seconds = duration.as_secs();
     if duration.subsec_nanos() > 0 || seconds == 0 {
         return Err(format!(
-            "@every {}: the period must be whole seconds, one at least",
+            "@every {}: the period must be whole seconds, at least one",
             show_duration(duration)
         ));
     }
@@ -114,20 +114,20 @@ fn every(period: &str) -> Result<i64, String> {
 }
 
 fn cron(text: &str) -> Result<Cron, String> {
-    let wrong = |why: &str| Err(format!("{text:?} is no schedule: {why}; {HELP}"));
+    let wrong = |why: &str| Err(format!("invalid schedule {text:?}: {why}; {HELP}"));
     if text.is_empty() {
         return wrong("it is empty");
     }
     let fields = text.split_whitespace().count();
     if text.starts_with('@') {
         if !NAMES.contains(&text.to_ascii_lowercase().as_str()) {
-            return wrong("there is no such name");
+            return wrong("unknown name");
         }
     } else if !(5..=6).contains(&fields) {
         return wrong(&format!("it has {fields} fields"));
     }
-    parse(text).or_else(|error| match culprit(text) {
-        Some((name, field)) => wrong(&format!("{field:?} is no {name}")),
+    parse(text).or_else(|error| match invalid_field(text) {
+        Some((name, field)) => wrong(&format!("{field:?} is not a valid {name}")),
         None => wrong(&error.to_string()),
     })
 }
@@ -136,8 +136,8 @@ fn parse(text: &str) -> Result<Cron, CronError> {
     CronParser::builder().year(Year::Disallowed).build().parse(text)
 }
 
-/// The first field that is wrong by itself, and what it is called.
-fn culprit(text: &str) -> Option<(&'static str, &str)> {
+/// The name and text of the first field that is invalid by itself.
+fn invalid_field(text: &str) -> Option<(&'static str, &str)> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let names = FIELDS.iter().skip(FIELDS.len() - fields.len().min(FIELDS.len()));
     names.zip(&fields).enumerate().find_map(|(at, (name, field))| {
@@ -159,7 +159,7 @@ impl fmt::Debug for Expression {
     }
 }
 
-/// Where the time of day is counted.
+/// The time zone of the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeZone(pub Tz);
 
@@ -167,7 +167,9 @@ impl FromStr for TimeZone {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |_| format!("{text:?} is no time zone; write an IANA name, as Europe/Berlin");
+        let wrong = |_| {
+            format!("invalid time zone {text:?}: expected an IANA name, for example Europe/Berlin")
+        };
         text.parse().map(Self).map_err(wrong)
     }
 }
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn five_fields_six_fields_names_and_periods_are_understood_and_shown_as_written() {
+    fn every_form_is_understood_and_shown_as_written() {
         for (text, next) in [
             ("5 */3 * * *", "2026-01-16T06:05:00Z"),
             ("30 5 */3 * * *", "2026-01-16T06:05:30Z"),
@@ -229,52 +231,52 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schedule_is_refused_with_its_reason() {
+    fn invalid_schedules_are_refused_with_a_reason() {
         for (text, why) in [
             ("", "it is empty"),
             ("* * * *", "it has 4 fields"),
             ("* * * * * * 2027", "it has 7 fields"),
-            ("61 * * * *", "\"61\" is no minute"),
-            ("* 24 * * *", "\"24\" is no hour"),
-            ("* * 0 * *", "\"0\" is no day"),
-            ("* * * 13 *", "\"13\" is no month"),
-            ("* * * * 8", "\"8\" is no weekday"),
-            ("60 * * * * *", "\"60\" is no second"),
-            ("5-1 * * * *", "\"5-1\" is no minute"),
-            ("*/0 * * * *", "\"*/0\" is no minute"),
-            ("0 noon * * SUNDAY", "\"noon\" is no hour"),
+            ("61 * * * *", "\"61\" is not a valid minute"),
+            ("* 24 * * *", "\"24\" is not a valid hour"),
+            ("* * 0 * *", "\"0\" is not a valid day"),
+            ("* * * 13 *", "\"13\" is not a valid month"),
+            ("* * * * 8", "\"8\" is not a valid weekday"),
+            ("60 * * * * *", "\"60\" is not a valid second"),
+            ("5-1 * * * *", "\"5-1\" is not a valid minute"),
+            ("*/0 * * * *", "\"*/0\" is not a valid minute"),
+            ("0 noon * * SUNDAY", "\"noon\" is not a valid hour"),
             ("0 0 30 2 *", "never fires"),
             ("0 0 31 4,6,9,11 *", "never fires"),
-            ("@reboot", "there is no such name"),
-            ("@every", "no duration"),
-            ("@every soon", "no duration"),
+            ("@reboot", "unknown name"),
+            ("@every", "invalid duration"),
+            ("@every soon", "invalid duration"),
             ("@every 0s", "whole seconds"),
             ("@every 1500ms", "whole seconds"),
             ("@every 367d", "must not exceed"),
-            ("@every 99999999999999999d", "no duration"),
+            ("@every 99999999999999999d", "invalid duration"),
         ] {
             let refused = text.parse::<Expression>().expect_err(text);
             assert!(refused.contains(why), "{text}: {refused}");
         }
-        let refused = "Europe/Atlantis".parse::<TimeZone>().expect_err("no such place");
+        let refused = "Europe/Atlantis".parse::<TimeZone>().expect_err("not a zone");
         assert!(refused.contains("IANA"), "{refused}");
     }
 
     #[test]
-    fn a_period_ticks_at_its_multiples_wherever_one_looks_from() {
+    fn a_period_ticks_at_its_multiples() {
         let expression = expression("@every 7s");
         for second in 0..30 {
             let time = DateTime::from_timestamp(1_790_000_000 + second, 999_999_999);
             let time = time.expect("a time");
             let next = expression.next(time, Berlin).expect("a tick");
-            let latest = expression.latest(time, New_York).expect("a tick");
-            assert_eq!((next.timestamp() % 7, next.timestamp() - latest.timestamp()), (0, 7));
-            assert!(latest <= time && time < next);
+            let previous = expression.previous(time, New_York).expect("a tick");
+            assert_eq!((next.timestamp() % 7, next.timestamp() - previous.timestamp()), (0, 7));
+            assert!(previous <= time && time < next);
         }
     }
 
     #[test]
-    fn a_time_that_the_clock_leaps_over_fires_right_after_the_gap() {
+    fn a_skipped_time_fires_right_after_the_gap() {
         assert_eq!(
             ticks("30 2 * * *", Berlin, "2026-03-28T00:00:00Z", 3),
             ["03-28 02:30 +0100", "03-29 03:00 +0200", "03-30 02:30 +0200"]
@@ -283,7 +285,7 @@ mod tests {
             ticks("30 2 * * *", New_York, "2026-03-07T06:00:00Z", 3),
             ["03-07 02:30 -0500", "03-08 03:00 -0400", "03-09 02:30 -0400"]
         );
-        // What runs through the gap just leaves out what is not there.
+        // An expression that fires through the gap leaves out the times that do not exist.
         assert_eq!(
             ticks("*/30 * * * *", Berlin, "2026-03-29T00:00:00Z", 4),
             ["03-29 01:30 +0100", "03-29 03:00 +0200", "03-29 03:30 +0200", "03-29 04:00 +0200"]
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_comes_twice_fires_the_first_time_and_what_repeats_fires_through_both() {
+    fn a_repeated_time_fires_once_and_a_pattern_twice() {
         assert_eq!(
             ticks("30 2 * * *", Berlin, "2026-10-24T00:00:00Z", 3),
             ["10-24 02:30 +0200", "10-25 02:30 +0200", "10-26 02:30 +0100"]
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_comes_every_fourth_year_and_in_2100_it_does_not() {
+    fn a_leap_day_is_skipped_in_2100() {
         let expression = expression("0 0 29 2 *");
         let year = |from: &str| {
             let tick = expression.next(utc(from), Berlin).expect("a tick");
@@ -324,9 +326,9 @@ mod tests {
     }
 
     proptest! {
-        /// However it is asked, an expression has one set of ticks, also where clocks change.
+        /// From any start an expression has one set of ticks, also where clocks change.
         #[test]
-        fn there_is_one_set_of_ticks(
+        fn an_expression_has_one_set_of_ticks(
             which in 0_usize..8,
             zone in prop_oneof![Just(Berlin), Just(New_York), Just(Lord_Howe), Just(Tz::UTC)],
             change in prop_oneof![
@@ -344,13 +346,13 @@ mod tests {
             let time = utc(change) + chrono::TimeDelta::seconds(offset_s);
             let second = chrono::TimeDelta::seconds(1);
             let next = expression.next(time, zone).expect("a tick");
-            let latest = expression.latest(time, zone).expect("a tick");
-            prop_assert!(latest <= time && time < next);
-            // Each is what the other side sees, and there is none between them.
-            prop_assert_eq!(expression.next(latest, zone), Some(next));
-            prop_assert_eq!(expression.latest(next - second, zone), Some(latest));
-            prop_assert_eq!(expression.latest(next, zone), Some(next));
-            prop_assert_eq!(expression.next(latest - second, zone), Some(latest));
+            let previous = expression.previous(time, zone).expect("a tick");
+            prop_assert!(previous <= time && time < next);
+            // Each is the neighbour of the other, with no tick between them.
+            prop_assert_eq!(expression.next(previous, zone), Some(next));
+            prop_assert_eq!(expression.previous(next - second, zone), Some(previous));
+            prop_assert_eq!(expression.previous(next, zone), Some(next));
+            prop_assert_eq!(expression.next(previous - second, zone), Some(previous));
         }
     }
 }

@@ -1,19 +1,19 @@
-//! How a tick of a schedule ended, or that it never began.
+//! Tick outcomes: how the run of a tick ended, or why it did not start.
 
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TickOutcome {
-    /// Everything of it is in the stream.
+    /// All rows of the run are in the stream.
     Done,
-    /// Something was away; what is safe is safe, and a later tick goes on with it.
+    /// A server was unavailable. What is extracted is safe, and a later tick resumes the run.
     TryAgain,
-    /// It will not get better by itself.
+    /// The run needs a person.
     Failed,
-    /// Not run: the run before it was still going.
+    /// Not run, because the run before it had not ended.
     SkippedOverlap,
-    /// Not run: nobody was there in time.
+    /// Not run, because no scheduler was running in time.
     Missed,
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_its_own_name() {
+    fn every_tick_outcome_has_its_own_name() {
         for outcome in TickOutcome::ALL {
             assert_eq!(TickOutcome::parse(outcome.as_str()), Some(outcome));
         }

@@ -1,13 +1,14 @@
-//! What is to be done for a user, and how it travels.
+//! User tasks: store a user, or fetch an address or a card for one.
 //!
-//! Flat named fields, as every task: `kind` says which errand it is. `user` brings the user along
-//! and needs no request; `address` and `card` name a `user_id` of the store and are fetched. Any
-//! Redis client may write one, so decoding trusts nothing.
+//! The field `kind` names the work. `user` carries the user's fields and needs no request;
+//! `address` and `card` carry a `user_id` of the store.
+//! Guarantees: any Redis client may write a user task, so decoding trusts nothing.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::fields::{Fields, Undecodable, number, parsed, text};
+use super::header::TaskHead;
 use crate::ids::UserId;
-use crate::task::{Fields, TaskHead, Undecodable, number, text};
 use crate::user::profile::{User, check};
 
 const KIND: &str = "kind";
@@ -18,13 +19,14 @@ pub struct PersonTask {
     pub errand: Errand,
 }
 
+/// What a worker does for a user.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Errand {
-    /// Store them, unless something newer is stored.
+    /// Store the user, unless a newer record is stored.
     User { user: Box<User>, seen_at: DateTime<Utc> },
-    /// Find them an address.
+    /// Fetch an address for the user.
     Address(UserId),
-    /// Find them a card.
+    /// Fetch a card for the user.
     Card(UserId),
 }
 
@@ -37,7 +39,7 @@ impl Errand {
         }
     }
 
-    /// What finds duplicates within a job.
+    /// The key that finds duplicates within a job.
     pub fn key(&self) -> String {
         match self {
             Self::User { user, .. } => format!("user:{}", user.external_id),
@@ -58,13 +60,13 @@ impl PersonTask {
             Some("user") => user(fields)?,
             Some("address") => Errand::Address(user_id()?),
             Some("card") => Errand::Card(user_id()?),
-            Some(_) => return Err(Undecodable::new("kind is none of user, address and card")),
+            Some(_) => return Err(Undecodable::new("kind must be user, address or card")),
             None => return Err(Undecodable::new("kind is missing")),
         };
         Ok(Self { head, errand })
     }
 
-    /// The wire form: names and values in turn, absent ones left out.
+    /// The wire form: names and values in turn, without absent ones.
     pub fn to_wire(&self) -> Vec<(&'static str, String)> {
         let mut wire =
             vec![("task_id", self.head.task_id.to_string()), (KIND, self.errand.kind().to_owned())];
@@ -90,31 +92,28 @@ impl PersonTask {
             }
             Errand::Address(id) | Errand::Card(id) => wire.push(("user_id", id.to_string())),
         }
-        self.head.add_to(&mut wire);
+        self.head.write_to(&mut wire);
         wire
     }
 }
 
 fn user(fields: &Fields) -> Result<Errand, Undecodable> {
-    let own = |name| text(fields, name).map(|text| text.map(str::to_owned));
+    let field = |name| text(fields, name).map(|text| text.map(str::to_owned));
     let user = User {
         external_id: number(fields, "external_id")?
             .ok_or_else(|| Undecodable::new("external_id is missing"))?,
-        name: own("name")?.unwrap_or_default(),
-        username: own("username")?,
-        email: own("email")?.unwrap_or_default(),
-        phone: own("phone")?,
-        website: own("website")?,
-        company_name: own("company_name")?,
-        company_catchphrase: own("company_catchphrase")?,
-        company_bs: own("company_bs")?,
+        name: field("name")?.unwrap_or_default(),
+        username: field("username")?,
+        email: field("email")?.unwrap_or_default(),
+        phone: field("phone")?,
+        website: field("website")?,
+        company_name: field("company_name")?,
+        company_catchphrase: field("company_catchphrase")?,
+        company_bs: field("company_bs")?,
     };
     let user = check(user).map_err(|flaw| Undecodable { code: flaw.code, reason: flaw.reason })?;
-    let seen_at = match text(fields, "seen_at")? {
-        Some(text) => text.parse().map_err(|_| Undecodable::new("seen_at is no time"))?,
-        // Of someone who says not: as if nothing newer could be stored.
-        None => Utc::now(),
-    };
+    // Without a time the record counts as the newest one.
+    let seen_at = parsed(fields, "seen_at", "time")?.unwrap_or_else(Utc::now);
     Ok(Errand::User { user: Box::new(user), seen_at })
 }
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_errand_survives_the_wire() {
+    fn every_user_task_survives_the_wire() {
         let user = User {
             external_id: 7,
             name: "Zoë O'Connor".into(),
@@ -164,21 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_says_what_is_wrong_with_it() {
+    fn invalid_fields_are_refused_with_a_reason() {
         let id = ("task_id", TaskId(uuid::Uuid::nil()).to_string());
         let kind = |kind: &str| (KIND, kind.to_owned());
-        for (wire, says) in [
+        for (wire, reason) in [
             (vec![id.clone()], "kind is missing"),
-            (vec![id.clone(), kind("crypto")], "kind is none of user, address and card"),
+            (vec![id.clone(), kind("crypto")], "kind must be user, address or card"),
             (vec![id.clone(), kind("card")], "user_id is missing"),
             (vec![id.clone(), kind("user")], "external_id is missing"),
             (
                 vec![id, kind("user"), ("external_id", "1".into()), ("name", "A".into())],
-                "the e-mail address is none",
+                "the e-mail address is not valid",
             ),
         ] {
             let error = PersonTask::from_fields(&fields(&wire)).expect_err("refused");
-            assert_eq!(error.reason, says);
+            assert_eq!(error.reason, reason);
         }
     }
 }

@@ -1,14 +1,15 @@
-//! An address, read from whatever shape a provider answers in.
+//! Addresses, read from every shape in which a provider answers.
 //!
-//! The provider's own numbers are no ids (random-data-api repeats them), so an address belongs to
-//! the user that it was asked for. Fields of one answer contradict each other there (Kansas, RI); they are kept as
-//! they come.
+//! The provider's own numbers are not ids (random-data-api repeats them), so an address belongs to
+//! the user it was fetched for. Fields of one answer may contradict each other (Kansas, RI);
+//! they are stored as they come.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::Flaw;
-use super::profile::fits;
-use super::provider_json::{part, text};
+use super::invalid_record::{Flaw, check_length};
+use super::provider_json::{section, text};
 
 const LONGEST: usize = 255;
 
@@ -24,9 +25,9 @@ pub struct Address {
 
 /// Reads one record of a provider: the address itself, or a user who has one.
 pub fn read(record: &Value) -> Result<Address, Flaw> {
-    let record = part(record, "address");
-    let own = |names: &[&str]| text(record, names).map(std::borrow::Cow::into_owned);
-    let whole_street = own(&["address"]);
+    let record = section(record, "address");
+    let field = |names: &[&str]| text(record, names).map(Cow::into_owned);
+    let whole_street = field(&["address"]);
     let (number, street) = match whole_street.as_deref().and_then(|line| line.split_once(' ')) {
         Some((number, street)) if number.starts_with(|c: char| c.is_ascii_digit()) => {
             (Some(number.to_owned()), Some(street.to_owned()))
@@ -35,14 +36,21 @@ pub fn read(record: &Value) -> Result<Address, Flaw> {
     };
     let missing = |what: &str| Flaw::new("bad_address", format!("the address has no {what}"));
     let address = Address {
-        street_number: own(&["street_number", "building_number", "buildingNumber"]).or(number),
-        street_name: own(&["street_name", "streetName", "street"])
+        street_number: field(&["street_number", "building_number", "buildingNumber"]).or(number),
+        street_name: field(&["street_name", "streetName", "street"])
             .or(street)
             .ok_or_else(|| missing("street"))?,
-        city: own(&["city"]).ok_or_else(|| missing("city"))?,
-        state: own(&["state"]),
-        country: own(&["country"]),
-        postal_code: own(&["postcode", "postal_code", "postalCode", "zip_code", "zip", "zipcode"]),
+        city: field(&["city"]).ok_or_else(|| missing("city"))?,
+        state: field(&["state"]),
+        country: field(&["country"]),
+        postal_code: field(&[
+            "postcode",
+            "postal_code",
+            "postalCode",
+            "zip_code",
+            "zip",
+            "zipcode",
+        ]),
     };
     let texts = [
         ("street number", address.street_number.as_deref()),
@@ -53,7 +61,7 @@ pub fn read(record: &Value) -> Result<Address, Flaw> {
         ("postal code", address.postal_code.as_deref()),
     ];
     for (field, text) in texts {
-        fits(field, text.unwrap_or_default(), LONGEST)?;
+        check_length(field, text.unwrap_or_default(), LONGEST)?;
     }
     Ok(address)
 }
@@ -65,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spellings_of_an_address_are_the_same_address() {
+    fn every_provider_shape_gives_the_same_address() {
         let random = json!({"id": 5099, "city": "Ely", "street_name": "Ewa Mission",
             "street_address": "648 Fay Turnpike", "building_number": "3370",
             "zip_code": "72471-4234", "zip": "57646-3386", "postcode": "03267", "state": "Kansas",

@@ -1,22 +1,22 @@
-//! A card without its number.
+//! Cards without their numbers.
 //!
-//! [`read`] is the one place that sees a number: it keeps type, last four digits, expiry and a keyed
-//! fingerprint, and lets go of the rest. No reason quotes what it read, and a type that could hide a
-//! number is not kept either.
+//! Guarantees: [`read`] is the one place that sees a card number. It keeps the type, the last four
+//! digits, the expiry and a keyed fingerprint, and drops the rest. No reason quotes the record. A
+//! type that could contain a number is not kept either.
 
 use chrono::{Datelike, Months, NaiveDate};
 use serde_json::Value;
 
-use super::Flaw;
 use super::fingerprint::CardKey;
-use super::provider_json::{part, text};
+use super::invalid_record::Flaw;
+use super::provider_json::{section, text};
 
-/// ISO/IEC 7812 allows up to 19; real ones have 12 at least.
+/// ISO/IEC 7812 allows up to 19 digits; real numbers have at least 12.
 const DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 const SHOWN_DIGITS: usize = 4;
 const LONGEST_TYPE: usize = 40;
 const UNKNOWN_TYPE: &str = "unknown";
-/// Two digits of a year are of this century.
+/// A year of two digits is in this century.
 const CENTURY: i32 = 2000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// What may be shown.
+    /// The form that may be shown.
     pub fn masked(last4: &str) -> String {
         format!("**** **** **** {last4}")
     }
@@ -36,15 +36,19 @@ impl Card {
 
 /// Reads one record of a provider: the card itself, or a user who has one.
 pub fn read(record: &Value, key: &CardKey, today: NaiveDate) -> Result<Card, Flaw> {
-    let record = part(record, "bank");
+    let record = section(record, "bank");
     let number = text(record, &["credit_card_number", "card_number", "cardNumber", "number"]);
-    let digits = number.as_deref().and_then(digits).ok_or_else(|| {
-        Flaw::new("bad_card_number", "the card number is none of 12 to 19 digits")
-    })?;
+    let digits = number
+        .as_deref()
+        .and_then(digits)
+        .ok_or_else(|| Flaw::new("bad_card_number", "the card number must have 12 to 19 digits"))?;
     let expiry =
         text(record, &["credit_card_expiry_date", "expiry_date", "cardExpire", "expiration"]);
     let expiry_date = expiry.as_deref().and_then(date).ok_or_else(|| {
-        Flaw::new("bad_expiry", "the expiry must be a date as 2028-05-31, or a month as 05/28")
+        Flaw::new(
+            "bad_expiry",
+            "the expiry must be a date such as 2028-05-31 or a month such as 05/28",
+        )
     })?;
     if expiry_date < today {
         return Err(Flaw::new("card_expired", format!("the card expired on {expiry_date}")));
@@ -62,7 +66,7 @@ pub fn read(record: &Value, key: &CardKey, today: NaiveDate) -> Result<Card, Fla
     })
 }
 
-/// The digits of a number that may be written in groups.
+/// The digits of a number, which may be written in groups.
 fn digits(text: &str) -> Option<String> {
     let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
     let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spellings_of_a_card_are_the_same_card() {
+    fn every_provider_shape_gives_the_same_card() {
         let random = json!({"id": 1, "credit_card_number": "1212-1221-1121-1234",
             "credit_card_expiry_date": "2028-05-31", "credit_card_type": "dankort"});
         let dummy = json!({"id": 3, "bank": {"cardNumber": "1212122111211234",
@@ -111,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_not_quoted() {
+    fn a_refusal_never_quotes_the_number() {
         let number = "4111 1111 1111 1111";
         for (record, code) in [
             (json!({"expiry_date": "2028-01-01"}), "bad_card_number"),

@@ -1,13 +1,14 @@
-//! How a changed card is noticed without its number: HMAC-SHA256 under a key of this installation.
+//! Card fingerprints: HMAC-SHA256 of a card number under a key of this installation.
 //!
-//! Card numbers are few, so a plain hash of one is as good as the number. The key is never in the
-//! store, so a copy of the tables is not enough to try numbers. Workers on several hosts need the
-//! same key: otherwise each worker sees a card that another one stored as changed.
-//! Does not: read or make the key's file (see `upstream/card_key.rs`).
+//! Guarantees: a changed card is found without its number. Card numbers are few, so a plain hash
+//! would be as good as the number. The key is never in the store, so a copy of the tables is not
+//! enough to try numbers. Workers on several hosts need the same key; otherwise each worker sees a
+//! card that another one stored as changed.
+//! Does not: read or create the key's file (see `upstream/card_key.rs`).
 
 use ring::hmac;
 
-/// Cheap to clone; shows nothing.
+/// The key of this installation. Cheap to clone; its debug text hides it.
 #[derive(Clone)]
 pub struct CardKey(hmac::Key);
 
@@ -26,7 +27,7 @@ impl CardKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// Equal for equal digits, and nothing that could be reversed without the key.
+    /// Equal for equal digits; the digits cannot be found without the key.
     pub fn fingerprint(&self, digits: &str) -> String {
         use std::fmt::Write;
         let tag = hmac::sign(&self.0, digits.as_bytes());

@@ -1,24 +1,26 @@
-//! A user as a source tells of them, checked.
+//! A user as a source describes it, checked.
 //!
-//! JSONPlaceholder, DummyJSON and our own API spell the same things differently; [`read`] takes all
-//! three. What [`check`] lets through fits the tables. A reason names the field and never its
-//! content: reasons are logged, and e-mail addresses are not.
+//! Guarantees: [`read`] accepts the shapes of JSONPlaceholder, DummyJSON and our own API. A user
+//! that passes [`check`] fits the tables. A reason names the field and never its content, because
+//! reasons are logged and e-mail addresses are not.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::Flaw;
-use super::provider_json::{part, text};
+use super::invalid_record::{Flaw, check_length};
+use super::provider_json::{section, text};
 
-/// The longest of each, in characters.
+/// The longest text of most fields, in characters.
 const LONGEST: usize = 255;
 const LONGEST_SLOGAN: usize = 1_000;
-/// RFC 5321.
+/// Limits of RFC 5321.
 const LONGEST_EMAIL: usize = 254;
 const LONGEST_LOCAL_PART: usize = 64;
 
-/// Someone, by the number that their source gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    /// The user's number in the source.
     pub external_id: i64,
     pub name: String,
     pub username: Option<String>,
@@ -33,38 +35,38 @@ pub struct User {
 /// Reads one record of a source.
 pub fn read(record: &Value) -> Result<User, Flaw> {
     if !record.is_object() {
-        return Err(Flaw::new("bad_row", "the row is no object"));
+        return Err(Flaw::new("bad_row", "the row is not an object"));
     }
-    let own = |names: &[&str]| text(record, names).map(std::borrow::Cow::into_owned);
-    let company = part(record, "company");
+    let field = |names: &[&str]| text(record, names).map(Cow::into_owned);
+    let company = section(record, "company");
     let is_nested = !std::ptr::eq(company, record);
-    let of_company = |nested: &str, flat: &str| {
+    let company_field = |nested: &str, flat: &str| {
         let name = if is_nested { nested } else { flat };
-        text(company, &[name]).map(std::borrow::Cow::into_owned)
+        text(company, &[name]).map(Cow::into_owned)
     };
-    let external_id = own(&["external_id", "id"]).and_then(|id| id.parse().ok());
-    let name = own(&["name"]).or_else(|| {
-        let parts = [own(&["firstName"]), own(&["lastName"])];
+    let external_id = field(&["external_id", "id"]).and_then(|id| id.parse().ok());
+    let name = field(&["name"]).or_else(|| {
+        let parts = [field(&["firstName"]), field(&["lastName"])];
         Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     });
     check(User {
         external_id: external_id
             .ok_or_else(|| Flaw::new("bad_external_id", "the id must be a whole number"))?,
         name: name.unwrap_or_default(),
-        username: own(&["username"]),
-        email: own(&["email"]).unwrap_or_default(),
-        phone: own(&["phone"]),
-        website: own(&["website"]),
-        company_name: of_company("name", "company_name"),
-        company_catchphrase: of_company("catchPhrase", "company_catchphrase"),
-        company_bs: of_company("bs", "company_bs"),
+        username: field(&["username"]),
+        email: field(&["email"]).unwrap_or_default(),
+        phone: field(&["phone"]),
+        website: field(&["website"]),
+        company_name: company_field("name", "company_name"),
+        company_catchphrase: company_field("catchPhrase", "company_catchphrase"),
+        company_bs: company_field("bs", "company_bs"),
     })
 }
 
-/// Lets through what can be kept.
+/// Refuses a user that does not fit the tables.
 pub fn check(user: User) -> Result<User, Flaw> {
     if user.name.is_empty() {
-        return Err(Flaw::new("blank_name", "there is no name"));
+        return Err(Flaw::new("blank_name", "the name is missing"));
     }
     let texts = [
         ("name", Some(&user.name), LONGEST),
@@ -77,29 +79,15 @@ pub fn check(user: User) -> Result<User, Flaw> {
     ];
     for (field, text, longest) in texts {
         let Some(text) = text else { continue };
-        fits(field, text, longest)?;
+        check_length(field, text, longest)?;
     }
     if !is_email(&user.email) {
-        return Err(Flaw::new("bad_email", "the e-mail address is none"));
+        return Err(Flaw::new("bad_email", "the e-mail address is not valid"));
     }
     Ok(user)
 }
 
-/// Whether a text can be kept as that field.
-pub(super) fn fits(field: &str, text: &str, longest: usize) -> Result<(), Flaw> {
-    if text.chars().count() > longest {
-        return Err(Flaw::new(
-            "field_too_long",
-            format!("{field} is longer than {longest} characters"),
-        ));
-    }
-    if text.contains('\0') {
-        return Err(Flaw::new("nul_byte", format!("{field} holds a NUL byte")));
-    }
-    Ok(())
-}
-
-/// Plain rules that no real address breaks; only a letter tells whether it is read.
+/// Rules that no real address breaks. Only a delivered message proves an address.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
@@ -123,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_spellings_of_a_user_are_one() {
+    fn every_provider_shape_gives_the_same_user() {
         let placeholder = json!({"id": 7, "name": "Ada Li", "username": "ada", "email": "ada@x.org",
             "phone": "1-770 x56", "website": "ada.org",
             "address": {"street": "Main", "city": "Y"},
@@ -143,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_be_unusable_has_its_code_and_quotes_nothing() {
+    fn invalid_users_have_a_code_and_no_quote() {
         let long = "x".repeat(LONGEST + 1);
         for (record, code) in [
             (json!([]), "bad_row"),

@@ -1,11 +1,11 @@
--- Ends entries whose result is committed (I3): they leave the stream, their attempts too.
+-- Acknowledges and deletes entries whose result is committed (I3), and their attempts.
 --
 -- KEYS  1 stream  2 attempts
 -- ARGV  1 group  2.. ids
--- returns how many of them were still there
+-- returns how many were still in the stream
 --
--- Whoever owns them by now: the work is done. None of these commands needs room, so that a full
--- Redis is drained.
+-- The owner does not matter, because the work is done. None of these commands needs memory, so a
+-- full Redis can be drained.
 local kind = redis.call('TYPE', KEYS[2]).ok
 if kind ~= 'none' and kind ~= 'hash' then
   return redis.error_reply('WRONGTYPE ' .. KEYS[2] .. ' is a ' .. kind)

@@ -1,11 +1,11 @@
--- Finds delivered entries that nobody owns in one page of the stream, and makes them due at once.
+-- Finds delivered entries without an owner in one page of the stream, and makes them due at once.
 --
 -- KEYS  1 stream
--- ARGV  1 group  2 whom given-back entries belong to  3 claim idle (ms)  4 after this entry  5 page
--- returns {where the next page begins after, how many were found}
+-- ARGV  1 group  2 the consumer of returned entries  3 claim idle (ms)  4 after this entry  5 page
+-- returns {the entry after which the next page begins, how many were found}
 --
--- An acknowledged entry leaves the stream, so what was delivered, is still there and is pending for
--- nobody, lost its owner: somebody deleted a consumer by hand.
+-- An acknowledged entry leaves the stream. So an entry that was delivered, is still in the stream
+-- and is not pending has lost its owner: an operator deleted a consumer.
 local call = redis.call
 local delivered
 for _, group in ipairs(call('XINFO', 'GROUPS', KEYS[1])) do
@@ -23,7 +23,7 @@ for _, entry in ipairs(pending) do owned[entry[1]] = true end
 local found = 0
 for _, entry in ipairs(entries) do
   local id = entry[1]
-  -- Finished entries that are still pending can crowd the list: then each one is asked for.
+  -- Finished entries that are still pending can fill the list. Then each entry is queried by itself.
   if not owned[id] and (#pending < 2 * page or not call('XPENDING', KEYS[1], ARGV[1], id, id, '1')[1]) then
     call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', id, 'IDLE', ARGV[3], 'RETRYCOUNT', '1', 'FORCE', 'JUSTID')
     found = found + 1

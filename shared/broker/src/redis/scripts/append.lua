@@ -2,16 +2,16 @@
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch
 -- ARGV  1 group  2 job  3 seq  4 hash  5 previous hash ('' before the first)  6 floor
---       7 high water  8 whom parked entries belong to  9 number of tasks, 10.. payloads: the tasks
+--       7 high water  8 the consumer of parked entries  9 number of tasks  10.. payloads: the tasks
 --       first, then the control messages; each a JSON array of names and values in turn
 -- returns {'SENT' | 'DUPLICATE', epoch, tasks first, tasks last, control first, control last}
 --         ('' where there is none) | {'CONFLICT'} | {'GAP', expected} | {'FULL', unfinished}
--- errors  NOGROUP when the stream is not whole, WRONGTYPE when a key is not ours
+-- errors  NOGROUP when the stream is incomplete, WRONGTYPE when a key has a foreign type
 --
--- A watermark is "seq hash | spans of that batch | last entry ever of each lane", '-' where there
--- is none. Everything that can fail is done before the first XADD, and XADD is a command that a
--- full Redis refuses: so nothing is written by halves. What is parked does not count against the
--- high water, up to as many again: a paused job must not keep the others out.
+-- A watermark is "seq hash | spans of that batch | last entry of the job in each lane", with '-' for
+-- an absent value. Every step that can fail comes before the first XADD, and a full Redis refuses
+-- XADD. So a batch is never written in part. Parked entries do not count against the high water, up
+-- to as many again: a paused job must not block the others.
 local call, decode = redis.call, cjson.decode
 local expects = {'stream', 'stream', 'hash', 'string'}
 local missing = false
@@ -46,7 +46,7 @@ if mark then
   was = tonumber(was)
   if not was then return redis.error_reply('ERR the watermark of ' .. job .. ' is not ours') end
   if seq < was then
-    -- An older batch lies somewhere before the last one: the span is wider than it, never narrower.
+    -- An older batch is somewhere before the last one. The span may be too wide, never too narrow.
     local first_tasks, first_control = '', ''
     if last_tasks ~= '-' then first_tasks = '0-0' end
     if last_control ~= '-' then first_control = '0-0' end

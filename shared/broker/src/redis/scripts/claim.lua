@@ -1,13 +1,13 @@
--- Takes over entries that fell due, each as one more delivery.
+-- Takes over due entries, each as one more delivery.
 --
 -- KEYS  1 stream  2 attempts
--- ARGV  1 group  2 consumer  3 claim idle (ms)  4 after this entry  5 how many to look at
---       6 how many to take  7 how many suspects  8 the delivery from which on one is a suspect
--- returns {where the next scan begins after, {{id, deliveries, attempts, {name, value, ...}}, ...}}
+-- ARGV  1 group  2 consumer  3 claim idle (ms)  4 after this entry  5 how many to check
+--       6 how many to take  7 how many suspects to take  8 from this delivery on an entry is a suspect
+-- returns {the entry after which the next scan begins, {{id, deliveries, attempts, {name, value, ...}}, ...}}
 --
--- The scan goes on where the last one ended and wraps at the end, so that a busy head never
--- starves the tail. It stops at an ordinary entry for which there is no room any more; a suspect
--- without room is passed, and found again after the next wrap.
+-- The scan continues where the last one ended and wraps at the end, so a busy head never starves the
+-- tail. It stops at the first entry without room that is not a suspect. It skips a suspect without
+-- room and finds it again after the next wrap.
 local call = redis.call
 local idle, look = tonumber(ARGV[3]), tonumber(ARGV[5])
 local room, suspects, suspect_from = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -37,11 +37,11 @@ for _, pending in ipairs(page) do
 end
 if all then position = '0-0' end
 if #ids == 0 then return {position, {}} end
--- Read before anything is written: a key that is not ours must not cost a delivery.
+-- Read before anything is written: a key of a foreign type must not cost a delivery.
 local attempts = {}
 for i, count in ipairs(call('HMGET', KEYS[2], unpack(ids))) do attempts[ids[i]] = tonumber(count or 0) end
 local entries = {}
--- An entry that is pending but gone from the stream is finished: XCLAIM drops it.
+-- An entry that is pending but not in the stream is finished: XCLAIM drops it.
 for _, entry in ipairs(call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', unpack(ids))) do
   local id = entry[1]
   entries[#entries + 1] = {id, deliveries[id], attempts[id], entry[2]}

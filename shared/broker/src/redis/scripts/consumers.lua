@@ -1,8 +1,8 @@
--- Who reads, how much each owns, and how long each has been silent. Changes nothing.
+-- Lists the consumers, how much each owns, and how long each has been idle. Read only.
 --
 -- KEYS  1 tasks stream  2 control stream
 -- ARGV  1 group
--- returns {{name, pending, idle (ms)}, ...}, once for each lane that knows the name
+-- returns {{name, pending, idle (ms)}, ...}, once for each lane that has the name
 local call = redis.call
 local found = {}
 for i = 1, 2 do

@@ -1,14 +1,14 @@
--- How much is unfinished, and when the next pending entry falls due. Changes nothing.
+-- Counts unfinished entries, and finds when the next pending entry falls due. Read only.
 --
 -- KEYS  1 tasks stream  2 control stream
--- ARGV  1 group  2 claim idle (ms)  3 how many pending entries of a lane to look at
---       4 whom parked entries belong to
--- returns {tasks, control, undelivered, pending, of them parked, age of the oldest pending entry
---          (ms), ms until the next pending entry falls due, -1 if none is pending, age of the
---          oldest undelivered entry (ms)}
+-- ARGV  1 group  2 claim idle (ms)  3 how many pending entries of a lane to check
+--       4 the consumer of parked entries
+-- returns {tasks, control, undelivered, pending, pending that are parked, age of the oldest pending
+--          entry (ms), ms until the next pending entry falls due (-1 if none is pending), age of
+--          the oldest undelivered entry (ms)}
 --
--- A stream without a group counts as undelivered, no stream as empty. Above the limit the time is
--- that of the entries looked at: the true one is no later.
+-- A stream without a group counts as undelivered, a missing stream as empty. Above the limit the
+-- due time is that of the checked entries; the true one is the same or earlier.
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

@@ -1,12 +1,12 @@
--- Hands entries back, each to fall due after its delay; the delivery is taken back, an attempt is
--- counted only where it was one (I7).
+-- Gives entries back, each to fall due after its delay. This takes the delivery off, and counts an
+-- attempt only where one failed (I7).
 --
 -- KEYS  1 stream  2 attempts
--- ARGV  1 group  2 consumer  3 whom given-back entries belong to
---       4.. three for each entry: id, how long it counts as idle already (ms), 1 for an attempt
--- returns the ids that the consumer did not own any more, which are left as they are
+-- ARGV  1 group  2 consumer  3 the consumer that owns them until then
+--       4.. three for each entry: id, idle time to set (ms), 1 for a failed attempt
+-- returns the ids that the consumer did not own any more; they stay unchanged
 --
--- XCLAIM needs no room and comes first, so that HINCRBY is not refused half-way by a full Redis.
+-- XCLAIM needs no memory and comes first, so a full Redis does not refuse HINCRBY half-way.
 local call = redis.call
 local kind = call('TYPE', KEYS[2]).ok
 if kind ~= 'none' and kind ~= 'hash' then

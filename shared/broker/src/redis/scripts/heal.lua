@@ -1,12 +1,12 @@
--- Makes the stream whole if it is not; a whole one is left as it is.
+-- Repairs an incomplete stream; a complete one stays unchanged.
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 attempts  6 control attempts
 -- ARGV  1 group  2 the new epoch, if one is needed
 -- returns {epoch, 1 if anything was missing}
--- errors  WRONGTYPE when a key is not ours
+-- errors  WRONGTYPE when a key has a foreign type
 --
--- A group is created at the very beginning, never at the end: what lies in the stream was not
--- processed (I6). A group that is still there keeps its leases.
+-- A group is created at the very beginning, never at the end: the entries of the stream are not
+-- processed yet (I6). A group that still exists keeps its leases.
 local call = redis.call
 local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'hash'}
 for i = 1, 6 do
@@ -27,7 +27,7 @@ for i = 1, 2 do
 end
 local epoch = call('GET', KEYS[4])
 if epoch and #lost == 0 then return {epoch, 0} end
--- SET is refused by a full Redis; what follows then is not reached.
+-- A full Redis refuses SET, and the script ends there.
 call('SET', KEYS[4], ARGV[2])
 for _, stream in ipairs(lost) do call('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM') end
 call('DEL', KEYS[3], KEYS[5], KEYS[6])

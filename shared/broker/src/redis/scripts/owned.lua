@@ -1,10 +1,10 @@
--- Entries that a consumer owns, in order: what a lost reply had delivered.
+-- Lists the entries that a consumer owns, in order. After a lost reply it finds what was delivered.
 --
 -- KEYS  1 stream  2 attempts
 -- ARGV  1 group  2 consumer  3 after this entry  4 count
 -- returns {{id, deliveries, attempts, {name, value, ...}}, ...}
 --
--- An entry that is pending but was deleted from the stream is finished: it is dropped here.
+-- An entry that is pending but not in the stream is finished: XACK drops it.
 local call = redis.call
 local entries = {}
 for _, pending in ipairs(call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[3], '+', ARGV[4], ARGV[2])) do

@@ -1,14 +1,15 @@
--- Reserves weight in every window of a host, or says for how long it is shut: the caller's clock may
--- be another.
+-- Reserves weight in every window of a host, or returns how long the caller must wait. The result is
+-- a duration because the caller's clock may differ.
 --
 -- KEYS  1 quota hash
--- ARGV  1 weight  2 '1' to keep a tenth of each window back  3.. for each window: name, length (ms),
+-- ARGV  1 weight  2 '1' to keep a tenth of each window free  3.. for each window: name, length (ms),
 --       limit ('' for none)
 -- returns {1, now (ms)} when granted | {0, for how long (ms)}
 --
--- Windows are aligned to UTC, as providers count them; a window that holds another index than the
--- current one is empty. More than a whole window is granted when the window is empty, or it would
--- never be. PEXPIRE comes first because it needs no room: a full Redis must still be drained.
+-- Windows are aligned to UTC, as providers count them. A window with another index than the current
+-- one is empty. A weight above a whole window is granted when the window is empty, because it would
+-- never fit otherwise. PEXPIRE comes first because it needs no memory: workers must be able to drain
+-- a full Redis.
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

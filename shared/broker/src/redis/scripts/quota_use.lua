@@ -1,8 +1,8 @@
--- What each window has used by now, and for how long the host is shut. Changes nothing.
+-- Reads the use of each window, and how long the host has no room. Read only.
 --
 -- KEYS  1 quota hash
 -- ARGV  for each window: name, length (ms), limit ('' for none)
--- returns {used, ... in the order of ARGV, for how long it is shut (ms), 0 if it is open}
+-- returns {used, ... in the order of ARGV, ms until there is room again, 0 if there is now}
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

@@ -4,7 +4,7 @@
 -- ARGV  1 group  2 consumer  3 idle (ms)
 -- returns REMOVED | BUSY | ACTIVE | UNKNOWN
 --
--- One script, because deleting a consumer that owns entries leaves them to nobody.
+-- One script, because a consumer that is deleted with entries leaves them without an owner.
 local call = redis.call
 local known, active = {}, false
 for i = 1, 2 do

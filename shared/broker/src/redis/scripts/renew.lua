@@ -1,4 +1,4 @@
--- Starts leases anew where the consumer still owns the entries; nobody else's are touched.
+-- Restarts the leases of entries that the consumer still owns; all others stay unchanged.
 --
 -- KEYS  1 stream
 -- ARGV  1 group  2 consumer  3.. ids
@@ -12,7 +12,7 @@ for i = 3, #ARGV do
 end
 for from = 1, #owned, 1000 do
   local page = {unpack(owned, from, math.min(from + 999, #owned))}
-  -- JUSTID leaves the number of deliveries alone.
+  -- JUSTID does not change the number of deliveries.
   page[#page + 1] = 'JUSTID'
   for _, id in ipairs(call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], '0', unpack(page))) do
     kept[id] = true

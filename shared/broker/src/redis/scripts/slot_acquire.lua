@@ -1,10 +1,10 @@
--- Takes one of the places that the whole fleet has at a host; it frees itself when its time is up.
+-- Takes one of the slots that all processes share at a host. A slot expires after its time to live.
 --
 -- KEYS  1 sorted set of holders by expiry (ms)
 -- ARGV  1 holder  2 limit  3 time to live (ms)
--- returns 1 if it was taken or held already (its time begins anew), 0 if all are taken
+-- returns 1 if it was taken or already held (its time restarts), 0 if all are taken
 --
--- ZREMRANGEBYSCORE needs no room, and so lets ZADD through when Redis is full.
+-- ZREMRANGEBYSCORE needs no memory; after it a full Redis accepts ZADD.
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

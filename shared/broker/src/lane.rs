@@ -1,0 +1,82 @@
+//! Lanes and entry ids: the position of an entry in its stream.
+//!
+//! Guarantees: ids order as numbers, and their text `<ms>-<seq>` reads back to the same id.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Tasks, or the control messages that travel beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    Tasks,
+    Control,
+}
+
+/// One part in this many of a read is for the control lane, at least one entry. A job's seal does
+/// not wait behind a hundred thousand tasks, and tasks do not wait behind as many rejects.
+const CONTROL_SHARE: usize = 8;
+
+impl Lane {
+    pub const BOTH: [Self; 2] = [Self::Tasks, Self::Control];
+
+    /// How many of `count` entries a read takes from the control lane before it takes tasks.
+    pub(crate) fn control_share(count: usize) -> usize {
+        (count / CONTROL_SHARE).max(1)
+    }
+}
+
+/// An entry's position in its stream; later entries are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntryId {
+    pub ms: u64,
+    pub seq: u64,
+}
+
+impl EntryId {
+    pub const ZERO: Self = Self { ms: 0, seq: 0 };
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl FromStr for EntryId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+        Ok(Self { ms: ms.parse()?, seq: seq.parse()? })
+    }
+}
+
+impl Serialize for EntryId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_ids_order_as_numbers_and_read_back() {
+        let small: EntryId = "999-10".parse().expect("parses");
+        let large: EntryId = "1000-2".parse().expect("parses");
+        assert!(small < large);
+        assert_eq!(large.to_string(), "1000-2");
+        assert_eq!(serde_json::to_string(&large).expect("serialises"), "\"1000-2\"");
+        assert!("x-1".parse::<EntryId>().is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! The Redis broker itself: its connections, and how a call turns a reply into a value.
+//!
+//! Guarantees: a connection is dialled on first use and dropped after a failure, so the next call
+//! dials again. There are three kinds: one for everything, one for lease renewals, which nothing
+//! may delay, and one for each blocking reader.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{Cmd, Pipeline, Value};
+
+use super::connection::{Connection, Server};
+use super::error::CallError;
+use super::scripts::Call;
+use crate::error::{BrokerError, Result};
+use crate::topic::Topic;
+
+/// How many entries one script handles: Lua cannot unpack many more, and Redis serves no other
+/// client while a script runs.
+pub(super) const IDS_PER_CALL: usize = 1_000;
+
+/// Redis as the broker. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
+pub struct RedisBroker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    server: Server,
+    main: Connection,
+    renewals: Connection,
+    /// One for each stream and consumer, because a read blocks its whole connection.
+    readers: Mutex<Readers>,
+}
+
+type Readers = HashMap<(String, String), Arc<Connection>>;
+
+impl RedisBroker {
+    /// Reads the URL without connecting. Fails only for a URL that a person must correct.
+    pub fn at(url: &str) -> Result<Self> {
+        let server = Server::parse(url)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                main: Connection::new(server.clone()),
+                renewals: Connection::new(server.clone()),
+                readers: Mutex::default(),
+                server,
+            }),
+        })
+    }
+
+    pub fn location(&self) -> String {
+        self.inner.server.location().to_owned()
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        self.query(&redis::cmd("PING"), "", discard).await
+    }
+
+    /// Sends one command. `stream` is empty for a command that belongs to no stream.
+    pub(super) async fn query<T>(
+        &self,
+        command: &Cmd,
+        stream: &str,
+        read: impl FnOnce(Value) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        self.finish(self.inner.main.query(command).await, stream, read)
+    }
+
+    pub(super) async fn pipeline<T>(
+        &self,
+        commands: &Pipeline,
+        stream: &str,
+        read: impl FnOnce(Vec<Value>) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        self.finish(self.inner.main.pipeline(commands).await, stream, read)
+    }
+
+    /// Runs a script on a stream.
+    pub(super) async fn call<T>(
+        &self,
+        call: &Call,
+        topic: &Topic,
+        read: impl FnOnce(Value) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        self.finish(self.inner.main.call(call).await, &topic.stream, read)
+    }
+
+    /// Runs a script on the connection for renewals.
+    pub(super) async fn call_renewal<T>(
+        &self,
+        call: &Call,
+        topic: &Topic,
+        read: impl FnOnce(Value) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        self.finish(self.inner.renewals.call(call).await, &topic.stream, read)
+    }
+
+    /// Runs a script that belongs to no stream.
+    pub(super) async fn call_global<T>(
+        &self,
+        call: &Call,
+        read: impl FnOnce(Value) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        self.finish(self.inner.main.call(call).await, "", read)
+    }
+
+    /// The reply as a value; a reply that `read` does not understand is an invalid response.
+    pub(super) fn finish<R, T>(
+        &self,
+        reply: std::result::Result<R, CallError>,
+        stream: &str,
+        read: impl FnOnce(R) -> anyhow::Result<T>,
+    ) -> Result<T> {
+        let reply =
+            reply.map_err(|error| error.into_broker_error(self.inner.server.location(), stream))?;
+        read(reply).map_err(|error| self.unexpected(error))
+    }
+
+    pub(super) fn unexpected(&self, source: anyhow::Error) -> BrokerError {
+        BrokerError::Unexpected { location: self.location(), source }
+    }
+
+    pub(super) fn reader(&self, topic: &Topic, consumer: &str) -> Arc<Connection> {
+        let key = (topic.stream.clone(), consumer.to_owned());
+        let mut readers = self.readers();
+        let reader = readers
+            .entry(key)
+            .or_insert_with(|| Arc::new(Connection::new(self.inner.server.clone())));
+        Arc::clone(reader)
+    }
+
+    pub(super) fn forget_reader(&self, topic: &Topic, consumer: &str) {
+        self.readers().remove(&(topic.stream.clone(), consumer.to_owned()));
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For a command whose reply does not matter.
+pub(super) fn discard(_reply: Value) -> anyhow::Result<()> {
+    Ok(())
+}

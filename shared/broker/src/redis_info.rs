@@ -1,0 +1,21 @@
+//! Facts about a Redis server, for `doctor`. `None` where the server does not report one.
+
+/// Version, clock and persistence of a server, and the groups of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisFacts {
+    pub version: String,
+    pub time_ms: u64,
+    /// Consumer groups of the task stream.
+    pub groups: Vec<GroupFacts>,
+    pub append_only: Option<String>,
+    pub eviction: Option<String>,
+}
+
+/// One consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupFacts {
+    pub name: String,
+    /// Unfinished entries that are not in the stream any more. Our workers acknowledge and delete
+    /// in one step, so another client deleted them.
+    pub lost: Option<u64>,
+}

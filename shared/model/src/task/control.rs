@@ -1,0 +1,93 @@
+//! Control messages, which travel beside the tasks: a job's open, its rejects and its seal.
+//!
+//! Guarantees: they may arrive in any order, and each more than once. A kind that this version does
+//! not know is `None`, so the entry can wait for a newer worker.
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, Undecodable, text};
+use super::job::{JobOpen, JobSeal};
+use crate::ids::{JobId, TaskId};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Control {
+    Open(JobOpen),
+    Reject(Reject),
+    Seal(JobSeal),
+}
+
+/// A source row that could not become a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reject {
+    pub job_id: JobId,
+    pub task_id: TaskId,
+    pub row: u64,
+    pub code: String,
+    pub reason: String,
+    /// The city's name in the row, where it can be shown.
+    pub city: Option<String>,
+}
+
+impl Control {
+    /// The kinds that this version knows.
+    pub const KINDS: [&str; 3] = ["open", "reject", "seal"];
+
+    pub fn job_id(&self) -> JobId {
+        match self {
+            Self::Open(open) => open.job_id,
+            Self::Reject(reject) => reject.job_id,
+            Self::Seal(seal) => seal.job_id,
+        }
+    }
+
+    /// `Ok(None)` is a kind that this version does not know.
+    pub fn from_fields(fields: &Fields) -> Result<Option<Self>, Undecodable> {
+        let kind = text(fields, "kind")?.ok_or_else(|| Undecodable::new("kind is missing"))?;
+        if !Self::KINDS.contains(&kind) {
+            return Ok(None);
+        }
+        let body = fields.get("body").ok_or_else(|| Undecodable::new("body is missing"))?;
+        serde_json::from_slice(body)
+            .map(Some)
+            .map_err(|error| Undecodable::new(format!("a {kind} message does not parse: {error}")))
+    }
+
+    pub fn to_wire(&self) -> Vec<(&'static str, String)> {
+        let kind = match self {
+            Self::Open(_) => "open",
+            Self::Reject(_) => "reject",
+            Self::Seal(_) => "seal",
+        };
+        let body = serde_json::to_string(self).expect("control messages are plain data");
+        vec![("kind", kind.to_owned()), ("job_id", self.job_id().to_string()), ("body", body)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::SealOutcome;
+
+    fn fields(wire: &[(&str, String)]) -> Fields {
+        Fields(wire.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect())
+    }
+
+    #[test]
+    fn a_control_message_survives_the_wire() {
+        let seal = Control::Seal(JobSeal {
+            job_id: JobId::derive("a", "b"),
+            rows: 10,
+            rejected: 1,
+            duplicates: 2,
+            outcome: SealOutcome::Complete,
+        });
+        assert_eq!(Control::from_fields(&fields(&seal.to_wire())), Ok(Some(seal)));
+    }
+
+    #[test]
+    fn a_newer_kind_is_not_an_error() {
+        let newer = fields(&[("kind", "from-the-future".to_owned())]);
+        assert_eq!(Control::from_fields(&newer), Ok(None));
+    }
+}

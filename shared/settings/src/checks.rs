@@ -1,0 +1,124 @@
+//! Checks between settings.
+//!
+//! Guarantees: the message of a check names both values, so the reader does not look one up.
+
+use crate::derived::REQUEST_TRIES;
+use crate::table::Settings;
+use crate::values::{BrokerKind, DatabaseUrl, Provider};
+
+/// More arguments than this make one script block Redis for other clients.
+const MAX_BATCH: usize = 5_000;
+
+impl Settings {
+    pub(super) fn validation_errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        if self.claim_idle.0 <= self.worst_attempt() {
+            errors.push(format!(
+                "ISOBAR_CLAIM_IDLE ({}) must exceed the longest attempt ({} s: {REQUEST_TRIES} × ISOBAR_REQUEST_TIMEOUT and a pause); otherwise other workers take over running tasks",
+                self.claim_idle,
+                self.worst_attempt().as_secs_f32(),
+            ));
+        }
+        if self.batch_size == 0 || self.batch_size > MAX_BATCH {
+            errors.push(format!(
+                "ISOBAR_BATCH_SIZE ({}) must be from 1 to {MAX_BATCH}",
+                self.batch_size
+            ));
+        }
+        if self.batch_size as u64 > self.high_water() {
+            errors.push(format!(
+                "ISOBAR_BATCH_SIZE ({}) must not exceed ISOBAR_STREAM_HIGH_WATER ({}); otherwise no batch ever fits",
+                self.batch_size,
+                self.high_water()
+            ));
+        }
+        if !(1..=1000).contains(&self.locations_per_request) {
+            errors.push(format!(
+                "ISOBAR_LOCATIONS_PER_REQUEST ({}) must be from 1 to 1000",
+                self.locations_per_request
+            ));
+        }
+        for (name, value) in [
+            ("ISOBAR_PAGE_LIMIT", u64::from(self.page_limit)),
+            ("ISOBAR_SOURCE_ATTEMPTS", u64::from(self.source_attempts)),
+            ("ISOBAR_MAX_ATTEMPTS", u64::from(self.max_attempts)),
+            ("ISOBAR_MAX_DELIVERIES", u64::from(self.max_deliveries)),
+            ("ISOBAR_DB_CONNECTIONS", u64::from(self.db_connections)),
+            ("ISOBAR_CONCURRENCY", self.concurrency() as u64),
+            ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size)),
+        ] {
+            if value == 0 {
+                errors.push(format!("{name} must be at least 1"));
+            }
+        }
+        for (name, stream) in
+            [("ISOBAR_STREAM", &self.stream), ("ISOBAR_USER_STREAM", &self.user_stream)]
+        {
+            if stream.is_empty() || stream.contains(['{', '}']) {
+                errors.push(format!(
+                    "{name} must not be empty or contain braces, which mark the hash tag of its keys"
+                ));
+            }
+        }
+        if self.stream == self.user_stream {
+            errors.push(format!(
+                "ISOBAR_STREAM and ISOBAR_USER_STREAM are both {}: city tasks and user tasks need separate streams",
+                self.stream
+            ));
+        }
+        if self.broker == Some(BrokerKind::Redis) && self.redis_url.is_none() {
+            errors.push("ISOBAR_BROKER=redis needs REDIS_URL".into());
+        }
+        if matches!(self.database_url, Some(DatabaseUrl::Postgres(_)))
+            && self.redis_url.is_none()
+            && self.broker != Some(BrokerKind::Embedded)
+        {
+            errors.push(
+                "DATABASE_URL is PostgreSQL but REDIS_URL is unset: workers on other hosts would see no tasks. \
+                 Set REDIS_URL, or set ISOBAR_BROKER=embedded to use one host only"
+                    .into(),
+            );
+        }
+        if self.weather_provider == Provider::OpenWeather && self.openweather_api_key.is_none() {
+            errors.push(
+                "ISOBAR_WEATHER_PROVIDER=openweather needs ISOBAR_OPENWEATHER_API_KEY".into(),
+            );
+        }
+        errors
+    }
+
+    /// The check of a listening role: off loopback the API needs a key.
+    pub fn listen_misfit(&self) -> Option<String> {
+        (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
+            format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: every client could start imports", self.listen)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::load::ConfigError;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let environment =
+            pairs.iter().fold(Environment::empty(), |env, (name, value)| env.with(name, *value));
+        Settings::load(&environment)
+    }
+
+    #[test]
+    fn a_failed_check_names_both_numbers() {
+        let error = load(&[("ISOBAR_CLAIM_IDLE", "20s")]).expect_err("too short").to_string();
+        assert!(error.contains("20s") && error.contains("20.5 s"), "{error}");
+        let error = load(&[("ISOBAR_STREAM_HIGH_WATER", "100")]).expect_err("too low").to_string();
+        assert!(error.contains("500") && error.contains("100"), "{error}");
+    }
+
+    #[test]
+    fn postgresql_without_redis_must_be_explicit() {
+        let url = ("DATABASE_URL", "postgresql+asyncpg://u:p@db/isobar");
+        assert!(load(&[url]).expect_err("refused").to_string().contains("REDIS_URL"));
+        assert!(load(&[url, ("ISOBAR_BROKER", "embedded")]).is_ok());
+    }
+}
