@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use isobar_broker::Broker;
 use isobar_model::city::Place;
+use isobar_model::freshness::is_current;
 use isobar_model::ids::CityId;
 use isobar_settings::Settings;
 use isobar_store::{Commit, Records, Snapshot, Store, WeatherRow};
@@ -25,7 +26,7 @@ use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::Origin;
-use super::answer::{Cached, Prepared, WeatherAnswer, is_current, ttl};
+use super::answer::{Cached, Prepared, WeatherAnswer, ttl};
 use super::city::{Asked, Meant, meant};
 use super::single_flight::Flights;
 

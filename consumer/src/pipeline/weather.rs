@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use isobar_broker::{Switches, Topic};
 use isobar_model::city::{Coordinates, Place, fold_name, unnumbered_city_id};
+use isobar_model::freshness::{FreshFor, is_current};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
 use isobar_settings::Settings;
-use isobar_settings::values::FreshFor;
 use isobar_store::{CityFailure, Records, Snapshot, Store, StoreError};
 use isobar_upstream::{Answer, Observation, Priority, Upstream, Waiting};
 
@@ -198,16 +198,13 @@ impl Pipeline for WeatherPipeline {
         }
         let known = self.store.freshness(&ids).await?;
         let now = Utc::now();
-        let is_current = |id: CityId| {
-            known.get(&id).is_some_and(|city| match self.settings.fresh_for {
-                FreshFor::Auto => city.fresh_until > now,
-                FreshFor::Fixed(age) => TimeDelta::from_std(age)
-                    .ok()
-                    .and_then(|age| city.synced_at.checked_add_signed(age))
-                    .is_none_or(|until| until > now),
-            })
+        let policy = self.settings.fresh_for;
+        let current = |id: CityId| {
+            known
+                .get(&id)
+                .is_some_and(|city| is_current(policy, city.fresh_until, city.synced_at, now))
         };
-        Ok(tasks.iter().map(|task| asks(task).is_some_and(is_current)).collect())
+        Ok(tasks.iter().map(|task| asks(task).is_some_and(current)).collect())
     }
 
     async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<Verdict<Snapshot>>> {

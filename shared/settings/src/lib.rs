@@ -20,10 +20,11 @@ pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_T
 pub use environment::Environment;
 pub use rate_limit::RateSpec;
 use values::{
-    BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, FreshFor, HttpUrl, LogFormat, Provider,
+    BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, HttpUrl, LogFormat, Provider,
     QuotaSpec, RedisUrl, Seconds, Secret,
 };
 
+use isobar_model::freshness::FreshFor;
 use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 
 /// One row of the table: what `doctor` and the README show.

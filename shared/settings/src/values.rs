@@ -150,36 +150,6 @@ impl fmt::Display for QuotaSpec {
     }
 }
 
-/// How long a snapshot counts as current.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FreshFor {
-    /// Until observation time + interval: before that the upstream has nothing newer.
-    Auto,
-    /// That long after it was fetched; zero fetches always.
-    Fixed(Duration),
-}
-
-impl FromStr for FreshFor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("auto") {
-            Ok(Self::Auto)
-        } else {
-            duration(text).map(Self::Fixed)
-        }
-    }
-}
-
-impl fmt::Display for FreshFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Fixed(duration) => f.write_str(&show_duration(*duration)),
-        }
-    }
-}
-
 string_enum! {
     /// Who tells the weather.
     Provider { OpenMeteo = "open-meteo", OpenWeather = "openweather" }
@@ -388,7 +358,6 @@ mod tests {
             "600/m,10000/d".parse::<QuotaSpec>().expect("quota").to_string(),
             "600/m,10000/d"
         );
-        assert_eq!("auto".parse::<FreshFor>().expect("auto").to_string(), "auto");
     }
 
     #[test]
