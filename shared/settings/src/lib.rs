@@ -20,8 +20,8 @@ pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_T
 pub use environment::Environment;
 pub use rate_limit::RateSpec;
 use values::{
-    BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, HttpUrl, LogFormat, Provider,
-    QuotaSpec, RedisUrl, Seconds, Secret,
+    BreakerSpec, BrokerChoice, ByteSize, DatabaseUrl, HttpUrl, LogFormat, Provider, QuotaSpec,
+    RedisUrl, Seconds, Secret,
 };
 
 use isobar_model::freshness::FreshFor;
