@@ -25,8 +25,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let Action::Reset = args.action;
     let operator = Operator::open(app).await?;
     let hosts = operator.context.upstream.hosts();
-    for host in hosts {
-        operator.desk().throw(&Switch::Breaker(host.to_owned())).await?;
+    for host in &hosts {
+        operator.desk().throw(&Switch::Breaker((*host).to_owned())).await?;
     }
     app.print(&json!({ "reset": hosts }), || {
         format!(

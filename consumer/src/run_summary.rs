@@ -1,4 +1,4 @@
-//! When a worker's run ends, and how it went.
+//! Run summary: when a worker's run ends, and its result.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
     Stopped,
-    /// Or once the stream is empty and nothing is pending for anyone; what is left for later than
-    /// this is left.
+    /// When stopped, or once the stream is empty and no entry is pending at any worker. Entries
+    /// that fall due later than `max_wait` remain.
     Drained {
         max_wait: Duration,
     },
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ending {
     pub entries: u64,
@@ -27,8 +27,8 @@ pub struct Ending {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It falls due later than the drain was to wait.
+    /// The rest falls due later than the drain waits.
     Later(String),
-    /// Only a person can mend the configuration.
+    /// An operator must fix the configuration.
     Config(String),
 }
