@@ -7,8 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_model::human::plural;
 use isobar_producer::run::Tools;
-use isobar_producer::{Imports, WorkedOff, counted};
+use isobar_producer::{Imports, WorkedOff};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left_to {
             Some(holder) => write!(f, "{holder} publishes what there is"),
-            None => write!(f, "{} put into the stream", counted(self.published, "task", "tasks")),
+            None => write!(f, "{} put into the stream", plural(self.published, "task")),
         }
     }
 }

@@ -28,7 +28,7 @@ pub mod spool;
 
 pub use backoff::Backoff;
 pub use cancel::{Cancelled, cancel};
-pub use failure::{Failure, Remedy, counted, thousands};
+pub use failure::{Failure, Remedy};
 pub use imports::{
     Accepted, Arriving, ImportError, Imports, Letters, NewImport, Replay, Retry, WorkedOff,
 };

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::extract::{Context, Extraction, Step};
-use crate::failure::{Failure, Remedy, thousands};
+use crate::failure::{Failure, Remedy};
 use crate::last_run::tell;
 use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
 use crate::progress::Progress;
@@ -32,6 +32,7 @@ use crate::relay::{Patience, Relay, RelayEnd, Target, drive};
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
+use isobar_model::human::grouped;
 
 /// What is to be produced.
 #[derive(Clone, Debug)]
@@ -360,7 +361,7 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> 
             let message = format!(
                 "{} ({} rows of job {} are extracted)",
                 failure.message,
-                thousands(job.rows),
+                grouped(job.rows),
                 job.job_id
             );
             return Err(Failure::new(failure.remedy, message));
@@ -401,8 +402,7 @@ fn patience(tools: &Tools, max_wait: Duration) -> Patience {
 /// What the relay's end means for the run.
 async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(), Failure> {
     let unsent = outbox.unsent_tasks(None).await?;
-    let safe =
-        format!("{} tasks are safe in the outbox, run again to send them", thousands(unsent));
+    let safe = format!("{} tasks are safe in the outbox, run again to send them", grouped(unsent));
     match &relayed.end {
         Err(end) => {
             let failure = Failure::of_relay(end);
@@ -436,11 +436,11 @@ fn safe_so_far(failure: Failure, report: &Report, tools: &Tools) -> Failure {
     if failure.remedy != Remedy::TryAgain {
         return failure;
     }
-    let rows = thousands(report.rows);
+    let rows = grouped(report.rows);
     let message = if tools.shutdown.is_cancelled() {
         format!(
             "stopped; {rows} rows are extracted and safe, {} tasks of them wait in the outbox; run again to go on",
-            thousands(report.unsent)
+            grouped(report.unsent)
         )
     } else {
         format!("{}; {rows} rows are extracted and safe, run again to go on", failure.message)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use isobar_broker::{Broker, Topic};
 use isobar_model::duration::{duration, show_duration};
+use isobar_model::human::grouped;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};
@@ -19,7 +20,7 @@ use isobar_producer::run::{Order, Report, Tools, run as produce};
 use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Failure, Remedy, thousands};
+use isobar_producer::{Failure, Remedy};
 use isobar_settings::Settings;
 use isobar_store::Store;
 
@@ -306,9 +307,9 @@ fn total(reached: &Reached) -> Option<u64> {
 }
 
 fn note(reached: &Reached) -> String {
-    let mut notes = vec![format!("{} extracted", thousands(reached.rows))];
+    let mut notes = vec![format!("{} extracted", grouped(reached.rows))];
     if reached.rejected > 0 {
-        notes.push(format!("{} rejected", thousands(reached.rejected)));
+        notes.push(format!("{} rejected", grouped(reached.rejected)));
     }
     if reached.waiting {
         notes.push("the stream is full, waiting for the workers".to_owned());
@@ -323,11 +324,11 @@ fn describe(report: &Report) -> String {
         report.job_id,
         report.source,
         report.slot,
-        thousands(report.rows),
-        thousands(report.tasks),
-        thousands(report.rejected),
-        thousands(report.duplicates),
-        thousands(report.published),
+        grouped(report.rows),
+        grouped(report.tasks),
+        grouped(report.rejected),
+        grouped(report.duplicates),
+        grouped(report.published),
     )];
     if report.resumed && report.published == 0 {
         lines.push("this slot was done already: nothing was published".to_owned());
@@ -348,12 +349,12 @@ fn describe_plan(plan: &Plan) -> String {
     format!(
         "{}: {} rows, {} tasks in {} batches, {} rejected, {} duplicates; {} units of quota, {time}; nothing was written",
         plan.source,
-        thousands(plan.rows),
-        thousands(plan.tasks),
-        thousands(plan.batches),
-        thousands(plan.rejected),
-        thousands(plan.duplicates),
-        thousands(plan.quota_cost),
+        grouped(plan.rows),
+        grouped(plan.tasks),
+        grouped(plan.batches),
+        grouped(plan.rejected),
+        grouped(plan.duplicates),
+        grouped(plan.quota_cost),
     )
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use isobar_api::JobState;
 use isobar_broker::{ConsumerInfo, Depth};
+use isobar_model::human::{grouped, plural};
 use isobar_producer::outbox::Outbox;
-use isobar_producer::{counted, thousands};
 use isobar_store::Totals;
 use isobar_telemetry::chain;
 use serde::Serialize;
@@ -101,7 +101,7 @@ fn describe(
                 parts.broker.location(),
                 parts.store.kind(),
                 parts.store.location(),
-                counted(workers.len() as u64, "worker", "workers")
+                plural(workers.len() as u64, "worker")
             ));
         }
         Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
@@ -114,9 +114,9 @@ fn describe(
     }
     lines.push(format!(
         "{}, {} with a snapshot, {} ({} unfinished)",
-        counted(totals.cities, "city", "cities"),
-        thousands(totals.snapshots),
-        counted(totals.jobs, "job", "jobs"),
+        plural(totals.cities, "city"),
+        grouped(totals.snapshots),
+        plural(totals.jobs, "job"),
         totals.unfinished_jobs
     ));
     lines.extend(jobs.iter().map(line));

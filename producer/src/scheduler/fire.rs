@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use crate::run::{Order, Report, Tools, run as produce};
-use crate::{Backoff, Failure, Remedy, thousands};
+use crate::{Backoff, Failure, Remedy};
 use chrono::{DateTime, Utc};
+use isobar_model::human::grouped;
 use isobar_model::schedule::TickOutcome;
 use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
 use isobar_telemetry::chain;
@@ -142,12 +143,12 @@ fn ending(result: Result<Report, Failure>, stopped: bool) -> Ending {
 fn describe(report: &Report) -> String {
     format!(
         "{} rows from {}, {} tasks, {} rejected, {} duplicates; {} published",
-        thousands(report.rows),
+        grouped(report.rows),
         report.source,
-        thousands(report.tasks),
-        thousands(report.rejected),
-        thousands(report.duplicates),
-        thousands(report.published),
+        grouped(report.tasks),
+        grouped(report.rejected),
+        grouped(report.duplicates),
+        grouped(report.published),
     )
 }
 
