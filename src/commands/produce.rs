@@ -11,16 +11,16 @@ use anyhow::Context;
 use isobar_broker::{Broker, Topic};
 use isobar_model::duration::{duration, show_duration};
 use isobar_model::human::grouped;
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{PipelineName, RowKind};
 use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};
 use isobar_producer::last_run;
 use isobar_producer::progress::{Progress, Reached};
-use isobar_producer::run::{Order, Report, Tools, run as produce};
+use isobar_producer::run::{Order, Tools, run as produce};
 use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Failure, Remedy};
+use isobar_producer::{Failure, Remedy, Report};
 use isobar_settings::Settings;
 use isobar_store::Store;
 
@@ -99,7 +99,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Ok(order) => order,
         Err(error) => {
             let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
-            last_run::tell(pipeline, Err(&failure), None, &broker).await;
+            last_run::record(pipeline, Err(&failure), None, &broker).await;
             return Err(error);
         }
     };
@@ -163,9 +163,9 @@ fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, ap
 
 /// The store, where it is the source.
 async fn store_for(pipeline: PipelineName, settings: &Settings) -> anyhow::Result<Option<Store>> {
-    Ok(match pipeline {
-        PipelineName::Weather | PipelineName::Users => None,
-        PipelineName::Addresses | PipelineName::Cards => Some(open_store(settings).await?),
+    Ok(match pipeline.spec().rows {
+        RowKind::Cities | RowKind::Users => None,
+        RowKind::Incomplete(_) => Some(open_store(settings).await?),
     })
 }
 
@@ -175,7 +175,8 @@ fn misuse(args: &Args) -> Option<&'static str> {
     if real(&args.csv).is_some_and(|csv| real(&args.rejects) == Some(csv)) {
         return Some("--rejects would overwrite the file that --csv reads");
     }
-    if args.pipeline != PipelineName::Weather && (args.csv.is_some() || args.source.is_some()) {
+    if args.pipeline.spec().rows != RowKind::Cities && (args.csv.is_some() || args.source.is_some())
+    {
         return Some("--csv and --source name cities: they go with --pipeline weather only");
     }
     match (args.source, &args.csv) {
@@ -222,21 +223,22 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
     });
     let mut spooled = None;
     let spec = match (from, args.csv) {
-        _ if args.pipeline != PipelineName::Weather => {
+        _ if args.pipeline.spec().rows != RowKind::Cities => {
             JobSpec::of(args.pipeline, settings, args.limit, args.force)
         }
         (From::Csv, Some(path)) => {
             let (origin, copy) = csv_origin(path, spool.to_owned()).await?;
             spooled = copy;
-            let pipeline = PipelineName::Weather;
-            JobSpec { pipeline, origin, limit: args.limit, force: args.force }
+            JobSpec { pipeline: args.pipeline, origin, limit: args.limit, force: args.force }
         }
         (From::Csv, None) | (_, Some(_)) => unreachable!("misuse was found before"),
         (From::Api, None) if settings.city_source_url.is_none() => {
             return Err(Stop::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
         }
-        (From::Api, None) => JobSpec::configured(settings, args.limit, args.force),
-        (From::Gazetteer, None) => JobSpec::gazetteer(settings, args.limit, args.force),
+        (From::Api, None) => JobSpec::configured(args.pipeline, settings, args.limit, args.force),
+        (From::Gazetteer, None) => {
+            JobSpec::gazetteer(args.pipeline, settings, args.limit, args.force)
+        }
     };
     Ok(Order {
         spec,
