@@ -1,7 +1,7 @@
 //! `/livez` and `/metrics` of a worker or scheduler that runs without the API.
 //!
 //! Does not: export what all processes share (stream, quota). Only the API does, so that it is
-//! counted once.
+//! plural once.
 
 use std::net::SocketAddr;
 
@@ -37,20 +37,20 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Serves until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    counted: PrometheusHandle,
+    plural: PrometheusHandle,
     upstream: Upstream,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/metrics", get(async move || metrics(&counted, &upstream)));
+        .route("/metrics", get(async move || metrics(&plural, &upstream)));
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }
 
-fn metrics(counted: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
+fn metrics(plural: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
     let mut page = Page::default();
     process::put(&mut page);
     upstream.put(&mut page);
-    ([(CONTENT_TYPE, TEXT)], page.with_counted(counted))
+    ([(CONTENT_TYPE, TEXT)], page.with_counted(plural))
 }

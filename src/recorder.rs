@@ -7,7 +7,7 @@ use isobar_telemetry::metric;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub fn start() -> anyhow::Result<PrometheusHandle> {
-    let counted = isobar_telemetry::count()?;
+    let plural = isobar_telemetry::count()?;
     let all = [
         isobar_telemetry::METRICS,
         &[isobar_upstream::METRICS],
@@ -16,5 +16,5 @@ pub fn start() -> anyhow::Result<PrometheusHandle> {
         isobar_api::METRICS,
     ];
     metric::describe(all.into_iter().flatten().copied().flatten());
-    Ok(counted)
+    Ok(plural)
 }

@@ -7,8 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_model::human::plural;
 use isobar_producer::run::Tools;
-use isobar_producer::{Imports, WorkedOff, counted};
+use isobar_producer::{Imports, WorkedOff};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,7 +55,7 @@ impl fmt::Display for PublishedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left_to {
             Some(holder) => write!(f, "{holder} publishes them"),
-            None => write!(f, "{} published", counted(self.published, "task", "tasks")),
+            None => write!(f, "{} published", plural(self.published, "task")),
         }
     }
 }

@@ -71,9 +71,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let workers = Workers::open(args.pipeline, &context, &name, &app.shutdown)?;
     let background_stop = CancellationToken::new();
     let mut background = tokio::task::JoinSet::new();
-    let (counted, tidying) = (context.metrics.clone(), background_stop.clone());
+    let (plural, tidying) = (context.metrics.clone(), background_stop.clone());
     background.spawn(async move {
-        isobar_telemetry::tidy(counted, tidying).await;
+        isobar_telemetry::tidy(plural, tidying).await;
         Ok(())
     });
     if let Some(address) = args.listen {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use isobar_broker::Broker;
 use isobar_model::duration::{duration, show_duration};
+use isobar_model::human::grouped;
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{JobState, JobSummary, Outbox};
 use isobar_producer::run::flush;
-use isobar_producer::thousands;
 use isobar_settings::Settings;
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
                 .await
                 .map_err(exit_error)?;
             app.print(&json!({ "published": published, "unsent": 0 }), || {
-                format!("{} tasks published; nothing is unsent", thousands(published))
+                format!("{} tasks published; nothing is unsent", grouped(published))
             })?;
             Ok(Exit::Done)
         }
@@ -82,8 +82,8 @@ async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
         let mut lines = vec![format!(
             "{}: {} tasks unsent, {} batches not confirmed",
             path.display(),
-            thousands(sum(|job| job.unsent_tasks)),
-            thousands(sum(|job| job.unconfirmed_batches)),
+            grouped(sum(|job| job.unsent_tasks)),
+            grouped(sum(|job| job.unconfirmed_batches)),
         )];
         lines.extend(jobs.iter().map(line));
         lines.join("\n")
@@ -101,9 +101,9 @@ fn line(job: &JobSummary) -> String {
     let mut line = format!(
         "{}  {state:<10}  {} of {} tasks unsent  {} batches not confirmed  {} ago  {} ({})",
         job.job_id,
-        thousands(job.unsent_tasks),
-        thousands(job.tasks),
-        thousands(job.unconfirmed_batches),
+        grouped(job.unsent_tasks),
+        grouped(job.tasks),
+        grouped(job.unconfirmed_batches),
         show_duration(Duration::from_secs(job.age_seconds)),
         job.source,
         job.slot,

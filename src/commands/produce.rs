@@ -16,11 +16,11 @@ use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};
 use isobar_producer::last_run;
 use isobar_producer::progress::{Progress, Reached};
-use isobar_producer::run::{Order, Report, Tools, run as produce};
+use isobar_producer::run::{Order, Tools, run as produce};
 use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Failure, Remedy, thousands};
+use isobar_producer::{Failure, Remedy, Report};
 use isobar_settings::Settings;
 use isobar_store::Store;
 
@@ -99,7 +99,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Ok(order) => order,
         Err(error) => {
             let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
-            last_run::tell(pipeline, Err(&failure), None, &broker).await;
+            last_run::record(pipeline, Err(&failure), None, &broker).await;
             return Err(error);
         }
     };
@@ -229,15 +229,16 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
         (From::Csv, Some(path)) => {
             let (origin, copy) = csv_origin(path, spool.to_owned()).await?;
             spooled = copy;
-            let pipeline = PipelineName::Weather;
-            JobSpec { pipeline, origin, limit: args.limit, force: args.force }
+            JobSpec { pipeline: args.pipeline, origin, limit: args.limit, force: args.force }
         }
         (From::Csv, None) | (_, Some(_)) => unreachable!("flag_conflict has refused it"),
         (From::Api, None) if settings.city_source_url.is_none() => {
             return Err(ExitError::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
         }
-        (From::Api, None) => JobSpec::configured(settings, args.limit, args.force),
-        (From::Gazetteer, None) => JobSpec::gazetteer(settings, args.limit, args.force),
+        (From::Api, None) => JobSpec::configured(args.pipeline, settings, args.limit, args.force),
+        (From::Gazetteer, None) => {
+            JobSpec::gazetteer(args.pipeline, settings, args.limit, args.force)
+        }
     };
     Ok(Order {
         spec,
@@ -308,9 +309,9 @@ fn total(reached: &Reached) -> Option<u64> {
 }
 
 fn note(reached: &Reached) -> String {
-    let mut notes = vec![format!("{} extracted", thousands(reached.rows))];
+    let mut notes = vec![format!("{} extracted", grouped(reached.rows))];
     if reached.rejected > 0 {
-        notes.push(format!("{} rejected", thousands(reached.rejected)));
+        notes.push(format!("{} rejected", grouped(reached.rejected)));
     }
     if reached.waiting {
         notes.push("the stream is full, waiting for the workers".to_owned());
@@ -325,11 +326,11 @@ fn describe(report: &Report) -> String {
         report.job_id,
         report.source,
         report.slot,
-        thousands(report.rows),
-        thousands(report.tasks),
-        thousands(report.rejected),
-        thousands(report.duplicates),
-        thousands(report.published),
+        grouped(report.rows),
+        grouped(report.tasks),
+        grouped(report.rejected),
+        grouped(report.duplicates),
+        grouped(report.published),
     )];
     if report.resumed && report.published == 0 {
         lines.push("this slot was already published: nothing to do".to_owned());
@@ -353,12 +354,12 @@ fn describe_plan(plan: &Plan) -> String {
     format!(
         "{}: {} rows, {} tasks in {} batches, {} rejected, {} duplicates; {} units of quota, {time}; nothing was written",
         plan.source,
-        thousands(plan.rows),
-        thousands(plan.tasks),
-        thousands(plan.batches),
-        thousands(plan.rejected),
-        thousands(plan.duplicates),
-        thousands(plan.quota_cost),
+        grouped(plan.rows),
+        grouped(plan.tasks),
+        grouped(plan.batches),
+        grouped(plan.rejected),
+        grouped(plan.duplicates),
+        grouped(plan.quota_cost),
     )
 }
 

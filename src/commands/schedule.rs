@@ -57,14 +57,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     start(&mut roles, &context, Some(args.lease));
     if let Some(address) = args.listen {
         let listener = health_server::bind(address).await?;
-        let (counted, upstream) = (context.metrics.clone(), context.upstream.clone());
+        let (plural, upstream) = (context.metrics.clone(), context.upstream.clone());
         roles.start("the health page", |stop| {
-            health_server::serve(listener, counted, upstream, stop)
+            health_server::serve(listener, plural, upstream, stop)
         });
     }
-    let counted = context.metrics.clone();
+    let plural = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(plural, stop).await;
         Ok(())
     });
     roles.run_until(&app.shutdown).await?;

@@ -67,9 +67,9 @@ pub fn start(
     progress::print_status(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));
     let working = imports.clone();
-    let counted = context.metrics.clone();
+    let plural = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(plural, stop).await;
         Ok(())
     });
     roles.start("the import relay", |stop| async move { working.work(stop).await });

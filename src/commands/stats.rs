@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use isobar_api::{Standing, Stats};
-use isobar_producer::thousands;
+use isobar_model::human::grouped;
 
 use crate::app::App;
 use crate::context::Context;
@@ -28,7 +28,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
 fn describe(stats: &Stats) -> String {
     let mut text = String::new();
     let mut row = |name: &str, number: u64| {
-        writeln!(text, "{name:<24} {:>14}", thousands(number))
+        writeln!(text, "{name:<24} {:>14}", grouped(number))
             .expect("writing to a string never fails");
     };
     for (table, rows) in &stats.totals {

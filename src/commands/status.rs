@@ -7,8 +7,8 @@ use std::path::Path;
 
 use isobar_api::JobState;
 use isobar_broker::{ConsumerInfo, Depth};
+use isobar_model::human::{grouped, plural};
 use isobar_producer::outbox::Outbox;
-use isobar_producer::{counted, thousands};
 use isobar_store::Totals;
 use isobar_telemetry::chain;
 use serde::Serialize;
@@ -104,7 +104,7 @@ fn describe(
                 context.broker.location(),
                 context.store.kind(),
                 context.store.location(),
-                counted(workers.len() as u64, "worker", "workers")
+                plural(workers.len() as u64, "worker")
             ));
         }
         Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
@@ -117,9 +117,9 @@ fn describe(
     }
     lines.push(format!(
         "{}, {} with a snapshot, {} ({} unfinished)",
-        counted(totals.cities, "city", "cities"),
-        thousands(totals.snapshots),
-        counted(totals.jobs, "job", "jobs"),
+        plural(totals.cities, "city"),
+        grouped(totals.snapshots),
+        plural(totals.jobs, "job"),
         totals.unfinished_jobs
     ));
     lines.extend(jobs.iter().map(line));

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use isobar_broker::{EntryId, Lane, Topic};
+use isobar_model::human::plural;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHead;
-use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
 use isobar_store::{Imbalance, Store, StoreError};
 use serde::Serialize;
@@ -30,7 +30,7 @@ const PAGE: usize = 1_000;
 const BATCHES: u32 = 50;
 /// Jobs per read.
 const JOBS: u32 = 500;
-/// Missing tasks that are listed; the others are only counted.
+/// Missing tasks that are listed; the others are only plural.
 const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -248,8 +248,8 @@ async fn ledger(store: &Store, job: JobId, tasks: &[(TaskId, u32)]) -> anyhow::R
 fn describe(report: &VerifyReport) -> String {
     let mut lines = vec![format!(
         "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        counted(report.batches, "batch", "batches"),
-        counted(report.tasks, "row", "rows"),
+        plural(report.batches, "batch"),
+        plural(report.tasks, "row"),
         report.unsent,
         report.in_stream,
         report.in_ledger
@@ -261,7 +261,7 @@ fn describe(report: &VerifyReport) -> String {
         ));
     }
     if report.dead_letters > 0 {
-        let letters = counted(report.dead_letters, "dead letter", "dead letters");
+        let letters = plural(report.dead_letters, "dead letter");
         lines.push(format!("{letters}, each with its reason"));
     }
     for missing in &report.missing_sample {

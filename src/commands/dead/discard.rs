@@ -1,6 +1,6 @@
 //! `isobar dead discard`: discards dead letters.
 
-use isobar_producer::counted;
+use isobar_model::human::plural;
 use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub async fn run(selection: DeadLetterSelection, app: &App) -> anyhow::Result<Ex
         store.discard_dead_letters(&filter).await?
     };
     app.print(&json!({ "dry_run": dry_run, "discarded": discarded }), || {
-        let letters = counted(discarded, "dead letter", "dead letters");
+        let letters = plural(discarded, "dead letter");
         if dry_run {
             format!("{letters} would be discarded; nothing was changed")
         } else {

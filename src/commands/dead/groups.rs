@@ -1,8 +1,8 @@
 //! `isobar dead groups`: dead letters by code, the most frequent first.
 
 use isobar_api::DeadGroupItem;
+use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
-use isobar_producer::thousands;
 use serde_json::json;
 
 use crate::age::{age, seconds_since};
@@ -31,7 +31,7 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
 fn line(group: &DeadGroupItem) -> String {
     format!(
         "{:>8}  {}  newest {} ago, oldest {} ago, for example: {}",
-        thousands(group.count),
+        grouped(group.count),
         group.code,
         age(seconds_since(group.newest)),
         age(seconds_since(group.oldest)),

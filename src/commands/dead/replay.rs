@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobar_model::duration::duration;
-use isobar_producer::{counted, thousands};
+use isobar_model::human::{grouped, plural};
 use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
@@ -35,8 +35,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         app.print(&document, || {
             format!(
                 "{}, {} of them can be replayed; nothing was changed",
-                counted(found.matched, "dead letter", "dead letters"),
-                thousands(found.replayable)
+                plural(found.matched, "dead letter"),
+                grouped(found.replayable)
             )
         })?;
         return Ok(Exit::Done);
@@ -58,13 +58,13 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     app.print(&document, || match letters.replayable {
         0 => format!(
             "{}, none of them can be replayed",
-            counted(letters.matched, "dead letter", "dead letters")
+            plural(letters.matched, "dead letter")
         ),
         replayable => format!(
             "replay {}: {} of {}; {published_by}",
             replay.replay_id,
-            thousands(replayable),
-            counted(letters.matched, "dead letter", "dead letters")
+            grouped(replayable),
+            plural(letters.matched, "dead letter")
         ),
     })?;
     Ok(Exit::Done)

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use isobar_api::{JobState, Pauses};
-use isobar_producer::thousands;
+use isobar_model::human::grouped;
 use isobar_store::JobRow;
 use serde_json::json;
 
@@ -46,14 +46,14 @@ pub async fn states(context: &Context, rows: Vec<JobRow>) -> Vec<JobState> {
 
 /// One job on one line.
 pub fn line(job: &JobState) -> String {
-    let total = job.total.map_or_else(|| "?".to_owned(), thousands);
+    let total = job.total.map_or_else(|| "?".to_owned(), grouped);
     let mut line = format!(
         "{}  {:<10}  {} of {total} ({} failed, {} skipped)  {} ago  {}",
         job.job_id,
         job.status.as_str(),
-        thousands(job.processed),
-        thousands(job.failed),
-        thousands(job.skipped),
+        grouped(job.processed),
+        grouped(job.failed),
+        grouped(job.skipped),
         age(seconds_since(job.created_at)),
         job.source,
     );

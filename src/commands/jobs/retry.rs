@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use isobar_model::human::plural;
 use isobar_model::ids::JobId;
-use isobar_producer::counted;
 use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub async fn run(id: JobId, max_wait: Duration, app: &App) -> anyhow::Result<Exi
     app.print(&document, || match retry.tasks {
         0 => format!("job {id} has no failed rows to retry"),
         tasks => {
-            let rows = counted(tasks, "failed row", "failed rows");
+            let rows = plural(tasks, "failed row");
             format!("retry {}: {rows}; {published_by}", retry.retry_id)
         }
     })?;

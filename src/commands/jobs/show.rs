@@ -2,8 +2,8 @@
 
 use anyhow::Context as _;
 use isobar_api::JobState;
+use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
-use isobar_producer::thousands;
 
 use super::list::states;
 use super::unknown;
@@ -21,7 +21,7 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
 }
 
 fn describe(job: &JobState) -> String {
-    let total = job.total.map_or_else(|| "unknown until the source is read".to_owned(), thousands);
+    let total = job.total.map_or_else(|| "unknown until the source is read".to_owned(), grouped);
     let mut lines = vec![
         format!("job        {}", job.job_id),
         format!("kind       {}", job.kind.as_str()),
@@ -30,13 +30,13 @@ fn describe(job: &JobState) -> String {
         format!("rows       {total}"),
         format!(
             "processed  {} ({} succeeded, {} failed, {} skipped)",
-            thousands(job.processed),
-            thousands(job.succeeded),
-            thousands(job.failed),
-            thousands(job.skipped),
+            grouped(job.processed),
+            grouped(job.succeeded),
+            grouped(job.failed),
+            grouped(job.skipped),
         ),
-        format!("rejected   {} of the failed", thousands(job.rejected)),
-        format!("duplicates {} of the skipped", thousands(job.duplicates)),
+        format!("rejected   {} of the failed", grouped(job.rejected)),
+        format!("duplicates {} of the skipped", grouped(job.duplicates)),
         format!("created    {}", time(Some(job.created_at))),
         format!("started    {}", time(job.started_at)),
         format!("finished   {}", time(job.finished_at)),
