@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use isobar_api::JobState;
+use isobar_admin::job_view::JobState;
 use isobar_broker::{ConsumerInfo, Depth};
 use isobar_producer::outbox::Outbox;
 use isobar_producer::{counted, thousands};

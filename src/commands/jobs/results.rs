@@ -3,7 +3,7 @@
 //! It pages by itself and holds one page at a time, so that a job of a million rows is written as it
 //! is read. `--json` is one document all the same.
 
-use isobar_api::ResultItem;
+use isobar_admin::row_view::ResultItem;
 use isobar_model::ids::JobId;
 use isobar_store::{LedgerCursor, RowStatus};
 

@@ -1,7 +1,7 @@
 //! `isobar jobs show ID`: how one job stands.
 
 use anyhow::Context;
-use isobar_api::JobState;
+use isobar_admin::job_view::JobState;
 use isobar_model::ids::JobId;
 use isobar_producer::thousands;
 
