@@ -1,6 +1,6 @@
-// Makes ages of moments: `<time data-age>` becomes "12 s ago", `<time data-until>` "in 3 min".
-// The server sends moments, so that a panel is not sent again only because time passed. Ages are
-// counted by the server's clock: `noteServerTime` says how far the browser's own is off.
+// Shows times as ages: `<time data-age>` becomes "12 s ago", `<time data-until>` "in 3 min". The
+// server sends times, so a panel is not sent again only because time has passed. Ages use the
+// server's clock: `noteServerTime` measures the offset of the browser's clock.
 
 let offsetMs = 0;
 
@@ -9,11 +9,11 @@ export function noteServerTime(text) {
 }
 
 export function keepTime() {
-  tell(document);
-  setInterval(() => tell(document), 1000);
+  showAges(document);
+  setInterval(() => showAges(document), 1000);
 }
 
-export function tell(root) {
+export function showAges(root) {
   const now = Date.now() + offsetMs;
   for (const element of root.querySelectorAll("time[data-age], time[data-until]")) {
     element.title ||= `${element.textContent} UTC`;

@@ -1,10 +1,10 @@
-// Imports a CSV that is chosen or dropped anywhere on the page. The upload is told in the form; once
-// the server has the file, its job is among the others, brought to sight and marked when it comes.
+// Imports a CSV file that is chosen or dropped anywhere on the page. The form shows the upload's
+// progress. When the job appears in the list, it is scrolled into view and marked.
 
-import { say, signedOut } from "./say.js";
+import { showMessage, signedOut } from "./messages.js";
 
 const form = document.querySelector("form.import");
-const veil = document.getElementById("drop");
+const overlay = document.getElementById("drop");
 let awaited = null;
 
 export function takeFiles() {
@@ -13,14 +13,14 @@ export function takeFiles() {
     const [file] = form.elements.file.files;
     if (file) send(file);
   });
-  // Entering a child leaves its parent: only the count tells whether the file is still over us.
+  // Entering a child leaves its parent, so only a count shows whether the file is over the page.
   let inside = 0;
   const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
   document.addEventListener("dragenter", (event) => {
-    if (carriesFile(event)) { inside += 1; veil.hidden = false; }
+    if (carriesFile(event)) { inside += 1; overlay.hidden = false; }
   });
   document.addEventListener("dragleave", (event) => {
-    if (carriesFile(event) && (inside -= 1) <= 0) { inside = 0; veil.hidden = true; }
+    if (carriesFile(event) && (inside -= 1) <= 0) { inside = 0; overlay.hidden = true; }
   });
   document.addEventListener("dragover", (event) => {
     if (carriesFile(event)) event.preventDefault();
@@ -29,9 +29,9 @@ export function takeFiles() {
     if (!carriesFile(event)) return;
     event.preventDefault();
     inside = 0;
-    veil.hidden = true;
+    overlay.hidden = true;
     const files = [...event.dataTransfer.files];
-    if (files.length > 1) say("One file at a time; the first one is taken.");
+    if (files.length > 1) showMessage("Only one file at a time; the first one is imported.");
     if (files[0]) send(files[0]);
   });
   document.addEventListener("isobar:state", mark);
@@ -41,7 +41,7 @@ function send(file) {
   const button = form.querySelector("button");
   const body = new FormData();
   body.append("file", file);
-  // fetch does not tell how far an upload is.
+  // fetch does not report upload progress.
   const request = new XMLHttpRequest();
   request.open("POST", "/bulk/import");
   request.responseType = "json";
@@ -55,11 +55,11 @@ function send(file) {
     if (request.status === 202) {
       awaited = request.response.job_id;
       form.reset();
-      say(`${file.name} is safe here; its job is queued.`);
+      showMessage(`${file.name} uploaded; import queued.`);
     } else if (request.status === 401) {
       signedOut();
     } else {
-      say(request.response?.detail ?? "Nobody answers; nothing was imported.", { wrong: true });
+      showMessage(request.response?.detail ?? "The server does not respond. Nothing was imported.", { error: true });
     }
   });
   request.send(body);

@@ -1,10 +1,10 @@
-// Keeps the panels as they are on the server: one EventSource, whose events hold what changed.
-// EventSource reconnects by itself after a cut; what it gives up on (an error status) is tried
-// again here, and a session that has ended leads to the sign-in.
+// Keeps the panels up to date: one EventSource, whose events hold the panels that changed.
+// EventSource reconnects by itself after a disconnect. After an error status this file reconnects,
+// and an expired session leads to the login form.
 
-import { noteServerTime, tell } from "./clock.js";
+import { noteServerTime, showAges } from "./clock.js";
 import { morph } from "./morph.js";
-import { signedOut } from "./say.js";
+import { signedOut } from "./messages.js";
 
 const SILENCE_MS = 5000;
 const RETRY_MS = 3000;
@@ -29,7 +29,7 @@ function connect() {
       const panel = document.querySelector(`[data-panel="${name}"]`);
       if (panel) morph(panel, html);
     }
-    tell(document);
+    showAges(document);
     show("live", "●", "live,");
     const time = pulse.querySelector("time");
     time.dateTime = at;

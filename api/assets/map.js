@@ -1,16 +1,15 @@
-// The world, drawn from the cities alone: each a point at its place in the colour of its
-// temperature. Drawn once per look at /map, which answers 304 while nothing has changed. The point
-// nearest to the pointer is named, and a click opens its story.
+// Draws every city as a point in the colour of its temperature. The data come from /map, which answers
+// 304 while nothing has changed. The city nearest to the pointer is named; a click opens its timeline.
 
 import { openCity } from "./search.js";
 
 const REFRESH_MS = 15000;
 const NEAR_PX = 12;
-// Degrees of latitude that are shown: nobody lives beyond them.
+// The range of latitudes that is drawn; no city is outside of it.
 const [NORTH, SOUTH] = [78, -57];
 const CELL_PX = 16;
-// From cold to hot, each step lighter than the one before, so that it reads without hues too; blue,
-// violet, orange and yellow are told apart by every common kind of colour blindness.
+// From cold to hot, each step lighter than the one before, so that the ramp is readable without hues.
+// Blue, violet, orange and yellow differ for every common kind of colour blindness.
 const [COLDEST, HOTTEST] = [-30, 45];
 const RAMP = ["#3f63d8", "#6a63e6", "#9a62dd", "#c868bf", "#e87a92", "#f59a63", "#f9c254", "#fdf08a"];
 const UNKNOWN = "#5c6f7f";
@@ -32,14 +31,14 @@ export function drawMap() {
     const city = nearest(offsetX, offsetY);
     if (city) openCity(city.id);
   });
-  look();
-  setInterval(() => { if (!document.hidden) look(); }, REFRESH_MS);
+  refresh();
+  setInterval(() => { if (!document.hidden) refresh(); }, REFRESH_MS);
 }
 
-async function look() {
+async function refresh() {
   const response = await fetch("/map").catch(() => null);
   if (!response?.ok) {
-    note.textContent = cities ? "as last seen" : "There is no map: nobody answers.";
+    note.textContent = cities ? "last known values" : "The map could not be loaded.";
     return;
   }
   const map = read(await response.text());
@@ -47,15 +46,14 @@ async function look() {
   cities = map;
   const known = map.temperature.filter((tenths) => tenths !== null);
   const [least, most] = [Math.min, Math.max].map((of) => known.reduce((a, b) => of(a, b), known[0]) / 10);
-  note.textContent = !map.ids.length ? "No city is stored yet: the map fills as jobs run."
+  note.textContent = !map.ids.length ? "No city is stored yet. Import one to see it here."
     : !known.length ? `${count(map.ids.length)} cities, none with a snapshot yet`
     : `${count(known.length)} of ${count(map.ids.length)} cities, ${degrees(least)} to ${degrees(most)}`;
   canvas.setAttribute("aria-label", `Map of all cities. ${note.textContent}`);
   draw();
 }
 
-// Numbers of cities that we gave ourselves have 64 bits, more than a number here can hold: they are
-// taken out as text.
+// Derived city ids have 64 bits, more than a JavaScript number can hold, so ids are read as text.
 function read(text) {
   const map = JSON.parse(text);
   const [, ids] = text.match(/"ids":\[([^\]]*)\]/);
@@ -74,7 +72,7 @@ function draw() {
   drawLines(pen, width, height);
   cells = new Map();
   if (!cities) return;
-  // Points of one colour at a time: changing it for each of 34,006 is what would take long.
+  // Points are drawn colour by colour, because changing the colour for each of 34,006 points is slow.
   const byColour = new Map();
   cities.ids.forEach((id, n) => {
     const x = (cities.longitude[n] / 100 + 180) / 360 * width;
@@ -87,9 +85,9 @@ function draw() {
     if (!cells.has(cell)) cells.set(cell, []);
     cells.get(cell).push({ n, x, y });
   });
-  // Few cities are drawn larger than many.
+  // The fewer cities, the larger the points.
   const size = Math.min(4, Math.max(1.2, width / 620 * (cities.ids.length < 3000 ? 2 : 1)));
-  // What is not known lies beneath what is.
+  // Cities without a temperature are drawn first, below the others.
   const unknownFirst = [...byColour].sort(([a], [b]) => (b === UNKNOWN) - (a === UNKNOWN));
   for (const [colour, points] of unknownFirst) {
     pen.fillStyle = colour;
@@ -130,9 +128,9 @@ function drawLegend() {
 // Rounded to half degrees, so that there are few colours.
 function colourOf(celsius) {
   const part = (Math.round(celsius * 2) / 2 - COLDEST) / (HOTTEST - COLDEST);
-  const place = Math.min(1, Math.max(0, part)) * (RAMP.length - 1);
-  const low = Math.min(RAMP.length - 2, Math.floor(place));
-  const mix = place - low;
+  const position = Math.min(1, Math.max(0, part)) * (RAMP.length - 1);
+  const low = Math.min(RAMP.length - 2, Math.floor(position));
+  const mix = position - low;
   const channels = [1, 3, 5].map((at) => {
     const [a, b] = [RAMP[low], RAMP[low + 1]].map((colour) => parseInt(colour.slice(at, at + 2), 16));
     return Math.round(a + (b - a) * mix);

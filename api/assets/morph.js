@@ -1,5 +1,5 @@
-// Makes an element's content like new HTML while keeping every node that can stay: so focus,
-// selection, scroll positions and half-filled fields survive a panel that is sent again.
+// Changes an element's content to new HTML and keeps every node that can stay. Focus, selection, scroll
+// positions and half-filled fields survive an update.
 
 export function morph(element, html) {
   const fresh = document.createElement("template");
@@ -41,7 +41,7 @@ function morphNode(own, wanted) {
     if (own.nodeValue !== wanted.nodeValue) own.nodeValue = wanted.nodeValue;
     return;
   }
-  // An age that the browser keeps is not put back to the moment it was made of.
+  // An age that the browser shows is not set back to its time.
   if (own.nodeName === "TIME" && own.getAttribute("datetime") === wanted.getAttribute("datetime")) return;
   for (const { name } of [...own.attributes]) {
     if (!wanted.hasAttribute(name) && name !== "open" && name !== "disabled") own.removeAttribute(name);

@@ -1,4 +1,4 @@
-// The dashboard's scripts. The page is whole without them; each file adds one thing to it.
+// The dashboard's scripts. The page is complete without them; each file adds one function.
 
 import { keepTime } from "./clock.js";
 import { actOnForms } from "./forms.js";

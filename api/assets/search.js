@@ -1,9 +1,9 @@
-// Shows a city's story without leaving the page: the search form, links to cities, clicks on the
-// map. The story is taken out of the page that the server makes for the same address, so address
-// bar, back button and a reload all mean the same thing.
+// Shows a city without leaving the page, after a search, a link or a click on the map. The content is
+// taken from the page that the server makes for the same URL, so the address bar, the back button and
+// a reload show the same city.
 
-import { tell } from "./clock.js";
-import { say, signedOut } from "./say.js";
+import { showAges } from "./clock.js";
+import { showMessage, signedOut } from "./messages.js";
 
 const section = document.getElementById("found");
 const field = document.getElementById("city");
@@ -47,14 +47,14 @@ async function show(address) {
   }
   const response = await fetch(address).catch(() => null);
   if (response?.redirected) return signedOut();
-  if (!response?.ok) return say("Nobody answers; the city cannot be looked up.", { wrong: true });
+  if (!response?.ok) return showMessage("The server does not respond. The city could not be loaded.", { error: true });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   section.replaceChildren(...page.getElementById("found").childNodes);
   field.value = page.getElementById("city").value;
   section.hidden = false;
-  tell(section);
+  showAges(section);
   section.scrollIntoView({ block: "nearest" });
-  // The answer is where reading goes on, also for those who do not see it appear.
+  // Moves the focus to the result, so that screen readers continue there.
   const heading = section.querySelector("h2");
   heading.tabIndex = -1;
   heading.focus({ preventScroll: true });

@@ -1,11 +1,11 @@
 //! The gate around every route: what happens to a request before and after its handler.
 //!
-//! In this order: request id → the client's rate → Host, Origin, key → limit on requests at once →
-//! time limit around the handler, panics caught → problems rendered → headers → one log event. It is one middleware
-//! rather than a stack of them so that the order can be read here and a cached answer costs little.
+//! In this order: request id → rate limit → Host, Origin, key → limit on concurrent requests → time
+//! limit and panic guard around the handler → problems rendered → headers → one log event. It is one
+//! middleware, so that the order can be read here and a cached answer costs little.
 //!
-//! Guarantees: every answer carries `X-Request-Id`, every error is a problem, a panic is a 500
-//! that shows nothing, and a full server says 503 with `Retry-After` at once instead of queueing.
+//! Guarantees: every answer has `X-Request-Id`, every error is a problem, a panic is a 500 without
+//! details, and a full server answers 503 with `Retry-After` at once instead of queueing.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -17,44 +17,35 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
-use crate::http::access::Asked;
-use crate::http::connection::Ends;
-use crate::http::drain_body::heard_out;
+use crate::http::access::RequestFacts;
+use crate::http::connection::ConnectionAddrs;
+use crate::http::drain_body::drain_on_drop;
 use crate::http::problem::Problem;
-use crate::http::request_log::{Answered, REQUEST_ID_HEADER, request_id};
-use crate::http::security_headers;
+use crate::http::request_log::{REQUEST_ID_HEADER, RequestEvent, request_id};
+use crate::http::security_headers::add_security_headers;
+use crate::openapi::resource::TimeLimit;
 use crate::resources::login;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 const SHED_PAUSE: Duration = Duration::from_secs(1);
-/// How long a handler may take, if an upstream attempt may not take longer.
+/// How long a handler may take, unless an upstream attempt may take longer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// What a handler does beside its upstream attempt.
+/// The time for the rest of a handler beside its upstream attempt.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
-/// How long a route may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// The usual limit.
-    Quick,
-    /// Uploads and streams, which have limits of their own on each piece.
-    Long,
-    /// Probes and scrapes: never limited nor shed, logged at debug.
-    Probe,
-}
-
-/// What the table says of a route, and the app it belongs to.
+/// A route's row as the gate needs it.
 #[derive(Clone)]
-pub struct Gate {
-    pub app: Shared,
+pub struct RequestGate {
+    pub app: SharedState,
+    /// For logs and metrics.
     pub route: &'static str,
     /// Needs no key.
-    pub open: bool,
-    pub pace: Pace,
+    pub public: bool,
+    pub time_limit: TimeLimit,
 }
 
-pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let request = request.map(|body| heard_out(body, &gate.app.tasks));
+pub async fn gate(State(gate): State<RequestGate>, request: Request, next: Next) -> Response {
+    let request = request.map(|body| drain_on_drop(body, &gate.app.tasks));
     let started = Instant::now();
     let request_id = request_id(request.headers());
     let method = request.method().clone();
@@ -62,12 +53,12 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
 
     let response = match admit(&gate, &request) {
         Ok(()) => run(&gate, request, next).await,
-        Err(problem) => login::in_place_of(problem, &request),
+        Err(problem) => login::login_instead_of(problem, &request),
     };
 
     let mut response = finish(response, &request_id, &method);
     let problem = response.extensions_mut().remove::<Problem>();
-    Answered {
+    RequestEvent {
         request_id: &request_id,
         method: &method,
         route: gate.route,
@@ -75,67 +66,68 @@ pub async fn gate(State(gate): State<Gate>, request: Request, next: Next) -> Res
         status: response.status(),
         latency: started.elapsed(),
         problem: problem.as_ref(),
-        quiet: gate.pace == Pace::Probe,
+        quiet: gate.time_limit == TimeLimit::Probe,
     }
     .record();
     response
 }
 
-fn admit(gate: &Gate, request: &Request) -> Result<(), Problem> {
-    let ends = request.extensions().get::<Ends>();
-    if let Some(ends) = ends
-        && gate.pace != Pace::Probe
+fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
+    let addrs = request.extensions().get::<ConnectionAddrs>();
+    if let Some(addrs) = addrs
+        && gate.time_limit != TimeLimit::Probe
     {
-        gate.app.rates.admit(ends.peer.ip(), Instant::now()).map_err(Problem::too_often)?;
+        let admitted = gate.app.rate_limiter.admit(addrs.peer.ip(), Instant::now());
+        admitted.map_err(Problem::rate_limited)?;
     }
-    gate.app.access.check(&Asked {
+    gate.app.access.check(&RequestFacts {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
-        local: ends.map(|ends| ends.local),
-        open: gate.open,
+        local: addrs.map(|addrs| addrs.local),
+        public: gate.public,
     })
 }
 
-/// The handler, within the limits of its pace.
-async fn run(gate: &Gate, request: Request, next: Next) -> Response {
-    if gate.pace == Pace::Probe {
+/// Runs the handler within its time limit.
+async fn run(gate: &RequestGate, request: Request, next: Next) -> Response {
+    if gate.time_limit == TimeLimit::Probe {
         return guarded(next.run(request)).await;
     }
     let Ok(_permit) = gate.app.permits.try_acquire() else {
         let detail = "too many requests at once; nothing was done, try again";
         return Problem::unavailable("overloaded", detail, SHED_PAUSE).into_response();
     };
-    if gate.pace == Pace::Long {
+    if gate.time_limit == TimeLimit::Long {
         return guarded(next.run(request)).await;
     }
     let limit = REQUEST_LIMIT.max(gate.app.settings.worst_attempt() + REQUEST_SLACK);
     tokio::time::timeout(limit, guarded(next.run(request))).await.unwrap_or_else(|_| {
-        let detail = "this took too long and was given up";
+        let detail = "the request timed out";
         Problem::unavailable("timeout", detail, SHED_PAUSE).into_response()
     })
 }
 
-/// A panic is ours to answer for, and no reason to cut the connection.
+/// A panic becomes a 500; the connection stays open.
 async fn guarded(handler: impl Future<Output = Response>) -> Response {
     match AssertUnwindSafe(handler).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            let said = panic
+            let message = panic
                 .downcast_ref::<&str>()
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned());
-            let said = said.unwrap_or_else(|| "no message".to_owned());
-            Problem::internal(anyhow::anyhow!("a handler panicked: {said}")).into_response()
+            let message = message.unwrap_or_else(|| "no message".to_owned());
+            Problem::internal(anyhow::anyhow!("a handler panicked: {message}")).into_response()
         }
     }
 }
 
-/// Problems get their body, and everything gets the headers that all answers have.
+/// Renders a problem and adds the headers that every answer has.
 fn finish(response: Response, request_id: &str, method: &Method) -> Response {
     let mut response = with_body(response, request_id, method);
     let headers = response.headers_mut();
-    security_headers::guard(headers);
+    add_security_headers(headers);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
@@ -152,7 +144,7 @@ fn with_body(mut response: Response, request_id: &str, method: &Method) -> Respo
     };
     let mut rendered = problem.render(request_id);
     for (name, value) in response.headers() {
-        // `Allow` of a 405 and the like; the body's own headers are the problem's.
+        // Keeps for example `Allow` of a 405. Headers of the body come from the problem.
         if !rendered.headers().contains_key(name) && !name.as_str().starts_with("content-") {
             rendered.headers_mut().insert(name, value.clone());
         }
@@ -164,7 +156,7 @@ fn with_body(mut response: Response, request_id: &str, method: &Method) -> Respo
     rendered
 }
 
-/// An error that the framework answered by itself, in plain text.
+/// The problem for an error that the framework answered in plain text.
 fn stray_error(response: &Response) -> Option<Problem> {
     let status = response.status();
     let plain = response
@@ -177,12 +169,12 @@ fn stray_error(response: &Response) -> Option<Problem> {
     let (code, detail) = match status {
         StatusCode::PAYLOAD_TOO_LARGE => ("payload_too_large", "the body is too large"),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            ("unsupported_media_type", "this content type is not understood here")
+            ("unsupported_media_type", "unsupported content type")
         }
-        StatusCode::NOT_FOUND => ("not_found", "there is nothing here"),
-        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this method has no meaning here"),
-        status if status.is_client_error() => ("bad_request", "the request cannot be understood"),
-        _ => ("internal", "something went wrong here"),
+        StatusCode::NOT_FOUND => ("not_found", "not found"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "method not allowed; see Allow"),
+        status if status.is_client_error() => ("bad_request", "malformed request"),
+        _ => ("internal", "internal error"),
     };
     Some(Problem::new(status, code, detail))
 }
@@ -192,7 +184,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_500_that_shows_nothing_and_is_logged_whole() {
+    async fn a_panic_is_a_500_without_details() {
         let response = guarded(async { panic!("password=hunter2") }).await;
         let response = finish(response, "r-1", &Method::GET);
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -205,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_framework_becomes_a_problem_and_keeps_its_headers() {
+    fn a_framework_error_becomes_a_problem() {
         let stray = (StatusCode::METHOD_NOT_ALLOWED, [("allow", "GET,HEAD")], "no").into_response();
         let response = finish(stray, "r-2", &Method::POST);
         assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -1,21 +1,16 @@
-//! The HTTP API: weather by name, imports and their jobs, snapshots, health.
+//! The HTTP API and the dashboard: weather by name, imports and their jobs, snapshots, health.
 //!
-//! [`serve`] is all that the binary needs. Handlers are thin: they read parameters, ask store,
-//! broker, upstream or imports, and shape the answer; no rule of the pipeline is decided here.
+//! [`serve`] is all that the binary needs. Handlers are thin: they read parameters, ask store, broker,
+//! upstream or imports, and shape the answer. No rule of the pipeline is decided here.
 //!
-//! In the order of a request: `server` (accepts, drains) → `http/connection` → `router` (every
-//! route, in one table) → `gate` (rate limit, access, problems, headers, log) → one file per
-//! resource in `resources/`, the page in `dashboard/` and `panels/`. Beside them `http/` (reading
-//! input, every error), `weather/` (which city a name means, and from where its weather comes),
-//! `openapi/`, `state/`.
-//!
-//! What commands print is what the API answers, so the shapes of answers are public.
-//!
-//! This crate may import `shared` and `producer` (an upload is a producer run), nothing else of ours.
+//! In the order of a request: `server` → `http/connection` → `router` (the table of routes) → `gate`
+//! (rate limit, access, problems, headers, log) → `resources/` or `dashboard/`. Below them, lowest
+//! first: `http/` (knows HTTP and nothing of Isobar's state), `weather/` and `panels/`, `state/`,
+//! `openapi/`. No import runs upwards.
 
+mod context;
 mod dashboard;
 mod gate;
-mod heartbeats;
 mod http;
 mod openapi;
 mod panels;
@@ -27,24 +22,22 @@ mod weather;
 
 use isobar_telemetry::metric::Metric;
 
+pub use context::Parts;
 pub use http::limits::Limits;
-pub use openapi::text as openapi;
-pub use resources::bulk::jobs::JobState;
-pub use resources::bulk::pauses::Pauses;
-pub use resources::bulk::results::ResultItem;
-pub use resources::dead_letters::groups::DeadGroupItem;
-pub use resources::dead_letters::list::DeadItem;
-pub use resources::stats::{Standing, Stats};
 pub use server::{DRAIN_LIMIT, serve};
-pub use state::Parts;
+
+/// The OpenAPI document as it is served and committed.
+pub fn openapi() -> String {
+    openapi::text(&router::table())
+}
 
 /// The metrics of this crate.
 pub const METRICS: &[&[Metric]] = {
-    let [broker, producer, store] = resources::metrics::ASKED;
+    let [broker, producer, store] = resources::metrics::SCRAPED;
     &[
         http::request_log::METRICS,
         weather::METRICS,
-        resources::history::METRICS,
+        state::history_writer::METRICS,
         resources::metrics::METRICS,
         broker,
         producer,

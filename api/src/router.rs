@@ -1,47 +1,38 @@
-//! Every route, in one table.
+//! The table of routes.
 //!
-//! A row says where a resource lies, whether it needs the key, how long it may take and what
-//! answers which method. The spelling with and without the final slash, the 405, the gate and the
-//! entry in the OpenAPI document are made from the row, so that no route can lack one of them: a
-//! row takes `routes!`, which takes only handlers that carry `#[utoipa::path]`. A new resource is
-//! a new row here and a file of its own.
+//! A row names the path of a resource, whether it is public, its time limit and its handlers by
+//! method. Both spellings of the final slash, the 405, the gate and the entry in the OpenAPI document
+//! are made from the row.
+//!
+//! Guarantees: every route is documented, because a row takes `routes!`, which takes only handlers
+//! with `#[utoipa::path]`. A new resource is a row here and a file in `resources/`.
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
-use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 
 use crate::dashboard;
-use crate::gate::{Gate, Pace, gate};
+use crate::gate::{RequestGate, gate};
 use crate::http::problem::Problem;
+use crate::openapi::resource::{Resource, TimeLimit, long, probe, quick};
 use crate::resources::{
     bulk, cache, cities, dead_letters, docs, health, history, login, metrics, operations, pause,
-    schedules, snapshots, stats, stream, sync, users,
+    schedules, snapshots, stats, stream, sync, users, weather,
 };
-use crate::state::Shared;
-use crate::weather;
+use crate::state::SharedState;
 
-/// Bodies of everything but uploads, which are counted as they are spooled.
+/// For all bodies except uploads, which are counted while they are spooled.
 const BODY_LIMIT_BYTES: usize = 64 * 1024;
-
-pub struct Resource {
-    /// As the document spells it, and each handler's own `path`; both spellings are answered.
-    pub path: &'static str,
-    pub open: bool,
-    pub pace: Pace,
-    /// The handlers by method, with what they say of themselves.
-    pub handlers: UtoipaMethodRouter<Shared>,
-}
 
 pub fn table() -> Vec<Resource> {
     vec![
-        quick("/", routes!(dashboard::home::show)).open(),
+        quick("/", routes!(dashboard::home::show)).public(),
         long("/live", routes!(dashboard::live::live)),
-        quick("/assets/{file}", routes!(dashboard::assets::file)).open(),
-        quick("/weather", routes!(weather::weather)).open(),
+        quick("/assets/{file}", routes!(dashboard::assets::file)).public(),
+        quick("/weather", routes!(weather::weather)).public(),
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
         long("/bulk/import", routes!(bulk::import::import)),
@@ -51,13 +42,13 @@ pub fn table() -> Vec<Resource> {
         quick("/bulk/jobs/{id}/results", routes!(bulk::results::list)),
         quick("/bulk/jobs/{id}/retry", routes!(bulk::retry::retry)),
         quick("/bulk/jobs/{id}/cancel", routes!(bulk::cancel::cancel)),
-        quick("/bulk/jobs/{id}/pause", routes!(pause::pause_job)),
-        quick("/bulk/jobs/{id}/resume", routes!(pause::resume_job)),
+        quick("/bulk/jobs/{id}/pause", routes!(bulk::pause::pause)),
+        quick("/bulk/jobs/{id}/resume", routes!(bulk::pause::resume)),
         long("/bulk/jobs/{id}/events", routes!(bulk::events::listen)),
         quick("/api/sync/", routes!(sync::start)),
-        long("/api/weather/", routes!(snapshots::list)).open(),
-        quick("/api/weather/{id}/", routes!(snapshots::show)).open(),
-        quick("/cities/", routes!(cities::list::list)).open(),
+        long("/api/weather/", routes!(snapshots::list)).public(),
+        quick("/api/weather/{id}/", routes!(snapshots::show)).public(),
+        quick("/cities/", routes!(cities::list::list)).public(),
         quick("/cities/{id}", routes!(cities::show::show)),
         quick("/map", routes!(cities::map::show)),
         quick("/stream", routes!(stream::show)),
@@ -75,24 +66,25 @@ pub fn table() -> Vec<Resource> {
         quick("/users/{id}", routes!(users::show::show)),
         quick("/schedules", routes!(schedules::list)),
         quick("/schedules/{name}", routes!(schedules::show)),
-        probe("/livez", routes!(health::livez)).open(),
-        probe("/healthz", routes!(health::healthz)).open(),
-        probe("/readyz", routes!(health::readyz)).open(),
+        probe("/livez", routes!(health::livez)).public(),
+        probe("/healthz", routes!(health::healthz)).public(),
+        probe("/readyz", routes!(health::readyz)).public(),
         probe("/metrics", routes!(metrics::show)),
-        quick("/login", routes!(login::form, login::sign_in)).open(),
-        quick("/logout", routes!(login::sign_out)).open(),
-        quick("/openapi.json", routes!(docs::document)).open(),
-        quick("/docs", routes!(docs::docs)).open(),
-        quick("/docs/{file}", routes!(docs::file)).open(),
+        quick("/login", routes!(login::form, login::sign_in)).public(),
+        quick("/logout", routes!(login::sign_out)).public(),
+        quick("/openapi.json", routes!(docs::document)).public(),
+        quick("/docs", routes!(docs::docs)).public(),
+        quick("/docs/{file}", routes!(docs::file)).public(),
     ]
 }
 
-pub fn router(app: &Shared) -> Router {
+pub fn router(app: &SharedState) -> Router {
     let mut router = Router::new();
     for resource in table() {
         let plain = resource.path.trim_end_matches('/');
         let route = if plain.is_empty() { "/" } else { plain };
-        let gated = Gate { app: app.clone(), route, open: resource.open, pace: resource.pace };
+        let Resource { public, time_limit, .. } = resource;
+        let gated = RequestGate { app: app.clone(), route, public, time_limit };
         let (_, _, methods) = resource.handlers;
         let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         if !plain.is_empty() {
@@ -100,38 +92,25 @@ pub fn router(app: &Shared) -> Router {
         }
         router = router.route(&format!("{plain}/"), methods);
     }
-    let nowhere = Gate { app: app.clone(), route: "none", open: false, pace: Pace::Quick };
+    let unknown = RequestGate {
+        app: app.clone(),
+        route: "none",
+        public: false,
+        time_limit: TimeLimit::Quick,
+    };
     router
         .fallback_service(
-            any(not_found).layer(from_fn_with_state(nowhere, gate)).with_state(app.clone()),
+            any(not_found).layer(from_fn_with_state(unknown, gate)).with_state(app.clone()),
         )
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(app.clone())
 }
 
-impl Resource {
-    fn open(self) -> Self {
-        Self { open: true, ..self }
-    }
-}
-
-fn quick(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
-    Resource { path, open: false, pace: Pace::Quick, handlers }
-}
-
-fn long(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
-    Resource { pace: Pace::Long, ..quick(path, handlers) }
-}
-
-fn probe(path: &'static str, handlers: UtoipaMethodRouter<Shared>) -> Resource {
-    Resource { pace: Pace::Probe, ..quick(path, handlers) }
-}
-
 async fn not_found() -> Problem {
-    Problem::not_found("there is nothing here; /docs lists what there is")
+    Problem::not_found("no such route; see /docs")
 }
 
 async fn method_not_allowed() -> Problem {
-    let detail = "this method has no meaning here; Allow names those that have";
+    let detail = "method not allowed; see Allow";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

@@ -1,11 +1,11 @@
-//! Connections: accepts them, limits them, and ends them in good order.
+//! The server: accepts connections, limits them, and ends them in order.
 //!
-//! On shutdown `/readyz` says 503 at once. Connections that are idle close, requests in flight get
-//! [`DRAIN_LIMIT`] to finish, and meanwhile new connections are still answered, one request each,
-//! so that whoever watches sees why. Then the history is written, and only then does [`serve`]
-//! return. It binds nothing and listens to no signals: both are its caller's.
+//! Guarantees: on shutdown `/readyz` answers 503 at once. Idle connections close, and requests in
+//! progress get [`DRAIN_LIMIT`] to finish. New connections are still answered, one request each, so
+//! that probes see why. Then the search history is written, and only then does [`serve`] return.
 //!
-//! Next: [`connection`] (one of them), `router`.
+//! Does not: bind, or listen to signals (the caller does).
+//! Next: [`connection`] (one of them), `router.rs`.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::dashboard;
-use crate::http::connection::{self, Serving};
-use crate::resources::history::History;
+use crate::context::Parts;
+use crate::dashboard::refresh;
+use crate::http::connection::{self, ConnectionConfig};
 use crate::router;
-use crate::state::{App, Parts, Shared};
+use crate::state::SharedState;
 
-/// How long requests in flight may take once the server is to end.
+/// How long requests in progress may take after the shutdown began.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long the last searches may take to be written after that.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept (out of file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,77 +40,76 @@ pub async fn serve(
     if !listen.ip().is_loopback() && parts.settings.api_key.is_none() {
         bail!("refusing to serve {listen} without ISOBAR_API_KEY: anyone could post imports");
     }
-    let (history, writer) = History::new(parts.store.clone());
-    let app = App::new(parts, history, listen);
+    let (app, writer) = parts.into_state(listen);
     let mut background = JoinSet::new();
     background.spawn(writer.run());
-    background.spawn(dashboard::keep_looking(app.clone(), shutdown.clone()));
+    background.spawn(refresh::refresh_loop(app.clone(), shutdown.clone()));
 
     tracing::info!(listen = %listen, "serving the API");
     accept(&listener, &app, &shutdown).await;
     drop(listener);
 
     let tasks = app.tasks.clone();
-    // The writer ends with the last sender, which is the app's.
+    // The history writer ends with its last sender, which the state holds.
     drop(app);
-    let farewell = async {
+    let finished = async {
         while let Some(ended) = background.join_next().await {
             surface(ended);
         }
-        // What was being fetched for callers who left is stored all the same.
+        // Weather that is being fetched for callers who have left is stored.
         tasks.close();
         tasks.wait().await;
     };
-    if tokio::time::timeout(FAREWELL_LIMIT, farewell).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_LIMIT, finished).await.is_err() {
         tracing::warn!("the last searches could not be written in time");
     }
     tracing::info!("the API has ended");
     Ok(())
 }
 
-/// Accepts until `shutdown`, and then until every connection from before has ended.
-async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationToken) {
-    let serving = Serving {
+/// Accepts until `shutdown`, and then until every earlier connection has ended.
+async fn accept(listener: &TcpListener, app: &SharedState, shutdown: &CancellationToken) {
+    let config = ConnectionConfig {
         router: router::router(app),
         limits: app.limits.clone(),
         shutdown: shutdown.clone(),
         late: false,
     };
-    let places = Arc::new(Semaphore::new(app.limits.connections));
+    let slots = Arc::new(Semaphore::new(app.limits.connections));
     let mut connections = JoinSet::new();
     let mut latecomers = JoinSet::new();
-    let mut give_up = pin!(async {
+    let mut drain_limit = pin!(async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN_LIMIT).await;
     });
     loop {
         if shutdown.is_cancelled() {
-            app.drain();
+            app.phase.drain();
             if connections.is_empty() {
                 break;
             }
         }
-        let draining = app.is_draining();
+        let draining = app.phase.is_draining();
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
         };
         tokio::select! {
             biased;
             () = shutdown.cancelled(), if !draining => {}
-            () = &mut give_up => {
+            () = &mut drain_limit => {
                 tracing::warn!(connections = connections.len(), "requests were cut at the drain limit");
                 break;
             }
             Some(ended) = connections.join_next(), if !connections.is_empty() => surface(ended),
             Some(ended) = latecomers.join_next(), if !latecomers.is_empty() => surface(ended),
-            (place, accepted) = next => match accepted {
+            (slot, accepted) = next => match accepted {
                 Ok((stream, _)) => {
-                    let serving = Serving { late: draining, ..serving.clone() };
+                    let config = ConnectionConfig { late: draining, ..config.clone() };
                     let set = if draining { &mut latecomers } else { &mut connections };
                     set.spawn(async move {
-                        let _place = place;
-                        connection::serve(stream, serving).await;
+                        let _slot = slot;
+                        connection::serve(stream, config).await;
                     });
                 }
                 Err(error) => {
@@ -127,13 +126,13 @@ async fn accept(listener: &TcpListener, app: &Shared, shutdown: &CancellationTok
     };
     tokio::select! {
         () = late => {}
-        () = give_up => {}
+        () = drain_limit => {}
     }
     connections.shutdown().await;
     latecomers.shutdown().await;
 }
 
-/// Handlers catch their own panics: one here is a defect of the server itself.
+/// The gate catches panics of handlers, so a panic here is an error of the server itself.
 fn surface(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use isobar_broker::{Broker, Topic};
 use isobar_model::duration::{duration, show_duration};
+use isobar_model::human::grouped;
 use isobar_model::pipeline::{PipelineName, RowKind};
 use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use isobar_api::{Standing, Stats};
+use isobar_admin::stats::{Standing, Stats};
 use isobar_model::human::grouped;
 
 use crate::app::App;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use isobar_api::JobState;
+use isobar_admin::job_view::JobState;
 use isobar_broker::{ConsumerInfo, Depth};
 use isobar_model::human::{grouped, plural};
 use isobar_producer::outbox::Outbox;

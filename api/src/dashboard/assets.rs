@@ -1,8 +1,8 @@
 //! `/assets/{file}`: styles, scripts and the icon, from this binary.
 //!
-//! They are plain files as they lie in `api/assets/`: nothing is built or minified. Each has an
-//! ETag of its content; a browser asks every time and mostly hears 304, so that a page never runs
-//! with the scripts of an older binary.
+//! Guarantees: the files are served as they are in `api/assets/`, without a build step. Each has an
+//! ETag of its content. A browser revalidates every time, so a page never runs with scripts of another
+//! binary.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use crate::http::etag::is_known;
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
 
 const CSS: &str = "text/css; charset=utf-8";
@@ -44,7 +44,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "import.js": SCRIPT,
         "map.js": SCRIPT,
         "search.js": SCRIPT,
-        "say.js": SCRIPT,
+        "messages.js": SCRIPT,
     }
 });
 
@@ -53,19 +53,19 @@ fn asset(name: &'static str, kind: &'static str, text: &'static str) -> Asset {
     Asset { name, kind, text, etag }
 }
 
-/// A part of the dashboard
+/// A file of the dashboard
 #[utoipa::path(
     get,
     path = "/assets/{file}",
-    params(("file" = String, Path, description = "its name")),
+    params(("file" = String, Path, description = "file name")),
     responses(
-        (status = 200, description = "the file", headers(("ETag" = String, description = "of its content")),
+        (status = 200, description = "the file", headers(("ETag" = String, description = "tag of its content")),
          content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"))),
-        (status = 304, description = "it is the one that `If-None-Match` names"),
+        (status = 304, description = "not modified"),
     ),
 )]
-pub async fn file(Id(name): Id<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let unknown = || Problem::not_found("the page has no such file");
+pub async fn file(PathId(name): PathId<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    let unknown = || Problem::not_found("no such file");
     let asset = ASSETS.iter().find(|asset| asset.name == name).ok_or_else(unknown)?;
     let etag = HeaderValue::from_str(&asset.etag).expect("hexadecimal digits");
     let common = [(ETAG, etag.clone()), (CACHE_CONTROL, HeaderValue::from_static("no-cache"))];

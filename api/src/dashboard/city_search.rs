@@ -1,7 +1,6 @@
-//! What was searched for: the cities of that name, and the story of one of them.
+//! City search: the most populous city of a name with its timeline, and the others as links.
 //!
-//! A name that several cities bear shows the most populous one, and the others as links. A city
-//! that is not stored but is in the built-in list says so: nobody has asked for it yet.
+//! A city that is only in the built-in list is shown as not imported yet.
 
 use std::cmp::Reverse;
 
@@ -14,43 +13,43 @@ use isobar_upstream::wmo;
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::panels::Lamp;
-use crate::panels::format::When;
-use crate::resources::cities::show::{CityStory, Event, story};
-use crate::state::App;
+use crate::panels::format::TimeTag;
+use crate::panels::health_state::HealthState;
+use crate::resources::cities::show::{CityTimeline, Event, timeline};
+use crate::state::AppState;
 
-/// Of namesakes, and of a city's events.
-const SHOWN: usize = 30;
+/// Other cities with the name, and events of the city.
+const MAX_SHOWN: usize = 30;
 
 #[derive(Template)]
 #[template(path = "city_search.html")]
-pub struct Found {
-    asked: String,
-    city: Option<CityStory>,
-    namesakes: Vec<Namesake>,
-    more_namesakes: usize,
-    /// It is no city of ours, but one that could be.
+pub struct CitySearch {
+    query: String,
+    city: Option<CityTimeline>,
+    others: Vec<SameNameCity>,
+    more_others: usize,
+    /// The built-in list has it.
     in_list: bool,
 }
 
-struct Namesake {
+struct SameNameCity {
     id: CityId,
     name: String,
     country: String,
     region: String,
 }
 
-/// `None` where nothing was searched for.
-pub async fn find(app: &App, params: &Params) -> Result<Option<Found>, Problem> {
+/// `None` if the request searches for nothing.
+pub async fn find(app: &AppState, params: &Params) -> Result<Option<CitySearch>, Problem> {
     if let Some(id) = params.text("city_id") {
         let number = id.parse().ok().map(CityId);
         let city = match number {
-            Some(id) => story(app, id).await?,
+            Some(id) => timeline(app, id).await?,
             None => None,
         };
         let in_list = number.is_some_and(|id| gazetteer::builtin().by_id(id).is_some());
-        let asked = format!("number {id}");
-        return Ok(Some(Found { asked, city, namesakes: Vec::new(), more_namesakes: 0, in_list }));
+        let query = format!("id {id}");
+        return Ok(Some(CitySearch { query, city, others: Vec::new(), more_others: 0, in_list }));
     }
     let Some(name) = params.text("city") else {
         return Ok(None);
@@ -58,39 +57,39 @@ pub async fn find(app: &App, params: &Params) -> Result<Option<Found>, Problem> 
     let mut named = app.store.cities_named(&fold_name(name), None).await?;
     named.sort_by_key(|row| Reverse(population(row)));
     let city = match named.first() {
-        Some(first) => story(app, first.id).await?,
+        Some(first) => timeline(app, first.id).await?,
         None => None,
     };
     let others = named.get(1..).unwrap_or_default();
-    Ok(Some(Found {
-        asked: name.to_owned(),
+    Ok(Some(CitySearch {
+        query: name.to_owned(),
         city,
-        namesakes: others.iter().take(SHOWN).map(Namesake::of).collect(),
-        more_namesakes: others.len().saturating_sub(SHOWN),
+        others: others.iter().take(MAX_SHOWN).map(SameNameCity::new).collect(),
+        more_others: others.len().saturating_sub(MAX_SHOWN),
         in_list: gazetteer::builtin().by_name(name, None).is_some(),
     }))
 }
 
-/// City services seldom tell it; the built-in list does.
+/// City services seldom report it; the built-in list has it.
 fn population(row: &CityRow) -> Option<i64> {
     row.population.or_else(|| gazetteer::builtin().by_id(row.id)?.population)
 }
 
-impl Found {
-    /// For the field that was searched in.
+impl CitySearch {
+    /// For the search field.
     pub fn name(&self) -> &str {
-        self.city.as_ref().map_or("", |story| &story.city.name)
+        self.city.as_ref().map_or("", |found| &found.city.name)
     }
 
-    fn events(story: &CityStory) -> &[Event] {
-        &story.timeline[..story.timeline.len().min(SHOWN)]
+    fn events(city: &CityTimeline) -> &[Event] {
+        &city.timeline[..city.timeline.len().min(MAX_SHOWN)]
     }
 
-    fn lamp(status: &str) -> Lamp {
+    fn health(status: &str) -> HealthState {
         match status {
-            "success" => Lamp::Good,
-            "failed" | "dead" => Lamp::Bad,
-            _ => Lamp::Idle,
+            "success" => HealthState::Good,
+            "failed" | "dead" => HealthState::Bad,
+            _ => HealthState::Idle,
         }
     }
 
@@ -98,22 +97,21 @@ impl Found {
         wmo::condition(code)
     }
 
-    /// How the city's last refresh went, in words.
-    fn verdict(story: &CityStory) -> &'static str {
-        match (story.city.last_status.as_deref(), &story.weather) {
+    fn last_refresh(city: &CityTimeline) -> &'static str {
+        match (city.city.last_status.as_deref(), &city.weather) {
             (Some("success"), _) => "The last refresh succeeded.",
             (Some("failed"), Some(_)) => {
-                "The last refresh failed; the snapshot is that of an earlier one."
+                "The last refresh failed; the snapshot is from an earlier refresh."
             }
-            (Some("failed"), None) => "The last refresh failed, and there is no snapshot.",
-            (_, Some(_)) => "It has a snapshot.",
-            (_, None) => "It has never been refreshed.",
+            (Some("failed"), None) => "The last refresh failed, and no snapshot is stored.",
+            (_, Some(_)) => "A snapshot is stored.",
+            (_, None) => "Never refreshed.",
         }
     }
 }
 
-impl Namesake {
-    fn of(row: &CityRow) -> Self {
+impl SameNameCity {
+    fn new(row: &CityRow) -> Self {
         Self {
             id: row.id,
             name: row.name.clone(),

@@ -1,7 +1,7 @@
-//! `GET /`: the page itself, whole as it is sent.
+//! `GET /`: the dashboard, complete as it is sent.
 //!
-//! A browser without the key is sent to `/login`. With `?city=` or `?city_id=` the page also says
-//! what is known of a city ([`found`]); a script that wants only that takes it out of the page.
+//! A browser without the key is redirected to `/login`. With `?city=` or `?city_id=` the page also
+//! shows that city ([`city_search`]); the page's script takes that part out of the response.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::city_search;
-use super::live::Seen;
+use super::{city_search, refresh};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::panels::format::Clock;
-use crate::state::Shared;
+use crate::panels::format::UtcTime;
+use crate::state::SharedState;
+use crate::state::viewers::RenderedSnapshot;
 
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {
-    seen: &'a Seen,
+    snapshot: &'a RenderedSnapshot,
     stream: &'a str,
-    at: Clock,
+    at: UtcTime,
     keyed: bool,
-    /// What was searched for, and what is known of it.
+    /// The search field's text, and the result.
     city: &'a str,
     found: String,
     max_upload: String,
@@ -33,7 +33,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn panel(&self, name: &str) -> &str {
-        self.seen.panels.get(name).map_or("", |html| html)
+        self.snapshot.panels.get(name).map_or("", |html| html)
     }
 }
 
@@ -42,25 +42,26 @@ impl Page<'_> {
     get,
     path = "/",
     params(
-        ("city" = Option<String>, Query, description = "also what is known of the cities of this name"),
-        ("city_id" = Option<i64>, Query, description = "also what is known of this city"),
+        ("city" = Option<String>, Query, description = "also show the city with this name"),
+        ("city_id" = Option<i64>, Query, description = "also show this city"),
     ),
     responses(
         (status = 200, body = String, content_type = "text/html", description = "the page"),
-        (status = 303, description = "this needs the key",
-         headers(("Location" = String, description = "the form to sign in with"))),
+        (status = 303, description = "API key required",
+         headers(("Location" = String, description = "the login form"))),
     ),
 )]
 pub async fn show(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !app.access.knows(&headers) {
+    if !app.access.is_authorised(&headers) {
         let form = HeaderValue::from_static("/login");
         return Ok((StatusCode::SEE_OTHER, [(LOCATION, form)]).into_response());
     }
-    let seen: Arc<Seen> = app.live.now(&app).await.map_err(Problem::internal)?;
+    let snapshot: Arc<RenderedSnapshot> =
+        refresh::current(&app).await.map_err(Problem::internal)?;
     let found = city_search::find(&app, &params).await?;
     let city = match (&found, params.text("city")) {
         (_, Some(city)) => city,
@@ -68,9 +69,9 @@ pub async fn show(
         (None, None) => "",
     };
     let page = Page {
-        seen: &seen,
+        snapshot: &snapshot,
         stream: &app.settings.stream,
-        at: Clock(seen.at),
+        at: UtcTime(snapshot.at),
         keyed: app.access.has_key(),
         city,
         found: found

@@ -1,11 +1,11 @@
-//! `/live`: the panels that changed, once a second, for every page that is open.
+//! `/live`: the panels that changed, once a second, for every open page.
 //!
-//! Looking and rendering happen once for all ([`keep_looking`]); a connection only compares what it
-//! sent with what there is. Every look is an event, also one that changed nothing, so that a page
-//! knows how old it is. A stream ends with the server, and when the browser has signed out.
+//! Guarantees: refreshing and rendering happen once for all viewers ([`super::refresh`]); a connection
+//! only compares what it has sent with the newest rendering. Every refresh is an event, also one
+//! without a change, so a page knows how old it is. A stream ends with the server, and when the
+//! browser has signed out.
 //!
-//! Deliberately absent: event ids. The first event of a connection brings every panel, so nothing
-//! can be missed between two connections.
+//! Does not: number events. The first event of a connection has every panel, so none can be missed.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,180 +16,91 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::Utc;
 use futures::stream::unfold;
 use serde::Serialize;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::refresh::FRESH_FOR;
 use crate::http::problem::Problem;
-use crate::panels::format::stamp;
-use crate::panels::snapshot::{Look, beats};
-use crate::panels::throughput::{BUCKET_SECONDS, Pulse};
-use crate::panels::{self, Panels};
-use crate::state::{App, Shared};
+use crate::panels::format::rfc3339;
+use crate::state::SharedState;
+use crate::state::viewers::{Frame, RenderedSnapshot};
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A page that is loaded shows a look that is no older.
-const FRESH_FOR: TimeDelta = TimeDelta::seconds(1);
-/// Pages that may be open at once.
-const MAX_WATCHERS: usize = 200;
-/// So that a proxy does not take the silence for an end.
+/// Keeps proxies from closing a silent connection.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What is seen, for all who watch.
-pub struct Live {
-    seen: Mutex<Option<Look>>,
-    pulse: std::sync::Mutex<Pulse>,
-    frames: watch::Sender<Frame>,
-    places: Arc<Semaphore>,
-}
-
-#[derive(Clone, Debug)]
-enum Frame {
-    /// Nobody has looked yet.
-    Blank,
-    Seen(Arc<Seen>),
-    /// The server ends.
-    Ended,
-}
-
-/// A look and its rendering.
-#[derive(Debug)]
-pub struct Seen {
-    pub at: DateTime<Utc>,
-    pub panels: Panels,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self {
-            seen: Mutex::default(),
-            pulse: std::sync::Mutex::default(),
-            frames: watch::Sender::new(Frame::Blank),
-            places: Arc::new(Semaphore::new(MAX_WATCHERS)),
-        }
-    }
-}
-
-impl Live {
-    /// What there is to see now: one look for all who ask within a second.
-    pub async fn now(&self, app: &App) -> Result<Arc<Seen>, askama::Error> {
-        let mut seen = self.seen.lock().await;
-        if let (Some(look), Frame::Seen(frame)) = (&*seen, &*self.frames.borrow())
-            && Utc::now() - look.at < FRESH_FOR
-        {
-            return Ok(Arc::clone(frame));
-        }
-        let mut look = match &*seen {
-            Some(before) => Box::pin(before.again(app)).await,
-            None => Box::pin(Look::blank(app).again(app)).await,
-        };
-        look.pulse = self.pulse().buckets();
-        let frame = Arc::new(Seen { at: look.at, panels: panels::render(&look)? });
-        *seen = Some(look);
-        self.frames.send_replace(Frame::Seen(Arc::clone(&frame)));
-        Ok(frame)
-    }
-
-    fn pulse(&self) -> std::sync::MutexGuard<'_, Pulse> {
-        self.pulse.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// Looks as long as anybody watches, and feels the pulse always, until `shutdown`.
-pub async fn keep_looking(app: Shared, shutdown: CancellationToken) {
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seconds = 0;
-    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        if seconds % BUCKET_SECONDS == 0 {
-            let heard = tokio::time::timeout(LOOK_EVERY, beats(&app)).await;
-            let heard = heard.ok().and_then(Result::ok).unwrap_or_default();
-            app.live.pulse().beat(&heard, Utc::now());
-        }
-        seconds += 1;
-        if app.live.frames.receiver_count() > 0
-            && let Some(Err(error)) = shutdown.run_until_cancelled(app.live.now(&app)).await
-        {
-            tracing::error!(%error, "the page cannot be rendered");
-        }
-    }
-    app.live.frames.send_replace(Frame::Ended);
-}
-
-/// What changed on the page, once a second
+/// Dashboard updates (server-sent events)
 ///
-/// `event: state` with `{"at", "panels": {name: HTML}}`: all panels first, then those that changed.
+/// Once a second `event: state` with `{"at", "panels": {name: HTML}}`: first all panels, then the
+/// changed ones.
 #[utoipa::path(
     get,
     path = "/live",
     responses((status = 200, description = "server-sent events, until the server ends",
                body = String, content_type = "text/event-stream")),
 )]
-pub async fn live(State(app): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn live(State(app): State<SharedState>, headers: HeaderMap) -> Result<Response, Problem> {
     let full = |detail| Problem::unavailable("overloaded", detail, RETRY_AFTER);
-    if app.is_draining() {
+    if app.phase.is_draining() {
         return Err(full("this server is shutting down"));
     }
-    let place = Arc::clone(&app.live.places).try_acquire_owned();
-    let place = place.map_err(|_| full("too many pages are open; this one shows no changes"))?;
-    let mut frames = app.live.frames.subscribe();
+    let slot = Arc::clone(&app.viewers.slots).try_acquire_owned();
+    let slot = slot.map_err(|_| full("too many open pages; this one is not updated"))?;
+    let mut frames = app.viewers.frames.subscribe();
     frames.mark_changed();
-    let watcher = Watcher { app, headers, frames, sent: BTreeMap::new(), _place: place };
+    let viewer = Viewer { app, headers, frames, sent: BTreeMap::new(), _slot: slot };
     let keep_alive = KeepAlive::new().interval(HEARTBEAT_EVERY);
-    Ok(Sse::new(unfold(watcher, next)).keep_alive(keep_alive).into_response())
+    Ok(Sse::new(unfold(viewer, next)).keep_alive(keep_alive).into_response())
 }
 
 /// One open page.
-struct Watcher {
-    app: Shared,
-    /// Of the request: the session must last.
+struct Viewer {
+    app: SharedState,
+    /// Of the request: its session must stay valid.
     headers: HeaderMap,
     frames: watch::Receiver<Frame>,
-    /// What each panel was when it was sent.
+    /// Each panel as it was last sent.
     sent: BTreeMap<&'static str, Arc<str>>,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
-/// What an event holds.
 #[derive(Serialize)]
-struct Change<'a> {
+struct PanelChange<'a> {
     at: String,
     panels: BTreeMap<&'static str, &'a str>,
 }
 
-async fn next(mut watcher: Watcher) -> Option<(Result<Event, Infallible>, Watcher)> {
+async fn next(mut viewer: Viewer) -> Option<(Result<Event, Infallible>, Viewer)> {
     loop {
-        watcher.frames.changed().await.ok()?;
-        let frame = watcher.frames.borrow_and_update().clone();
+        viewer.frames.changed().await.ok()?;
+        let frame = viewer.frames.borrow_and_update().clone();
         match frame {
             Frame::Ended => return None,
-            // What was seen before this page was opened may be old.
-            Frame::Seen(seen) if Utc::now() - seen.at < FRESH_FOR * 2 => {
-                if !watcher.app.access.knows(&watcher.headers) {
+            // A snapshot from before this page was opened may be old.
+            Frame::Rendered(snapshot) if Utc::now() - snapshot.at < FRESH_FOR * 2 => {
+                if !viewer.app.access.is_authorised(&viewer.headers) {
                     return None;
                 }
-                let event = watcher.event(&seen);
-                return Some((Ok(event), watcher));
+                let event = viewer.event(&snapshot);
+                return Some((Ok(event), viewer));
             }
-            Frame::Seen(_) | Frame::Blank => {}
+            Frame::Rendered(_) | Frame::Empty => {}
         }
     }
 }
 
-impl Watcher {
-    fn event(&mut self, seen: &Seen) -> Event {
-        let changed: Vec<_> = seen
+impl Viewer {
+    fn event(&mut self, snapshot: &RenderedSnapshot) -> Event {
+        let changed: Vec<_> = snapshot
             .panels
             .iter()
             .filter(|(name, html)| self.sent.get(*name).is_none_or(|sent| sent != *html))
             .map(|(name, html)| (*name, Arc::clone(html)))
             .collect();
-        let state = Change {
-            at: stamp(seen.at),
+        let state = PanelChange {
+            at: rfc3339(snapshot.at),
             panels: changed.iter().map(|(name, html)| (*name, &**html)).collect(),
         };
         let event = Event::default().event("state").json_data(state).expect("text is JSON");

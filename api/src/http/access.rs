@@ -1,12 +1,12 @@
-//! Who may ask: the key, the Host and the Origin of a request.
+//! Access rules: the key, the Host and the Origin of a request.
 //!
-//! A change is refused (403) when it comes through a name that is not ours (DNS rebinding) or from
-//! a page of another site, with or without a key; on a loopback listener that holds for reads too,
-//! since nobody but this machine is meant to read there. When a key is set, everything but the
-//! open routes needs it (401): in a header, or as a session that was opened with it ([`sessions`]).
-//! The key is compared in constant time and kept only as a digest.
+//! Guarantees: a change that comes through a foreign Host (DNS rebinding) or from a page of another
+//! site is refused (403), with or without a key. On a loopback listener that holds for reads too,
+//! because only this machine should read there. When a key is set, every route that is not public
+//! needs it (401): in a header, or as a session ([`sessions`]). The key is compared in constant time
+//! and kept only as a digest.
 //!
-//! Deliberately absent: TLS, users.
+//! Does not: TLS, or users with different rights.
 //!
 //! [`sessions`]: crate::http::sessions
 
@@ -35,14 +35,14 @@ pub struct Access {
     pub sessions: Sessions,
 }
 
-/// What of a request the rules look at.
-pub struct Asked<'a> {
+/// The facts of a request that the rules read.
+pub struct RequestFacts<'a> {
     pub method: &'a Method,
     pub uri: &'a Uri,
     pub headers: &'a HeaderMap,
     pub local: Option<SocketAddr>,
     /// The route needs no key.
-    pub open: bool,
+    pub public: bool,
 }
 
 impl Access {
@@ -61,28 +61,28 @@ impl Access {
         }
     }
 
-    /// Host and Origin come first: a foreign page learns nothing about keys.
-    pub fn check(&self, asked: &Asked<'_>) -> Result<(), Problem> {
-        let change = !matches!(*asked.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    /// Host and Origin are checked first: a page of another site learns nothing about keys.
+    pub fn check(&self, request: &RequestFacts<'_>) -> Result<(), Problem> {
+        let change = !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if change || self.listen.is_loopback() {
-            self.check_host(asked, change)?;
+            self.check_host(request, change)?;
         }
         if change {
-            self.check_origin(asked)?;
+            self.check_origin(request)?;
         }
-        if asked.open || self.knows(asked.headers) {
+        if request.public || self.is_authorised(request.headers) {
             Ok(())
         } else {
             let detail =
-                "this needs the API key, as X-API-Key, as Authorization: Bearer, or at /login";
+                "API key required: send X-API-Key or Authorization: Bearer, or sign in at /login";
             Err(Problem::unauthorized(detail))
         }
     }
 
-    /// Whether a request may see what needs the key: there is none, or it shows it or a session.
-    pub fn knows(&self, headers: &HeaderMap) -> bool {
+    /// Whether no key is set, or the request carries the key or a session.
+    pub fn is_authorised(&self, headers: &HeaderMap) -> bool {
         self.key.is_none_or(|key| {
-            carries(headers, &key) || self.sessions.holds(headers, Instant::now())
+            has_key(headers, &key) || self.sessions.holds(headers, Instant::now())
         })
     }
 
@@ -90,45 +90,45 @@ impl Access {
         self.key.is_some()
     }
 
-    /// Whether this is the key; anything is where there is none.
-    pub fn is_key(&self, shown: &str) -> bool {
-        self.key.is_none_or(|key| digest(shown).ct_eq(&key).into())
+    /// Always true if no key is set.
+    pub fn is_key(&self, candidate: &str) -> bool {
+        self.key.is_none_or(|key| digest(candidate).ct_eq(&key).into())
     }
 
-    fn check_host(&self, asked: &Asked<'_>, change: bool) -> Result<(), Problem> {
-        match authority(asked) {
-            // No browser omits it; a plain HTTP/1.0 health check does.
+    fn check_host(&self, request: &RequestFacts<'_>, change: bool) -> Result<(), Problem> {
+        match authority(request) {
+            // Every browser sends a Host; a plain HTTP/1.0 health check does not.
             None if !change => Ok(()),
-            Some(host) if self.is_ours(&host, asked.local) => Ok(()),
+            Some(host) if self.is_own(&host, request.local) => Ok(()),
             _ => {
-                let detail = "this Host is not allowed; ISOBAR_ALLOWED_HOSTS adds names";
+                let detail = "this Host is not allowed; add it to ISOBAR_ALLOWED_HOSTS";
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail))
             }
         }
     }
 
-    fn check_origin(&self, asked: &Asked<'_>) -> Result<(), Problem> {
+    fn check_origin(&self, request: &RequestFacts<'_>) -> Result<(), Problem> {
         let foreign = || {
-            let detail = "a page of another site may not change anything here";
+            let detail = "a page of another site must not change anything here";
             Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", detail)
         };
-        // Another port of this machine is the same site and not us. `none` is the person's own doing.
-        let fetch_site = asked.headers.get(FETCH_SITE_HEADER);
+        // `same-site` may be another port of this machine. `none` is an address typed by the user.
+        let fetch_site = request.headers.get(FETCH_SITE_HEADER);
         if fetch_site.is_some_and(|site| site != "same-origin" && site != "none") {
             return Err(foreign());
         }
-        let Some(origin) = asked.headers.get(ORIGIN) else {
+        let Some(origin) = request.headers.get(ORIGIN) else {
             return Ok(());
         };
         let origin = origin.to_str().ok().and_then(origin_authority);
         let same = origin.as_deref().is_some_and(|origin| {
-            authority(asked).is_some_and(|host| without_default_port(&host) == origin)
+            authority(request).is_some_and(|host| without_default_port(&host) == origin)
                 || self.allowed_hosts.iter().any(|name| name == host_of(origin))
         });
         if same { Ok(()) } else { Err(foreign()) }
     }
 
-    fn is_ours(&self, authority: &str, local: Option<SocketAddr>) -> bool {
+    fn is_own(&self, authority: &str, local: Option<SocketAddr>) -> bool {
         let host = host_of(authority);
         if host == "localhost" || self.allowed_hosts.iter().any(|name| name == host) {
             return true;
@@ -139,17 +139,17 @@ impl Access {
     }
 }
 
-/// The lower-case `host[:port]` that the request was sent to; `None` if it says none at all.
-fn authority(asked: &Asked<'_>) -> Option<String> {
-    let text = match asked.headers.get(HOST) {
-        // Unreadable is a host as well, just none of ours.
+/// The lower-case `host[:port]` that the request was sent to; `None` if it names none.
+fn authority(request: &RequestFacts<'_>) -> Option<String> {
+    let text = match request.headers.get(HOST) {
+        // An unreadable host is a host too, but never an allowed one.
         Some(host) => host.to_str().unwrap_or("?"),
-        None => asked.uri.authority().map(Authority::as_str)?,
+        None => request.uri.authority().map(Authority::as_str)?,
     };
     Some(text.to_ascii_lowercase())
 }
 
-/// `https://name:443` → `name`; `None` for `null` and whatever is no web origin.
+/// `https://name:443` → `name`; `None` for `null` and everything that is not a web origin.
 fn origin_authority(origin: &str) -> Option<String> {
     let origin = origin.to_ascii_lowercase();
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
@@ -172,16 +172,16 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-fn carries(headers: &HeaderMap, key: &[u8; 32]) -> bool {
+fn has_key(headers: &HeaderMap, key: &[u8; 32]) -> bool {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
     });
     let plain = headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
-    [plain, bearer].into_iter().flatten().any(|shown| digest(shown).ct_eq(key).into())
+    [plain, bearer].into_iter().flatten().any(|candidate| digest(candidate).ct_eq(key).into())
 }
 
-/// Digests have one length, so that comparing them tells nothing about the key's.
+/// Digests have one length, so comparing them reveals nothing about the key's length.
 fn digest(key: impl AsRef<[u8]>) -> [u8; 32] {
     Sha256::digest(key.as_ref()).into()
 }
@@ -205,21 +205,21 @@ mod tests {
                 (axum::http::HeaderName::from_static(name), value.parse().expect("a value"))
             })
             .collect();
-        let asked = Asked {
+        let request = RequestFacts {
             method,
             uri: &Uri::from_static("/history"),
             headers: &headers,
             local: Some(([192, 0, 2, 7], 8000).into()),
-            open: false,
+            public: false,
         };
-        match access.check(&asked) {
+        match access.check(&request) {
             Ok(()) => 200,
             Err(problem) => problem.status.as_u16(),
         }
     }
 
     #[test]
-    fn only_our_own_names_may_be_asked_for_a_change() {
+    fn only_own_host_names_may_receive_changes() {
         let local = access(&[("ISOBAR_ALLOWED_HOSTS", "Weather.Example:443")], "127.0.0.1:8000");
         for host in [
             "localhost:8000",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn off_loopback_reads_may_use_any_name_and_changes_may_not() {
+    fn off_loopback_only_changes_need_an_own_host_name() {
         let open = access(&[("ISOBAR_API_KEY", "k")], "0.0.0.0:8000");
         let key = ("x-api-key", "k");
         assert_eq!(status(&open, &Method::GET, &[("host", "api:8000"), key]), 200);
@@ -260,7 +260,7 @@ mod tests {
             ("origin", "http://127.0.0.1:8000@evil.example"),
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
-            ("sec-fetch-site", "what a later browser may say"),
+            ("sec-fetch-site", "an unknown value"),
         ] {
             assert_eq!(status(&local, &Method::POST, &[host, foreign]), 403, "{foreign:?}");
             assert_eq!(status(&local, &Method::GET, &[host, foreign]), 200, "{foreign:?}");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_needed_in_either_header_and_a_foreign_host_is_refused_before_it() {
+    fn the_key_is_accepted_in_either_header() {
         let keyed = access(&[("ISOBAR_API_KEY", "s3cret")], "127.0.0.1:8000");
         let host = ("host", "localhost");
         assert_eq!(status(&keyed, &Method::GET, &[host]), 401);

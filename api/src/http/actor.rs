@@ -1,13 +1,13 @@
-//! Who does something, for the record of operations: the other end of the connection.
+//! The actor of an operation, for the audit log: the address of the client.
 //!
-//! All clients show one key, so that is as much as there is to know of them.
+//! All clients share one key, so their address is all that distinguishes them.
 
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::http::connection::Ends;
+use crate::http::connection::ConnectionAddrs;
 
 /// `api <address>`.
 pub struct Actor(pub String);
@@ -16,7 +16,8 @@ impl<S: Sync> FromRequestParts<S> for Actor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<Ends>().map(|ends| ends.peer.ip().to_canonical());
+        let peer =
+            parts.extensions.get::<ConnectionAddrs>().map(|addrs| addrs.peer.ip().to_canonical());
         Ok(Self(peer.map_or_else(|| "api".to_owned(), |peer| format!("api {peer}"))))
     }
 }

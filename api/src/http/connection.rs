@@ -1,4 +1,6 @@
-//! One connection: its two ends noted on each request, its limits, and its good end.
+//! One connection: its addresses on every request, its limits, and its orderly end.
+//!
+//! Guarantees: on shutdown a request in progress is answered, an unused connection closes at once.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -16,36 +18,36 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use crate::http::limits::Limits;
-use crate::http::write_timeout::SlowReader;
+use crate::http::write_timeout::WriteTimeout;
 
-/// A head that is still unfinished at this size is refused (431); one more read may have doubled it.
+/// A request head that is larger is refused (431); one read may exceed it by as much again.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// The two ends of the connection that a request came through.
+/// The two addresses of the connection that a request came through.
 #[derive(Clone, Copy, Debug)]
-pub struct Ends {
+pub struct ConnectionAddrs {
     pub local: SocketAddr,
     pub peer: SocketAddr,
 }
 
-/// How connections are served, the same for all of a server.
+/// What all connections of a server share.
 #[derive(Clone)]
-pub struct Serving {
+pub struct ConnectionConfig {
     pub router: axum::Router,
     pub limits: Limits,
     pub shutdown: CancellationToken,
-    /// It came after the shutdown and gets one answer.
+    /// Accepted after the shutdown began: it gets one answer.
     pub late: bool,
 }
 
 /// Serves one connection until its client or the shutdown ends it.
-pub async fn serve(stream: TcpStream, serving: Serving) {
-    let Serving { router, limits, shutdown, late } = serving;
-    // Refused only for a socket that is already gone; serving it then ends by itself.
+pub async fn serve(stream: TcpStream, config: ConnectionConfig) {
+    let ConnectionConfig { router, limits, shutdown, late } = config;
+    // Fails only for a socket that is already closed; serving it then ends by itself.
     let _ = stream.set_nodelay(true);
-    let ends = match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(local), Ok(peer)) => Ends { local, peer },
-        // Gone before it was served.
+    let addrs = match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => ConnectionAddrs { local, peer },
+        // Closed before it was served.
         _ => return,
     };
     let used = Arc::new(AtomicBool::new(false));
@@ -53,10 +55,10 @@ pub async fn serve(stream: TcpStream, serving: Serving) {
     let service = service_fn(move |request: Request<Incoming>| {
         in_use.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ends);
+        request.extensions_mut().insert(addrs);
         router.clone().call(request)
     });
-    let stream = SlowReader::new(stream, limits.progress);
+    let stream = WriteTimeout::new(stream, limits.progress);
     let mut serving = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -69,7 +71,7 @@ pub async fn serve(stream: TcpStream, serving: Serving) {
         ended = serving.as_mut() => ended,
         () = shutdown.cancelled(), if !late => {
             if !used.load(Ordering::Relaxed) {
-                // Opened ahead of need: hyper would wait for its first request.
+                // Opened in advance: hyper would wait for its first request.
                 return;
             }
             serving.as_mut().graceful_shutdown();
@@ -77,7 +79,7 @@ pub async fn serve(stream: TcpStream, serving: Serving) {
         }
     };
     if let Err(error) = ended {
-        // Clients come and go as they like.
+        // Clients disconnect at any time; that is not an error of the server.
         tracing::debug!(%error, "connection ended");
     }
 }

@@ -1,9 +1,9 @@
-//! Where a page ended, as opaque text.
+//! Cursors: where a page ended, as opaque text.
 //!
-//! A cursor names the last item that was served, never a count, so a page that follows is the same
-//! whatever was written meanwhile, and costs the same however deep it lies. Each kind of list has
-//! its tag, so the cursor of one list is refused by another instead of being misread. The text is
-//! hexadecimal: it needs no escaping in a URL and invites nobody to compose one by hand.
+//! Guarantees: a cursor names the last item of a page and not a count, so the next page is the same
+//! whatever was written since, and costs the same at any depth. Each kind of list has its tag; the
+//! cursor of another list is refused, not misread. The text is hexadecimal and needs no escaping in
+//! a URL.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_model::ids::{CityId, JobId};
@@ -11,7 +11,7 @@ use isobar_store::LedgerCursor;
 
 use crate::http::problem::Problem;
 
-/// Longer than any cursor that we hand out.
+/// Longer than any cursor that this API writes.
 const MAX_CURSOR_BYTES: usize = 512;
 
 /// A position in one kind of list.
@@ -33,19 +33,19 @@ pub fn encode<C: Cursor>(cursor: &C) -> String {
     })
 }
 
-/// What [`encode`] wrote for this kind of list; anything else is 400.
+/// Reads what [`encode`] wrote for this kind of list; anything else is 400.
 pub fn decode<C: Cursor>(text: &str) -> Result<C, Problem> {
     unhex(text)
         .as_deref()
         .and_then(|plain| plain.strip_prefix(C::TAG)?.strip_prefix(':'))
         .and_then(C::read)
         .ok_or_else(|| {
-            let detail = "this is no next_cursor of this list; start again without it";
+            let detail = "not a `next_cursor` of this list; start again without `cursor`";
             Problem::parameter("cursor", detail)
         })
 }
 
-/// Cuts a list that was fetched with one item too many, and says where the next page starts.
+/// Cuts a list that was fetched with one item more than `limit`, and returns the next cursor.
 pub fn page<T, C: Cursor>(
     mut items: Vec<T>,
     limit: u32,
@@ -57,7 +57,7 @@ pub fn page<T, C: Cursor>(
     (items, next)
 }
 
-/// Lists of rows that are numbered as they come.
+/// Cursors of rows with ascending ids.
 macro_rules! by_number {
     ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {$(
         $(#[$doc])*
@@ -78,11 +78,11 @@ macro_rules! by_number {
 }
 
 by_number! {
-    /// A search, by its number.
+    /// A search, by its id.
     SearchCursor = "search";
-    /// An operation, by its number.
+    /// An operation, by its id.
     OperationCursor = "operation";
-    /// A dead letter, by its number.
+    /// A dead letter, by its id.
     DeadCursor = "dead";
 }
 
@@ -99,7 +99,7 @@ impl Cursor for CityId {
     }
 }
 
-/// A job, by its age and then its id.
+/// A job, by its creation time and then its id.
 pub struct JobCursor(pub DateTime<Utc>, pub JobId);
 
 impl Cursor for JobCursor {
@@ -117,7 +117,7 @@ impl Cursor for JobCursor {
     }
 }
 
-/// A tick of a schedule, which has no two at one time.
+/// A tick of a schedule, by its time, which is unique in a schedule.
 pub struct TickCursor(pub DateTime<Utc>);
 
 impl Cursor for TickCursor {
@@ -166,20 +166,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_survives_its_text() {
+    fn a_cursor_survives_encoding() {
         let id = JobId::derive("a", "b");
         let at = Utc::now();
-        let job: JobCursor = decode(&encode(&JobCursor(at, id))).expect("ours");
+        let job: JobCursor = decode(&encode(&JobCursor(at, id))).expect("valid");
         assert_eq!((job.0, job.1), (at, id));
         for row in [None, Some(7)] {
             let cursor = LedgerCursor { row, task_id: id.task("x") };
-            assert_eq!(decode::<LedgerCursor>(&encode(&cursor)).expect("ours"), cursor);
+            assert_eq!(decode::<LedgerCursor>(&encode(&cursor)).expect("valid"), cursor);
         }
-        assert_eq!(decode::<CityId>(&encode(&CityId(-5))).expect("ours"), CityId(-5));
+        assert_eq!(decode::<CityId>(&encode(&CityId(-5))).expect("valid"), CityId(-5));
     }
 
     #[test]
-    fn what_is_not_ours_or_of_another_list_is_refused() {
+    fn a_foreign_cursor_is_refused() {
         let other = encode(&SearchCursor(5));
         for text in ["", "zz", "abc", "é", "00", other.as_str(), &"00".repeat(400)] {
             assert!(decode::<CityId>(text).is_err(), "{text}");
@@ -187,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_page_with_more_behind_it_has_a_next_one() {
+    fn only_a_page_with_more_behind_it_has_a_next_one() {
         let after = |n: &i64| SearchCursor(*n);
         assert_eq!(page(vec![3, 2], 2, after).1, None);
         let (items, next) = page(vec![3, 2, 1], 2, after);
         assert_eq!(items, [3, 2]);
-        assert_eq!(decode::<SearchCursor>(&next.expect("more")).expect("ours").0, 2);
+        assert_eq!(decode::<SearchCursor>(&next.expect("more")).expect("valid").0, 2);
     }
 }

@@ -1,9 +1,10 @@
-//! Hears a client out whose request was answered before its body was read.
+//! Reads and discards the rest of a request body after an early answer.
 //!
-//! A server that closes while a client still sends resets the connection, and the reset may
-//! overtake the answer: instead of 413 the client sees a broken pipe. So the rest of a body that a
-//! handler left unread is read and thrown away, for a short time and a bounded number of bytes;
-//! who sends more than that is cut off.
+//! A server that closes while a client still sends resets the connection, and the reset may overtake
+//! the answer: the client sees a broken pipe instead of the 413.
+//!
+//! Guarantees: the client receives the answer. At most [`LINGER_LIMIT`] and [`LINGER_BYTES`] are spent
+//! on one body; a client that sends more is disconnected.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,21 +20,21 @@ use tokio_util::task::TaskTracker;
 const LINGER_LIMIT: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 1 << 30;
 
-/// The same body; what is left of it when it is dropped is discarded.
-pub fn heard_out(body: Body, tasks: &TaskTracker) -> Body {
+/// The same body. When it is dropped, a task in `tasks` reads and discards the rest.
+pub fn drain_on_drop(body: Body, tasks: &TaskTracker) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Body::from_stream(HeardOut { rest: Some(body.into_data_stream()), tasks: tasks.clone() })
+    Body::from_stream(DrainOnDrop { rest: Some(body.into_data_stream()), tasks: tasks.clone() })
 }
 
-struct HeardOut {
-    /// `None` once the end, or an error, was reached.
+struct DrainOnDrop {
+    /// `None` after the end or an error.
     rest: Option<BodyDataStream>,
     tasks: TaskTracker,
 }
 
-impl Stream for HeardOut {
+impl Stream for DrainOnDrop {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -48,9 +49,9 @@ impl Stream for HeardOut {
     }
 }
 
-impl Drop for HeardOut {
+impl Drop for DrainOnDrop {
     fn drop(&mut self) {
-        // Without a runtime there is no connection left to hear out.
+        // After the runtime has ended, no connection is left to read from.
         if let Some(rest) = self.rest.take()
             && let Ok(runtime) = Handle::try_current()
         {
@@ -69,7 +70,7 @@ async fn discard(mut rest: BodyDataStream) {
             }
         }
     };
-    // The limit ends a client that does not stop; it has had its answer.
+    // A client that still sends after the limit is disconnected; it was already answered.
     let _ = timeout(LINGER_LIMIT, discarded).await;
 }
 
@@ -81,7 +82,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
-    async fn what_a_handler_left_unread_is_read_to_its_end() {
+    async fn an_unread_body_is_read_to_its_end() {
         let tasks = TaskTracker::new();
         let sent = Arc::new(AtomicUsize::new(0));
         let counted = sent.clone();
@@ -89,7 +90,7 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             Ok::<_, std::io::Error>(Bytes::from_static(b"piece"))
         });
-        let body = heard_out(Body::from_stream(pieces), &tasks);
+        let body = drain_on_drop(Body::from_stream(pieces), &tasks);
         let mut stream = body.into_data_stream();
         assert!(stream.next().await.is_some());
         drop(stream);

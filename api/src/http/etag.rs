@@ -1,8 +1,8 @@
-//! Whether a client has an answer already: `If-None-Match`.
+//! `If-None-Match`: whether a client already has an answer.
 
 use axum::http::HeaderValue;
 
-/// Whether one of the `tags` that a client sent is ours, compared weakly.
+/// Whether one of the client's `tags` is `own`, compared weakly.
 pub fn is_known(tags: Option<&HeaderValue>, own: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let (Some(Ok(tags)), Ok(own)) = (tags.map(HeaderValue::to_str), own.to_str()) else {
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_found_in_a_list_weak_or_strong() {
+    fn a_tag_matches_weak_or_strong() {
         let own = HeaderValue::from_static("W/\"abc\"");
         for (tags, expected) in [
             ("W/\"abc\"", true),

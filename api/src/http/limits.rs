@@ -1,8 +1,8 @@
-//! How much, how many and how long, where a client could have too much of it (I8).
+//! Server limits: how much, how many and how long, so that no client takes everything (I8).
 //!
-//! The defaults are what `isobar serve` runs with. They are values and not constants so that a test
-//! of what happens at a limit need not wait for thirty seconds or open four thousand connections.
-//! Sizes and waits that belong to one resource stand in its own file.
+//! The defaults are what `isobar serve` runs with. They are values and not constants, so that a test
+//! of a limit need not wait thirty seconds or open four thousand connections.
+//! Does not: hold limits of one resource (see that resource's file).
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections at once; the next one waits to be accepted.
     pub connections: usize,
-    /// How long a client may take to send a request's head, and may keep an idle connection.
+    /// How long a client may take to send a request's head, and keep an idle connection.
     pub head: Duration,
     /// How long a client may take for the next [`write_timeout::PROGRESS_BYTES`] of its answer.
     ///
     /// [`write_timeout::PROGRESS_BYTES`]: crate::http::write_timeout::PROGRESS_BYTES
     pub progress: Duration,
-    /// Requests that may be in a handler at once; more are told to come back.
+    /// Requests in handlers at once; more are answered 503 with `Retry-After`.
     pub requests: usize,
-    /// Whole tables that may be sent at once.
+    /// Responses that stream a whole table at once.
     pub streams: usize,
-    /// Clients that may listen to events at once.
+    /// Clients that listen to job events at once.
     pub listeners: usize,
 }
 

@@ -1,11 +1,11 @@
 //! HTTP as this API speaks it: what every route needs, and nothing of Isobar's state.
 //!
-//! Reading a request: [`params`], [`cursor`], [`etag`], [`actor`], [`limits`]. Letting it in:
-//! [`access`], [`sessions`], [`rate_limit`]. Answering: [`problem`] (the one error type),
-//! [`security_headers`], [`request_log`]. The connection beneath: [`connection`], [`drain_body`],
+//! Read a request: [`params`], [`paging`], [`cursor`], [`etag`], [`actor`]. Admit it: [`access`],
+//! [`sessions`], [`rate_limit`], [`limits`]. Answer it: [`problem`] (the only error type),
+//! [`security_headers`], [`request_log`]. The connection below: [`connection`], [`drain_body`],
 //! [`write_timeout`].
 //!
-//! Does not: decide anything of a resource (see `resources`) or hold the app's state (`state`).
+//! Does not: decide anything about a resource (see `resources`) or hold the server's state (`state`).
 
 pub mod access;
 pub mod actor;
@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod drain_body;
 pub mod etag;
 pub mod limits;
+pub mod paging;
 pub mod params;
 pub mod problem;
 pub mod rate_limit;

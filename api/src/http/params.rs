@@ -1,7 +1,8 @@
 //! Query parameters and path parts, read so that every refusal is a problem.
 //!
-//! An empty value counts as absent, an unknown name is ignored, and of a repeated one the first
-//! counts. Never answers by itself: axum's own extractors would send their errors as plain text.
+//! An empty value counts as absent, an unknown name is ignored, and the first of a repeated name
+//! counts.
+//! Does not: answer. Axum's own extractors would send their errors as plain text.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -19,7 +20,7 @@ pub const MAX_LIMIT: u32 = 500;
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub fn of(query: &str) -> Self {
+    pub fn from_query(query: &str) -> Self {
         Self(
             url::form_urlencoded::parse(query.as_bytes())
                 .map(|(name, value)| (name.into_owned(), value.trim().to_owned()))
@@ -37,13 +38,13 @@ impl Params {
         self.limit_or(DEFAULT_LIMIT)
     }
 
-    /// The same with another default.
+    /// `limit` with another default.
     pub fn limit_or(&self, default: u32) -> Result<u32, Problem> {
         let Some(text) = self.text("limit") else {
             return Ok(default);
         };
         text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-            let detail = format!("it must be a whole number from 1 to {MAX_LIMIT}");
+            let detail = format!("must be a whole number from 1 to {MAX_LIMIT}");
             Problem::parameter("limit", detail)
         })
     }
@@ -57,14 +58,14 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+        Ok(Self::from_query(parts.uri.query().unwrap_or_default()))
     }
 }
 
-/// The `{id}` of a path; what is no such id simply does not exist.
-pub struct Id<T>(pub T);
+/// The first `{part}` of a path. Text that is not a `T` names nothing: 404.
+pub struct PathId<T>(pub T);
 
-impl<T: FromStr, S: Sync + Send> FromRequestParts<S> for Id<T> {
+impl<T: FromStr, S: Sync + Send> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -76,7 +77,7 @@ impl<T: FromStr, S: Sync + Send> FromRequestParts<S> for Id<T> {
                 id.parse().ok()
             })
             .map(Self)
-            .ok_or_else(|| Problem::not_found("there is nothing of this id"))
+            .ok_or_else(|| Problem::not_found("nothing has this id"))
     }
 }
 
@@ -85,19 +86,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_value_is_absent_and_the_first_of_a_name_counts() {
-        let params = Params::of("limit=&cursor=+&city=S%C3%A3o+Paulo&city=x");
+    fn empty_values_are_absent_and_the_first_counts() {
+        let params = Params::from_query("limit=&cursor=+&city=S%C3%A3o+Paulo&city=x");
         assert_eq!(params.limit().expect("default"), DEFAULT_LIMIT);
         assert_eq!(params.text("cursor"), None);
         assert_eq!(params.text("city"), Some("São Paulo"));
     }
 
     #[test]
-    fn a_limit_out_of_range_says_which_parameter_is_wrong() {
+    fn a_limit_out_of_range_names_the_parameter() {
         for query in ["limit=0", "limit=501", "limit=x", "limit=-1", "limit=1.5"] {
-            let problem = Params::of(query).limit().expect_err(query);
+            let problem = Params::from_query(query).limit().expect_err(query);
             assert_eq!(problem.errors[0].pointer, "/limit");
         }
-        assert_eq!(Params::of("limit=500").limit().expect("fits"), 500);
+        assert_eq!(Params::from_query("limit=500").limit().expect("fits"), 500);
     }
 }

@@ -1,9 +1,8 @@
-//! The one error of the API: `application/problem+json` (RFC 9457) with a stable `code`.
+//! The only error of the API: `application/problem+json` (RFC 9457) with a stable `code`.
 //!
-//! What a caller sees and what went wrong inside are kept apart: `detail` is written for the
-//! caller, `cause` is the whole chain, logged once by the gate and never sent. Handlers return a
-//! [`Problem`]; the gate ([`crate::gate`]) turns it into a body, because only there the request id
-//! is known. Nothing else in this crate writes an error response.
+//! Guarantees: `detail` is written for the caller; `cause` is logged once by the gate and never sent.
+//! Handlers return a [`Problem`]. The gate (`gate.rs`) renders it, because only the gate knows the
+//! request id. Nothing else in this crate writes an error response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use utoipa::ToSchema;
 /// How long a caller should wait for a store or broker that does not answer.
 const DEPENDENCY_PAUSE: Duration = Duration::from_secs(5);
 
-/// What went wrong, for the caller and for the log.
+/// An error, for the caller and for the log.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
@@ -31,10 +30,10 @@ pub struct Problem {
     pub cause: Option<Arc<anyhow::Error>>,
 }
 
-/// Which part of the input is at fault.
+/// An error in one part of the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// A parameter's or field's name as a JSON pointer: `/limit`.
+    /// The parameter or field as a JSON pointer, for example `/limit`.
     pub pointer: String,
     pub detail: String,
 }
@@ -65,12 +64,12 @@ impl Problem {
         }
     }
 
-    /// A query parameter that cannot be used: 400.
+    /// An invalid query parameter: 400.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         Self::field(StatusCode::BAD_REQUEST, "invalid_parameter", name, detail)
     }
 
-    /// A well-formed body that cannot be used: 422.
+    /// A well-formed body with an invalid value: 422.
     pub fn body(name: &str, detail: impl Into<String>) -> Self {
         Self::field(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", name, detail)
     }
@@ -93,8 +92,8 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
     }
 
-    pub fn too_often(retry_after: Duration) -> Self {
-        let detail = "this client asks more often than ISOBAR_RATE_LIMIT allows";
+    pub fn rate_limited(retry_after: Duration) -> Self {
+        let detail = "rate limit exceeded (ISOBAR_RATE_LIMIT)";
         Self {
             retry_after: Some(retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
@@ -112,14 +111,14 @@ impl Problem {
         }
     }
 
-    /// A defect of ours, or of what we depend on: 500, and the log knows more.
+    /// An internal error, or an unexpected one of a dependency: 500. The log has the cause.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
-        let detail = "something went wrong here; the log knows more under this request_id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).because(cause)
+        let detail = "internal error; the server log has the cause under this request_id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).with_cause(cause)
     }
 
     #[must_use]
-    pub fn because(mut self, cause: impl Into<anyhow::Error>) -> Self {
+    pub fn with_cause(mut self, cause: impl Into<anyhow::Error>) -> Self {
         self.cause = Some(Arc::new(cause.into()));
         self
     }
@@ -135,7 +134,7 @@ impl Problem {
         Self { errors, ..Self::new(status, code, format!("{name}: {detail}")) }
     }
 
-    /// The whole answer; the gate calls it once it knows the request id.
+    /// The whole answer; the gate calls it with the request id.
     pub fn render(&self, request_id: &str) -> Response {
         let body = ProblemBody {
             r#type: "about:blank",
@@ -171,9 +170,16 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// An error that concurrent callers share.
+impl From<Arc<StoreError>> for Problem {
+    fn from(error: Arc<StoreError>) -> Self {
         if error.is_transient() {
-            let detail = "the store is not available; nothing was changed, try again";
-            Self::unavailable("store_unavailable", detail, DEPENDENCY_PAUSE).because(error)
+            let detail = "store unavailable; nothing was changed, try again";
+            Self::unavailable("store_unavailable", detail, DEPENDENCY_PAUSE).with_cause(error)
         } else {
             Self::internal(error)
         }
@@ -183,15 +189,15 @@ impl From<StoreError> for Problem {
 impl From<BrokerError> for Problem {
     fn from(error: BrokerError) -> Self {
         if error.is_transient() {
-            let detail = "the broker is not available; nothing was changed, try again";
-            Self::unavailable("broker_unavailable", detail, DEPENDENCY_PAUSE).because(error)
+            let detail = "broker unavailable; nothing was changed, try again";
+            Self::unavailable("broker_unavailable", detail, DEPENDENCY_PAUSE).with_cause(error)
         } else {
             Self::internal(error)
         }
     }
 }
 
-/// Whole seconds, never 0: a caller that comes back at once has not waited.
+/// Whole seconds, rounded up, at least 1.
 fn seconds_up(pause: Duration) -> u64 {
     (pause.as_millis().div_ceil(1000) as u64).max(1)
 }
@@ -201,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn internals_stay_inside_and_the_caller_gets_a_string_a_code_and_an_id() {
+    fn the_caller_never_sees_the_cause() {
         let problem = Problem::internal(anyhow::anyhow!("password=hunter2"));
         let body = ProblemBody {
             r#type: "about:blank",

@@ -1,8 +1,8 @@
 //! One event per request: the log line and the counters, written together so that they agree.
 //!
-//! The line holds the path without its query, never a header or a body. The counter's label is the
-//! route as the table spells it, so a scanner that asks for random paths makes no new series.
-//! Probes and scrapes are logged at debug: they come every few seconds and say nothing.
+//! Guarantees: the line holds the path without its query, never a header or a body. The counter's
+//! label is the route as the table spells it, so random paths make no new series. Probes and scrapes
+//! are logged at debug, because they come every few seconds.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ const ROUTE: Label = Label::open("route");
 
 pub const METRICS: &[Metric] = &[REQUESTS, SECONDS];
 
-/// A request that was answered.
-pub struct Answered<'a> {
+/// An answered request.
+pub struct RequestEvent<'a> {
     pub request_id: &'a str,
     pub method: &'a Method,
     pub route: &'static str,
@@ -36,11 +36,11 @@ pub struct Answered<'a> {
     pub status: StatusCode,
     pub latency: Duration,
     pub problem: Option<&'a Problem>,
-    /// Not worth a line at the usual level.
+    /// Log at debug.
     pub quiet: bool,
 }
 
-impl Answered<'_> {
+impl RequestEvent<'_> {
     pub fn record(&self) {
         let labels = [
             ("method", method_label(self.method).into()),
@@ -72,7 +72,7 @@ impl Answered<'_> {
     }
 }
 
-/// The caller's id if it can be used, else one of our own.
+/// The caller's id if it is usable, else a new one.
 pub fn request_id(headers: &HeaderMap) -> String {
     headers
         .get(REQUEST_ID_HEADER)
@@ -81,13 +81,13 @@ pub fn request_id(headers: &HeaderMap) -> String {
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
-/// Short and harmless in a log line, a header and a shell.
+/// Short, and safe in a log line, a header and a shell.
 fn usable(id: &str) -> bool {
     (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
-/// A method that nobody knows is nobody's own series.
+/// Unknown methods share one series.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_usable_id_is_kept_and_any_other_is_replaced() {
+    fn an_unusable_request_id_is_replaced() {
         let with = |id: &str| {
             let value = id.parse().expect("a header value");
             request_id(&HeaderMap::from_iter([(
@@ -115,8 +115,8 @@ mod tests {
             )]))
         };
         assert_eq!(with("trace-1.a:b_c"), "trace-1.a:b_c");
-        for odd in ["", "a b", "<script>", &"x".repeat(65)] {
-            assert!(with(odd).parse::<Uuid>().is_ok(), "{odd}");
+        for unusable in ["", "a b", "<script>", &"x".repeat(65)] {
+            assert!(with(unusable).parse::<Uuid>().is_ok(), "{unusable}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }

@@ -1,8 +1,8 @@
-//! Who has signed in on the page: sessions, in this process' memory.
+//! Sessions: who has signed in on the page, in the memory of this process.
 //!
-//! A session is 32 random bytes that only the browser knows; here lies their digest and when it
-//! ends. It ends after [`LIFE`], with a sign-out, with the process, or when [`MAX_SESSIONS`] newer
-//! ones have been opened. A session is as good as the key and no more: nothing else is in it.
+//! Guarantees: a session is 32 random bytes that only the browser knows; this process keeps their
+//! digest and their expiry. It ends after [`LIFETIME`], with a sign-out, with the process, or when
+//! [`MAX_SESSIONS`] newer ones have been opened. It grants what the key grants and nothing more.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 /// The cookie that holds a session.
 pub const NAME: &str = "isobar_session";
 /// A working day.
-pub const LIFE: Duration = Duration::from_hours(12);
+pub const LIFETIME: Duration = Duration::from_hours(12);
 const MAX_SESSIONS: usize = 1_000;
 
 #[derive(Default)]
@@ -40,11 +40,11 @@ impl Sessions {
         {
             ends.remove(&oldest);
         }
-        ends.insert(digest(&secret), now + LIFE);
+        ends.insert(digest(&secret), now + LIFETIME);
         secret
     }
 
-    /// Whether the request's cookie is a session that has not ended.
+    /// Whether the request's cookie is a valid session.
     pub fn holds(&self, headers: &HeaderMap, now: Instant) -> bool {
         secrets(headers).any(|secret| {
             let end = self.ends().get(&digest(secret)).copied();
@@ -52,7 +52,7 @@ impl Sessions {
         })
     }
 
-    /// Ends what the request's cookie holds.
+    /// Ends the session of the request's cookie.
     pub fn close(&self, headers: &HeaderMap) {
         for secret in secrets(headers) {
             self.ends().remove(&digest(secret));
@@ -60,12 +60,12 @@ impl Sessions {
     }
 
     fn ends(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Instant>> {
-        // What a panic elsewhere left is a map all the same.
+        // After a panic elsewhere the map is still whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The values of our cookie: a browser sends one, others what they like.
+/// The values of the session cookie: a browser sends one, other clients may send more.
 fn secrets(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers
         .get_all(COOKIE)
@@ -75,7 +75,7 @@ fn secrets(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .filter_map(|cookie| cookie.trim().strip_prefix(NAME)?.strip_prefix('='))
 }
 
-/// Looking up a digest tells nothing about how much of a guess was right.
+/// The time of a lookup by digest reveals nothing about the secret.
 fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
@@ -89,22 +89,22 @@ mod tests {
     }
 
     #[test]
-    fn a_session_lasts_until_it_is_closed_or_its_time_is_over() {
+    fn a_session_ends_when_closed_or_expired() {
         let sessions = Sessions::default();
         let now = Instant::now();
         let secret = sessions.open(now);
-        let shown = headers(&format!("theme=dark; {NAME}={secret}"));
-        assert!(sessions.holds(&shown, now));
-        assert!(!sessions.holds(&shown, now + LIFE));
+        let cookie = headers(&format!("theme=dark; {NAME}={secret}"));
+        assert!(sessions.holds(&cookie, now));
+        assert!(!sessions.holds(&cookie, now + LIFETIME));
         for foreign in ["", "x=y", NAME, "isobar_session=", "isobar_session=00", &secret] {
             assert!(!sessions.holds(&headers(foreign), now), "{foreign}");
         }
-        sessions.close(&shown);
-        assert!(!sessions.holds(&shown, now));
+        sessions.close(&cookie);
+        assert!(!sessions.holds(&cookie, now));
     }
 
     #[test]
-    fn the_oldest_makes_room_for_the_newest() {
+    fn the_oldest_session_makes_room_for_the_newest() {
         let sessions = Sessions::default();
         let start = Instant::now();
         let opened: Vec<String> = (0..=MAX_SESSIONS)

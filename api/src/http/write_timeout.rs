@@ -1,10 +1,11 @@
-//! Cuts off a client that does not read its answer.
+//! Write timeout: disconnects a client that does not read its answer.
 //!
-//! A handler that streams waits for its client, with all that it holds. So a connection that has
-//! something to send must get rid of [`PROGRESS_BYTES`] in each period, or it fails with `TimedOut`
-//! and the handler's stream is dropped. A client that takes a byte now and then is no better than
-//! one that takes none. An idle connection, or one that waits for the next event, has nothing to
-//! send and is not meant. Reading has limits elsewhere: the head in the server, bodies in handlers.
+//! A handler that streams waits for its client and holds its resources while it waits.
+//!
+//! Guarantees: a connection with bytes to send must send [`PROGRESS_BYTES`] in each period, or it
+//! fails with `TimedOut` and the handler's stream is dropped. An idle connection, or one that waits
+//! for the next event, has nothing to send and never times out.
+//! Does not: limit reading (the head: [`super::connection`]; bodies: the handlers).
 
 use std::io;
 use std::pin::Pin;
@@ -14,59 +15,61 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client has to take in a period, or all of it if there is less.
+/// What a client must read in a period, or all that is left if that is less.
 pub const PROGRESS_BYTES: usize = 16 * 1024;
 
-pub struct SlowReader<S> {
+pub struct WriteTimeout<S> {
     stream: S,
     period: Duration,
-    /// While something waits to be sent: when the period ends, and what went out in it.
-    waiting: Option<Waiting>,
+    /// Set while bytes wait to be sent.
+    pending: Option<PendingWrite>,
 }
 
-struct Waiting {
+/// The end of the period, and the bytes that were sent in it.
+struct PendingWrite {
     deadline: Pin<Box<Sleep>>,
     bytes: usize,
 }
 
-impl<S> SlowReader<S> {
+impl<S> WriteTimeout<S> {
     pub fn new(stream: S, period: Duration) -> Self {
-        Self { stream, period, waiting: None }
+        Self { stream, period, pending: None }
     }
 
-    /// Notes how a write went; an error if the client has had its time.
-    fn after(&mut self, written: Poll<usize>, context: &mut Context<'_>) -> io::Result<()> {
+    /// Counts a write; an error if the client's period is over.
+    fn check(&mut self, written: Poll<usize>, context: &mut Context<'_>) -> io::Result<()> {
         let end = Instant::now() + self.period;
-        match (&mut self.waiting, written) {
+        match (&mut self.pending, written) {
             (None, Poll::Ready(_)) => return Ok(()),
             (None, Poll::Pending) => {
-                self.waiting = Some(Waiting { deadline: Box::pin(sleep_until(end)), bytes: 0 });
+                self.pending =
+                    Some(PendingWrite { deadline: Box::pin(sleep_until(end)), bytes: 0 });
             }
-            (Some(waiting), Poll::Ready(bytes)) => {
-                waiting.bytes += bytes;
-                if waiting.bytes >= PROGRESS_BYTES {
-                    waiting.bytes = 0;
-                    waiting.deadline.as_mut().reset(end);
+            (Some(pending), Poll::Ready(bytes)) => {
+                pending.bytes += bytes;
+                if pending.bytes >= PROGRESS_BYTES {
+                    pending.bytes = 0;
+                    pending.deadline.as_mut().reset(end);
                 }
             }
             (Some(_), Poll::Pending) => {}
         }
-        let waiting = self.waiting.as_mut().expect("something waits, or this returned above");
-        if waiting.deadline.as_mut().poll(context).is_ready() {
+        let pending = self.pending.as_mut().expect("set above, or this has returned");
+        if pending.deadline.as_mut().poll(context).is_ready() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"));
         }
         Ok(())
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for SlowReader<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes)?;
-        self.after(written, context)?;
+        self.check(written, context)?;
         written.map(Ok)
     }
 
@@ -76,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SlowReader<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces)?;
-        self.after(written, context)?;
+        self.check(written, context)?;
         written.map(Ok)
     }
 
@@ -84,10 +87,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SlowReader<S> {
         self.stream.is_write_vectored()
     }
 
-    /// Hyper flushes once it has written all it had: then nobody waits any more.
+    /// Hyper flushes when it has written everything, so nothing is pending afterwards.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.waiting = None;
+        self.pending = None;
         Poll::Ready(Ok(()))
     }
 
@@ -96,7 +99,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SlowReader<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for SlowReader<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -114,10 +117,10 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_secs(30);
 
-    /// What becomes of 1 MiB for a client that takes `bytes` every `pause`.
+    /// Sends 1 MiB to a client that reads `bytes` every `pause`.
     async fn send_to(bytes: usize, pause: Duration) -> io::Result<()> {
         let (ours, mut client) = duplex(4 * 1024);
-        let mut sender = SlowReader::new(ours, PERIOD);
+        let mut sender = WriteTimeout::new(ours, PERIOD);
         let sending = async {
             sender.write_all(&vec![0; 1024 * 1024]).await?;
             sender.flush().await
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_or_next_to_nothing_is_cut_off_after_the_period() {
+    async fn a_client_that_hardly_reads_is_disconnected() {
         for (bytes, pause) in [(1, Duration::from_hours(1)), (1, Duration::from_millis(10))] {
             let start = Instant::now();
             let error = send_to(bytes, pause).await.expect_err("cut off");
@@ -148,16 +151,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_slowly_but_steadily_gets_all_of_it() {
+    async fn a_slow_but_steady_reader_gets_everything() {
         let start = Instant::now();
         send_to(4 * 1024, Duration::from_secs(5)).await.expect("all is sent");
         assert!(start.elapsed() > 10 * PERIOD);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_taken_all_there_is_may_wait_for_ever() {
+    async fn an_idle_client_is_never_disconnected() {
         let (ours, mut client) = duplex(8);
-        let mut sender = SlowReader::new(ours, PERIOD);
+        let mut sender = WriteTimeout::new(ours, PERIOD);
         for _ in 0..3 {
             let event = async {
                 sender.write_all(b"data: 0123456789\n\n").await?;

@@ -1,10 +1,11 @@
-//! The answers that follow from a row and from the gate, so that no handler has to list them.
+//! Answers that follow from a route's row and from the gate, so that no handler lists them.
 //!
-//! A handler names only what is its own. Every operation may be refused (403) or fail (500); one
-//! that needs the key may be told so (401); all but probes may be told to come back (429, 503). A
-//! query or header may be unusable (400), a `{part}` of the path may name nothing (404), a body may
-//! be too large (413). Whatever a handler lists itself stands; an error without a body of its own
-//! has a problem. Each answer carries the request id.
+//! Every operation may be refused (403) or fail (500). An operation that needs the key has 401; all
+//! but probes have 429 and 503. A query or header may be invalid (400), a `{part}` of the path may
+//! name nothing (404), a body may be too large (413).
+//!
+//! Guarantees: an answer that a handler lists itself stays as it is. An error without a body of its
+//! own is a problem. Each answer carries the request id.
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::schema::{SchemaType, Type};
@@ -13,8 +14,7 @@ use utoipa::openapi::{
     Schema,
 };
 
-use crate::gate::Pace;
-use crate::router::Resource;
+use super::resource::{Resource, TimeLimit};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -28,24 +28,22 @@ const fn common(status: u16, name: &'static str, description: &'static str) -> C
     Common { status, name, description }
 }
 
-const BAD_REQUEST: Common =
-    common(400, "BadRequest", "a parameter cannot be used; `errors` says which");
-const UNAUTHORIZED: Common = common(401, "Unauthorized", "this needs the key");
-const FORBIDDEN: Common =
-    common(403, "Forbidden", "asked through a foreign Host, or by a page of another site");
-const NOT_FOUND: Common = common(404, "NotFound", "there is nothing of this id");
-const TOO_LARGE: Common = common(413, "PayloadTooLarge", "the body is too large");
-const TOO_MANY: Common = common(429, "TooManyRequests", "this client asks too often");
-const INTERNAL: Common = common(500, "Internal", "a defect of ours; the log knows more");
+const BAD_REQUEST: Common = common(400, "BadRequest", "invalid parameter; `errors` names it");
+const UNAUTHORIZED: Common = common(401, "Unauthorized", "API key required");
+const FORBIDDEN: Common = common(403, "Forbidden", "foreign Host, or a page of another site");
+const NOT_FOUND: Common = common(404, "NotFound", "not found");
+const TOO_LARGE: Common = common(413, "PayloadTooLarge", "body too large");
+const TOO_MANY: Common = common(429, "TooManyRequests", "rate limit exceeded");
+const INTERNAL: Common = common(500, "Internal", "internal error");
 const UNAVAILABLE: Common = common(
     503,
     "Unavailable",
-    "the store or the broker is away, or there are too many requests at once; nothing was changed",
+    "store or broker unavailable, or too many requests at once; nothing was changed",
 );
 const ALL: [Common; 8] =
     [BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_LARGE, TOO_MANY, INTERNAL, UNAVAILABLE];
 
-/// The common answers and headers, to be referred to.
+/// The common answers and headers, as components that operations refer to.
 pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
     let text = |description: &str| header(Type::String, description);
     let components = ALL.iter().fold(components, |components, common| {
@@ -55,30 +53,30 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
     let mut components = components.build();
     components.headers.extend(
         [
-            ("X-Request-Id", text("the caller's own if it can be used, else a new one")),
-            ("Retry-After", header(Type::Integer, "seconds after which it is worth trying again")),
-            ("WWW-Authenticate", text("the scheme of the key")),
+            ("X-Request-Id", text("the caller's own id if it is usable, else a new one")),
+            ("Retry-After", header(Type::Integer, "seconds to wait before the next attempt")),
+            ("WWW-Authenticate", text("authentication scheme of the key")),
         ]
         .map(|(name, header)| (name.to_owned(), RefOr::T(header))),
     );
     components.into()
 }
 
-/// Adds to an operation what its handler did not say.
+/// Adds the common answers that the handler does not list itself.
 pub fn complete(operation: &mut Operation, row: &Resource) {
-    let places: Vec<ParameterIn> =
-        operation.parameters.iter_mut().flatten().filter_map(place_of).collect();
-    let asks = places.iter().any(|place| matches!(place, ParameterIn::Query | ParameterIn::Header));
-    let names = places.iter().any(|place| matches!(place, ParameterIn::Path));
+    let locations: Vec<ParameterIn> =
+        operation.parameters.iter_mut().flatten().filter_map(location_of).collect();
+    let has_input = locations.iter().any(|location| *location != ParameterIn::Path);
+    let has_id = locations.contains(&ParameterIn::Path);
     let applies = [
-        (asks, BAD_REQUEST),
-        (!row.open, UNAUTHORIZED),
+        (has_input, BAD_REQUEST),
+        (!row.public, UNAUTHORIZED),
         (true, FORBIDDEN),
-        (names, NOT_FOUND),
+        (has_id, NOT_FOUND),
         (operation.request_body.is_some(), TOO_LARGE),
-        (row.pace != Pace::Probe, TOO_MANY),
+        (row.time_limit != TimeLimit::Probe, TOO_MANY),
         (true, INTERNAL),
-        (row.pace != Pace::Probe, UNAVAILABLE),
+        (row.time_limit != TimeLimit::Probe, UNAVAILABLE),
     ];
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
@@ -93,9 +91,9 @@ pub fn complete(operation: &mut Operation, row: &Resource) {
     }
 }
 
-/// Where a parameter stands. Its type loses the `null` that an `Option` brought: a parameter that
-/// is not there is not there.
-fn place_of(parameter: &mut RefOr<Parameter>) -> Option<ParameterIn> {
+/// The location of a parameter. Its schema loses the `null` of an `Option`: an absent parameter is
+/// absent, not null.
+fn location_of(parameter: &mut RefOr<Parameter>) -> Option<ParameterIn> {
     let RefOr::T(parameter) = parameter else {
         return None;
     };
@@ -109,9 +107,9 @@ fn place_of(parameter: &mut RefOr<Parameter>) -> Option<ParameterIn> {
             }
         }
         Some(RefOr::T(Schema::OneOf(choice))) => {
-            let real = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
-            if let Some(real) = real.cloned() {
-                parameter.schema = Some(real);
+            let reference = choice.items.iter().find(|item| matches!(item, RefOr::Ref(_)));
+            if let Some(reference) = reference.cloned() {
+                parameter.schema = Some(reference);
             }
         }
         _ => {}
@@ -124,12 +122,12 @@ fn completed(status: u16, mut response: Response) -> Response {
         let problem = Content::new(Some(Ref::from_schema_name("Problem")));
         response.content.insert(PROBLEM.to_owned(), RefOr::T(problem));
     }
-    let ours: &[&str] = match status {
+    let common: &[&str] = match status {
         401 => &["X-Request-Id", "WWW-Authenticate"],
         429 | 503 => &["X-Request-Id", "Retry-After"],
         _ => &["X-Request-Id"],
     };
-    for name in ours {
+    for name in common {
         let header = Ref::new(format!("#/components/headers/{name}"));
         response.headers.entry((*name).to_owned()).or_insert(RefOr::Ref(header));
     }

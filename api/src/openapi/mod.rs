@@ -1,16 +1,15 @@
-//! The OpenAPI document, made from the router's table.
+//! The OpenAPI document, made from the table of routes.
 //!
-//! What only a handler knows stands on the handler (`#[utoipa::path]`: summary, parameters, bodies,
-//! its own answers and their headers). What follows from the row or from the gate is added here,
-//! once for all: who needs the key, what every route may answer (`answers`), the request id, the
-//! problem as the body of every error that has no other. `api/openapi.json` is this document; a
-//! test compares the two, and `isobar openapi > api/openapi.json` writes it anew.
+//! A handler describes what only it knows (`#[utoipa::path]`: summary, parameters, bodies, its own
+//! answers). What follows from the row or from the gate is added here: security, common answers
+//! ([`answers`]), the request id, the problem as the body of errors.
 //!
-//! Next: [`answers`] (the common answers and which operation has which), [`schemas`] (types of
-//! other crates), [`page`] (the routes that show it).
+//! Guarantees: `api/openapi.json` is this document; a test compares the two. After a change run
+//! `isobar openapi > api/openapi.json`.
+//! Next: [`resource`] (a row of the table), `resources/docs.rs` (the routes that serve it).
 
 mod answers;
-pub mod schemas;
+pub mod resource;
 
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem};
 use utoipa::openapi::security::{
@@ -24,32 +23,32 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::problem::ProblemBody;
 use crate::http::sessions::NAME;
-use crate::router::{Resource, table};
+use resource::Resource;
 
 const DESCRIPTION: &str = "\
 Weather snapshots of cities, and the pipeline that keeps them fresh: imports, jobs, the stream.
 
-Every route answers with and without a final slash; an empty query value counts as absent. Every \
-error is `application/problem+json` with a stable `code`. Lists have a `limit`; what `next_cursor` \
-says goes into `cursor` of the next request. Times are RFC 3339 in UTC, but for `time`, which is \
-the provider's own text. When the server has a key, everything but the open routes needs it.";
+Every route answers with and without a final slash. An empty query value counts as absent. Every \
+error is `application/problem+json` with a stable `code`. Lists have a `limit`; pass `next_cursor` \
+as `cursor` to get the next page. Times are RFC 3339 in UTC, except `time`, which is the provider's \
+own text. When the server has a key, every route that is not public needs it.";
 
-/// The whole document as it is served and committed: indented JSON with a final line break.
-pub fn text() -> String {
-    let mut text = document().to_pretty_json().expect("a document is plain data");
+/// The document as it is served and committed: indented JSON with a final line break.
+pub fn text(table: &[Resource]) -> String {
+    let mut text = document(table).to_pretty_json().expect("a document is plain data");
     text.push('\n');
     text
 }
 
-pub fn document() -> OpenApi {
+fn document(table: &[Resource]) -> OpenApi {
     let mut paths = PathsBuilder::new();
     let mut problem = vec![("Problem".to_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut problem);
     let mut components =
         answers::components(security(ComponentsBuilder::new())).schemas_from_iter(problem);
-    for resource in table() {
+    for resource in table {
         components = components.schemas_from_iter(resource.handlers.0.clone());
-        paths = paths.path(documented_path(resource.path), item(&resource));
+        paths = paths.path(documented_path(resource.path), item(resource));
     }
     let info = InfoBuilder::new()
         .title("Isobar")
@@ -58,7 +57,7 @@ pub fn document() -> OpenApi {
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
         .build();
     let tags =
-        TAGS.map(|(name, words)| TagBuilder::new().name(name).description(Some(words)).build());
+        TAGS.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build());
     OpenApiBuilder::new()
         .info(info)
         .tags(Some(tags))
@@ -68,7 +67,7 @@ pub fn document() -> OpenApi {
         .build()
 }
 
-/// What the handlers of a row say, completed by what the row says.
+/// The operations of a row, completed with what follows from the row.
 fn item(resource: &Resource) -> PathItem {
     let mut whole = PathItem::default();
     for item in resource.handlers.1.paths.values() {
@@ -77,7 +76,7 @@ fn item(resource: &Resource) -> PathItem {
     for (method, operation) in operations(&mut whole) {
         operation.operation_id = Some(operation_id(&method, resource.path));
         operation.tags = Some(vec![tag(resource.path).to_owned()]);
-        if resource.open {
+        if resource.public {
             operation.security = Some(Vec::new());
         }
         answers::complete(operation, resource);
@@ -85,12 +84,12 @@ fn item(resource: &Resource) -> PathItem {
     whole
 }
 
-/// OpenAPI knows no part that may hold slashes.
+/// OpenAPI has no path part that may contain slashes.
 fn documented_path(path: &str) -> String {
     path.replace("{*", "{")
 }
 
-/// The methods that we use.
+/// The methods that this API uses.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
     let all = [
         (HttpMethod::Get, &mut item.get),
@@ -100,7 +99,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// `get_bulk_jobs_id`: the names of handlers are unique only within their files.
+/// `get_bulk_jobs_id`, because handler names are unique only within their files.
 fn operation_id(method: &HttpMethod, path: &str) -> String {
     let method = match method {
         HttpMethod::Get => "get",
@@ -113,12 +112,12 @@ fn operation_id(method: &HttpMethod, path: &str) -> String {
 
 /// The groups of `/docs`, in their order.
 const TAGS: [(&str, &str); 6] = [
-    ("weather", "the weather by name, and what was asked for"),
-    ("bulk", "files in, jobs and their results out"),
-    ("snapshots", "what is stored, city by city"),
-    ("operations", "the pipeline: what waits, what holds it up, what was given up"),
-    ("health", "for whoever restarts, watches and routes"),
-    ("pages", "for people"),
+    ("weather", "weather by city name, and the search history"),
+    ("bulk", "imports, jobs and their results"),
+    ("snapshots", "stored weather by city"),
+    ("operations", "backlog, pauses, dead letters, schedules and users"),
+    ("health", "probes and metrics"),
+    ("pages", "pages for browsers"),
 ];
 
 /// The group of a path.
@@ -134,7 +133,7 @@ fn tag(path: &str) -> &'static str {
 }
 
 fn security(components: ComponentsBuilder) -> ComponentsBuilder {
-    let cookie = ApiKeyValue::with_description(NAME, "what POST /login sets");
+    let cookie = ApiKeyValue::with_description(NAME, "set by `POST /login`");
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components
         .security_scheme(
@@ -153,48 +152,50 @@ fn requirement(scheme: &str) -> SecurityRequirement {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::resource::TimeLimit;
     use super::*;
+    use crate::router::table;
 
     #[test]
-    fn the_committed_document_is_the_one_that_the_code_makes() {
-        let made = text();
+    fn the_committed_document_is_up_to_date() {
+        let made = text(&table());
         let difference = made.lines().zip(include_str!("../../openapi.json").lines());
         let first = difference.enumerate().find(|(_, (made, committed))| made != committed);
         assert!(
             made == include_str!("../../openapi.json"),
-            "api/openapi.json is not what the code makes; write it anew:\n\n    \
-             cargo run -- openapi > api/openapi.json\n\nthe first line that differs: {first:?}"
+            "api/openapi.json is out of date; run\n\n    \
+             cargo run -- openapi > api/openapi.json\n\nfirst difference: {first:?}"
         );
     }
 
     #[test]
-    fn each_row_is_in_the_document_under_the_path_that_its_handlers_name() {
+    fn each_row_is_documented_under_its_path() {
         let rows = table();
-        let document = document();
+        let document = document(&rows);
         let documented: BTreeSet<&String> = document.paths.paths.keys().collect();
         let spelt: Vec<String> = rows.iter().map(|row| documented_path(row.path)).collect();
         assert_eq!(documented, spelt.iter().collect());
-        assert_eq!(documented.len(), rows.len(), "two rows of one path");
+        assert_eq!(documented.len(), rows.len(), "two rows with one path");
         for row in &rows {
             let named: Vec<&String> = row.handlers.1.paths.keys().collect();
-            assert_eq!(named, [row.path], "a handler's path is not that of its row");
+            assert_eq!(named, [row.path], "a handler and its row have different paths");
         }
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
-        let text = text();
+    fn every_reference_resolves() {
+        let text = text(&table());
         let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let references =
             text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next());
         for pointer in references {
-            assert!(document.pointer(pointer).is_some(), "there is no {pointer}");
+            assert!(document.pointer(pointer).is_some(), "{pointer} does not exist");
         }
     }
 
     #[test]
-    fn every_operation_says_what_it_is_and_what_follows_from_its_row() {
-        let mut document = document();
+    fn every_operation_has_summary_and_common_answers() {
+        let mut document = document(&table());
         let mut ids = BTreeSet::new();
         for row in table() {
             let item = document.paths.paths.get_mut(&documented_path(row.path)).expect(row.path);
@@ -203,14 +204,11 @@ mod tests {
                 assert!(operation.summary.as_ref().is_some_and(|text| !text.is_empty()), "{id}");
                 let answers = &operation.responses.responses;
                 assert!(answers.keys().any(|status| status.as_str() < "400"), "{id}");
-                assert!(row.open || answers.contains_key("401"), "{id}");
-                assert_eq!(
-                    answers.contains_key("429"),
-                    row.pace != crate::gate::Pace::Probe,
-                    "{id}"
-                );
+                assert!(row.public || answers.contains_key("401"), "{id}");
+                let limited = row.time_limit != TimeLimit::Probe;
+                assert_eq!(answers.contains_key("429"), limited, "{id}");
                 assert!(answers.contains_key("403") && answers.contains_key("500"), "{id}");
-                assert!(ids.insert(id), "two operations of one id");
+                assert!(ids.insert(id), "two operations with one id");
             }
         }
     }

@@ -1,53 +1,53 @@
-//! The backlog as one row of numbers that adds up: outbox → undelivered → pending → dead.
+//! The backlog as one row of numbers that adds up: outbox → undelivered → pending → dead letters.
 //!
-//! Each task is in one place only, so what is unfinished is the sum of the first three. Each number
-//! says since when the oldest in it is there, as far as its keeper knows.
+//! Guarantees: each task is counted in one place, so the unfinished tasks are the sum of the first
+//! three. Each number shows the age of its oldest task where the source knows it.
 
 use askama::Template;
 use chrono::TimeDelta;
 
-use crate::panels::format::{Count, When};
-use crate::panels::snapshot::Look;
+use super::format::{Count, TimeTag};
+use super::snapshot::DashboardSnapshot;
+use super::throughput::Heartbeat;
 
 #[derive(Template)]
 #[template(path = "panels/backlog.html")]
-pub struct Backlog {
+pub struct BacklogPanel {
     stages: Vec<Stage>,
     unfinished: Option<Count>,
-    /// How many of them are no tasks but the start or the end of a job.
+    /// How many of them mark the start or the end of a job.
     control: Option<Count>,
     cities: Option<Count>,
     snapshots: Option<Count>,
     /// Why some of it may be old.
-    trouble: Option<String>,
+    error: Option<String>,
 }
 
 struct Stage {
     name: &'static str,
     meaning: &'static str,
-    /// `None` where its keeper has never answered.
+    /// `None` until its source has answered once.
     count: Option<Count>,
-    oldest: Option<When>,
-    /// What of it is special.
+    oldest: Option<TimeTag>,
     note: Option<String>,
-    /// What it holds needs somebody.
+    /// An operator should act.
     alarming: bool,
 }
 
-impl Backlog {
-    pub fn of(look: &Look) -> Self {
-        let depth = look.depth.value.as_ref();
-        let unsent = unsent(look);
+impl BacklogPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
+        let depth = snapshot.depth.value.as_ref();
+        let unsent = unsent(snapshot);
         let undelivered = depth.map(|depth| depth.undelivered);
         let pending = depth.map(|depth| depth.pending);
-        let dead = look.dead.value.as_ref();
+        let dead = snapshot.dead.value.as_ref();
         let dead_count = dead.map(|groups| groups.iter().map(|group| group.count).sum());
-        let ago = |age: TimeDelta| When::age(look.at - age);
+        let ago = |age: TimeDelta| TimeTag::age(snapshot.at - age);
         let since = |count: Option<u64>, age_ms: Option<u64>| {
             let age_ms = count.filter(|count| *count > 0).and(age_ms)?;
             Some(ago(TimeDelta::milliseconds(age_ms as i64)))
         };
-        let oldest_unsent = look.outbox.value.and_then(|outbox| outbox.oldest_unsent_seconds);
+        let oldest_unsent = snapshot.outbox.value.and_then(|outbox| outbox.oldest_unsent_seconds);
         let parked = depth.map_or(0, |depth| depth.parked);
         let stages = vec![
             Stage {
@@ -60,7 +60,7 @@ impl Backlog {
             },
             Stage {
                 name: "Undelivered",
-                meaning: "in the stream, nobody has had them",
+                meaning: "queued, not yet picked up",
                 count: undelivered.map(Count),
                 oldest: since(undelivered, depth.map(|depth| depth.oldest_undelivered_ms)),
                 note: None,
@@ -68,28 +68,28 @@ impl Backlog {
             },
             Stage {
                 name: "Pending",
-                meaning: "with a worker, or due again later",
+                meaning: "in progress or waiting to retry",
                 count: pending.map(Count),
                 oldest: since(pending, depth.map(|depth| depth.oldest_pending_ms)),
-                note: (parked > 0).then(|| format!("{} set aside", Count(parked))),
+                note: (parked > 0).then(|| format!("{} paused", Count(parked))),
                 alarming: false,
             },
             Stage {
-                name: "Dead",
-                meaning: "given up, kept for replay",
+                name: "Dead letters",
+                meaning: "gave up; can be replayed",
                 count: dead_count.map(Count),
                 oldest: dead
                     .and_then(|groups| groups.iter().map(|group| group.oldest).min())
-                    .map(When::age),
+                    .map(TimeTag::age),
                 note: None,
                 alarming: dead_count.is_some_and(|count: u64| count > 0),
             },
         ];
         let unfinished = unsent.zip(undelivered).zip(pending);
-        let totals = look.totals.value.as_ref();
-        let troubles = [&look.depth.trouble, &look.outbox.trouble, &look.dead.trouble];
+        let totals = snapshot.totals.value.as_ref();
+        let errors = [&snapshot.depth.error, &snapshot.outbox.error, &snapshot.dead.error];
         Self {
-            trouble: troubles.into_iter().flatten().next().cloned(),
+            error: errors.into_iter().flatten().next().cloned(),
             stages,
             control: depth.map(|depth| depth.control).filter(|n| *n > 0).map(Count),
             unfinished: unfinished.map(|((unsent, new), pending)| Count(unsent + new + pending)),
@@ -99,18 +99,19 @@ impl Backlog {
     }
 }
 
-/// What all outboxes hold that are known of: our own imports, those of other servers, and what the
-/// last producer run left.
-fn unsent(look: &Look) -> Option<u64> {
-    let own = look.outbox.value?;
-    let beats = || look.beats.value.iter().flatten();
-    let unsent = |beat: &crate::panels::throughput::Beat| {
-        beat.state.outbox.as_ref().map_or(0, |outbox| outbox.unsent_tasks)
+/// The unsent tasks of all known outboxes: imports of this process and of other servers, and the
+/// outbox of the last producer run.
+fn unsent(snapshot: &DashboardSnapshot) -> Option<u64> {
+    let own = snapshot.outbox.value?;
+    let heartbeats = || snapshot.heartbeats.value.iter().flatten();
+    let unsent = |heartbeat: &Heartbeat| {
+        heartbeat.state.outbox.as_ref().map_or(0, |outbox| outbox.unsent_tasks)
     };
-    let relays = beats().filter(|beat| beat.name.starts_with("imports:"));
-    // The only relay there is says what we know better ourselves.
+    let relays = heartbeats().filter(|heartbeat| heartbeat.name.starts_with("imports:"));
+    // The only relay is this process, whose own number is newer.
     let imports =
         if relays.clone().count() > 1 { relays.map(unsent).sum() } else { own.unsent_tasks };
-    let producer: u64 = beats().filter(|beat| beat.name == "producer:last").map(unsent).sum();
+    let producer: u64 =
+        heartbeats().filter(|heartbeat| heartbeat.name == "producer:last").map(unsent).sum();
     Some(imports + producer)
 }

@@ -1,42 +1,42 @@
-//! What failed, by code: tasks given up, which can be tried again, and rows of jobs.
+//! Failures by error code: dead letters, which can be replayed, and failed rows of jobs.
 
 use askama::Template;
 
-use crate::panels::format::{Count, When};
-use crate::panels::snapshot::Look;
+use super::format::{Count, TimeTag};
+use super::snapshot::DashboardSnapshot;
 
 #[derive(Template)]
 #[template(path = "panels/failures.html")]
-pub struct Failures {
-    dead: Vec<Dead>,
-    failed: Vec<Failed>,
+pub struct FailuresPanel {
+    dead: Vec<DeadRow>,
+    failed: Vec<FailedRow>,
     known: bool,
 }
 
-struct Dead {
+struct DeadRow {
     code: String,
     count: Count,
     sample: String,
-    oldest: When,
-    newest: When,
+    oldest: TimeTag,
+    newest: TimeTag,
 }
 
-struct Failed {
+struct FailedRow {
     code: String,
     count: Count,
     sample: String,
 }
 
-impl Failures {
-    pub fn of(look: &Look) -> Self {
-        let dead = look.dead.value.iter().flatten().map(|group| Dead {
+impl FailuresPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
+        let dead = snapshot.dead.value.iter().flatten().map(|group| DeadRow {
             code: group.code.clone(),
             count: Count(group.count),
             sample: group.sample.clone(),
-            oldest: When::age(group.oldest),
-            newest: When::age(group.newest),
+            oldest: TimeTag::age(group.oldest),
+            newest: TimeTag::age(group.newest),
         });
-        let failed = look.failures.value.iter().flatten().map(|group| Failed {
+        let failed = snapshot.failures.value.iter().flatten().map(|group| FailedRow {
             code: group.code.clone(),
             count: Count(group.count),
             sample: group.sample.clone(),
@@ -44,7 +44,7 @@ impl Failures {
         Self {
             dead: dead.collect(),
             failed: failed.collect(),
-            known: look.dead.value.is_some() && look.failures.value.is_some(),
+            known: snapshot.dead.value.is_some() && snapshot.failures.value.is_some(),
         }
     }
 }

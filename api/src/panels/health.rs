@@ -1,147 +1,152 @@
-//! The lights: store, broker, upstream, reading.
+//! Status lights: store, broker, weather service, workers.
 
 use askama::Template;
 use isobar_model::human::plural;
 
-use super::Lamp;
-use crate::panels::format::When;
-use crate::panels::snapshot::{Look, Part};
-use crate::panels::throughput::Beat;
+use super::format::TimeTag;
+use super::health_state::HealthState;
+use super::snapshot::{Component, DashboardSnapshot};
+use super::throughput::Heartbeat;
 
 #[derive(Template)]
 #[template(path = "panels/health.html")]
-pub struct Health {
-    lights: Vec<Light>,
+pub struct HealthPanel {
+    lights: Vec<StatusLight>,
 }
 
-pub struct Light {
+pub struct StatusLight {
     name: &'static str,
-    lamp: Lamp,
-    word: String,
-    /// What it is, or what ails it.
+    health: HealthState,
+    state: String,
+    /// Where it is, or its error.
     detail: String,
-    at: Option<When>,
-    action: Option<Action>,
+    at: Option<TimeTag>,
+    button: Option<FormButton>,
 }
 
-/// A button: what it says, and where it is sent.
-pub struct Action {
+pub struct FormButton {
+    /// The route that it posts to.
     path: &'static str,
-    says: &'static str,
+    label: &'static str,
+    /// The message after success.
     done: &'static str,
 }
 
-impl Health {
-    pub fn of(look: &Look) -> Self {
+impl HealthPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
         Self {
             lights: vec![
-                part("Store", &look.store),
-                part("Broker", &look.broker),
-                upstream(look),
-                reading(look),
+                component("Store", &snapshot.store),
+                component("Broker", &snapshot.broker),
+                upstream(snapshot),
+                workers_light(snapshot),
             ],
         }
     }
 }
 
-fn part(name: &'static str, part: &Part) -> Light {
-    let (lamp, word, detail) = match &part.trouble {
-        None => (Lamp::Good, "answers", place(part)),
-        Some(trouble) => (Lamp::Bad, "away", trouble.clone()),
+fn component(name: &'static str, component: &Component) -> StatusLight {
+    let (health, state, detail) = match &component.error {
+        None => (HealthState::Good, "healthy", location(component)),
+        Some(error) => (HealthState::Bad, "down", error.clone()),
     };
-    Light { name, lamp, word: word.to_owned(), detail, at: None, action: None }
+    StatusLight { name, health, state: state.to_owned(), detail, at: None, button: None }
 }
 
-/// A location mostly says what it is by its scheme.
-fn place(part: &Part) -> String {
-    let Part { kind, location, .. } = part;
+/// With the kind, unless the scheme of the location names it.
+fn location(component: &Component) -> String {
+    let Component { kind, location, .. } = component;
     if location.contains("://") { location.clone() } else { format!("{kind}, {location}") }
 }
 
-/// The upstream is as the one of us finds it who has the most trouble with it.
-fn upstream(look: &Look) -> Light {
-    let light = |lamp, word: &str, detail: String| Light {
+/// The worst state that this process and the workers report.
+fn upstream(snapshot: &DashboardSnapshot) -> StatusLight {
+    let light = |health, state: &str, detail: String| StatusLight {
         name: "Weather service",
-        lamp,
-        word: word.to_owned(),
+        health,
+        state: state.to_owned(),
         detail,
         at: None,
-        action: None,
+        button: None,
     };
-    let Some(own) = &look.upstream.value else {
-        return light(Lamp::Idle, "not known", "nobody has asked yet".to_owned());
+    let Some(own) = &snapshot.upstream.value else {
+        return light(HealthState::Idle, "unknown", "not checked yet".to_owned());
     };
-    let workers =
-        || look.beats.value.iter().flatten().filter_map(|beat| beat.state.upstream.as_ref());
+    let heartbeats = || snapshot.heartbeats.value.iter().flatten();
+    let workers = || heartbeats().filter_map(|heartbeat| heartbeat.state.upstream.as_ref());
     let config = own.config_error.clone();
-    if let Some(error) = config.or_else(|| workers().find_map(|seen| seen.config_error.clone())) {
-        return light(Lamp::Bad, "needs a person", error);
+    if let Some(error) = config.or_else(|| workers().find_map(|worker| worker.config_error.clone()))
+    {
+        return light(HealthState::Bad, "misconfigured: needs your attention", error);
     }
-    let open = workers().find(|seen| seen.breaker == "open");
-    let until = own.breaker_until.or_else(|| open.and_then(|seen| seen.breaker_until));
+    let open = workers().find(|worker| worker.breaker == "open");
+    let until = own.breaker_until.or_else(|| open.and_then(|worker| worker.breaker_until));
     if own.breaker == "open" || open.is_some() {
-        let detail = format!("{} fails; nobody asks it meanwhile", own.host);
-        let reset = Action {
+        let detail = format!("{} fails; no requests are sent until then", own.host);
+        let reset = FormButton {
             path: "/stream/breaker/reset",
-            says: "Reset breaker",
-            done: "The breaker is reset; the next request is tried.",
+            label: "Reset breaker",
+            done: "Breaker reset; the next request is sent.",
         };
-        let at = until.map(When::until);
-        return Light {
-            at,
-            action: Some(reset),
-            ..light(Lamp::Bad, "breaker open, next try", detail)
+        return StatusLight {
+            at: until.map(TimeTag::until),
+            button: Some(reset),
+            ..light(HealthState::Bad, "failing; next attempt", detail)
         };
     }
     if let Some(until) = own.quota.shut_until {
-        let at = Some(When::until(until));
-        let detail = format!("the quota of {} is used up", own.host);
-        return Light { at, ..light(Lamp::Warn, "quota used up, free again", detail) };
+        let at = Some(TimeTag::until(until));
+        let state = "quota used up; resets";
+        return StatusLight { at, ..light(HealthState::Warn, state, own.host.clone()) };
     }
-    if own.breaker == "half_open" || workers().any(|seen| seen.breaker == "half_open") {
-        return light(Lamp::Warn, "being tried", own.host.clone());
+    if own.breaker == "half_open" || workers().any(|worker| worker.breaker == "half_open") {
+        return light(HealthState::Warn, "testing recovery", own.host.clone());
     }
-    light(Lamp::Good, "breaker closed", own.host.clone())
+    light(HealthState::Good, "healthy", own.host.clone())
 }
 
-fn reading(look: &Look) -> Light {
-    let light = |lamp, word: &str, detail: String, action| Light {
-        name: "Reading",
-        lamp,
-        word: word.to_owned(),
+fn workers_light(snapshot: &DashboardSnapshot) -> StatusLight {
+    let light = |health, state: &str, detail: String, button| StatusLight {
+        name: "Workers",
+        health,
+        state: state.to_owned(),
         detail,
         at: None,
-        action: Some(action),
+        button: Some(button),
     };
-    let pause = Action {
+    let pause = FormButton {
         path: "/stream/pause",
-        says: "Pause reading",
-        done: "Reading is paused. What workers hold is finished.",
+        label: "Pause workers",
+        done: "Workers paused. Tasks in progress are finished.",
     };
     let resume =
-        Action { path: "/stream/resume", says: "Resume reading", done: "Reading goes on." };
-    if let Some(thrown) = look.switches.value.as_ref().and_then(|switches| switches.reading()) {
-        let at = Some(When::age(thrown.at));
-        return Light { at, ..light(Lamp::Warn, "paused", format!("by {}", thrown.by), resume) };
+        FormButton { path: "/stream/resume", label: "Resume workers", done: "Workers resumed." };
+    if let Some(set_by) = snapshot.flags.value.as_ref().and_then(|flags| flags.reading()) {
+        let at = Some(TimeTag::age(set_by.at));
+        let detail = format!("by {}", set_by.by);
+        return StatusLight { at, ..light(HealthState::Warn, "paused", detail, resume) };
     }
-    if look.beats.trouble.is_some() {
-        return light(Lamp::Idle, "not known", "the broker would tell".to_owned(), pause);
+    if snapshot.heartbeats.error.is_some() {
+        let detail = "unknown while the broker is down".to_owned();
+        return light(HealthState::Idle, "unknown", detail, pause);
     }
-    let workers: Vec<&Beat> =
-        look.beats.value.iter().flatten().filter(|beat| beat.worker().is_some()).collect();
-    let waits = workers.iter().filter(|beat| beat.state.paused_reason.is_some()).count();
+    let heartbeats = snapshot.heartbeats.value.iter().flatten();
+    let workers: Vec<&Heartbeat> =
+        heartbeats.filter(|heartbeat| heartbeat.worker().is_some()).collect();
+    let waiting = workers.iter().filter(|worker| worker.state.paused_reason.is_some()).count();
     let all = plural(workers.len() as u64, "worker");
     match workers.first() {
         None => {
-            light(Lamp::Warn, "no worker", "nothing is fetched until one starts".to_owned(), pause)
+            let detail = "nothing is fetched until one starts".to_owned();
+            light(HealthState::Warn, "none running", detail, pause)
         }
-        Some(first) if waits == workers.len() => {
+        Some(first) if waiting == workers.len() => {
             let reason = first.state.paused_reason.clone().unwrap_or_default();
-            light(Lamp::Warn, "waiting", format!("{all}: {reason}"), pause)
+            light(HealthState::Warn, "waiting", format!("{all}: {reason}"), pause)
         }
-        Some(_) if waits > 0 => {
-            light(Lamp::Good, "reading", format!("{all}, {waits} waiting"), pause)
+        Some(_) if waiting > 0 => {
+            light(HealthState::Good, "running", format!("{all}, {waiting} waiting"), pause)
         }
-        Some(_) => light(Lamp::Good, "reading", all, pause),
+        Some(_) => light(HealthState::Good, "running", all, pause),
     }
 }

@@ -1,58 +1,57 @@
-//! What is known of something that has to be asked, and may not answer.
+//! The last known value of something that may not answer.
 //!
-//! A panel whose source is away shows what was last known and says so, instead of a zero that
-//! nobody measured or an empty page.
+//! Guarantees: after a failed update the value stays and the error says why it may be old. A panel
+//! never shows a zero that was not measured.
 
-use std::fmt;
+use std::error::Error;
 use std::time::Duration;
 
+use isobar_telemetry::chain;
 use tokio::time::timeout;
 
-/// Who takes longer than this to answer counts as away, until the next look.
+/// A component that takes longer to answer counts as down until the next refresh.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known<T> {
-    /// The last answer, however old.
+pub struct LastKnown<T> {
+    /// `None` until the first answer.
     pub value: Option<T>,
-    /// Why there is no newer one.
-    pub trouble: Option<String>,
+    /// Why the last update failed.
+    pub error: Option<String>,
 }
 
-impl<T> Default for Known<T> {
-    /// Nobody has asked yet.
+impl<T> Default for LastKnown<T> {
     fn default() -> Self {
-        Self { value: None, trouble: None }
+        Self { value: None, error: None }
     }
 }
 
-impl<T: Clone> Known<T> {
-    /// What `answer` brings, or else what was known before with the reason.
-    pub async fn ask<E: fmt::Display>(&self, answer: impl Future<Output = Result<T, E>>) -> Self {
-        let trouble = match timeout(ANSWER_LIMIT, answer).await {
-            Ok(Ok(value)) => return Self::of(value),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+impl<T> LastKnown<T> {
+    pub async fn update<E: Error + 'static>(&mut self, answer: impl Future<Output = Result<T, E>>) {
+        self.error = match timeout(ANSWER_LIMIT, answer).await {
+            Ok(Ok(value)) => {
+                self.value = Some(value);
+                None
+            }
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(_) => Some(format!("no answer within {} s", ANSWER_LIMIT.as_secs())),
         };
-        Self { value: self.value.clone(), trouble: Some(trouble) }
-    }
-
-    pub fn of(value: T) -> Self {
-        Self { value: Some(value), trouble: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::convert::Infallible;
+    use std::io;
 
     #[tokio::test]
-    async fn what_does_not_answer_leaves_what_was_known_and_says_why() {
-        let known = Known::default().ask(async { Ok::<_, Infallible>(7) }).await;
-        assert_eq!(known, Known::of(7));
-        let failed = known.ask(async { Err("refused") }).await;
-        assert_eq!((failed.value, failed.trouble.as_deref()), (Some(7), Some("refused")));
-        assert_eq!(failed.ask(async { Ok::<_, Infallible>(8) }).await, Known::of(8));
+    async fn a_failed_update_keeps_the_last_value() {
+        let mut known = LastKnown::default();
+        known.update(async { Ok::<_, io::Error>(7) }).await;
+        assert_eq!(known, LastKnown { value: Some(7), error: None });
+        known.update(async { Err(io::Error::other("refused")) }).await;
+        assert_eq!(known, LastKnown { value: Some(7), error: Some("refused".to_owned()) });
+        known.update(async { Ok::<_, io::Error>(8) }).await;
+        assert_eq!(known, LastKnown { value: Some(8), error: None });
     }
 }

@@ -1,18 +1,18 @@
-//! How much of the provider's quota is used, and when each window begins anew.
+//! The provider's quota: how much of each window is used, and when it resets.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
 use isobar_model::quota::Window;
 
-use crate::panels::format::{Count, When};
-use crate::panels::snapshot::Look;
+use super::format::{Count, TimeTag};
+use super::snapshot::DashboardSnapshot;
 
 #[derive(Template)]
 #[template(path = "panels/quota.html")]
-pub struct Quota {
+pub struct QuotaPanel {
     host: String,
     gauges: Vec<Gauge>,
-    shut_until: Option<When>,
+    exhausted_until: Option<TimeTag>,
 }
 
 struct Gauge {
@@ -20,18 +20,18 @@ struct Gauge {
     used: Count,
     limit: Count,
     percent: u64,
-    /// Nearly or wholly used up.
+    /// At least 90 per cent used.
     tight: bool,
-    resets: When,
+    resets: TimeTag,
 }
 
-impl Quota {
-    pub fn of(look: &Look) -> Self {
-        let Some(upstream) = &look.upstream.value else {
-            return Self { host: String::new(), gauges: Vec::new(), shut_until: None };
+impl QuotaPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
+        let Some(upstream) = &snapshot.upstream.value else {
+            return Self { host: String::new(), gauges: Vec::new(), exhausted_until: None };
         };
         let gauge = |window: Window| {
-            let limit = look.quota_limits.of(window)?;
+            let limit = snapshot.quota_limits.of(window)?;
             let used = upstream.quota.of(window);
             let percent = (used * 100).checked_div(limit).unwrap_or(100).min(100);
             Some(Gauge {
@@ -40,18 +40,18 @@ impl Quota {
                 limit: Count(limit),
                 percent,
                 tight: percent >= 90,
-                resets: When::until(end(window, look.at)),
+                resets: TimeTag::until(end(window, snapshot.at)),
             })
         };
         Self {
             host: upstream.host.clone(),
             gauges: Window::ALL.into_iter().filter_map(gauge).collect(),
-            shut_until: upstream.quota.shut_until.map(When::until),
+            exhausted_until: upstream.quota.shut_until.map(TimeTag::until),
         }
     }
 }
 
-/// Windows are aligned to UTC.
+/// The end of the current window; windows are aligned to UTC.
 fn end(window: Window, now: DateTime<Utc>) -> DateTime<Utc> {
     let length = window.length_ms() as i64;
     let end = (now.timestamp_millis().div_euclid(length) + 1) * length;
@@ -63,8 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_ends_where_the_next_one_begins() {
-        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a moment");
+    fn a_window_ends_where_the_next_begins() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         let now = at("2026-01-16T12:03:04.5Z");
         assert_eq!(end(Window::Minute, now), at("2026-01-16T12:04:00Z"));
         assert_eq!(end(Window::Hour, now), at("2026-01-16T13:00:00Z"));

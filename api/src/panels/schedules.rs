@@ -1,61 +1,61 @@
-//! What fires by itself: when next, and how the last ticks went.
+//! Schedules: when each runs next, and how its last ticks ended.
 
 use askama::Template;
+use isobar_admin::schedule_view::{ScheduleState, TickState};
 use isobar_model::schedule::TickOutcome;
 
-use super::Lamp;
-use crate::panels::format::When;
-use crate::panels::snapshot::Look;
-use crate::resources::schedules::{ScheduleState, TickState};
+use super::format::TimeTag;
+use super::health_state::HealthState;
+use super::snapshot::DashboardSnapshot;
 
 #[derive(Template)]
 #[template(path = "panels/schedules.html")]
-pub struct Schedules {
-    schedules: Vec<Shown>,
+pub struct SchedulesPanel {
+    schedules: Vec<ScheduleRow>,
     known: bool,
 }
 
-struct Shown {
+struct ScheduleRow {
     name: &'static str,
     expression: Option<String>,
     timezone: &'static str,
-    next: Option<When>,
-    ticks: Vec<ShownTick>,
+    next: Option<TimeTag>,
+    ticks: Vec<TickRow>,
 }
 
-struct ShownTick {
-    at: When,
-    lamp: Lamp,
-    word: String,
+struct TickRow {
+    at: TimeTag,
+    health: HealthState,
+    state: String,
     detail: String,
 }
 
-impl Schedules {
-    pub fn of(look: &Look) -> Self {
-        let shown = |schedule: &ScheduleState| Shown {
+impl SchedulesPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
+        let row = |schedule: &ScheduleState| ScheduleRow {
             name: schedule.name,
             expression: schedule.expression.clone(),
             timezone: schedule.timezone,
-            next: schedule.next_at.map(When::until),
-            ticks: schedule.ticks.iter().map(ShownTick::of).collect(),
+            next: schedule.next_at.map(TimeTag::until),
+            ticks: schedule.ticks.iter().map(TickRow::from).collect(),
         };
         Self {
-            schedules: look.schedules.value.iter().flatten().map(shown).collect(),
-            known: look.schedules.value.is_some(),
+            schedules: snapshot.schedules.value.iter().flatten().map(row).collect(),
+            known: snapshot.schedules.value.is_some(),
         }
     }
 }
 
-impl ShownTick {
-    fn of(tick: &TickState) -> Self {
-        let lamp = match tick.outcome {
-            None => Lamp::Idle,
-            Some(TickOutcome::Done) => Lamp::Good,
-            Some(TickOutcome::Failed) => Lamp::Bad,
-            Some(_) => Lamp::Warn,
+impl From<&TickState> for TickRow {
+    fn from(tick: &TickState) -> Self {
+        let health = match tick.outcome {
+            None => HealthState::Idle,
+            Some(TickOutcome::Done) => HealthState::Good,
+            Some(TickOutcome::Failed) => HealthState::Bad,
+            Some(_) => HealthState::Warn,
         };
-        let word = tick.outcome.map_or("running", TickOutcome::as_str).replace('_', " ");
+        let state = tick.outcome.map_or("running", TickOutcome::as_str).replace('_', " ");
         let detail = tick.detail.clone().unwrap_or_else(|| format!("by {}", tick.owner));
-        Self { at: When::age(tick.tick), lamp, word, detail }
+        Self { at: TimeTag::age(tick.tick), health, state, detail }
     }
 }

@@ -1,11 +1,10 @@
-//! The last minutes of throughput and errors, kept in memory so that a new page has them at once.
+//! Throughput: finished and failed tasks of the last fifteen minutes, in memory.
 //!
-//! Workers count what they finished since their start and say so with every heartbeat; the
-//! difference between two of them is what happened in between. A worker that is heard for the
-//! first time counts from zero, for its name is as new as its process, but for those that were
-//! there before this server was: what they did then is not ours to draw.
+//! Workers count since their start and report with every heartbeat; the difference between two
+//! heartbeats is a bucket. A new worker counts from zero, because its name is as new as its process.
+//! Workers that ran before this server count from their first heartbeat here.
 //!
-//! Deliberately absent: anything lasting. `/metrics` is for those who want to look back further.
+//! Does not: keep anything longer, or across a restart (see `/metrics`).
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,40 +12,40 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// One place of the ring: as long as a worker's heartbeats are apart, or it would beat as they do.
+/// The length of a bucket: the interval of a worker's heartbeats, or buckets would alternate.
 pub const BUCKET_SECONDS: u64 = 5;
 /// Fifteen minutes.
 pub const BUCKETS: usize = 180;
-/// A worker that was silent for longer than the ring remembers is forgotten.
+/// A worker that was silent for longer than the ring is long is removed.
 const FORGET_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// What a role says of itself.
+/// One heartbeat.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// `<role>:<instance>`.
     pub name: String,
-    pub state: BeatState,
+    pub state: HeartbeatState,
 }
 
-/// Unknown fields are read over, missing ones are zero.
+/// Unknown fields are ignored, missing ones are zero.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct BeatState {
+pub struct HeartbeatState {
     pub held: u64,
     pub succeeded: u64,
     pub failed: u64,
     pub skipped: u64,
     pub paused_reason: Option<String>,
     pub paused_until: Option<DateTime<Utc>>,
-    pub upstream: Option<UpstreamBeat>,
-    /// Of an import relay, or of the last producer.
-    pub outbox: Option<OutboxBeat>,
+    pub upstream: Option<UpstreamReport>,
+    /// Of an import relay or of the last producer run.
+    pub outbox: Option<OutboxReport>,
 }
 
-/// What a worker knows of the upstream.
+/// The upstream as a worker sees it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct UpstreamBeat {
+pub struct UpstreamReport {
     pub breaker: String,
     pub breaker_until: Option<DateTime<Utc>>,
     pub config_error: Option<String>,
@@ -54,24 +53,24 @@ pub struct UpstreamBeat {
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct OutboxBeat {
+pub struct OutboxReport {
     pub unsent_tasks: u64,
 }
 
-impl Beat {
-    /// `None` where it is no object of ours.
+impl Heartbeat {
+    /// `None` if its fields have other types.
     pub fn read((name, state): (String, Value)) -> Option<Self> {
         let state = serde_json::from_value(state).ok()?;
         Some(Self { name, state })
     }
 
-    /// The worker's name in the stream, if it is one.
+    /// The worker's name in the stream; `None` for other roles.
     pub fn worker(&self) -> Option<&str> {
         self.name.strip_prefix("worker:")
     }
 }
 
-/// What was finished in one place of the ring.
+/// Tasks that finished in one bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     pub succeeded: u64,
@@ -85,35 +84,33 @@ impl Bucket {
     }
 }
 
-/// The ring, newest last, and what each worker had counted when it was last heard.
+/// The ring, newest bucket last, and each worker's counters at its last heartbeat.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse {
+pub struct Throughput {
     buckets: VecDeque<Bucket>,
     workers: HashMap<String, (Bucket, DateTime<Utc>)>,
-    began: bool,
+    /// Heartbeats were read before.
+    started: bool,
 }
 
-impl Pulse {
-    /// Takes what the workers say now as the next place of the ring.
-    pub fn beat(&mut self, beats: &[Beat], now: DateTime<Utc>) {
+impl Throughput {
+    /// Adds the next bucket.
+    pub fn add(&mut self, heartbeats: &[Heartbeat], now: DateTime<Utc>) {
         let mut bucket = Bucket::default();
-        for beat in beats.iter().filter(|beat| beat.worker().is_some()) {
-            let counted = Bucket {
-                succeeded: beat.state.succeeded,
-                failed: beat.state.failed,
-                skipped: beat.state.skipped,
-            };
-            let before = match self.workers.insert(beat.name.clone(), (counted, now)) {
+        for heartbeat in heartbeats.iter().filter(|heartbeat| heartbeat.worker().is_some()) {
+            let HeartbeatState { succeeded, failed, skipped, .. } = heartbeat.state;
+            let counted = Bucket { succeeded, failed, skipped };
+            let before = match self.workers.insert(heartbeat.name.clone(), (counted, now)) {
                 Some((before, _)) => before,
-                None if self.began => Bucket::default(),
+                None if self.started => Bucket::default(),
                 None => counted,
             };
             bucket.succeeded += counted.succeeded.saturating_sub(before.succeeded);
             bucket.failed += counted.failed.saturating_sub(before.failed);
             bucket.skipped += counted.skipped.saturating_sub(before.skipped);
         }
-        self.began = true;
-        self.workers.retain(|_, (_, heard)| now - *heard < FORGET_AFTER);
+        self.started = true;
+        self.workers.retain(|_, (_, seen_at)| now - *seen_at < FORGET_AFTER);
         self.buckets.push_back(bucket);
         while self.buckets.len() > BUCKETS {
             self.buckets.pop_front();
@@ -130,10 +127,10 @@ impl Pulse {
 mod tests {
     use super::*;
 
-    fn beat(name: &str, succeeded: u64, failed: u64) -> Beat {
-        Beat {
+    fn heartbeat(name: &str, succeeded: u64, failed: u64) -> Heartbeat {
+        Heartbeat {
             name: name.to_owned(),
-            state: BeatState { succeeded, failed, ..BeatState::default() },
+            state: HeartbeatState { succeeded, failed, ..HeartbeatState::default() },
         }
     }
 
@@ -142,24 +139,29 @@ mod tests {
     }
 
     #[test]
-    fn only_what_happened_since_this_server_listens_is_drawn() {
-        let (mut pulse, now) = (Pulse::default(), DateTime::UNIX_EPOCH);
-        pulse.beat(&[beat("worker:old", 1_000_000, 5)], now);
-        pulse.beat(&[beat("worker:old", 1_000_100, 6), beat("worker:new", 40, 0)], now);
-        // The old one is silent, the new one goes on; what is no worker counts nothing.
-        pulse.beat(&[beat("worker:new", 50, 0), beat("imports:x", 9, 9)], now);
-        pulse.beat(&[beat("worker:old", 1_000_200, 6), beat("worker:new", 50, 0)], now);
-        assert_eq!(pulse.buckets(), [bucket(0, 0), bucket(140, 1), bucket(10, 0), bucket(100, 0)]);
+    fn only_tasks_since_the_server_started_count() {
+        let (mut throughput, now) = (Throughput::default(), DateTime::UNIX_EPOCH);
+        throughput.add(&[heartbeat("worker:old", 1_000_000, 5)], now);
+        throughput
+            .add(&[heartbeat("worker:old", 1_000_100, 6), heartbeat("worker:new", 40, 0)], now);
+        // One worker is silent; other roles do not count.
+        throughput.add(&[heartbeat("worker:new", 50, 0), heartbeat("imports:x", 9, 9)], now);
+        throughput
+            .add(&[heartbeat("worker:old", 1_000_200, 6), heartbeat("worker:new", 50, 0)], now);
+        assert_eq!(
+            throughput.buckets(),
+            [bucket(0, 0), bucket(140, 1), bucket(10, 0), bucket(100, 0)]
+        );
     }
 
     #[test]
-    fn the_ring_and_the_names_in_it_are_bounded() {
-        let (mut pulse, mut now) = (Pulse::default(), DateTime::UNIX_EPOCH);
+    fn the_ring_and_its_workers_are_bounded() {
+        let (mut throughput, mut now) = (Throughput::default(), DateTime::UNIX_EPOCH);
         for n in 0..(3 * BUCKETS) {
-            pulse.beat(&[beat(&format!("worker:{n}"), 1, 0)], now);
+            throughput.add(&[heartbeat(&format!("worker:{n}"), 1, 0)], now);
             now += TimeDelta::seconds(BUCKET_SECONDS as i64);
         }
-        assert_eq!(pulse.buckets().len(), BUCKETS);
-        assert!(pulse.workers.len() <= BUCKETS);
+        assert_eq!(throughput.buckets().len(), BUCKETS);
+        assert!(throughput.workers.len() <= BUCKETS);
     }
 }

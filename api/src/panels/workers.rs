@@ -1,63 +1,65 @@
-//! Who works: each worker that was heard lately, and what it has done since it started.
+//! Workers: each with its state and what it has done since it started.
 
 use askama::Template;
 use isobar_broker::ConsumerInfo;
 
-use super::Lamp;
-use crate::panels::format::{Count, When};
-use crate::panels::snapshot::Look;
-use crate::panels::throughput::Beat;
+use super::format::{Count, TimeTag};
+use super::health_state::HealthState;
+use super::snapshot::DashboardSnapshot;
+use super::throughput::Heartbeat;
 
 #[derive(Template)]
 #[template(path = "panels/workers.html")]
-pub struct Workers {
-    shown: Vec<Worker>,
+pub struct WorkersPanel {
+    workers: Vec<WorkerRow>,
     known: bool,
-    trouble: Option<String>,
+    error: Option<String>,
 }
 
-struct Worker {
+struct WorkerRow {
     name: String,
-    lamp: Lamp,
-    word: String,
-    until: Option<When>,
+    health: HealthState,
+    state: String,
+    until: Option<TimeTag>,
     held: Count,
     succeeded: Count,
     failed: Count,
     skipped: Count,
 }
 
-impl Workers {
-    pub fn of(look: &Look) -> Self {
-        let beats = look.beats.value.iter().flatten();
-        let mut workers: Vec<Worker> = beats.filter_map(Worker::heard).collect();
-        // One that owns entries and says nothing: its leases run out, and others take over.
-        let silent = look.consumers.value.iter().flatten().filter(|consumer| {
+impl WorkersPanel {
+    pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
+        let heartbeats = snapshot.heartbeats.value.iter().flatten();
+        let mut workers: Vec<WorkerRow> =
+            heartbeats.filter_map(WorkerRow::from_heartbeat).collect();
+        // A worker that owns entries and is silent: its leases expire, and others take over.
+        let silent = snapshot.consumers.value.iter().flatten().filter(|consumer| {
             consumer.pending > 0 && !workers.iter().any(|worker| worker.name == consumer.name)
         });
-        let silent: Vec<Worker> = silent.map(Worker::silent).collect();
+        let silent: Vec<WorkerRow> = silent.map(WorkerRow::silent).collect();
         workers.extend(silent);
         workers.sort_by(|a, b| a.name.cmp(&b.name));
         Self {
-            shown: workers,
-            known: look.beats.value.is_some(),
-            trouble: look.beats.trouble.clone(),
+            workers,
+            known: snapshot.heartbeats.value.is_some(),
+            error: snapshot.heartbeats.error.clone(),
         }
     }
 }
 
-impl Worker {
-    fn heard(beat: &Beat) -> Option<Self> {
-        let state = &beat.state;
-        let (lamp, word) = match &state.paused_reason {
-            Some(reason) => (Lamp::Warn, format!("waits: {reason}")),
-            None => (Lamp::Good, "reads".to_owned()),
+impl WorkerRow {
+    /// `None` for other roles.
+    fn from_heartbeat(heartbeat: &Heartbeat) -> Option<Self> {
+        let state = &heartbeat.state;
+        let (health, text) = match &state.paused_reason {
+            Some(reason) => (HealthState::Warn, format!("waiting: {reason}")),
+            None => (HealthState::Good, "running".to_owned()),
         };
         Some(Self {
-            name: beat.worker()?.to_owned(),
-            lamp,
-            word,
-            until: state.paused_until.filter(|_| state.paused_reason.is_some()).map(When::until),
+            name: heartbeat.worker()?.to_owned(),
+            health,
+            state: text,
+            until: state.paused_until.filter(|_| state.paused_reason.is_some()).map(TimeTag::until),
             held: Count(state.held),
             succeeded: Count(state.succeeded),
             failed: Count(state.failed),
@@ -68,8 +70,8 @@ impl Worker {
     fn silent(consumer: &ConsumerInfo) -> Self {
         Self {
             name: consumer.name.clone(),
-            lamp: Lamp::Bad,
-            word: "silent".to_owned(),
+            health: HealthState::Bad,
+            state: "silent".to_owned(),
             until: None,
             held: Count(consumer.pending),
             succeeded: Count(0),

@@ -1,7 +1,7 @@
-//! `/cache`: how the answers of `/weather` are kept, and how often that spared work.
+//! `GET /cache`: size and hit ratio of the cache of `/weather`.
 //!
-//! `entries` are those in the broker, shared by all; hits and misses are this process' own since
-//! its start.
+//! `entries` are those in the broker, which all processes share. Hits and misses are those of this
+//! process since its start.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CacheState {
@@ -22,21 +22,21 @@ pub struct CacheState {
     pub hit_ratio: f64,
 }
 
-/// How the cache does
+/// Cache statistics
 #[utoipa::path(
     get,
     path = "/cache",
     responses((status = 200, body = CacheState, description = "size and use of the cache")),
 )]
-pub async fn show(State(app): State<Shared>) -> Result<Json<CacheState>, Problem> {
+pub async fn show(State(app): State<SharedState>) -> Result<Json<CacheState>, Problem> {
     let (hits, misses) = app.weather.hits_and_misses();
-    let asked = hits + misses;
+    let requests = hits + misses;
     Ok(Json(CacheState {
         backend: app.broker.kind(),
         ttl_seconds: app.settings.cache_ttl.0.as_secs(),
         entries: app.broker.cache_len().await?,
         hits,
         misses,
-        hit_ratio: if asked == 0 { 0.0 } else { hits as f64 / asked as f64 },
+        hit_ratio: if requests == 0 { 0.0 } else { hits as f64 / requests as f64 },
     }))
 }

@@ -1,21 +1,20 @@
 //! `/openapi.json` and `/docs`: the document, and Swagger UI to read it with.
 //!
-//! Everything comes from this binary, so it works without a network. The page is our own and not
-//! Swagger UI's, because its paths are absolute: it is the same with and without the final slash,
-//! and it runs under a policy that allows no inline script.
+//! Guarantees: everything comes from this binary, so it works without a network. The page is our own,
+//! because its paths are absolute (it works with and without the final slash) and it has no inline
+//! script (the content security policy allows none).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use utoipa_swagger_ui::Config;
 
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
-
-/// It is the same for every request, and making it costs a millisecond.
-static TEXT: LazyLock<String> = LazyLock::new(crate::openapi::text);
+use crate::state::SharedState;
 
 const PAGE: &str = r#"<!doctype html>
 <html lang="en">
@@ -29,7 +28,7 @@ const PAGE: &str = r#"<!doctype html>
   <script src="/docs/start.js" defer></script>
 </head>
 <body>
-  <noscript><p>This page needs JavaScript; <a href="/openapi.json">the document itself</a> does not.</p></noscript>
+  <noscript><p>This page needs JavaScript. <a href="/openapi.json">The document itself</a> does not.</p></noscript>
   <div id="swagger-ui"></div>
 </body>
 </html>
@@ -41,15 +40,15 @@ const START: &str = "SwaggerUIBundle({\
 /// The files of Swagger UI that the page uses.
 const FILES: [&str; 3] = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
 
-/// They change with the binary only, and then a page that is open has the old ones.
+/// The files change only with the binary.
 const KEEP: HeaderValue = HeaderValue::from_static("max-age=3600");
 
 /// This document
 #[utoipa::path(get, path = "/openapi.json", responses((
     status = 200, description = "OpenAPI 3.1", body = serde_json::Value,
 )))]
-pub async fn document() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
+pub async fn document(State(app): State<SharedState>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], app.openapi.clone())
 }
 
 /// This document as a page
@@ -60,20 +59,20 @@ pub async fn docs() -> Html<&'static str> {
     Html(PAGE)
 }
 
-/// A part of that page
+/// A file of that page
 #[utoipa::path(
     get,
     path = "/docs/{file}",
-    params(("file" = String, Path, description = "its name")),
+    params(("file" = String, Path, description = "file name")),
     responses((status = 200, description = "the file", content(
         (String = "text/css"), (String = "text/javascript"), (String = "image/png"),
     ))),
 )]
-pub async fn file(Id(name): Id<String>) -> Result<Response, Problem> {
+pub async fn file(PathId(name): PathId<String>) -> Result<Response, Problem> {
     if name == "start.js" {
         return Ok(([(CONTENT_TYPE, "text/javascript")], START).into_response());
     }
-    let unknown = || Problem::not_found("the page has no such file");
+    let unknown = || Problem::not_found("no such file");
     let name = FILES.into_iter().find(|known| *known == name).ok_or_else(unknown)?;
     let file = utoipa_swagger_ui::serve(name, Arc::new(Config::default()))
         .ok()

@@ -1,9 +1,9 @@
-//! `/livez`, `/healthz`, `/readyz`: for whoever restarts, watches and routes to this process.
+//! `/livez`, `/healthz`, `/readyz`: probes for supervisors, monitors and load balancers.
 //!
-//! Alive is whoever answers. Healthy is a store and a broker that answer; a weather service that
-//! does not is `degraded`, for what is stored can still be served. Ready is a server that has once
-//! reached both and is not draining; an open breaker never makes it unready. These routes are open,
-//! so they name components and nothing about them.
+//! Alive: the process answers. Healthy: store and broker answer; a failing weather service is only
+//! `degraded`, because stored weather can still be served. Ready: store and broker have answered once
+//! and the server is not draining; an open breaker never makes it unready.
+//! Does not: show details of components, because these routes are public.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
-/// A component that takes longer to say that it is there counts as down.
+/// A component that takes longer to answer counts as down.
 const PING_LIMIT: Duration = Duration::from_secs(2);
-/// When to ask again whether this process is ready.
+/// `Retry-After` of a server that is not ready.
 const READY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -43,22 +43,22 @@ pub struct Components {
     pub upstream: &'static str,
 }
 
-/// Whether the process lives
-#[utoipa::path(get, path = "/livez", responses((status = 200, body = Alive, description = "it does")))]
+/// Liveness
+#[utoipa::path(get, path = "/livez", responses((status = 200, body = Alive, description = "alive")))]
 pub async fn livez() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Whether the components answer
+/// Health of store, broker and upstream
 #[utoipa::path(
     get,
     path = "/healthz",
     responses(
-        (status = 200, body = Health, description = "`ok`, or `degraded` by the upstream alone"),
-        (status = 503, body = Health, description = "`fail`: the store or the broker is down"),
+        (status = 200, body = Health, description = "`ok`, or `degraded` if only the upstream fails"),
+        (status = 503, body = Health, description = "`fail`: store or broker down"),
     ),
 )]
-pub async fn healthz(State(app): State<Shared>) -> Response {
+pub async fn healthz(State(app): State<SharedState>) -> Response {
     let (store, broker, upstream) = tokio::join!(
         timeout(PING_LIMIT, app.store.ping()),
         timeout(PING_LIMIT, app.broker.ping()),
@@ -67,27 +67,27 @@ pub async fn healthz(State(app): State<Shared>) -> Response {
     let components = Components {
         store: up_or_down(matches!(store, Ok(Ok(())))),
         broker: up_or_down(matches!(broker, Ok(Ok(())))),
-        upstream: if upstream.is_ok_and(|state| serves(&state)) { "ok" } else { "degraded" },
+        upstream: if upstream.is_ok_and(|state| is_usable(&state)) { "ok" } else { "degraded" },
     };
-    let (code, status) = verdict(&components);
+    let (code, status) = overall(&components);
     (code, Json(Health { status, components })).into_response()
 }
 
-/// Whether to send requests here
+/// Readiness
 #[utoipa::path(
     get,
     path = "/readyz",
     responses(
-        (status = 200, body = Alive, description = "yes"),
-        (status = 503, description = "not yet, or no longer"),
+        (status = 200, body = Alive, description = "ready"),
+        (status = 503, description = "starting or draining"),
     ),
 )]
-pub async fn readyz(State(app): State<Shared>) -> Result<Json<Alive>, Problem> {
+pub async fn readyz(State(app): State<SharedState>) -> Result<Json<Alive>, Problem> {
     let not_ready = |detail| Problem::unavailable("not_ready", detail, READY_PAUSE);
-    if app.is_draining() {
+    if app.phase.is_draining() {
         return Err(not_ready("this server is shutting down"));
     }
-    if !app.was_ready() {
+    if !app.phase.was_ready() {
         let (store, broker) = tokio::join!(
             timeout(PING_LIMIT, app.store.ping()),
             timeout(PING_LIMIT, app.broker.ping()),
@@ -95,12 +95,12 @@ pub async fn readyz(State(app): State<Shared>) -> Result<Json<Alive>, Problem> {
         if !matches!((store, broker), (Ok(Ok(())), Ok(Ok(())))) {
             return Err(not_ready("the store or the broker has not answered yet"));
         }
-        app.now_ready();
+        app.phase.mark_ready();
     }
     Ok(Json(Alive { status: "ready" }))
 }
 
-fn serves(state: &UpstreamState) -> bool {
+fn is_usable(state: &UpstreamState) -> bool {
     state.breaker != "open" && state.config_error.is_none()
 }
 
@@ -108,7 +108,7 @@ fn up_or_down(up: bool) -> &'static str {
     if up { "ok" } else { "down" }
 }
 
-fn verdict(components: &Components) -> (StatusCode, &'static str) {
+fn overall(components: &Components) -> (StatusCode, &'static str) {
     if components.store == "down" || components.broker == "down" {
         (StatusCode::SERVICE_UNAVAILABLE, "fail")
     } else if components.upstream == "ok" {
@@ -123,12 +123,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_store_and_broker_decide_whether_we_are_down() {
-        let of = |store, broker, upstream| verdict(&Components { store, broker, upstream });
-        assert_eq!(of("ok", "ok", "ok"), (StatusCode::OK, "ok"));
-        assert_eq!(of("ok", "ok", "degraded"), (StatusCode::OK, "degraded"));
+    fn only_store_and_broker_make_the_server_fail() {
+        let status = |store, broker, upstream| overall(&Components { store, broker, upstream });
+        assert_eq!(status("ok", "ok", "ok"), (StatusCode::OK, "ok"));
+        assert_eq!(status("ok", "ok", "degraded"), (StatusCode::OK, "degraded"));
         for (store, broker) in [("down", "ok"), ("ok", "down")] {
-            assert_eq!(of(store, broker, "ok").0, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(status(store, broker, "ok").0, StatusCode::SERVICE_UNAVAILABLE);
         }
     }
 }

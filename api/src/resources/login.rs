@@ -1,8 +1,9 @@
 //! `/login` and `/logout`: the key for a browser, which can keep a cookie but sends no header.
 //!
-//! The key comes once, in a form; the answer is a session (`sessions`) in a cookie that no script
-//! can read and no other site can use. The form works without JavaScript. Without a key there is
-//! nothing to sign in to, and both lead to the page.
+//! Guarantees: the key is sent once, in a form that works without JavaScript. The answer is a session
+//! in a cookie that scripts cannot read and other sites cannot use. If no key is set, both routes lead
+//! to the dashboard.
+//! Next: `http/sessions.rs`.
 
 use std::time::Instant;
 
@@ -16,40 +17,41 @@ use utoipa::ToSchema;
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::http::sessions::{LIFE, NAME};
-use crate::state::Shared;
+use crate::http::sessions::{LIFETIME, NAME};
+use crate::state::SharedState;
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginForm<'a> {
     next: &'a str,
+    /// The key that was sent is wrong.
     wrong: bool,
 }
 
-/// What the form sends.
+/// The form's fields as the document describes them.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "its fields are what the document says of them")]
+#[expect(dead_code, reason = "only the document reads its fields")]
 pub struct Login {
     key: String,
-    /// Where to go then: a path of ours.
+    /// Path of this server to go to after the sign-in.
     #[schema(default = "/")]
     next: Option<String>,
 }
 
-/// The form to sign in with
+/// Login form
 #[utoipa::path(
     get,
     path = "/login",
-    params(("next" = Option<String>, Query, description = "a path of ours to go to then")),
+    params(("next" = Option<String>, Query, description = "path of this server to go to after the sign-in")),
     responses(
         (status = 200, body = String, content_type = "text/html", description = "the form"),
-        (status = 303, description = "there is no key, or it is known already",
-         headers(("Location" = String, description = "`next`, or the page"))),
+        (status = 303, description = "no key is set, or already signed in",
+         headers(("Location" = String, description = "`next`, or the dashboard"))),
     ),
 )]
-pub async fn form(State(app): State<Shared>, params: Params, headers: HeaderMap) -> Response {
+pub async fn form(State(app): State<SharedState>, params: Params, headers: HeaderMap) -> Response {
     let next = destination(&params);
-    if app.access.knows(&headers) {
+    if app.access.is_authorised(&headers) {
         return go_to(next);
     }
     page(&LoginForm { next, wrong: false }, StatusCode::OK)
@@ -62,29 +64,29 @@ pub async fn form(State(app): State<Shared>, params: Params, headers: HeaderMap)
     request_body(content = Login, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "signed in", headers(
-            ("Location" = String, description = "`next`, or the page"),
+            ("Location" = String, description = "`next`, or the dashboard"),
             ("Set-Cookie" = String, description = "the session"),
         )),
-        (status = 401, description = "this is not the key; the form again for a browser", content(
+        (status = 401, description = "wrong key; a browser gets the form again", content(
             (String = "text/html"),
             (crate::http::problem::ProblemBody<'static> = "application/problem+json"),
         )),
     ),
 )]
-pub async fn sign_in(State(app): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
+pub async fn sign_in(State(app): State<SharedState>, headers: HeaderMap, body: Bytes) -> Response {
     let text = String::from_utf8_lossy(&body);
-    let fields = Params::of(&text);
+    let fields = Params::from_query(&text);
     let next = destination(&fields);
     if !app.access.is_key(fields.text("key").unwrap_or_default()) {
         if wants_html(&headers) {
             return page(&LoginForm { next, wrong: true }, StatusCode::UNAUTHORIZED);
         }
-        return Problem::unauthorized("this is not the key").into_response();
+        return Problem::unauthorized("wrong API key").into_response();
     }
     let mut response = go_to(next);
     if app.access.has_key() {
         let secret = app.access.sessions.open(Instant::now());
-        response.headers_mut().insert(SET_COOKIE, cookie(&secret, LIFE.as_secs(), &headers));
+        response.headers_mut().insert(SET_COOKIE, cookie(&secret, LIFETIME.as_secs(), &headers));
     }
     response
 }
@@ -94,39 +96,39 @@ pub async fn sign_in(State(app): State<Shared>, headers: HeaderMap, body: Bytes)
     post,
     path = "/logout",
     responses((status = 303, description = "signed out", headers(
-        ("Location" = String, description = "the form"),
-        ("Set-Cookie" = String, description = "forgets the session"),
+        ("Location" = String, description = "the login form"),
+        ("Set-Cookie" = String, description = "removes the session"),
     ))),
 )]
-pub async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response {
+pub async fn sign_out(State(app): State<SharedState>, headers: HeaderMap) -> Response {
     app.access.sessions.close(&headers);
     let mut response = go_to("/login");
     response.headers_mut().insert(SET_COOKIE, cookie("", 0, &headers));
     response
 }
 
-/// A browser that opens what needs the key is shown the form, and then what it asked for.
-pub fn in_place_of(problem: Problem, request: &Request) -> Response {
-    let page_of_a_browser = *request.method() == Method::GET && wants_html(request.headers());
-    if problem.status != StatusCode::UNAUTHORIZED || !page_of_a_browser {
+/// A browser without the key gets the login form, which then leads to the requested page.
+pub fn login_instead_of(problem: Problem, request: &Request) -> Response {
+    let is_page_request = *request.method() == Method::GET && wants_html(request.headers());
+    if problem.status != StatusCode::UNAUTHORIZED || !is_page_request {
         return problem.into_response();
     }
     let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
     page(&LoginForm { next, wrong: false }, StatusCode::UNAUTHORIZED)
 }
 
-/// `next`, if it is a path of ours: no form of this page may lead to another site.
+/// `next` if it is a path of this server, so that the form never leads to another site.
 fn destination(params: &Params) -> &str {
-    let ours = |path: &&str| {
+    let is_own_path = |path: &&str| {
         path.starts_with('/')
             && !path[1..].starts_with(['/', '\\'])
             && path.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    params.text("next").filter(ours).unwrap_or("/")
+    params.text("next").filter(is_own_path).unwrap_or("/")
 }
 
 fn go_to(path: &str) -> Response {
-    let location = HeaderValue::from_str(path).expect("a path of ours is plain text");
+    let location = HeaderValue::from_str(path).expect("checked to be printable ASCII");
     (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
 }
 
@@ -142,7 +144,7 @@ fn wants_html(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// Over TLS it is never sent without; that it came over TLS only the browser's Origin tells.
+/// `Secure` if the browser's Origin is HTTPS: this server itself does not see TLS.
 fn cookie(secret: &str, seconds: u64, headers: &HeaderMap) -> HeaderValue {
     let tls = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
     let secure = if tls { "; Secure" } else { "" };
@@ -156,8 +158,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_sent_to_another_site() {
-        let of = |query: &str| destination(&Params::of(query)).to_owned();
+    fn the_form_never_leads_to_another_site() {
+        let next = |query: &str| destination(&Params::from_query(query)).to_owned();
         for (query, expected) in [
             ("next=/bulk/jobs%3Flimit=5", "/bulk/jobs?limit=5"),
             ("next=", "/"),
@@ -167,12 +169,12 @@ mod tests {
             ("next=https://evil.example", "/"),
             ("next=/a%0D%0Ab", "/"),
         ] {
-            assert_eq!(of(query), expected, "{query}");
+            assert_eq!(next(query), expected, "{query}");
         }
     }
 
     #[test]
-    fn the_cookie_is_out_of_reach_for_scripts_and_other_sites() {
+    fn scripts_and_other_sites_cannot_use_the_cookie() {
         let plain = cookie("ab", 60, &HeaderMap::new());
         assert_eq!(plain, "isobar_session=ab; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
         let headers =

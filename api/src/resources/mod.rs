@@ -1,7 +1,7 @@
 //! The resources: one file each, or a folder where a resource has several routes.
 //!
 //! A handler reads its parameters, asks store, broker, upstream or imports, and shapes the answer.
-//! The table of routes is `router.rs`.
+//! Next: `router.rs` (the table of routes).
 
 pub mod bulk;
 pub mod cache;
@@ -20,3 +20,4 @@ pub mod stats;
 pub mod stream;
 pub mod sync;
 pub mod users;
+pub mod weather;

@@ -1,4 +1,4 @@
-//! `/operations`: what operators did, by whom and when, newest first.
+//! `GET /operations`: the audit log, newest first.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,10 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::cursor::{self, OperationCursor};
+use crate::http::paging::Paging;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::openapi::schemas::Paging;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OperationPage {
@@ -25,22 +25,22 @@ pub struct OperationItem {
     pub at: DateTime<Utc>,
     /// `api <address>` or `cli <user>@<host>`.
     pub actor: String,
-    /// `job.cancel`, `stream.pause`, `dead.replay` and the like.
+    /// For example `job.cancel`, `stream.pause` or `dead.replay`.
     pub action: String,
-    /// What it was done to: a job, a host.
+    /// The job or host that it was applied to.
     pub subject: Option<String>,
     pub detail: Option<String>,
 }
 
-/// What operators did, newest first
+/// Audit log, newest first
 #[utoipa::path(
     get,
     path = "/operations",
     params(Paging),
-    responses((status = 200, body = OperationPage, description = "a page of operations")),
+    responses((status = 200, body = OperationPage, description = "a page of operator actions")),
 )]
 pub async fn list(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     params: Params,
 ) -> Result<Json<OperationPage>, Problem> {
     let limit = params.limit()?;

@@ -1,37 +1,26 @@
-//! What an operator may switch: reading, one job, the breaker of an upstream host.
+//! `POST /stream/pause`, `/stream/resume` and `/stream/breaker/reset`.
 //!
-//! Each is recorded and then done ([`Desk`]); workers and relays see it within a second. Doing it
-//! twice changes nothing. Who did it first is the answer.
+//! Guarantees: each request is in the audit log before it takes effect; workers and relays see it
+//! within a second. Repeating it changes nothing: the answer names who was first.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_admin::actions::{Desk, OperateError};
+use isobar_admin::actions::OperateError;
 use isobar_broker::Switch;
-use isobar_model::ids::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::actor::Actor;
-use crate::http::params::Id;
 use crate::http::problem::Problem;
-use crate::resources::bulk::jobs::unknown;
-use crate::state::{App, Shared};
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReadingState {
     pub paused: bool,
-    /// Who paused it, and when; `null` while it is not paused.
+    /// Who paused the workers, and when; `null` while they are not paused.
     pub by: Option<String>,
     pub at: Option<DateTime<Utc>>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct JobPause {
-    #[schema(value_type = uuid::Uuid)]
-    pub job_id: JobId,
-    pub paused: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,110 +29,56 @@ pub struct BreakerReset {
     pub reset_at: DateTime<Utc>,
 }
 
-impl App {
-    /// Where operators act through this server.
-    pub fn desk<'a>(&'a self, actor: &'a Actor) -> Desk<'a> {
-        Desk { broker: &self.broker, store: &self.store, settings: &self.settings, actor: &actor.0 }
-    }
-}
-
-/// Pause reading
+/// Pause all workers
 ///
-/// No worker reads or claims anything until it is resumed; what they hold is finished.
+/// No worker reads or claims a task until they are resumed. Tasks in progress are finished.
 #[utoipa::path(
     post,
     path = "/stream/pause",
-    responses((status = 200, body = ReadingState, description = "paused, now or before")),
+    responses((status = 200, body = ReadingState, description = "paused")),
 )]
-pub async fn pause(State(app): State<Shared>, actor: Actor) -> Result<Json<ReadingState>, Problem> {
-    let thrown = app.desk(&actor).throw(&Switch::Reading).await?;
-    Ok(Json(ReadingState { paused: true, by: Some(thrown.by), at: Some(thrown.at) }))
+pub async fn pause(
+    State(app): State<SharedState>,
+    actor: Actor,
+) -> Result<Json<ReadingState>, Problem> {
+    let set_by = app.operator(&actor).throw(&Switch::Reading).await?;
+    Ok(Json(ReadingState { paused: true, by: Some(set_by.by), at: Some(set_by.at) }))
 }
 
-/// Resume reading
+/// Resume all workers
 #[utoipa::path(
     post,
     path = "/stream/resume",
-    responses((status = 200, body = ReadingState, description = "not paused any more")),
+    responses((status = 200, body = ReadingState, description = "resumed")),
 )]
 pub async fn resume(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     actor: Actor,
 ) -> Result<Json<ReadingState>, Problem> {
-    app.desk(&actor).let_go(&Switch::Reading).await?;
+    app.operator(&actor).let_go(&Switch::Reading).await?;
     Ok(Json(ReadingState { paused: false, by: None, at: None }))
 }
 
-/// Close the weather service's breaker
+/// Reset the circuit breaker of the weather service
 ///
 /// In this process at once, in all workers within a second.
 #[utoipa::path(
     post,
     path = "/stream/breaker/reset",
-    responses((status = 200, body = BreakerReset, description = "the next request is tried")),
+    responses((status = 200, body = BreakerReset, description = "reset; the next request is sent")),
 )]
 pub async fn reset_breaker(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     actor: Actor,
 ) -> Result<Json<BreakerReset>, Problem> {
     let mut reset_at = Utc::now();
-    // The host of forecasts comes first in the list: it is reset last and named in the answer.
-    let mut host = "";
-    for name in app.upstream.hosts().into_iter().rev() {
-        host = name;
-        reset_at = app.desk(&actor).throw(&Switch::Breaker(name.to_owned())).await?.at;
+    let hosts: Vec<String> = app.upstream.hosts().into_iter().map(str::to_owned).collect();
+    // The weather service last: the answer names it and the time of its reset.
+    for host in hosts.iter().rev() {
+        reset_at = app.operator(&actor).throw(&Switch::Breaker(host.clone())).await?.at;
     }
     app.upstream.obey(&app.broker.switches(&app.topic).await?);
-    Ok(Json(BreakerReset { host: host.to_owned(), reset_at }))
-}
-
-/// Pause a job
-///
-/// Nothing more of it is sent, and its tasks in the stream are set aside, until it is resumed.
-#[utoipa::path(
-    post,
-    path = "/bulk/jobs/{id}/pause",
-    params(("id" = uuid::Uuid, Path, description = "the job")),
-    responses(
-        (status = 200, body = JobPause, description = "paused, now or before"),
-        (status = 409, description = "the job has ended"),
-    ),
-)]
-pub async fn pause_job(
-    State(app): State<Shared>,
-    Id(job_id): Id<JobId>,
-    actor: Actor,
-) -> Result<Json<JobPause>, Problem> {
-    let job = app.store.job(job_id).await?.ok_or_else(unknown)?;
-    if job.status.is_final() {
-        return Err(finished(job.status.as_str()));
-    }
-    app.desk(&actor).throw(&Switch::Job(job_id)).await?;
-    Ok(Json(JobPause { job_id, paused: true }))
-}
-
-/// Resume a job
-#[utoipa::path(
-    post,
-    path = "/bulk/jobs/{id}/resume",
-    params(("id" = uuid::Uuid, Path, description = "the job")),
-    responses((status = 200, body = JobPause, description = "not paused any more")),
-)]
-pub async fn resume_job(
-    State(app): State<Shared>,
-    Id(job_id): Id<JobId>,
-    actor: Actor,
-) -> Result<Json<JobPause>, Problem> {
-    app.store.job(job_id).await?.ok_or_else(unknown)?;
-    app.desk(&actor).let_go(&Switch::Job(job_id)).await?;
-    app.imports.look();
-    Ok(Json(JobPause { job_id, paused: false }))
-}
-
-/// A job that has ended cannot be stopped.
-pub fn finished(status: &str) -> Problem {
-    let detail = format!("the job has ended already: it is {status}");
-    Problem::new(StatusCode::CONFLICT, "job_finished", detail)
+    Ok(Json(BreakerReset { host: hosts.into_iter().next().unwrap_or_default(), reset_at }))
 }
 
 impl From<OperateError> for Problem {

@@ -1,9 +1,9 @@
-//! `/api/weather/`: the stored snapshots, all of them or page by page, and one with its payload.
+//! `/api/weather/`: the stored snapshots, all of them or by page, and one with its payload.
 //!
-//! Without `limit` and `cursor` the whole table is one JSON array, read in pages of 1,000 while it
-//! is sent, so that neither side's number of cities decides how much memory this takes. The first
-//! page is read before the answer starts: a store that is away is a 503. One that goes away later
-//! cuts the connection, which no client can take for the end of the array.
+//! Guarantees: without `limit` and `cursor` the whole table is one JSON array. It is read in pages
+//! while it is sent, so memory does not depend on the number of cities. If the store is unavailable
+//! at the start, the answer is 503; if later, the connection is cut, which no client can take for the
+//! end of the array.
 
 use std::io;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::http::cursor;
-use crate::http::params::{Id, Params};
+use crate::http::paging::Paging;
+use crate::http::params::{Params, PathId};
 use crate::http::problem::Problem;
-use crate::openapi::schemas::Paging;
-use crate::state::Shared;
+use crate::state::SharedState;
 
-/// Snapshots read at a time while all are streamed.
+/// Snapshots in one read while all are streamed.
 const STREAM_PAGE: u32 = 1_000;
 const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ pub struct SnapshotItem {
     pub windspeed: Option<f64>,
     pub winddirection: Option<i32>,
     pub weathercode: Option<i32>,
-    /// The provider's own text: `2026-01-16T05:00`, UTC.
+    /// The provider's own text, in UTC: `2026-01-16T05:00`.
     pub time: String,
     pub synced_at: DateTime<Utc>,
 }
@@ -56,17 +56,17 @@ pub struct SnapshotWithPayload {
     pub raw_payload: Option<String>,
 }
 
-/// The stored snapshots
+/// Stored snapshots
 ///
-/// All of them, streamed, where neither `limit` nor `cursor` is given; else a page.
+/// All of them, streamed, if neither `limit` nor `cursor` is given; else a page.
 #[utoipa::path(
     get,
     path = "/api/weather/",
     params(Paging),
-    responses((status = 200, body = [SnapshotItem], description = "snapshots by city",
+    responses((status = 200, body = [SnapshotItem], description = "snapshots, ordered by city id",
                headers(("Link" = String, description = "the next page, rel=\"next\", if there is one")))),
 )]
-pub async fn list(State(app): State<Shared>, params: Params) -> Result<Response, Problem> {
+pub async fn list(State(app): State<SharedState>, params: Params) -> Result<Response, Problem> {
     if params.text("limit").is_none() && params.text("cursor").is_none() {
         return all(&app).await;
     }
@@ -84,16 +84,16 @@ pub async fn list(State(app): State<Shared>, params: Params) -> Result<Response,
     Ok(response)
 }
 
-/// The stored snapshot of a city
+/// Get the stored snapshot of a city
 #[utoipa::path(
     get,
     path = "/api/weather/{id}/",
-    params(("id" = i64, Path, description = "the city")),
-    responses((status = 200, body = SnapshotWithPayload, description = "with what the provider sent")),
+    params(("id" = i64, Path, description = "city id")),
+    responses((status = 200, body = SnapshotWithPayload, description = "the snapshot with the provider's payload")),
 )]
 pub async fn show(
-    State(app): State<Shared>,
-    Id(id): Id<i64>,
+    State(app): State<SharedState>,
+    PathId(id): PathId<i64>,
 ) -> Result<Json<SnapshotWithPayload>, Problem> {
     let row = app.store.weather(CityId(id)).await?;
     let mut row = row.ok_or_else(|| Problem::not_found("no snapshot of this city is stored"))?;
@@ -118,27 +118,27 @@ impl From<WeatherRow> for SnapshotItem {
     }
 }
 
-/// Where a streamed array got to.
-struct Progress {
+/// The position in a streamed array.
+struct StreamCursor {
     store: Store,
     page: Vec<WeatherRow>,
     opened: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-async fn all(app: &Shared) -> Result<Response, Problem> {
+async fn all(app: &SharedState) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        let detail = "too many whole tables are being sent; ask for pages, or try again";
+        let detail = "too many streamed tables at once; request pages, or try again";
         Problem::unavailable("overloaded", detail, STREAMS_PAUSE)
     })?;
-    let start = Progress {
+    let start = StreamCursor {
         store: app.store.clone(),
         page: app.store.weather_page(None, STREAM_PAGE).await?,
         opened: false,
         _permit: permit,
     };
-    let pages = stream::unfold(Some(start), |progress| async move {
-        match next_piece(progress?).await {
+    let pages = stream::unfold(Some(start), |cursor| async move {
+        match next_piece(cursor?).await {
             Ok((piece, rest)) => Some((Ok(piece), rest)),
             Err(error) => Some((Err(error), None)),
         }
@@ -147,29 +147,29 @@ async fn all(app: &Shared) -> Result<Response, Problem> {
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// One page as JSON, and what is left to send after it.
-async fn next_piece(mut progress: Progress) -> io::Result<(Bytes, Option<Progress>)> {
-    let rows = std::mem::take(&mut progress.page);
+/// One page as JSON, and the position after it.
+async fn next_piece(mut cursor: StreamCursor) -> io::Result<(Bytes, Option<StreamCursor>)> {
+    let rows = std::mem::take(&mut cursor.page);
     let last = rows.last().map(|row| row.city_id);
     let more = rows.len() == STREAM_PAGE as usize;
-    let piece = piece(rows, progress.opened, !more)?;
+    let piece = piece(rows, cursor.opened, !more)?;
     if !more {
         return Ok((piece, None));
     }
-    progress.opened = true;
-    progress.page = progress
+    cursor.opened = true;
+    cursor.page = cursor
         .store
         .weather_page(last, STREAM_PAGE)
         .await
         .inspect_err(|error| {
             let error = isobar_telemetry::chain(error);
-            tracing::warn!(error, "a streamed answer was cut because the store went away");
+            tracing::warn!(error, "a streamed answer was cut: the store is unavailable");
         })
         .map_err(io::Error::other)?;
-    Ok((piece, Some(progress)))
+    Ok((piece, Some(cursor)))
 }
 
-/// Rows as the part of an array that follows what was sent (`opened`), up to its end (`close`).
+/// Rows as a part of an array: after earlier rows if `opened`, with the final bracket if `close`.
 fn piece(rows: Vec<WeatherRow>, opened: bool, close: bool) -> io::Result<Bytes> {
     let mut text = Vec::with_capacity(rows.len() * 256 + 2);
     if !opened {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pieces_are_one_array_wherever_it_was_cut() {
+    fn the_pieces_form_one_array() {
         for cut in 0..=3 {
             let mut whole = piece(rows(0..cut), false, false).expect("writes").to_vec();
             if cut == 0 {

@@ -1,24 +1,24 @@
-//! `/stream`: the backlog as numbers that add up, who works on it, and what holds it up.
+//! `GET /stream`: the backlog of the weather stream, its workers, and what pauses them.
 //!
-//! Everything here is read from the broker and the store at this moment; nothing is kept.
+//! Guarantees: every value is read from broker and store at this moment.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use isobar_admin::heartbeats;
 use isobar_model::quota::QuotaUse;
 use isobar_store::DeadFilter;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::heartbeats;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamState {
     pub stream: String,
-    /// Unfinished: undelivered and pending.
+    /// Unfinished entries: undelivered and pending.
     pub backlog: u64,
     pub undelivered: u64,
     pub pending: u64,
@@ -26,16 +26,16 @@ pub struct StreamState {
     pub oldest_pending_seconds: f64,
     pub dead: u64,
     pub workers: Vec<WorkerState>,
-    /// What the newest producer or import relay said of its outbox; `null` when none did lately.
+    /// The outbox of the newest producer or import relay; `null` if none has reported lately.
     #[schema(value_type = Option<Object>)]
     pub outbox: Option<Value>,
     pub breaker: &'static str,
     pub quota: QuotaState,
-    /// Set while an operator has paused reading.
+    /// Set while an operator has paused the workers.
     pub paused: Option<Paused>,
 }
 
-/// Who paused it, and when.
+/// Who paused the workers, and when.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Paused {
     pub by: String,
@@ -49,29 +49,29 @@ pub struct WorkerState {
     pub idle_ms: u64,
 }
 
-/// What was used of the upstream's windows.
+/// Used requests in the windows of the upstream's quota.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QuotaState {
     pub minute: u64,
     pub hour: u64,
     pub day: u64,
-    /// Set while a window is used up, or the provider said so.
+    /// Set while a window is used up, or the provider has reported it.
     pub shut_until: Option<DateTime<Utc>>,
 }
 
-/// The backlog, who works on it, what holds it up
+/// Backlog, workers and pauses
 #[utoipa::path(
     get,
     path = "/stream",
-    responses((status = 200, body = StreamState, description = "as it is at this moment")),
+    responses((status = 200, body = StreamState, description = "current values")),
 )]
-pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Problem> {
-    let everything = DeadFilter::default();
+pub async fn show(State(app): State<SharedState>) -> Result<Json<StreamState>, Problem> {
+    let all = DeadFilter::default();
     let (depth, consumers, heartbeats, dead, upstream, switches) = tokio::join!(
         app.broker.depth(&app.topic, app.settings.claim_idle.0),
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
-        app.store.count_dead_letters(&everything),
+        app.store.count_dead_letters(&all),
         app.upstream.state(),
         app.broker.switches(&app.topic),
     );
@@ -96,7 +96,7 @@ pub async fn show(State(app): State<Shared>) -> Result<Json<StreamState>, Proble
         outbox: heartbeats::outbox(&heartbeats?),
         breaker: upstream.breaker,
         quota: upstream.quota.into(),
-        paused: switches?.reading().map(|thrown| Paused { by: thrown.by.clone(), at: thrown.at }),
+        paused: switches?.reading().map(|set_by| Paused { by: set_by.by.clone(), at: set_by.at }),
     }))
 }
 

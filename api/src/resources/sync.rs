@@ -1,6 +1,6 @@
 //! `POST /api/sync/`: runs the source of a bare `isobar produce`, as a job.
 //!
-//! Safe to repeat: while a sync runs, the answer is that one's id.
+//! Guarantees: safe to repeat. While a sync runs, the answer is its id.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncStarted {
@@ -25,19 +25,19 @@ pub struct SyncStarted {
 
 /// Run the configured source as a job
 ///
-/// While one runs, the answer is that one.
+/// While a sync runs, the answer is the running one.
 #[utoipa::path(
     post,
     path = "/api/sync/",
-    responses((status = 202, body = SyncStarted, description = "it runs",
+    responses((status = 202, body = SyncStarted, description = "started, or already running",
                headers(("Location" = String, description = "the job")))),
 )]
-pub async fn start(State(app): State<Shared>) -> Result<Response, Problem> {
+pub async fn start(State(app): State<SharedState>) -> Result<Response, Problem> {
     let job = NewJob::from(app.imports.sync().await?);
-    // So that Location leads somewhere before the first message has come through the stream.
+    // So that Location exists before the first message has come through the stream.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_telemetry::chain(&error);
-        tracing::warn!(error, job_id = %job.id, "a sync has started; the store learns of it later");
+        tracing::warn!(error, job_id = %job.id, "sync started; its job is stored later");
     }
     let location = format!("/bulk/jobs/{}", job.id);
     let location = HeaderValue::from_str(&location).expect("an id is a header value");

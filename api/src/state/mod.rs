@@ -1,14 +1,23 @@
-//! What all handlers share: the parts that the caller brought, and what this crate keeps itself.
+//! What all handlers share: the opened context, and what this crate keeps itself.
 //!
-//! One [`App`] per server, behind an [`Arc`]; nothing in it is global, so that a test may have many.
+//! One [`AppState`] per server, behind an [`Arc`]; nothing in it is global, so a test may have many.
+//! In it: [`scans`] (results of whole tables), [`history_writer`] (the queue of searches),
+//! [`job_watches`] (listeners of jobs), [`viewers`] (open dashboards), [`map_body`].
+//!
+//! Next: `context.rs` (from what it is made).
 
-pub mod ttl_cell;
+pub mod history_writer;
+pub mod job_watches;
+pub mod map_body;
+pub mod scans;
+pub mod viewers;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use bytes::Bytes;
+use isobar_admin::actions::Desk;
+use isobar_admin::job_rates::JobRates;
 use isobar_broker::{Broker, Topic};
 use isobar_producer::Imports;
 use isobar_settings::Settings;
@@ -18,47 +27,19 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::dashboard::Live;
 use crate::http::access::Access;
+use crate::http::actor::Actor;
 use crate::http::limits::Limits;
-use crate::http::rate_limit::Rates;
-use crate::resources::bulk::events::Watches;
-use crate::resources::bulk::pace::Paces;
-use crate::resources::bulk::summary::{FailureItem, RefreshedCity};
-use crate::resources::cities::map::Drawn;
-use crate::resources::history::History;
-use crate::weather::Weather;
-use ttl_cell::Young;
+use crate::http::rate_limit::RateLimiter;
+use crate::weather::WeatherLookup;
+use history_writer::History;
+use job_watches::JobWatches;
+use scans::Scans;
+use viewers::Viewers;
 
-/// What a server is made of; the caller opened all of it.
-pub struct Parts {
-    pub settings: Arc<Settings>,
-    pub broker: Broker,
-    pub store: Store,
-    pub upstream: Upstream,
-    pub imports: Imports,
-    pub metrics: PrometheusHandle,
-    pub limits: Limits,
-}
+pub type SharedState = Arc<AppState>;
 
-/// How old counts of whole tables may be.
-const TOTALS_LIFE: Duration = Duration::from_secs(5);
-/// The same of dead letters by code, of which people want to see that they have gone.
-const GROUPS_LIFE: Duration = Duration::from_secs(2);
-
-pub type Shared = Arc<App>;
-
-/// Answers that are read from whole tables, kept for all who ask meanwhile.
-#[derive(Default)]
-pub struct Scans {
-    pub totals: Young<Totals>,
-    pub groups: Young<Vec<DeadGroup>>,
-    pub refreshed: Young<Vec<RefreshedCity>>,
-    pub failures: Young<Vec<FailureItem>>,
-    pub map: Young<Arc<Drawn>>,
-}
-
-pub struct App {
+pub struct AppState {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
@@ -68,71 +49,53 @@ pub struct App {
     pub limits: Limits,
     pub topic: Topic,
     pub access: Access,
-    pub rates: Rates,
+    pub rate_limiter: RateLimiter,
     pub history: History,
-    pub weather: Weather,
-    /// What was read from whole tables lately.
+    pub weather: WeatherLookup,
     pub scans: Scans,
-    /// What open pages are shown.
-    pub live: Live,
-    /// What outlives a request: upstream fetches, bodies that are heard out.
+    pub viewers: Viewers,
+    /// Tasks that outlive a request: upstream fetches, discarded request bodies.
     pub tasks: TaskTracker,
     /// One for each request in a handler.
     pub permits: Semaphore,
-    /// How fast jobs were lately.
-    pub paces: Paces,
-    /// Jobs that somebody listens to, and a place for each listener.
-    pub watches: Watches,
+    pub job_rates: JobRates,
+    pub watches: JobWatches,
+    /// One for each listener of a job.
     pub listeners: Arc<Semaphore>,
-    /// One for each answer that is streamed in pages.
+    /// One for each response that streams a whole table.
     pub streams: Arc<Semaphore>,
+    /// The OpenAPI document as it is served.
+    pub openapi: Bytes,
+    pub phase: Phase,
+}
+
+/// Where the server is between start and shutdown.
+#[derive(Debug, Default)]
+pub struct Phase {
     ready: AtomicBool,
     draining: AtomicBool,
 }
 
-impl App {
-    pub fn new(parts: Parts, history: History, listen: SocketAddr) -> Shared {
-        let tasks = TaskTracker::new();
-        let weather = Weather::new(&parts, &tasks);
-        let settings = parts.settings;
-        Arc::new(Self {
-            topic: Topic::new(&settings.stream, &settings.group),
-            access: Access::new(&settings, listen),
-            rates: Rates::new(settings.rate_limit_at(listen.ip())),
-            weather,
-            tasks,
-            history,
-            scans: Scans::default(),
-            live: Live::default(),
-            permits: Semaphore::new(parts.limits.requests),
-            paces: Paces::default(),
-            watches: Watches::default(),
-            listeners: Arc::new(Semaphore::new(parts.limits.listeners)),
-            streams: Arc::new(Semaphore::new(parts.limits.streams)),
-            ready: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
-            settings,
-            broker: parts.broker,
-            store: parts.store,
-            upstream: parts.upstream,
-            imports: parts.imports,
-            metrics: parts.metrics,
-            limits: parts.limits,
-        })
+impl AppState {
+    /// Row counts, at most a few seconds old.
+    pub async fn totals(&self) -> Result<Totals, Arc<StoreError>> {
+        self.scans.totals.try_get_with((), self.store.totals()).await
     }
 
-    /// How much there is of everything, some seconds old at most.
-    pub async fn totals(&self) -> Result<Totals, StoreError> {
-        self.scans.totals.get(TOTALS_LIFE, self.store.totals()).await
+    /// All dead letters by code, at most a few seconds old.
+    pub async fn dead_groups(&self) -> Result<Vec<DeadGroup>, Arc<StoreError>> {
+        self.scans.groups.try_get_with((), self.store.dead_letter_groups(None)).await
     }
 
-    /// All dead letters by code, some seconds old at most.
-    pub async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {
-        self.scans.groups.get(GROUPS_LIFE, self.store.dead_letter_groups(None)).await
+    /// What an operator does through this server.
+    pub fn operator<'a>(&'a self, actor: &'a Actor) -> Desk<'a> {
+        Desk { broker: &self.broker, store: &self.store, settings: &self.settings, actor: &actor.0 }
     }
+}
 
+impl Phase {
     /// Store and broker have both answered once.
-    pub fn now_ready(&self) {
+    pub fn mark_ready(&self) {
         self.ready.store(true, Ordering::Release);
     }
 
@@ -140,7 +103,7 @@ impl App {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// From now on this server asks not to be sent anything more.
+    /// From now on `/readyz` answers 503.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
     }

@@ -1,8 +1,8 @@
-//! What is kept of an answer, how long, and the headers that follow from it.
+//! Weather answers: their JSON, how long they are kept, and the headers that follow from it.
 //!
-//! An answer lives until the upstream has something newer, at most `ISOBAR_CACHE_TTL`, and never
-//! less than a minute, or a provider that is late would be asked with every request. All decisions
-//! here are pure functions of the snapshot, the settings and `now`.
+//! Guarantees: an answer is kept until the upstream has newer weather, at most `ISOBAR_CACHE_TTL`
+//! and at least [`MIN_TTL`], so that a late provider is not asked with every request. All decisions
+//! are pure functions of snapshot, settings and `now`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,31 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::Origin;
-
 /// The shortest life of a cached answer.
 const MIN_TTL: Duration = Duration::from_mins(1);
 
-/// The answer of `GET /weather`, but for where it came from.
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// No upstream request was needed.
+    Hit,
+    Miss,
+    /// The upstream failed; this is the last known weather.
+    Stale,
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// The answer of `GET /weather`, without its origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WeatherAnswer {
     pub city: String,
@@ -30,7 +49,7 @@ pub struct WeatherAnswer {
     pub latitude: f64,
     pub longitude: f64,
     pub temperature: Option<f64>,
-    /// The WMO code in words.
+    /// The WMO code as text.
     pub condition: Option<String>,
     pub humidity: Option<i32>,
     pub windspeed: Option<f64>,
@@ -50,16 +69,16 @@ pub struct WeatherReply<'a> {
     cache: Origin,
 }
 
-/// An answer and until when it may be given, as the broker's cache holds it.
+/// An answer and its expiry, as the broker's cache holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cached {
     pub answer: WeatherAnswer,
     pub expires_at: DateTime<Utc>,
 }
 
-/// An answer with all that does not change from one request to the next.
+/// An answer with everything that is equal for all requests.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedAnswer {
     pub city: Arc<str>,
     pub etag: HeaderValue,
     pub cache_control: HeaderValue,
@@ -69,7 +88,7 @@ pub struct Prepared {
     hit: Bytes,
 }
 
-impl Prepared {
+impl PreparedAnswer {
     pub fn new(cached: Cached) -> Self {
         let Cached { answer, expires_at } = cached;
         let lifetime = (expires_at - answer.fetched_at).num_seconds().max(0);
@@ -109,13 +128,13 @@ impl Prepared {
     }
 }
 
-/// How long an answer about a snapshot may be kept.
-pub fn ttl(longest: Duration, fresh_until: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+/// How long an answer may be kept; `max_ttl` is `ISOBAR_CACHE_TTL`.
+pub fn ttl(max_ttl: Duration, fresh_until: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     let fresh = (fresh_until - now).to_std().unwrap_or_default();
-    longest.min(fresh).max(MIN_TTL)
+    max_ttl.min(fresh).max(MIN_TTL)
 }
 
-/// Weak, because hit and miss of one snapshot differ in a word and mean the same.
+/// Weak: the answers of one snapshot differ only in `cache`.
 fn etag(answer: &WeatherAnswer) -> HeaderValue {
     let content = serde_json::to_vec(answer).expect("an answer is plain data");
     let digest = Sha256::digest(&content);
@@ -153,21 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_lives_until_there_is_something_newer_but_a_minute_at_least() {
+    fn an_answer_is_kept_until_newer_weather_is_due() {
         let now = Utc::now();
         let in_seconds = |seconds| now + TimeDelta::seconds(seconds);
-        let longest = Duration::from_mins(15);
+        let max_ttl = Duration::from_mins(15);
         for (fresh_until, expected) in [(300, 300), (2_000, 900), (10, 60), (-500, 60)] {
-            let found = ttl(longest, in_seconds(fresh_until), now);
+            let found = ttl(max_ttl, in_seconds(fresh_until), now);
             assert_eq!(found.as_secs(), expected, "{fresh_until}");
         }
     }
 
     #[test]
-    fn hit_and_miss_share_a_tag_and_another_snapshot_has_another() {
+    fn answers_of_one_snapshot_share_a_tag() {
         let at = Utc::now();
-        let prepare =
-            |answer| Prepared::new(Cached { answer, expires_at: at + TimeDelta::seconds(90) });
+        let prepare = |answer| {
+            PreparedAnswer::new(Cached { answer, expires_at: at + TimeDelta::seconds(90) })
+        };
         let (first, newer) = (prepare(answer(at)), prepare(answer(at + TimeDelta::minutes(15))));
         assert_ne!(first.etag, newer.etag);
         assert_eq!(first.cache_control, "max-age=90");

@@ -1,9 +1,10 @@
 //! Which city a name means.
 //!
-//! The store's cities and the built-in list are looked at together: the most populous one wins
-//! wherever it was found, and the answer says how many there were. A stored city close to the
-//! list's is the same one under its source's own number, and is preferred, for it has a snapshot.
-//! Only a name that neither knows goes to the geocoder, whose answer the store keeps for ever.
+//! The store's cities and the built-in list are searched together. The most populous city wins, and
+//! the answer says how many candidates there were. A stored city close to the listed one is the same
+//! city under its source's own id; it is preferred, because it has a snapshot.
+//!
+//! Does not: ask the geocoder (see [`super::lookup`]; only names that neither knows go there).
 
 use isobar_model::city::{Place, fold_name};
 use isobar_model::gazetteer;
@@ -17,32 +18,32 @@ use crate::http::problem::Problem;
 /// The longest name that is looked up, in bytes of UTF-8.
 const MAX_NAME_BYTES: usize = 200;
 
-/// What was asked for, fit to be compared and cached.
+/// The validated query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct CityQuery {
     pub name: String,
     pub folded: String,
-    /// Two capital letters.
+    /// Two upper-case letters.
     pub country_code: Option<String>,
-    /// The key in the caches; equal for all spellings.
+    /// The key in the caches, equal for all spellings.
     pub key: String,
 }
 
-impl Asked {
+impl CityQuery {
     pub fn read(params: &Params) -> Result<Self, Problem> {
-        let wrong = |detail: &str| Problem::parameter("city", detail);
+        let invalid = |detail: &str| Problem::parameter("city", detail);
         let name = params
             .text("city")
-            .ok_or_else(|| wrong("a city's name is needed, as in /weather?city=Paris"))?;
+            .ok_or_else(|| invalid("required, for example /weather?city=Paris"))?;
         if name.len() > MAX_NAME_BYTES {
-            return Err(wrong("no city has a name this long"));
+            return Err(invalid("too long: at most 200 bytes"));
         }
         if name.chars().any(char::is_control) {
-            return Err(wrong("a name holds no control characters"));
+            return Err(invalid("must not contain control characters"));
         }
         let folded = fold_name(name);
         if folded.is_empty() {
-            return Err(wrong("a name has at least one letter"));
+            return Err(invalid("must contain at least one letter"));
         }
         let country_code = params
             .text("country")
@@ -50,7 +51,7 @@ impl Asked {
                 if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
                     Ok(code.to_ascii_uppercase())
                 } else {
-                    let detail = "it must be a country's two-letter code, such as FR";
+                    let detail = "must be a two-letter country code, for example FR";
                     Err(Problem::parameter("country", detail))
                 }
             })
@@ -60,36 +61,36 @@ impl Asked {
     }
 }
 
-/// A city, and how many others could have been meant, itself included.
+/// The city, and how many cities have its name, itself included.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Meant {
-    pub place: Place,
+pub struct CityMatch {
+    pub city: Place,
     pub candidates: usize,
 }
 
-/// The city that is meant, as far as store (`stored`, most populous first) and list know.
-pub fn meant(asked: &Asked, stored: &[CityRow]) -> Option<Meant> {
-    let listed = gazetteer::builtin().by_name(&asked.name, asked.country_code.as_deref());
+/// The city among `stored` (most populous first) and the built-in list. `None` if neither has it.
+pub fn match_city(query: &CityQuery, stored: &[CityRow]) -> Option<CityMatch> {
+    let listed = gazetteer::builtin().by_name(&query.name, query.country_code.as_deref());
     let stored: Vec<Place> = stored.iter().filter_map(city_from_row).collect();
     choose(listed, &stored)
 }
 
-fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<Meant> {
+fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<CityMatch> {
     let Some((listed, listed_count)) = listed else {
-        return Some(Meant { place: stored.first()?.clone(), candidates: stored.len() });
+        return Some(CityMatch { city: stored.first()?.clone(), candidates: stored.len() });
     };
     let others =
-        stored.iter().filter(|place| !is_listed(place.id) && !is_same_city(place, listed)).count();
+        stored.iter().filter(|city| !is_listed(city.id) && !is_same_city(city, listed)).count();
     let same = stored
         .iter()
-        .find(|place| place.id == listed.id)
-        .or_else(|| stored.iter().find(|place| is_same_city(place, listed)));
-    let larger = stored.first().filter(|place| place.population > listed.population);
-    let mut place = larger.or(same).unwrap_or(listed).clone();
-    if larger.is_none() && place.country_code.is_none() {
-        place.country_code.clone_from(&listed.country_code);
+        .find(|city| city.id == listed.id)
+        .or_else(|| stored.iter().find(|city| is_same_city(city, listed)));
+    let larger = stored.first().filter(|city| city.population > listed.population);
+    let mut city = larger.or(same).unwrap_or(listed).clone();
+    if larger.is_none() && city.country_code.is_none() {
+        city.country_code.clone_from(&listed.country_code);
     }
-    Some(Meant { place, candidates: listed_count + others })
+    Some(CityMatch { city, candidates: listed_count + others })
 }
 
 fn is_listed(id: CityId) -> bool {
@@ -102,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn place(id: i64, latitude: f64, population: Option<i64>) -> Place {
+    fn city(id: i64, latitude: f64, population: Option<i64>) -> Place {
         Place {
             id: CityId(id),
             name: "Paris".to_owned(),
@@ -114,8 +115,8 @@ mod tests {
     }
 
     #[test]
-    fn all_spellings_have_one_key_and_a_country_another() {
-        let key = |query| Asked::read(&Params::of(query)).expect(query).key;
+    fn all_spellings_of_a_name_have_one_key() {
+        let key = |query| CityQuery::read(&Params::from_query(query)).expect(query).key;
         assert_eq!(key("city=S%C3%A3o+Paulo"), key("city=SAO%20PAULO"));
         assert_eq!(key("city=Paris&country="), key("city=paris"));
         assert_ne!(key("city=Paris&country=us"), key("city=Paris"));
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_and_a_country_that_is_none_are_refused() {
+    fn invalid_names_and_countries_are_refused() {
         let long = format!("city={}", "x".repeat(201));
         for query in [
             "",
@@ -134,33 +135,33 @@ mod tests {
             "city=Paris&country=1x",
             &long,
         ] {
-            assert!(Asked::read(&Params::of(query)).is_err(), "{query}");
+            assert!(CityQuery::read(&Params::from_query(query)).is_err(), "{query}");
         }
     }
 
     #[test]
-    fn the_most_populous_city_wins_wherever_it_was_found() {
-        let listed = place(2_988_507, 48.85, Some(2_000_000));
-        let of = |stored: &[Place]| choose(Some((&listed, 3)), stored).expect("one");
-        assert_eq!(of(&[]).candidates, 3);
+    fn the_most_populous_city_wins() {
+        let listed = city(2_988_507, 48.85, Some(2_000_000));
+        let chosen = |stored: &[Place]| choose(Some((&listed, 3)), stored).expect("one");
+        assert_eq!(chosen(&[]).candidates, 3);
 
-        let small = place(7, 33.6, Some(25_000));
-        assert_eq!(of(std::slice::from_ref(&small)).place.id, listed.id);
-        assert_eq!(of(&[small]).candidates, 4);
+        let small = city(7, 33.6, Some(25_000));
+        assert_eq!(chosen(std::slice::from_ref(&small)).city.id, listed.id);
+        assert_eq!(chosen(&[small]).candidates, 4);
 
-        let same = place(42, 48.9, None);
-        assert_eq!(of(std::slice::from_ref(&same)).place.id, CityId(42));
-        assert_eq!(of(&[same]).candidates, 3);
+        let same = city(42, 48.9, None);
+        assert_eq!(chosen(std::slice::from_ref(&same)).city.id, CityId(42));
+        assert_eq!(chosen(&[same]).candidates, 3);
 
-        let large = place(9, 10.0, Some(9_000_000));
-        assert_eq!(of(&[large]).place.id, CityId(9));
+        let large = city(9, 10.0, Some(9_000_000));
+        assert_eq!(chosen(&[large]).city.id, CityId(9));
     }
 
     #[test]
-    fn a_name_that_only_the_store_knows_is_found_there() {
+    fn a_stored_city_needs_no_entry_in_the_list() {
         assert_eq!(choose(None, &[]), None);
-        let only = place(-5, 1.0, None);
+        let only = city(-5, 1.0, None);
         let found = choose(None, std::slice::from_ref(&only)).expect("one");
-        assert_eq!((found.place, found.candidates), (only, 1));
+        assert_eq!((found.city, found.candidates), (only, 1));
     }
 }

@@ -1,10 +1,12 @@
-//! The order in which the weather is looked for: front cache → broker's cache → current snapshot in
-//! the store → upstream → stale snapshot.
+//! Weather lookup: front cache → broker's cache → current snapshot in the store → upstream → stale
+//! snapshot.
 //!
-//! Two single flights make sure that nothing is fetched twice at once: one by what was asked, one
-//! by the city that it means, since two spellings may mean one city. A broker or a store that is
-//! away is a miss, said once in the log: the weather is served as long as the upstream answers.
-//! A name that nobody knows is remembered for a minute, so that a typo in a loop costs one lookup.
+//! Guarantees: nothing is fetched twice at once. Callers share one lookup per query and one fetch per
+//! city, because two spellings may mean one city. A broker or a store that is down counts as a miss
+//! and is logged once; the weather is served as long as the upstream answers. An unknown name is
+//! remembered for a minute, so a repeated typo costs one geocoding request.
+//!
+//! Next: [`super::city`] (which city a name means), [`super::answer`] (how long an answer is kept).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,38 +28,33 @@ use isobar_upstream::{Answer, Priority, Upstream};
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
-use super::Origin;
-use super::answer::{Cached, Prepared, WeatherAnswer, ttl};
-use super::city::{Asked, Meant, meant};
-use super::single_flight::Flights;
-
+use super::answer::{Cached, Origin, PreparedAnswer, WeatherAnswer, ttl};
+use super::city::{CityMatch, CityQuery, match_city};
+use super::single_flight::SingleFlight;
 use crate::http::problem::Problem;
-use crate::state::Parts;
 
-/// How long this process answers from memory before it looks into the shared cache again.
-const FRONT_LIFE: Duration = Duration::from_secs(5);
+/// How long this process answers from memory before it reads the shared cache again.
+const FRONT_TTL: Duration = Duration::from_secs(5);
 /// Answers kept in memory: about a kilobyte each.
 const FRONT_ENTRIES: u64 = 10_000;
-/// How long a name that nobody knows is not looked up again.
-const UNKNOWN_LIFE: Duration = Duration::from_mins(1);
+/// How long an unknown name is not looked up again.
+const UNKNOWN_TTL: Duration = Duration::from_mins(1);
 const UNKNOWN_ENTRIES: u64 = 10_000;
-/// What an upstream that says no time is given before the next try.
+/// The pause before the next request if the upstream names no time.
 const UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
 
-const REQUESTS: Metric = Metric::counter(
-    "isobar_weather_requests_total",
-    "Answers of GET /weather by where they came from.",
-)
-.by(&[Label::of("cache", &["hit", "miss", "stale", "error"])]);
+const REQUESTS: Metric =
+    Metric::counter("isobar_weather_requests_total", "Answers of GET /weather by origin.")
+        .by(&[Label::of("cache", &["hit", "miss", "stale", "error"])]);
 
 pub const METRICS: &[Metric] = &[REQUESTS];
 
-type Found = (Arc<Prepared>, Origin);
+type Found = (Arc<PreparedAnswer>, Origin);
 
-/// Finds the weather. One per server.
-pub struct Weather {
+/// One per server.
+pub struct WeatherLookup {
     inner: Arc<Inner>,
-    lookups: Flights<String, Result<Found, Problem>>,
+    lookups: SingleFlight<String, Found>,
 }
 
 struct Inner {
@@ -65,50 +62,50 @@ struct Inner {
     broker: Broker,
     store: Store,
     upstream: Upstream,
-    front: Cache<String, Arc<Prepared>>,
+    front: Cache<String, Arc<PreparedAnswer>>,
     unknown: Cache<String, ()>,
-    fetches: Flights<CityId, Result<(Arc<WeatherRow>, Origin), Problem>>,
+    fetches: SingleFlight<CityId, (Arc<WeatherRow>, Origin)>,
     hits: AtomicU64,
     misses: AtomicU64,
-    broker_away: AtomicBool,
-    store_away: AtomicBool,
+    broker_down: AtomicBool,
+    store_down: AtomicBool,
 }
 
-impl Weather {
-    pub fn new(parts: &Parts, tasks: &TaskTracker) -> Self {
+impl WeatherLookup {
+    pub fn new(
+        settings: &Arc<Settings>,
+        broker: &Broker,
+        store: &Store,
+        upstream: &Upstream,
+        tasks: &TaskTracker,
+    ) -> Self {
         Self {
-            lookups: Flights::new(tasks.clone()),
+            lookups: SingleFlight::new(tasks.clone()),
             inner: Arc::new(Inner {
-                settings: Arc::clone(&parts.settings),
-                broker: parts.broker.clone(),
-                store: parts.store.clone(),
-                upstream: parts.upstream.clone(),
-                front: Cache::builder()
-                    .max_capacity(FRONT_ENTRIES)
-                    .time_to_live(FRONT_LIFE)
-                    .build(),
+                settings: Arc::clone(settings),
+                broker: broker.clone(),
+                store: store.clone(),
+                upstream: upstream.clone(),
+                front: Cache::builder().max_capacity(FRONT_ENTRIES).time_to_live(FRONT_TTL).build(),
                 unknown: Cache::builder()
                     .max_capacity(UNKNOWN_ENTRIES)
-                    .time_to_live(UNKNOWN_LIFE)
+                    .time_to_live(UNKNOWN_TTL)
                     .build(),
-                fetches: Flights::new(tasks.clone()),
+                fetches: SingleFlight::new(tasks.clone()),
                 hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
-                broker_away: AtomicBool::new(false),
-                store_away: AtomicBool::new(false),
+                broker_down: AtomicBool::new(false),
+                store_down: AtomicBool::new(false),
             }),
         }
     }
 
-    pub async fn find(&self, asked: Asked) -> Result<Found, Problem> {
-        let found = if let Some(prepared) = self.inner.in_front(&asked).await {
+    pub async fn find(&self, query: CityQuery) -> Result<Found, Problem> {
+        let found = if let Some(prepared) = self.inner.in_front(&query).await {
             Ok((prepared, Origin::Hit))
         } else {
             let inner = Arc::clone(&self.inner);
-            self.lookups
-                .join(asked.key.clone(), || async move { inner.look_up(asked).await })
-                .await
-                .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a lookup panicked"))))
+            self.lookups.run(query.key.clone(), inner.look_up(query)).await
         };
         self.inner.count(&found);
         found
@@ -121,87 +118,82 @@ impl Weather {
 }
 
 impl Inner {
-    async fn look_up(self: Arc<Self>, asked: Asked) -> Result<Found, Problem> {
-        // It may have been answered between the caller's look and this flight's start.
-        if let Some(prepared) = self.in_front(&asked).await {
+    async fn look_up(self: Arc<Self>, query: CityQuery) -> Result<Found, Problem> {
+        // Another lookup may have ended since the caller checked.
+        if let Some(prepared) = self.in_front(&query).await {
             return Ok((prepared, Origin::Hit));
         }
-        if self.unknown.contains_key(&asked.key) {
-            return Err(unknown_city(&asked));
+        if self.unknown.contains_key(&query.key) {
+            return Err(unknown_city(&query));
         }
-        if let Some(cached) = self.in_broker(&asked).await {
-            let prepared = Arc::new(Prepared::new(cached));
-            self.front.insert(asked.key, Arc::clone(&prepared)).await;
+        if let Some(cached) = self.in_broker(&query).await {
+            let prepared = Arc::new(PreparedAnswer::new(cached));
+            self.front.insert(query.key, Arc::clone(&prepared)).await;
             return Ok((prepared, Origin::Hit));
         }
-        let meant = self.resolve(&asked).await?;
-        let inner = Arc::clone(&self);
-        let place = meant.place.clone();
-        let (row, origin) = self
-            .fetches
-            .join(place.id, || async move { inner.snapshot(place).await })
-            .await
-            .unwrap_or_else(|| Err(Problem::internal(anyhow::anyhow!("a fetch panicked"))))?;
+        let found = self.resolve(&query).await?;
+        let fetch = Arc::clone(&self).snapshot(found.city.clone());
+        let (row, origin) = self.fetches.run(found.city.id, fetch).await?;
         let now = Utc::now();
         let ttl = ttl(self.settings.cache_ttl.0, row.fresh_until, now);
-        let cached = Cached { answer: answer(&self.settings, &meant, &row), expires_at: now + ttl };
+        let cached = Cached { answer: answer(&self.settings, &found, &row), expires_at: now + ttl };
         if origin != Origin::Stale {
-            self.keep(&asked, &cached, ttl).await;
+            self.keep(&query, &cached, ttl).await;
         }
-        let prepared = Arc::new(Prepared::new(cached));
+        let prepared = Arc::new(PreparedAnswer::new(cached));
         if origin != Origin::Stale {
-            self.front.insert(asked.key, Arc::clone(&prepared)).await;
+            self.front.insert(query.key, Arc::clone(&prepared)).await;
         }
         Ok((prepared, origin))
     }
 
-    async fn in_front(&self, asked: &Asked) -> Option<Arc<Prepared>> {
-        let prepared = self.front.get(&asked.key).await?;
+    async fn in_front(&self, query: &CityQuery) -> Option<Arc<PreparedAnswer>> {
+        let prepared = self.front.get(&query.key).await?;
         prepared.is_alive(Utc::now()).then_some(prepared)
     }
 
-    async fn in_broker(&self, asked: &Asked) -> Option<Cached> {
-        let value = self.broker.cache_get(&asked.key).await;
-        noted(&self.broker_away, "the broker", &value);
+    async fn in_broker(&self, query: &CityQuery) -> Option<Cached> {
+        let value = self.broker.cache_get(&query.key).await;
+        log_transition(&self.broker_down, "the broker", &value);
         let (bytes, _) = value.ok()??;
-        // What another version wrote is a miss.
+        // An answer that another version wrote is a miss.
         let cached: Cached = serde_json::from_slice(&bytes).ok()?;
         (Utc::now() < cached.expires_at).then_some(cached)
     }
 
-    async fn keep(&self, asked: &Asked, cached: &Cached, ttl: Duration) {
+    async fn keep(&self, query: &CityQuery, cached: &Cached, ttl: Duration) {
         let bytes = serde_json::to_vec(cached).expect("an answer is plain data");
-        let kept = self.broker.cache_set(&asked.key, &bytes, ttl).await;
-        noted(&self.broker_away, "the broker", &kept);
+        let kept = self.broker.cache_set(&query.key, &bytes, ttl).await;
+        log_transition(&self.broker_down, "the broker", &kept);
     }
 
-    /// The city that is meant; the geocoder is asked only for names that nobody knows.
-    async fn resolve(&self, asked: &Asked) -> Result<Meant, Problem> {
-        let country = asked.country_code.as_deref();
-        let stored = self.store.cities_named(&asked.folded, country).await;
-        noted(&self.store_away, "the store", &stored);
-        if let Some(meant) = meant(asked, &stored.unwrap_or_default()) {
-            return Ok(meant);
+    /// Asks the geocoder only for names that neither the store nor the list knows.
+    async fn resolve(&self, query: &CityQuery) -> Result<CityMatch, Problem> {
+        let country = query.country_code.as_deref();
+        let stored = self.store.cities_named(&query.folded, country).await;
+        log_transition(&self.store_down, "the store", &stored);
+        if let Some(found) = match_city(query, &stored.unwrap_or_default()) {
+            return Ok(found);
         }
-        let answer = self.upstream.geocode(&asked.name, country, Priority::Interactive).await;
-        let places = match answer {
-            Answer::Ok(places) => places,
+        let answer = self.upstream.geocode(&query.name, country, Priority::Interactive).await;
+        let cities = match answer {
+            Answer::Ok(cities) => cities,
             failed => return Err(failure(&failed)),
         };
-        let candidates = places.len();
-        let Some(place) = places.into_iter().next() else {
-            self.unknown.insert(asked.key.clone(), ()).await;
-            return Err(unknown_city(asked));
+        let candidates = cities.len();
+        let Some(city) = cities.into_iter().next() else {
+            self.unknown.insert(query.key.clone(), ()).await;
+            return Err(unknown_city(query));
         };
-        let kept = self.store.remember_city(&asked.folded, country, &place).await;
-        noted(&self.store_away, "the store", &kept);
-        Ok(Meant { place, candidates })
+        let kept = self.store.remember_city(&query.folded, country, &city).await;
+        log_transition(&self.store_down, "the store", &kept);
+        Ok(CityMatch { city, candidates })
     }
 
-    /// The city's snapshot: the stored one while it is current, else a new one, else the old one.
-    async fn snapshot(self: Arc<Self>, place: Place) -> Result<(Arc<WeatherRow>, Origin), Problem> {
-        let stored = self.store.weather(place.id).await;
-        noted(&self.store_away, "the store", &stored);
+    /// The stored snapshot while it is current, else a new one, else the stored one as stale.
+    async fn snapshot(self: Arc<Self>, city: Place) -> Result<(Arc<WeatherRow>, Origin), Problem> {
+        let stored = self.store.weather(city.id).await;
+        log_transition(&self.store_down, "the store", &stored);
         let stored = stored.ok().flatten();
         let now = Utc::now();
         let current = |row: &&WeatherRow| {
@@ -210,7 +202,7 @@ impl Inner {
         if let Some(row) = stored.as_ref().filter(current) {
             return Ok((Arc::new(row.clone()), Origin::Hit));
         }
-        let locations = [place.coordinates];
+        let locations = [city.coordinates];
         let answer = self.upstream.weather(&locations, Priority::Interactive).await;
         let observation = match answer {
             Answer::Ok(observations) => observations.into_iter().next(),
@@ -223,14 +215,14 @@ impl Inner {
             }
         };
         let Some(observation) = observation else {
-            let cause = anyhow::anyhow!("no observation came for one location");
+            let cause = anyhow::anyhow!("the answer for one location has no observation");
             return Err(Problem::internal(cause));
         };
-        let snapshot = snapshot(place.clone(), observation, Utc::now());
-        let row = row_of(&place, &snapshot);
+        let snapshot = snapshot(city.clone(), observation, Utc::now());
+        let row = row_of(&city, &snapshot);
         let commit = Commit { records: Records::Weather(vec![snapshot]), ..Commit::default() };
         let stored = self.store.commit(&commit).await;
-        noted(&self.store_away, "the store", &stored);
+        log_transition(&self.store_down, "the store", &stored);
         Ok((Arc::new(row), Origin::Miss))
     }
 
@@ -245,51 +237,56 @@ impl Inner {
     }
 }
 
-/// Says that something went away, and that it came back, each once.
-fn noted<T, E: std::error::Error>(away: &AtomicBool, what: &'static str, result: &Result<T, E>) {
+/// Logs that a component went down or came back, each once.
+fn log_transition<T, E: std::error::Error>(
+    down: &AtomicBool,
+    component: &'static str,
+    result: &Result<T, E>,
+) {
     match result {
         Ok(_) => {
-            if away.load(Ordering::Relaxed) && away.swap(false, Ordering::Relaxed) {
-                tracing::info!("{what} answers again");
+            if down.load(Ordering::Relaxed) && down.swap(false, Ordering::Relaxed) {
+                tracing::info!("{component} answers again");
             }
         }
         Err(error) => {
-            if !away.swap(true, Ordering::Relaxed) {
+            if !down.swap(true, Ordering::Relaxed) {
                 let error = chain(error);
-                tracing::warn!(error, "{what} is not used for /weather until it answers");
+                tracing::warn!(error, "{component} is not used for /weather until it answers");
             }
         }
     }
 }
 
-fn unknown_city(asked: &Asked) -> Problem {
-    let detail = match &asked.country_code {
-        Some(code) => format!("no city called {:?} is known in {code}", asked.name),
-        None => format!("no city called {:?} is known", asked.name),
+fn unknown_city(query: &CityQuery) -> Problem {
+    let detail = match &query.country_code {
+        Some(code) => format!("no city named {:?} is known in {code}", query.name),
+        None => format!("no city named {:?} is known", query.name),
     };
     Problem::new(StatusCode::NOT_FOUND, "city_not_found", detail)
 }
 
-/// What the caller is told of an upstream that did not answer as it should. The reasons are for
-/// the log: they name hosts and plans.
+/// The problem for the caller. The reasons go only to the log, because they name hosts and plans.
 fn failure<T>(answer: &Answer<T>) -> Problem {
     let failed = |reason: &str| {
-        let detail = "the weather service failed; nothing of this city is stored to fall back on";
+        let detail = "the weather service failed, and no snapshot of this city is stored";
         Problem::new(StatusCode::BAD_GATEWAY, "upstream_error", detail)
-            .because(anyhow::anyhow!("{reason}"))
+            .with_cause(anyhow::anyhow!("{reason}"))
     };
     match answer {
-        Answer::Ok(_) => Problem::internal(anyhow::anyhow!("a success was taken for a failure")),
+        Answer::Ok(_) => Problem::internal(anyhow::anyhow!("a success was treated as a failure")),
         Answer::Wait { until, why } => {
-            let detail = "the weather service cannot be asked at the moment; Retry-After says when";
+            let detail =
+                "the weather service cannot be used at the moment; try again after Retry-After";
             let pause = (*until - Utc::now()).to_std().unwrap_or_default();
             Problem::unavailable("upstream_unavailable", detail, pause)
-                .because(anyhow::anyhow!("waiting: {}", why.as_str()))
+                .with_cause(anyhow::anyhow!("waiting: {}", why.as_str()))
         }
         Answer::Config { reason } => {
-            let detail = "the weather service refuses us; isobar doctor says why";
+            let detail =
+                "the weather service rejects the requests of this server; run `isobar doctor`";
             Problem::unavailable("upstream_unavailable", detail, UPSTREAM_PAUSE)
-                .because(anyhow::anyhow!("{reason}"))
+                .with_cause(anyhow::anyhow!("{reason}"))
         }
         Answer::Retry { code, reason } | Answer::Location { code, reason } => {
             failed(&format!("{code}: {reason}"))
@@ -298,14 +295,13 @@ fn failure<T>(answer: &Answer<T>) -> Problem {
     }
 }
 
-/// The row that the store makes of a snapshot; used as it is, or the answer would have to wait for
-/// the store to read it back.
-fn row_of(place: &Place, snapshot: &Snapshot) -> WeatherRow {
+/// The row that the store makes of a snapshot, so that the answer need not read it back.
+fn row_of(city: &Place, snapshot: &Snapshot) -> WeatherRow {
     WeatherRow {
-        city_id: place.id,
-        city_name: place.name.clone(),
-        latitude: place.coordinates.latitude(),
-        longitude: place.coordinates.longitude(),
+        city_id: city.id,
+        city_name: city.name.clone(),
+        latitude: city.coordinates.latitude(),
+        longitude: city.coordinates.longitude(),
         temperature: snapshot.temperature,
         windspeed: snapshot.windspeed,
         winddirection: snapshot.winddirection,
@@ -319,13 +315,13 @@ fn row_of(place: &Place, snapshot: &Snapshot) -> WeatherRow {
     }
 }
 
-fn answer(settings: &Settings, meant: &Meant, row: &WeatherRow) -> WeatherAnswer {
+fn answer(settings: &Settings, found: &CityMatch, row: &WeatherRow) -> WeatherAnswer {
     WeatherAnswer {
-        city: meant.place.name.clone(),
-        city_id: meant.place.id,
-        country_code: meant.place.country_code.clone(),
-        latitude: meant.place.coordinates.latitude(),
-        longitude: meant.place.coordinates.longitude(),
+        city: found.city.name.clone(),
+        city_id: found.city.id,
+        country_code: found.city.country_code.clone(),
+        latitude: found.city.coordinates.latitude(),
+        longitude: found.city.coordinates.longitude(),
         temperature: row.temperature,
         condition: row.weathercode.map(|code| condition(code).to_owned()),
         humidity: row.humidity,
@@ -335,6 +331,6 @@ fn answer(settings: &Settings, meant: &Meant, row: &WeatherRow) -> WeatherAnswer
         observed_at: row.observed_at,
         fetched_at: row.synced_at,
         source: settings.weather_provider.to_string(),
-        candidates: meant.candidates,
+        candidates: found.candidates,
     }
 }

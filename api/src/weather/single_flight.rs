@@ -1,117 +1,110 @@
-//! Single flight: who asks for what is being fetched already waits for that.
+//! Single flight: concurrent calls for one key share one call.
 //!
-//! A flight runs as a task of its own, so a caller who goes away neither ends it for the others
-//! nor lets a second one start. It is forgotten when it lands, even by a panic; keeping results is
-//! the caches' business.
+//! Guarantees: every caller gets the result or the error of the shared call. The call is a task of
+//! its own, so a caller that leaves neither ends it for the others nor starts a second one.
+//! Does not: keep results; the next caller starts a new call (see [`super::lookup`] for the caches).
 
-use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
-type Flight<T> = Shared<BoxFuture<'static, Option<T>>>;
+use crate::http::problem::Problem;
 
-/// The flights in the air, by what they fetch.
-pub struct Flights<K, T> {
-    running: Arc<Mutex<HashMap<K, Flight<T>>>>,
+pub struct SingleFlight<K, T> {
+    /// Entries expire at once: only the calls in progress are shared.
+    calls: Cache<K, T>,
     tasks: TaskTracker,
 }
 
-impl<K, T> Flights<K, T>
+impl<K, T> SingleFlight<K, T>
 where
-    K: Clone + Eq + Hash + Send + 'static,
+    K: Eq + Hash + Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
 {
     pub fn new(tasks: TaskTracker) -> Self {
-        Self { running: Arc::default(), tasks }
+        Self { calls: Cache::builder().time_to_live(Duration::ZERO).build(), tasks }
     }
 
-    /// The result of the flight for `key`, started by `work` if none is in the air. `None` if it
-    /// panicked.
-    pub async fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<T>
+    /// Runs `call`, unless one for `key` is in progress.
+    pub async fn run<F>(&self, key: K, call: F) -> Result<T, Problem>
     where
-        F: Future<Output = T> + Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        let flight = {
-            let mut running = lock(&self.running);
-            if let Some(flight) = running.get(&key) {
-                flight.clone()
-            } else {
-                let landing = Landing { running: Arc::clone(&self.running), key: key.clone() };
-                let work = work();
-                let task = self.tasks.spawn(async move {
-                    let _landing = landing;
-                    work.await
-                });
-                let flight = task.map(Result::ok).boxed().shared();
-                running.insert(key, flight.clone());
-                flight
-            }
-        };
-        flight.await
+        let calls = self.calls.clone();
+        let task = self.tasks.spawn(async move { calls.try_get_with(key, call).await });
+        match task.await {
+            Ok(result) => result.map_err(|problem| (*problem).clone()),
+            Err(panicked) => Err(Problem::internal(panicked)),
+        }
     }
-}
-
-/// Forgets the flight when its task ends, however it does.
-struct Landing<K: Eq + Hash, T> {
-    running: Arc<Mutex<HashMap<K, Flight<T>>>>,
-    key: K,
-}
-
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
-    fn drop(&mut self) {
-        lock(&self.running).remove(&self.key);
-    }
-}
-
-/// The map is whole whatever panicked: no code runs in between two changes of it.
-fn lock<K, T>(running: &Mutex<HashMap<K, Flight<T>>>) -> MutexGuard<'_, HashMap<K, Flight<T>>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::FutureExt;
     use tokio::sync::Semaphore;
 
     #[tokio::test]
-    async fn a_thousand_who_ask_at_once_cause_one_flight_and_the_next_one_another() {
-        let flights = Flights::new(TaskTracker::new());
+    async fn concurrent_callers_share_one_call() {
+        let flights = SingleFlight::new(TaskTracker::new());
         let (started, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
-        let ask = || {
+        let run = || {
             let (started, gate) = (started.clone(), gate.clone());
-            flights.join("paris", move || async move {
+            flights.run("paris", async move {
                 let number = started.fetch_add(1, Ordering::SeqCst) + 1;
                 let _open = gate.acquire().await;
-                number
+                Ok(number)
             })
         };
-        let all = futures::future::join_all((0..1_000).map(|_| ask()));
-        let (answers, ()) = tokio::join!(all, async { gate.add_permits(1) });
-        assert!(answers.iter().all(|answer| *answer == Some(1)));
-        assert_eq!(ask().await, Some(2));
+        let all = futures::future::join_all((0..1_000).map(|_| run()));
+        let open = async {
+            // Every task gets a turn, so that all of them wait for the first one.
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            gate.add_permits(1);
+        };
+        let (answers, ()) = tokio::join!(all, open);
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(1))));
+        assert!(matches!(run().await, Ok(2)), "the next caller starts a new call");
     }
 
     #[tokio::test]
-    async fn a_flight_outlives_who_started_it_and_a_panic_lands_it() {
-        let flights: Flights<&str, u32> = Flights::new(TaskTracker::new());
-        let gate = Arc::new(Semaphore::new(0));
-        let first = flights.join("a", || {
-            let gate = gate.clone();
+    async fn a_call_outlives_its_first_caller() {
+        let flights = SingleFlight::new(TaskTracker::new());
+        let (started, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let call = {
+            let (started, gate) = (started.clone(), gate.clone());
             async move {
+                started.add_permits(1);
                 let _open = gate.acquire().await;
-                1
+                Ok(1)
             }
-        });
-        // Polled once, so that it has started, and then dropped.
-        assert!(first.now_or_never().is_none());
-        gate.add_permits(1);
-        assert_eq!(flights.join("a", || async { 2 }).await, Some(1));
-        assert_eq!(flights.join("b", || async { panic!("b") }).await, None);
-        assert_eq!(flights.join("b", || async { 3 }).await, Some(3));
+        };
+        // Polled once, so that the task exists, and then dropped.
+        assert!(flights.run("a", call).now_or_never().is_none());
+        started.acquire().await.expect("it runs").forget();
+        let joined = flights.run("a", async { Ok(2) });
+        let open = async {
+            tokio::task::yield_now().await;
+            gate.add_permits(1);
+        };
+        assert!(matches!(tokio::join!(joined, open).0, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_is_not_kept() {
+        let flights = SingleFlight::new(TaskTracker::new());
+        let panicked = flights.run("b", async { panic!("b") }).await;
+        assert_eq!(panicked.expect_err("it panicked").status, 500);
+        let failed = flights.run("b", async { Err(Problem::not_found("none")) }).await;
+        assert_eq!(failed.expect_err("none").status, 404);
+        assert!(matches!(flights.run("b", async { Ok(3) }).await, Ok(3)));
     }
 }

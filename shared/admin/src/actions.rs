@@ -1,9 +1,9 @@
-//! What operators may switch, done the same way from a terminal, over HTTP and on the page.
+//! Operator actions: pause, resume, cancel and reset, alike for terminal, HTTP and page.
 //!
-//! A deed is recorded in the store first and then done in the broker, so that nothing happens of
-//! which nobody can say who did it. Doing a thing twice changes nothing, and says who did it first.
+//! Guarantees: an action is written to the audit log before it takes effect, so every change has an
+//! author. Repeating an action changes nothing; the answer names who was first.
 //!
-//! Deliberately absent: who may do it, which is the caller's to know.
+//! Does not: check who may act (the caller does).
 
 use isobar_broker::{Broker, BrokerError, Switch, Thrown, Topic};
 use isobar_model::ids::JobId;
@@ -11,66 +11,67 @@ use isobar_model::pipeline::PipelineName;
 use isobar_settings::Settings;
 use isobar_store::{Action, CancelAnswer, NewOperation, Store, StoreError};
 
-/// Where operators act.
+/// What an operator acts on, and who the operator is.
 #[derive(Clone, Copy, Debug)]
 pub struct Desk<'a> {
     pub broker: &'a Broker,
     pub store: &'a Store,
     pub settings: &'a Settings,
-    /// Who acts: `api <address>` or `cli <user>@<host>`.
+    /// `api <address>` or `cli <user>@<host>`.
     pub actor: &'a str,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperateError {
-    #[error("nothing was changed: it could not be recorded")]
+    #[error("not changed: the audit log could not be written")]
     Store(#[from] StoreError),
-    #[error("it was recorded, but not done; do it again")]
+    #[error("recorded but not applied; run it again")]
     Broker(#[from] BrokerError),
 }
 
 impl Desk<'_> {
-    /// Throws the switch; the answer says who has thrown it, which may have been somebody before.
+    /// Sets the flag. Returns who has set it first, which may be an earlier operator.
     pub async fn throw(&self, switch: &Switch) -> Result<Thrown, OperateError> {
         self.record(action(switch, true), switch).await?;
         let now = Thrown::now(self.actor);
-        let mut thrown = None;
+        let mut set_by = None;
         for topic in self.topics(switch).await? {
             let by = self.broker.throw(&topic, switch, &now).await?;
-            thrown.get_or_insert(by);
+            set_by.get_or_insert(by);
         }
-        Ok(thrown.unwrap_or(now))
+        Ok(set_by.unwrap_or(now))
     }
 
-    /// Lets go of the switch; false where it was not thrown.
+    /// Clears the flag. False if it was not set.
     pub async fn let_go(&self, switch: &Switch) -> Result<bool, OperateError> {
         self.record(action(switch, false), switch).await?;
-        let mut was_thrown = false;
+        let mut was_set = false;
         for topic in self.topics(switch).await? {
-            was_thrown |= self.broker.let_go(&topic, switch).await?;
+            was_set |= self.broker.let_go(&topic, switch).await?;
         }
-        Ok(was_thrown)
+        Ok(was_set)
     }
 
-    /// Asks for the job's end. Workers see it in the job's state; whoever extracts it sees the
-    /// switch. Killed in between, the job is cancelled when it has been extracted to its end.
+    /// Requests the end of a job. Workers read it from the job's status; the process that extracts the
+    /// job reads the flag. After a crash between the two, the job is cancelled when it has been
+    /// extracted completely.
     pub async fn cancel(&self, job: JobId) -> Result<CancelAnswer, OperateError> {
         let operation = NewOperation::now(self.actor, Action::JobCancel).on(&job);
         isobar_failpoint::hit("cancel.request.before");
         let answer = self.store.request_cancel(job, &operation).await?;
         isobar_failpoint::hit("cancel.request.after");
         if answer == CancelAnswer::Cancelling {
-            let thrown = Thrown::now(self.actor);
+            let now = Thrown::now(self.actor);
             let switch = Switch::Cancelled(job);
             for topic in self.topics(&switch).await? {
-                self.broker.throw(&topic, &switch, &thrown).await?;
+                self.broker.throw(&topic, &switch, &now).await?;
             }
             isobar_failpoint::hit("cancel.switch.after");
         }
         Ok(answer)
     }
 
-    /// Whose workers and relays hear of it: all, or those of the job's stream.
+    /// The streams whose workers and relays must read the flag: all, or that of the job.
     async fn topics(&self, switch: &Switch) -> Result<Vec<Topic>, StoreError> {
         Ok(match switch {
             Switch::Reading | Switch::Breaker(_) => {
@@ -95,8 +96,8 @@ impl Desk<'_> {
     }
 }
 
-fn action(switch: &Switch, thrown: bool) -> Action {
-    match (switch, thrown) {
+fn action(switch: &Switch, set: bool) -> Action {
+    match (switch, set) {
         (Switch::Reading, true) => Action::StreamPause,
         (Switch::Reading, false) => Action::StreamResume,
         (Switch::Job(_), true) => Action::JobPause,

@@ -1,4 +1,7 @@
-//! Numbers as people read them in sentences and tables.
+//! Numbers and durations as people read them: grouped digits, plurals, two units of time.
+//!
+//! Guarantees: pure functions of their arguments.
+//! Does not: write for machines (times there are RFC 3339, durations are seconds).
 
 /// `12500` as `12,500`.
 pub fn grouped(number: u64) -> String {
@@ -26,6 +29,18 @@ pub fn plural(count: u64, noun: &str) -> String {
     }
 }
 
+/// `59 s`, `1 min 1 s`, `2 h 3 min`, `1 d 1 h`: at most two units, rounded down.
+pub fn two_units(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {seconds} s"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +65,11 @@ mod tests {
         ] {
             assert_eq!(plural(count, noun), text);
         }
+    }
+
+    #[test]
+    fn a_duration_has_at_most_two_units() {
+        let spans = [0, 59, 61, 3_600, 7_380, 90_000].map(two_units);
+        assert_eq!(spans, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "2 h 3 min", "1 d 1 h"]);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use isobar_api::DeadItem;
+use isobar_admin::dead_letter_view::DeadItem;
 use isobar_store::DeadFilter;
 
 use super::DeadLetterArgs;

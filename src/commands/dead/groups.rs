@@ -1,6 +1,6 @@
 //! `isobar dead groups`: dead letters by code, the most frequent first.
 
-use isobar_api::DeadGroupItem;
+use isobar_admin::dead_letter_view::DeadGroupItem;
 use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
 use serde_json::json;

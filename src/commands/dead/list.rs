@@ -1,6 +1,6 @@
 //! `isobar dead list`: the newest dead letters.
 
-use isobar_api::DeadItem;
+use isobar_admin::dead_letter_view::DeadItem;
 use isobar_store::DeadFilter;
 use serde_json::json;
 

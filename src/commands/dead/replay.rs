@@ -56,10 +56,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         done: published_by.clone(),
     };
     app.print(&document, || match letters.replayable {
-        0 => format!(
-            "{}, none of them can be replayed",
-            plural(letters.matched, "dead letter")
-        ),
+        0 => format!("{}, none of them can be replayed", plural(letters.matched, "dead letter")),
         replayable => format!(
             "replay {}: {} of {}; {published_by}",
             replay.replay_id,

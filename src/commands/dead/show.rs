@@ -1,7 +1,7 @@
 //! `isobar dead show ID`: one dead letter with its payload.
 
 use anyhow::Context as _;
-use isobar_api::DeadItem;
+use isobar_admin::dead_letter_view::DeadItem;
 use isobar_store::DeadFilter;
 
 use crate::age::time;

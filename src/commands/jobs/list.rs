@@ -1,7 +1,8 @@
 //! `isobar jobs list`: jobs, newest first.
 
 use chrono::Utc;
-use isobar_api::{JobState, Pauses};
+use isobar_admin::job_delays::Pauses;
+use isobar_admin::job_view::JobState;
 use isobar_model::human::grouped;
 use isobar_store::JobRow;
 use serde_json::json;

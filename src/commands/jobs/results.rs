@@ -3,7 +3,7 @@
 //! Guarantees: one page is in memory at a time, so a job of a million rows is written while it is
 //! read. `--json` is one document.
 
-use isobar_api::ResultItem;
+use isobar_admin::row_view::ResultItem;
 use isobar_model::ids::JobId;
 use isobar_store::{LedgerCursor, RowStatus};
 

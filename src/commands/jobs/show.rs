@@ -1,7 +1,7 @@
 //! `isobar jobs show ID`: one job with its counters.
 
 use anyhow::Context as _;
-use isobar_api::JobState;
+use isobar_admin::job_view::JobState;
 use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use isobar_api::JobState;
+use isobar_admin::job_view::JobState;
 use isobar_model::ids::JobId;
 use isobar_producer::outbox::Outbox;
 use isobar_store::JobStatus;

@@ -127,9 +127,9 @@ async fn what_operators_switch_is_seen_at_once_and_recorded() {
     api.store.create_job(&new).await.expect("creates");
     let job = format!("/bulk/jobs/{id}");
     let reason = async || api.get(&job).await.json()["paused_reason"].as_str().map(str::to_owned);
-    assert!(reason().await.expect("a reason").starts_with("reading was paused by api 127.0.0.1"));
+    assert!(reason().await.expect("a reason").starts_with("workers paused by api 127.0.0.1"));
     assert_eq!(post(&format!("{job}/pause")).await.json()["paused"], true);
-    assert!(reason().await.expect("a reason").starts_with("it was paused by api 127.0.0.1"));
+    assert!(reason().await.expect("a reason").starts_with("job paused by api 127.0.0.1"));
     assert_eq!(
         post("/stream/resume/").await.json(),
         json!({"paused": false, "by": null, "at": null})

@@ -12,7 +12,7 @@ async fn a_city_is_found_with_its_snapshot_and_what_became_of_it() {
     visit.is_live().await;
     browser.type_into("#city", "paris").await;
     browser.click("form.search button").await;
-    browser.sees("#found", "no job has asked for it yet").await;
+    browser.sees("#found", "not imported yet").await;
     visit.import(CSV).await;
     visit.is_done().await;
 
@@ -74,7 +74,7 @@ async fn of_namesakes_the_largest_is_meant_and_the_others_are_a_link_away() {
     browser.type_into("#city", "LONDON").await;
     browser.click("form.search button").await;
     browser.sees("#h-found", "GB").await;
-    browser.click(".namesakes a").await;
+    browser.click(".others a").await;
     browser.sees("#h-found", "CA").await;
     assert!(browser.url().await.ends_with("/?city_id=6058560"));
     visit.end().await;

@@ -25,7 +25,7 @@ async fn a_dead_letter_is_replayed_and_its_city_has_weather_then() {
     browser.click("form[action^='/dead-letters/replay'] button").await;
     browser.sees("dialog", "Publish 1 task with location_rejected again?").await;
     browser.click("dialog button[value=yes]").await;
-    browser.sees("#says", "on their way").await;
+    browser.sees("#messages", "Replay started").await;
     browser.is_gone("form[action^='/dead-letters/replay']").await;
     browser.sees("[data-panel=operations]", "replayed dead letters").await;
     browser.sees("#map-note", "2 of 2 cities").await;
@@ -54,7 +54,7 @@ async fn dead_letters_are_thrown_away_only_after_a_yes() {
     let browser = &visit.browser;
     let discard = "form[data-method=DELETE] button";
     browser.click(discard).await;
-    browser.sees("dialog", "Throw 1 dead letter with location_rejected away?").await;
+    browser.sees("dialog", "Discard 1 dead letter with location_rejected?").await;
     browser.press("Escape").await;
     browser.is_gone("dialog").await;
     browser.sees("[data-panel=backlog] .alarming", "1").await;

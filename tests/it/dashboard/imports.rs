@@ -14,12 +14,12 @@ async fn a_file_is_imported_held_up_by_a_pause_and_its_bar_reaches_the_end_after
 
     browser.click("form[action='/stream/pause'] button").await;
     browser.sees("[data-panel=health]", "paused").await;
-    browser.sees("#says", "Reading is paused").await;
-    browser.sees("[data-panel=workers]", "waits").await;
+    browser.sees("#messages", "Workers paused").await;
+    browser.sees("[data-panel=workers]", "waiting").await;
     visit.import(CSV).await;
-    browser.sees("#says", "some-cities.csv is safe here").await;
-    browser.sees(".job", "stands still: reading was paused by api 127.0.0.1").await;
-    browser.sees("[data-panel=operations]", "paused reading").await;
+    browser.sees("#messages", "some-cities.csv uploaded").await;
+    browser.sees(".job", "Waiting: workers paused by api 127.0.0.1").await;
+    browser.sees("[data-panel=operations]", "paused the workers").await;
     visit.keep_picture("paused").await;
 
     browser.click("form[action='/stream/resume'] button").await;
@@ -69,7 +69,7 @@ async fn a_file_that_is_dropped_on_the_page_is_imported() {
     visit.browser.evaluate(&drag("dragenter")).await;
     visit.browser.sees("#drop", "Drop the CSV").await;
     visit.browser.evaluate(&drag("drop")).await;
-    visit.browser.sees("#says", "dropped.csv is safe here").await;
+    visit.browser.sees("#messages", "dropped.csv uploaded").await;
     visit.is_done().await;
     assert_eq!(visit.browser.evaluate("return document.getElementById('drop').hidden").await, true);
     visit.end().await;
@@ -82,19 +82,19 @@ async fn a_job_is_paused_resumed_and_cancelled_after_a_question() {
     assert_eq!(visit.http.post("/stream/pause", &json!({})).await.status, 200);
     visit.open("/").await;
     visit.is_live().await;
-    browser.sees("[data-panel=workers]", "waits").await;
+    browser.sees("[data-panel=workers]", "waiting").await;
     visit.import(CSV).await;
     browser.click(".job form[action$='/pause'] button").await;
-    browser.sees(".job", "it was paused by api 127.0.0.1").await;
+    browser.sees(".job", "job paused by api 127.0.0.1").await;
     browser.click(".job form[action$='/resume'] button").await;
-    browser.sees(".job", "reading was paused by api 127.0.0.1").await;
+    browser.sees(".job", "workers paused by api 127.0.0.1").await;
 
     browser.click(".job form[action$='/cancel'] button").await;
     browser.sees("dialog", "Cancel some-cities.csv?").await;
     browser.click("dialog button:first-child").await;
     browser.click(".job form[action$='/cancel'] button").await;
     browser.click("dialog button[value=yes]").await;
-    browser.sees(".job", "is being cancelled").await;
+    browser.sees(".job", "cancelling").await;
     browser.click("form[action='/stream/resume'] button").await;
     browser.sees("[data-panel=jobs] .ended", "cancelled").await;
     visit.end().await;

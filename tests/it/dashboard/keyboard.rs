@@ -36,7 +36,7 @@ async fn everything_is_reached_seen_and_named_without_a_mouse() {
         assert!(seen, "it is not seen to have the focus: {html}");
         stops.insert(html.clone());
     }
-    for part in ["class=\"skip\"", "id=\"city\"", "href=\"/docs\"", "Pause reading", "id=\"file\""]
+    for part in ["class=\"skip\"", "id=\"city\"", "href=\"/docs\"", "Pause workers", "id=\"file\""]
     {
         assert!(stops.iter().any(|stop| stop.contains(part)), "{part} is not among {stops:#?}");
     }
@@ -59,7 +59,7 @@ async fn a_slash_leads_to_the_search_enter_to_the_city_and_escape_back() {
     assert_eq!(browser.evaluate(focused).await, "city");
     browser.type_into("#city", "Lima").await;
     browser.press("Enter").await;
-    browser.sees("#found", "no job has asked for it yet").await;
+    browser.sees("#found", "not imported yet").await;
     assert_eq!(browser.evaluate(focused).await, "h-found");
     browser.press("Escape").await;
     browser.becomes("return document.getElementById('found').hidden", &json!(true)).await;

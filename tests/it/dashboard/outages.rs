@@ -14,14 +14,15 @@ async fn a_breaker_that_is_open_is_seen_and_reset() {
     visit.open("/").await;
     visit.is_live().await;
     visit.import(CSV).await;
-    browser.sees("[data-panel=health]", "breaker open").await;
-    browser.sees(".job", "stands still").await;
+    browser.sees("[data-panel=health]", "failing; next attempt").await;
+    browser.sees(".job", "Waiting").await;
     visit.keep_picture("upstream-down").await;
     visit.sim.clear_faults().await;
     browser.click("form[action='/stream/breaker/reset'] button").await;
-    browser.sees("#says", "The breaker is reset").await;
+    browser.sees("#messages", "Breaker reset").await;
     browser.sees("[data-panel=operations]", "reset the breaker").await;
-    browser.sees("[data-panel=health]", "breaker closed").await;
+    browser.is_gone("form[action='/stream/breaker/reset']").await;
+    browser.is_gone("[data-panel=health] .bad").await;
     visit.is_done().await;
     visit.end().await;
 }
@@ -35,13 +36,13 @@ async fn while_the_broker_is_away_the_page_shows_what_was_last_known() {
     visit.is_live().await;
     visit.import(CSV).await;
     visit.is_done().await;
-    browser.sees("[data-panel=workers]", "reads").await;
+    browser.sees("[data-panel=workers]", "running").await;
     redis.stop().await;
-    browser.sees("[data-panel=health]", "away").await;
-    browser.sees("[data-panel=backlog]", "as last seen").await;
-    browser.sees("[data-panel=workers]", "as last seen").await;
+    browser.sees("[data-panel=health]", "down").await;
+    browser.sees("[data-panel=backlog]", "last known value").await;
+    browser.sees("[data-panel=workers]", "last known value").await;
     let backlog = browser.text("[data-panel=backlog]").await.expect("a backlog");
-    assert!(backlog.contains("unfinished") && !backlog.contains("not known"), "{backlog}");
+    assert!(backlog.contains("unfinished") && !backlog.contains("unknown"), "{backlog}");
     browser.sees("[data-panel=jobs] .ended", "some-cities.csv").await;
     visit.keep_picture("broker-away").await;
     redis.start_again().await;

@@ -10,14 +10,14 @@ async fn who_has_not_signed_in_sees_nothing_and_who_signs_out_is_shown_out() {
     assert!(browser.url().await.ends_with("/login"));
     browser.type_into("#key", "wrong").await;
     browser.click("button").await;
-    browser.sees("[role=alert]", "This is not the key").await;
+    browser.sees("[role=alert]", "Wrong API key").await;
     // The console notes the 401, as it should.
     let complaints = browser.complaints().await;
     assert!(complaints.iter().all(|complaint| complaint.contains("401")), "{complaints:#?}");
     browser.type_into("#key", "k3y").await;
     browser.click("button").await;
     visit.is_live().await;
-    browser.sees("[data-panel=health]", "answers").await;
+    browser.sees("[data-panel=health]", "healthy").await;
     browser.click("form[action='/logout'] button").await;
     browser.sees("h1", "Isobar").await;
     assert!(browser.url().await.ends_with("/login"));

@@ -27,12 +27,13 @@ async fn schedules_bring_users_and_their_page_lists_searches_and_narrows_them() 
     browser.sees("h1", "users").await;
     visit.open("/").await;
     visit.is_live().await;
-    for at in [1, 2, 3] {
-        browser.sees(&format!("[data-panel=users] li:nth-child({at}) .number"), "208").await;
+    // Users, addresses and cards, after cities and weather.
+    for at in [3, 4, 5] {
+        browser.sees(&format!("[data-panel=pipelines] li:nth-child({at}) .number"), "208").await;
     }
     visit.keep_picture("with-users").await;
 
-    browser.click("[data-panel=users] a").await;
+    browser.click("[data-panel=pipelines] a").await;
     browser.sees("h1", "users").await;
     browser.sees("section.users .head", "1–20 of 208").await;
     browser.sees("tbody tr:first-child [data-label=Card]", "**** **** **** ").await;
@@ -45,7 +46,7 @@ async fn schedules_bring_users_and_their_page_lists_searches_and_narrows_them() 
     browser.sees("tbody", "emily").await;
     assert!(browser.url().await.contains("q=emily"));
     visit.open("/users/ui?has_address=false").await;
-    browser.sees("section.users", "No such users.").await;
+    browser.sees("section.users", "No users match.").await;
     browser.resize(360, 740).await;
     visit.open("/users/ui").await;
     assert_eq!(browser.evaluate(TOO_WIDE).await, json!([]), "these are too wide");

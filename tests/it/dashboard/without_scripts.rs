@@ -23,10 +23,10 @@ async fn without_scripts_the_page_is_whole_as_it_was_loaded() {
     visit.browser.forbid_scripts().await;
     visit.open("/?city=Lima").await;
     for (selector, words) in [
-        ("[data-panel=health]", "answers"),
+        ("[data-panel=health]", "healthy"),
         ("[data-panel=jobs]", "some-cities.csv"),
         ("[data-panel=backlog]", "unfinished"),
-        ("[data-panel=workers]", "reads"),
+        ("[data-panel=workers]", "running"),
         ("#found", "The last refresh succeeded"),
     ] {
         visit.browser.sees(selector, words).await;

@@ -51,7 +51,7 @@ async fn a_paused_job_lets_others_pass_and_goes_on_where_it_was(mut site: Site) 
     site.job_is(&small, "done").await;
     let still = site.job(&large).await;
     assert_eq!(still["processed"], stands["processed"], "it was worked on while it was paused");
-    assert!(still["paused_reason"].as_str().is_some_and(|why| why.starts_with("it was paused by")));
+    assert!(still["paused_reason"].as_str().is_some_and(|why| why.starts_with("job paused by")));
 
     site.restart().await;
     assert_eq!(site.post(&format!("/bulk/jobs/{large}/resume")).await.status, 200);

@@ -60,7 +60,7 @@ async fn users_are_listed_filtered_and_shown_with_a_masked_card_and_only_with_th
     let shown = http.get("/users/ui?limit=5").await.body;
     assert!(shown.contains(name) && shown.contains(card) && shown.contains("1–5 of 10"), "{shown}");
     let none = http.get("/users/ui?q=%3Cscript%3Ealert").await.body;
-    assert!(none.contains("No such users.") && !none.contains("<script>alert"), "{none}");
+    assert!(none.contains("No users match.") && !none.contains("<script>alert"), "{none}");
 
     // One Isobar is the source of another, in pages: known already, so nothing changes.
     let url = format!("{base}/users?has_address=false&limit=4");

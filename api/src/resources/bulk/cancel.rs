@@ -1,26 +1,25 @@
-//! `/bulk/jobs/{id}/cancel`: the wish that a job end.
+//! `POST /bulk/jobs/{id}/cancel`.
 //!
-//! The 202 says that the wish is kept: workers skip what is left of the job, whoever extracts it
-//! seals it, and when every row has its line in the ledger the job is `cancelled`.
+//! Guarantees: after the 202 the request is stored. Workers skip the remaining tasks, the process that
+//! extracts the job seals it, and the job is `cancelled` when every row is in the ledger.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use isobar_admin::schemas;
 use isobar_model::ids::JobId;
 use isobar_store::{CancelAnswer, JobStatus};
 use isobar_telemetry::chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::jobs::unknown;
+use super::jobs::{finished, unknown};
 use crate::http::actor::Actor;
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
-use crate::openapi::schemas;
-use crate::resources::pause::finished;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Cancelling {
@@ -34,25 +33,25 @@ pub struct Cancelling {
 #[utoipa::path(
     post,
     path = "/bulk/jobs/{id}/cancel",
-    params(("id" = uuid::Uuid, Path, description = "the job")),
+    params(("id" = uuid::Uuid, Path, description = "job id")),
     responses(
-        (status = 202, body = Cancelling, description = "it will end; what is left is skipped",
+        (status = 202, body = Cancelling, description = "cancelling; the remaining tasks are skipped",
          headers(("Location" = String, description = "the job"))),
-        (status = 409, description = "the job has ended"),
+        (status = 409, description = "`job_finished`: the job has ended"),
     ),
 )]
 pub async fn cancel(
-    State(app): State<Shared>,
-    Id(job_id): Id<JobId>,
+    State(app): State<SharedState>,
+    PathId(job_id): PathId<JobId>,
     actor: Actor,
 ) -> Result<Response, Problem> {
-    match app.desk(&actor).cancel(job_id).await? {
+    match app.operator(&actor).cancel(job_id).await? {
         CancelAnswer::Cancelling => {}
-        CancelAnswer::Ended(status) => return Err(finished(status.as_str())),
+        CancelAnswer::Ended(status) => return Err(finished(status)),
         CancelAnswer::Unknown => return Err(unknown()),
     }
     if let Err(error) = app.imports.cancel(job_id, &actor.0).await {
-        // The relay finds the switch and tries again.
+        // The relay reads the flag and tries again.
         tracing::warn!(error = chain(&error), %job_id, "a cancelled import is not sealed yet");
     }
     let location = format!("/bulk/jobs/{job_id}");

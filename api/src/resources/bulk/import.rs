@@ -1,10 +1,9 @@
 //! `POST /bulk/import`: a file becomes a job.
 //!
-//! An upload goes to disk as it comes, never into memory; only when it is safe there (fsync, rename)
-//! is the job made known, and only then comes the 202. So whatever is killed, what was answered
-//! 202 is found again at the next start, and what was not leaves nothing but a spool file that is
-//! swept. The same `Idempotency-Key` with the same content is the same job; with another content
-//! it is 422.
+//! Guarantees: an upload is written to disk as it arrives, never held in memory. The 202 is sent after
+//! the file is safe (fsync, rename) and the job is recorded. A crash before the 202 leaves at most a
+//! spool file, which is removed; after it, the job is found at the next start. The same
+//! `Idempotency-Key` with the same content is the same job; with other content it is 422.
 
 use std::time::Duration;
 
@@ -26,13 +25,13 @@ use utoipa::ToSchema;
 use super::source_file;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
-/// The longest silence of an uploading client.
+/// How long an uploading client may be silent.
 const UPLOAD_IDLE: Duration = Duration::from_secs(30);
-/// What a multipart body may hold beside the file: boundaries, headers, small fields.
+/// For the rest of a multipart body: boundaries, headers, small fields.
 const MULTIPART_SLACK_BYTES: u64 = 64 * 1024;
-/// A flag's value, and a body that names a path.
+/// The limit of a flag's value, and of a body that names a path.
 const SMALL_BYTES: usize = 16 * 1024;
 const MAX_KEY_BYTES: usize = 200;
 const MAX_NAME_CHARS: usize = 200;
@@ -52,20 +51,19 @@ pub struct ImportPath {
     pub force: bool,
 }
 
-/// The multipart body with the file itself; for the document, it is read field by field.
+/// The multipart body as the document describes it; it is read field by field.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "its fields are what the document says of them")]
+#[expect(dead_code, reason = "only the document reads its fields")]
 pub struct ImportFile {
     /// The CSV.
     #[schema(format = Binary, content_media_type = "application/octet-stream")]
     file: String,
-    /// Fetch also what is still current.
+    /// Fetch even if the stored value is current.
     #[schema(default = false)]
     force: Option<bool>,
 }
 
-/// What a body turned out to be.
-struct Received {
+struct ImportBody {
     spool: Arriving,
     name: String,
     force: bool,
@@ -73,8 +71,8 @@ struct Received {
 
 /// Import a file
 ///
-/// The file itself, or the path of one in `ISOBAR_IMPORT_DIR`. The answer comes once the file is
-/// safe on disk; the job goes on whatever happens to this process.
+/// The file itself, or the path of a file in `ISOBAR_IMPORT_DIR`. The answer is sent when the file is
+/// safe on disk; the job survives the end of this process.
 #[utoipa::path(
     post,
     path = "/bulk/import",
@@ -86,24 +84,24 @@ struct Received {
         (ImportPath = "application/x-www-form-urlencoded"),
     )),
     responses(
-        (status = 202, body = ImportAccepted, description = "the file is safe, the job is queued",
+        (status = 202, body = ImportAccepted, description = "the file is safe on disk, the job is queued",
          headers(("Location" = String, description = "the job"))),
-        (status = 400, description = "the body or Idempotency-Key cannot be read"),
-        (status = 408, description = "the body stopped coming"),
-        (status = 415, description = "the body is of none of these types"),
-        (status = 422, description = "no usable file, or the key came with another file before"),
+        (status = 400, description = "malformed body or Idempotency-Key"),
+        (status = 408, description = "request body timed out"),
+        (status = 415, description = "unsupported content type"),
+        (status = 422, description = "no usable file, or `idempotency_key_reused`"),
     ),
 )]
-pub async fn import(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
-    if app.is_draining() {
+pub async fn import(State(app): State<SharedState>, request: Request) -> Result<Response, Problem> {
+    if app.phase.is_draining() {
         let detail = "this server is shutting down; nothing was imported, try again";
         return Err(Problem::unavailable("not_ready", detail, Duration::from_secs(1)));
     }
     let idempotency_key = idempotency_key(request.headers())?;
     let received = match kind(request.headers()) {
-        Some(Kind::Multipart) => from_multipart(&app, request).await?,
-        Some(Kind::Json) => from_path(&app, json(&small_body(request).await?)?).await?,
-        Some(Kind::Form) => from_path(&app, form(&small_body(request).await?)?).await?,
+        Some(ImportBodyKind::Multipart) => from_multipart(&app, request).await?,
+        Some(ImportBodyKind::Json) => from_path(&app, json(&small_body(request).await?)?).await?,
+        Some(ImportBodyKind::Form) => from_path(&app, form(&small_body(request).await?)?).await?,
         None => return Err(unsupported()),
     };
     let import = NewImport {
@@ -114,10 +112,10 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
     };
     let job = NewJob::from(app.imports.accept(received.spool, import).await?);
     isobar_failpoint::hit("api.import.accepted");
-    // The file is safe by now: should this fail, the relay makes the job known later.
+    // The file is already safe. If this fails, the relay stores the job later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_telemetry::chain(&error);
-        tracing::warn!(error, job_id = %job.id, "an import was taken; the store learns of it later");
+        tracing::warn!(error, job_id = %job.id, "import accepted; its job is stored later");
     }
     Ok(accepted(job.id))
 }
@@ -129,7 +127,7 @@ fn accepted(job_id: JobId) -> Response {
     (StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response()
 }
 
-async fn from_multipart(app: &Shared, request: Request) -> Result<Received, Problem> {
+async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBody, Problem> {
     let limit = app.settings.max_upload;
     let declared = request
         .headers()
@@ -138,7 +136,7 @@ async fn from_multipart(app: &Shared, request: Request) -> Result<Received, Prob
     if declared.is_some_and(|bytes| bytes > limit.0 + MULTIPART_SLACK_BYTES) {
         return Err(Problem::too_large(limit));
     }
-    // The file is counted as it is spooled; axum's own limit is for bodies held in memory.
+    // The file is counted while it is spooled; axum's own limit is for bodies in memory.
     let mut request = request;
     axum::extract::DefaultBodyLimit::disable().apply(&mut request);
     let mut multipart = Multipart::from_request(request, &())
@@ -146,31 +144,35 @@ async fn from_multipart(app: &Shared, request: Request) -> Result<Received, Prob
         .map_err(|error| Problem::malformed(error.body_text()))?;
     let mut file = None;
     let mut force = false;
-    while let Some(mut field) = patient(multipart.next_field()).await? {
+    while let Some(mut field) = next_part(multipart.next_field()).await? {
         match field.name() {
             Some("file") if file.is_some() => {
-                return Err(Problem::body("file", "one file at a time"));
+                return Err(Problem::body("file", "only one file per request"));
             }
             Some("file") => {
                 let name = display_name(field.file_name());
                 file = Some((spool(app, &mut field, limit).await?, name));
             }
             Some("force") => force = flag(&small_field(&mut field).await?)?,
-            // Unknown fields are read over, like unknown parameters.
-            _ => while patient(field.chunk()).await?.is_some() {},
+            // Unknown fields are ignored, like unknown parameters.
+            _ => while next_part(field.chunk()).await?.is_some() {},
         }
     }
     let Some((spool, name)) = file else {
-        let detail = "a multipart body needs a field of this name with the file";
+        let detail = "required: a multipart field with the file";
         return Err(Problem::body("file", detail));
     };
-    Ok(Received { spool, name, force })
+    Ok(ImportBody { spool, name, force })
 }
 
-async fn spool(app: &Shared, field: &mut Field<'_>, limit: ByteSize) -> Result<Arriving, Problem> {
+async fn spool(
+    app: &SharedState,
+    field: &mut Field<'_>,
+    limit: ByteSize,
+) -> Result<Arriving, Problem> {
     let mut spool = app.imports.spool().await?;
     let mut bytes = 0;
-    while let Some(piece) = patient(field.chunk()).await? {
+    while let Some(piece) = next_part(field.chunk()).await? {
         bytes += piece.len() as u64;
         if bytes > limit.0 {
             return Err(Problem::too_large(limit));
@@ -183,33 +185,33 @@ async fn spool(app: &Shared, field: &mut Field<'_>, limit: ByteSize) -> Result<A
     Ok(spool)
 }
 
-async fn from_path(app: &Shared, asked: ImportPath) -> Result<Received, Problem> {
+async fn from_path(app: &SharedState, source: ImportPath) -> Result<ImportBody, Problem> {
     let limit = app.settings.max_upload;
     let folder = app.settings.import_dir.as_ref();
     let folder = folder.ok_or_else(|| {
-        Problem::body("path", "imports by path are off; ISOBAR_IMPORT_DIR names their folder")
+        Problem::body("path", "imports by path are disabled; set ISOBAR_IMPORT_DIR")
     })?;
-    let mut file = source_file::open(&folder.0, &asked.path, limit).await?;
+    let mut file = source_file::open(&folder.0, &source.path, limit).await?;
     let mut spool = app.imports.spool().await?;
     while let Some(piece) = file.next_piece().await? {
         spool.write(&piece).await?;
     }
-    Ok(Received { spool, name: display_name(Some(&asked.path)), force: asked.force })
+    Ok(ImportBody { spool, name: display_name(Some(&source.path)), force: source.force })
 }
 
-enum Kind {
+enum ImportBodyKind {
     Multipart,
     Json,
     Form,
 }
 
-fn kind(headers: &HeaderMap) -> Option<Kind> {
+fn kind(headers: &HeaderMap) -> Option<ImportBodyKind> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let essence = text.split(';').next().unwrap_or(text).trim();
     match essence.to_ascii_lowercase().as_str() {
-        "multipart/form-data" => Some(Kind::Multipart),
-        "application/json" => Some(Kind::Json),
-        "application/x-www-form-urlencoded" => Some(Kind::Form),
+        "multipart/form-data" => Some(ImportBodyKind::Multipart),
+        "application/json" => Some(ImportBodyKind::Json),
+        "application/x-www-form-urlencoded" => Some(ImportBodyKind::Form),
         _ => None,
     }
 }
@@ -221,14 +223,15 @@ fn unsupported() -> Problem {
 
 fn json(body: &[u8]) -> Result<ImportPath, Problem> {
     let value: serde_json::Value = serde_json::from_slice(body)
-        .map_err(|error| Problem::malformed(format!("this is no JSON: {error}")))?;
+        .map_err(|error| Problem::malformed(format!("not valid JSON: {error}")))?;
     serde_json::from_value(value).map_err(|error| Problem::body("path", error.to_string()))
 }
 
 fn form(body: &[u8]) -> Result<ImportPath, Problem> {
-    let text = str::from_utf8(body).map_err(|_| Problem::malformed("a form is UTF-8"))?;
-    let fields = Params::of(text);
-    let path = fields.text("path").ok_or_else(|| Problem::body("path", "it is missing"))?;
+    let text =
+        str::from_utf8(body).map_err(|_| Problem::malformed("the form is not valid UTF-8"))?;
+    let fields = Params::from_query(text);
+    let path = fields.text("path").ok_or_else(|| Problem::body("path", "required"))?;
     Ok(ImportPath { path: path.to_owned(), force: fields.text("force").map_or(Ok(false), flag)? })
 }
 
@@ -236,7 +239,7 @@ fn flag(text: &str) -> Result<bool, Problem> {
     match text.trim().to_ascii_lowercase().as_str() {
         "" | "0" | "false" | "no" | "off" => Ok(false),
         "1" | "true" | "yes" | "on" => Ok(true),
-        _ => Err(Problem::body("force", "it must be true or false")),
+        _ => Err(Problem::body("force", "must be true or false")),
     }
 }
 
@@ -251,21 +254,23 @@ async fn small_body(request: Request) -> Result<Bytes, Problem> {
 
 async fn small_field(field: &mut Field<'_>) -> Result<String, Problem> {
     let mut value = Vec::new();
-    while let Some(piece) = patient(field.chunk()).await? {
+    while let Some(piece) = next_part(field.chunk()).await? {
         value.extend_from_slice(&piece);
         if value.len() > SMALL_BYTES {
             return Err(Problem::too_large(ByteSize(SMALL_BYTES as u64)));
         }
     }
-    String::from_utf8(value).map_err(|_| Problem::malformed("a field is no UTF-8"))
+    String::from_utf8(value).map_err(|_| Problem::malformed("a field is not valid UTF-8"))
 }
 
-/// Waits for a piece of the body, but not for ever.
-async fn patient<T>(piece: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Problem> {
+/// Waits for a part of the body, for [`UPLOAD_IDLE`] at most.
+async fn next_part<T>(
+    piece: impl Future<Output = Result<T, MultipartError>>,
+) -> Result<T, Problem> {
     match timeout(UPLOAD_IDLE, piece).await {
         Ok(Ok(piece)) => Ok(piece),
         Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Problem::too_large("this server takes"))
+            Err(Problem::too_large("this server accepts"))
         }
         Ok(Err(error)) => Err(Problem::malformed(error.body_text())),
         Err(_) => Err(too_slow()),
@@ -273,7 +278,7 @@ async fn patient<T>(piece: impl Future<Output = Result<T, MultipartError>>) -> R
 }
 
 fn too_slow() -> Problem {
-    let detail = "the body stopped coming; nothing was imported";
+    let detail = "the request body timed out; nothing was imported";
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
@@ -285,14 +290,15 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         Ok("") => Ok(None),
         Ok(key) if key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
         _ => {
-            let detail =
-                format!("Idempotency-Key must be at most {MAX_KEY_BYTES} plain characters");
+            let detail = format!(
+                "Idempotency-Key must be at most {MAX_KEY_BYTES} printable ASCII characters"
+            );
             Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail))
         }
     }
 }
 
-/// What a person will know the file by: its last part, without what upsets a log or a table.
+/// The last part of the path without control characters; people know the file by it.
 fn display_name(path: Option<&str>) -> String {
     let last = path.unwrap_or_default().rsplit(['/', '\\']).next();
     let name: String =
@@ -304,7 +310,7 @@ impl From<ImportError> for Problem {
     fn from(error: ImportError) -> Self {
         match error {
             ImportError::KeyReused => {
-                let detail = "this Idempotency-Key came with another file before";
+                let detail = "this Idempotency-Key was used with another file";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
             ImportError::Store(error) => error.into(),
@@ -320,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_called_by_its_last_part() {
+    fn a_file_is_named_by_its_last_part() {
         for (path, name) in [
             (Some("cities.csv"), "cities.csv"),
             (Some("../../etc/passwd"), "passwd"),
@@ -334,15 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_names_a_path_is_understood_or_says_what_it_lacks() {
-        let body = json(br#"{"path":"a.csv","force":true}"#).expect("fits");
+    fn a_body_that_names_no_path_is_refused() {
+        let body = json(br#"{"path":"a.csv","force":true}"#).expect("valid");
         assert!(body.force && body.path == "a.csv");
-        assert_eq!(json(b"{").expect_err("no JSON").status, StatusCode::BAD_REQUEST);
+        assert_eq!(json(b"{").expect_err("not JSON").status, StatusCode::BAD_REQUEST);
         for wrong in [&b"{}"[..], b"[]", b"{\"path\":1}"] {
             let problem = json(wrong).expect_err("unusable");
             assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
         }
-        assert!(form(b"path=a.csv&force=1").expect("fits").force);
+        assert!(form(b"path=a.csv&force=1").expect("valid").force);
         assert!(form(b"force=1").is_err() && form(b"path=a&force=maybe").is_err());
     }
 }

@@ -1,32 +1,34 @@
-//! `/bulk/jobs/{id}/results`: what became of each row, in the order of the rows.
+//! `GET /bulk/jobs/{id}/results`: the finished rows of a job, in the order of its source.
 //!
-//! Pages are served by the ledger's index, however deep they lie. A page of a job that runs holds
-//! what is finished so far; rows that finish later with lower numbers are not in a page that was
-//! passed, so read a running job from the start once it is done.
+//! Guarantees: a page costs the same at any depth, because the ledger's index serves it. JSON is
+//! paged; CSV has all rows.
+//! Does not: show later rows of a running job in pages that were already read. Read such a job from
+//! the start when it is done.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
-use isobar_model::ids::{CityId, JobId};
-use isobar_store::{LedgerCursor, LedgerRow, RowStatus};
+use isobar_admin::row_view::ResultItem;
+use isobar_admin::schemas;
+use isobar_model::ids::JobId;
+use isobar_store::{LedgerCursor, RowStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::export::export;
 use super::jobs::unknown;
 use crate::http::cursor;
-use crate::http::params::{Id, Params};
+use crate::http::paging::Paging;
+use crate::http::params::{Params, PathId};
 use crate::http::problem::Problem;
-use crate::openapi::schemas::{self, Paging};
-use crate::state::Shared;
+use crate::state::SharedState;
 
-/// The form of an answer, for those who cannot say what they accept: links of a page.
+/// The format of an answer, for clients that cannot send `Accept`: links of a page.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "its names are what the document says of them")]
+#[expect(dead_code, reason = "only the document reads its variants")]
 enum Format {
     Json,
     Csv,
@@ -38,36 +40,22 @@ pub struct ResultPage {
     pub next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ResultItem {
-    pub row: Option<u64>,
-    pub city: Option<String>,
-    #[schema(value_type = Option<i64>)]
-    pub city_id: Option<CityId>,
-    #[schema(value_type = schemas::RowStatus)]
-    pub status: RowStatus,
-    pub last_refreshed_at: Option<DateTime<Utc>>,
-    pub last_error: Option<String>,
-    pub error_code: Option<String>,
-    pub attempts: u32,
-}
-
-/// What became of a job's rows, in their order
+/// Results of a job, in the order of its rows
 #[utoipa::path(
     get,
     path = "/bulk/jobs/{id}/results",
     params(
-        ("id" = uuid::Uuid, Path, description = "the job"),
+        ("id" = uuid::Uuid, Path, description = "job id"),
         Paging,
-        ("status" = Option<schemas::RowStatus>, Query, description = "only rows that ended so"),
-        ("format" = inline(Option<Format>), Query, description = "instead of `Accept`"),
+        ("status" = Option<schemas::RowStatus>, Query, description = "filter by result"),
+        ("format" = inline(Option<Format>), Query, description = "used instead of `Accept`"),
     ),
-    responses((status = 200, description = "a page of finished rows; as text/csv, all of them",
+    responses((status = 200, description = "a page of finished rows; as text/csv, all rows",
                content((ResultPage = "application/json"), (String = "text/csv")))),
 )]
 pub async fn list(
-    State(app): State<Shared>,
-    Id(id): Id<JobId>,
+    State(app): State<SharedState>,
+    PathId(id): PathId<JobId>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -77,7 +65,7 @@ pub async fn list(
     let csv = match params.text("format") {
         Some("csv") => true,
         Some("json") => false,
-        Some(_) => return Err(Problem::parameter("format", "it must be csv or json")),
+        Some(_) => return Err(Problem::parameter("format", "must be csv or json")),
         None => wants_csv(&headers),
     };
     if app.store.job(id).await?.is_none() {
@@ -93,7 +81,6 @@ pub async fn list(
     Ok(Json(ResultPage { items, next_cursor }).into_response())
 }
 
-/// Pages are JSON; who asks for CSV gets all of it.
 fn wants_csv(headers: &HeaderMap) -> bool {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     accepts.flat_map(|value| value.split(',')).any(|kind| {
@@ -103,22 +90,7 @@ fn wants_csv(headers: &HeaderMap) -> bool {
 
 fn status(text: &str) -> Result<RowStatus, Problem> {
     RowStatus::parse(text).ok_or_else(|| {
-        let detail = "it must be success, failed or skipped";
+        let detail = "must be success, failed or skipped";
         Problem::parameter("status", detail)
     })
-}
-
-impl From<LedgerRow> for ResultItem {
-    fn from(row: LedgerRow) -> Self {
-        Self {
-            row: row.row,
-            city: row.city,
-            city_id: row.city_id,
-            status: row.status,
-            last_refreshed_at: row.last_refreshed_at,
-            last_error: row.last_error,
-            error_code: row.error_code,
-            attempts: row.attempts,
-        }
-    }
 }

@@ -1,7 +1,7 @@
-//! `/bulk/jobs/{id}/retry`: the failed rows of a job become tasks once more.
+//! `POST /bulk/jobs/{id}/retry`: publishes the failed rows of a job again.
 //!
-//! The 202 says that the retry is safe in the outbox. While its tasks are on their way, a second
-//! request is answered with the first. Rejected rows never were tasks and stay as they are.
+//! Guarantees: after the 202 the retry is in the outbox. While its tasks are on their way, a second
+//! request gets the same answer. Rejected rows never were tasks and stay as they are.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 
 use super::jobs::unknown;
 use crate::http::actor::Actor;
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RetryAccepted {
@@ -31,25 +31,25 @@ pub struct RetryAccepted {
 
 /// Retry the failed rows of a job
 ///
-/// Its counters move from failed to succeeded as they succeed; its total and its state stay.
+/// Its counters move from failed to succeeded as the rows succeed; its total and status stay.
 #[utoipa::path(
     post,
     path = "/bulk/jobs/{id}/retry",
-    params(("id" = uuid::Uuid, Path, description = "the job")),
+    params(("id" = uuid::Uuid, Path, description = "job id")),
     responses(
-        (status = 202, body = RetryAccepted, description = "they will be published again",
+        (status = 202, body = RetryAccepted, description = "accepted; the rows will be published again",
          headers(("Location" = String, description = "the job"))),
-        (status = 409, description = "the job was cancelled, so its tasks would only be skipped"),
+        (status = 409, description = "`job_cancelled`: its tasks would be skipped again"),
     ),
 )]
 pub async fn retry(
-    State(app): State<Shared>,
-    Id(job_id): Id<JobId>,
+    State(app): State<SharedState>,
+    PathId(job_id): PathId<JobId>,
     actor: Actor,
 ) -> Result<Response, Problem> {
     let job = app.store.job(job_id).await?.ok_or_else(unknown)?;
     if job.status.skips_tasks() {
-        let detail = "the job was cancelled: its tasks would only be skipped again";
+        let detail = "the job was cancelled: its tasks would be skipped again";
         return Err(Problem::new(StatusCode::CONFLICT, "job_cancelled", detail));
     }
     let operation = NewOperation::now(&actor.0, Action::JobRetry).on(&job_id);

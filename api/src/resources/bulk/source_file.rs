@@ -1,10 +1,9 @@
-//! A file of this machine that an import may read: a regular one, beneath `ISOBAR_IMPORT_DIR`.
+//! Opens a file of this machine for an import: a regular file beneath `ISOBAR_IMPORT_DIR`.
 //!
-//! The path is resolved, links and all, before it is compared with the folder, so neither `..` nor
-//! a link leads out of it. What was resolved is then opened part by part, and a part that has become
-//! a link meanwhile is not followed: whoever may write in the folder wins nothing by swapping one in
-//! between. What lies outside, what is missing and what is no regular file are told apart by nobody
-//! who asks: all of them are the same 422.
+//! Guarantees: the path is resolved with all links before it is compared with the folder, so neither
+//! `..` nor a link leads out of it. The resolved path is then opened part by part without following
+//! links, so a link that is swapped in between gains nothing. Files that are outside, missing or not
+//! regular give the same 422, so a caller learns nothing about them.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -19,7 +18,7 @@ use crate::http::problem::Problem;
 
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// The file, to be read piece by piece.
+/// An open file that is read piece by piece.
 #[derive(Debug)]
 pub struct SourceFile {
     file: File,
@@ -48,7 +47,7 @@ pub async fn open(folder: &Path, path: &str, limit: ByteSize) -> Result<SourceFi
 }
 
 impl SourceFile {
-    /// `None` at the end. A file that grows meanwhile is held to the limit all the same.
+    /// `None` at the end. The limit also holds for a file that grows while it is read.
     pub async fn next_piece(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES);
         let read = self.file.read_buf(&mut piece).await.map_err(Problem::internal)?;
@@ -60,16 +59,15 @@ impl SourceFile {
     }
 }
 
-/// The folder and, relative to it, where the path really leads, if that is beneath the folder.
-fn resolve(folder: &Path, asked: &Path) -> Option<(PathBuf, PathBuf)> {
+/// The resolved folder, and the resolved path relative to it. `None` if the path is not beneath it.
+fn resolve(folder: &Path, path: &Path) -> Option<(PathBuf, PathBuf)> {
     let folder = folder.canonicalize().ok()?;
-    let path = folder.join(asked).canonicalize().ok()?;
+    let path = folder.join(path).canonicalize().ok()?;
     let inside = path.strip_prefix(&folder).ok()?.to_owned();
     Some((folder, inside))
 }
 
-/// Opens a path that has no links in it; one that has got any since is refused. A pipe or a device
-/// is opened without waiting for it, and refused as well.
+/// Opens a path without following links. A pipe or a device is opened without waiting and refused.
 fn open_beneath(folder: &Path, inside: &Path) -> Option<std::fs::File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut parts: Vec<&OsStr> = Vec::new();
@@ -137,8 +135,9 @@ mod tests {
         assert_eq!(open(&inner, "large", LIMIT).await.expect_err("large").status, 413);
         assert_eq!(open(&inner, "empty", LIMIT).await.expect_err("empty").status, 422);
     }
+
     #[test]
-    fn a_link_that_is_swapped_in_after_the_look_is_not_followed() {
+    fn a_link_created_after_the_check_is_not_followed() {
         let outer = tempfile::tempdir().expect("a folder");
         let folder = outer.path().join("in");
         let deep = folder.join("deep");
@@ -147,8 +146,8 @@ mod tests {
         for file in ["in/deep/a.csv", "secrets/a.csv"] {
             std::fs::write(outer.path().join(file), "city\n").expect("writes");
         }
-        let asked = Path::new("deep/a.csv");
-        let (folder, inside) = resolve(&folder, asked).expect("beneath");
+        let path = Path::new("deep/a.csv");
+        let (folder, inside) = resolve(&folder, path).expect("beneath");
         assert!(open_beneath(&folder, &inside).is_some());
 
         let swap = |what: &Path, target: &str| {
@@ -169,12 +168,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_within_the_folder_is_followed_and_a_pipe_is_not_waited_for() {
+    async fn a_link_within_the_folder_is_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("monday.csv"), "city\n").expect("writes");
         let latest = folder.path().join("latest.csv");
         std::os::unix::fs::symlink("monday.csv", latest).expect("links");
         assert!(open(folder.path(), "latest.csv", LIMIT).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_pipe_is_refused_without_waiting() {
+        let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
         assert!(made.success());

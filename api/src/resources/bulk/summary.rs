@@ -1,8 +1,6 @@
-//! `/bulk/summary`: what was refreshed last, what fails, how much there is of everything.
+//! `GET /bulk/summary`: recent refreshes, failures by code, totals.
 //!
-//! Each part reads a whole table, so it is looked up once for all who ask within [`LIFE`].
-
-use std::time::Duration;
+//! Guarantees: each part reads a whole table, so all callers within a few seconds share one scan.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,16 +12,15 @@ use utoipa::ToSchema;
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
-const LIFE: Duration = Duration::from_secs(5);
 const DEFAULT_TOP: u32 = 10;
 const MAX_TOP: u32 = 100;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Summary {
     pub recently_refreshed: Vec<RefreshedCity>,
-    /// The ledger's failures by code, the most frequent first.
+    /// The ledger's failures by code, most frequent first.
     pub failures: Vec<FailureItem>,
     pub totals: TotalsItem,
 }
@@ -57,29 +54,29 @@ pub struct TotalsItem {
     pub searches: u64,
 }
 
-/// What was refreshed last, what fails, how much there is
+/// Recent refreshes, failures by code, totals
 #[utoipa::path(
     get,
     path = "/bulk/summary",
-    params(("top" = Option<u32>, Query, minimum = 1, maximum = 100, description = "items of each list (10)")),
-    responses((status = 200, body = Summary, description = "some seconds old at most")),
+    params(("top" = Option<u32>, Query, minimum = 1, maximum = 100, description = "length of each list (10)")),
+    responses((status = 200, body = Summary, description = "at most a few seconds old")),
 )]
-pub async fn show(State(app): State<Shared>, params: Params) -> Result<Json<Summary>, Problem> {
+pub async fn show(
+    State(app): State<SharedState>,
+    params: Params,
+) -> Result<Json<Summary>, Problem> {
     let top = top(&params)?;
     let scans = &app.scans;
-    let refreshed = scans.refreshed.get(LIFE, async {
-        let cities = app.store.recently_refreshed(MAX_TOP).await?;
-        Ok::<_, Problem>(cities.into_iter().map(RefreshedCity::from).collect::<Vec<_>>())
-    });
-    let failures = scans.failures.get(LIFE, async {
-        let groups = app.store.failures(MAX_TOP).await?;
-        Ok::<_, Problem>(groups.into_iter().map(FailureItem::from).collect::<Vec<_>>())
-    });
-    let (mut recently_refreshed, mut failures, totals) =
-        tokio::try_join!(refreshed, failures, async { Ok(app.totals().await?) })?;
-    recently_refreshed.truncate(top);
-    failures.truncate(top);
-    Ok(Json(Summary { recently_refreshed, failures, totals: totals.into() }))
+    let (refreshed, failures, totals) = tokio::try_join!(
+        scans.refreshed.try_get_with((), app.store.recently_refreshed(MAX_TOP)),
+        scans.failures.try_get_with((), app.store.failures(MAX_TOP)),
+        app.totals(),
+    )?;
+    Ok(Json(Summary {
+        recently_refreshed: refreshed.into_iter().take(top).map(Into::into).collect(),
+        failures: failures.into_iter().take(top).map(Into::into).collect(),
+        totals: totals.into(),
+    }))
 }
 
 fn top(params: &Params) -> Result<usize, Problem> {
@@ -88,7 +85,7 @@ fn top(params: &Params) -> Result<usize, Problem> {
     };
     let top = text.parse().ok().filter(|top| (1..=MAX_TOP).contains(top));
     top.map(|top| top as usize).ok_or_else(|| {
-        let detail = format!("it must be a whole number from 1 to {MAX_TOP}");
+        let detail = format!("must be a whole number from 1 to {MAX_TOP}");
         Problem::parameter("top", detail)
     })
 }

@@ -1,7 +1,7 @@
-//! `GET /cities/`: the cities, paged by number, in the form of a city service.
+//! `GET /cities/`: the cities, paged by number, in the format of a city service.
 //!
-//! The list may shift between two pages while cities are added; whoever takes it as a source finds
-//! duplicates by the number of the city, as `isobar produce` does.
+//! Does not: keep pages stable while cities are added. A reader finds duplicates by the city's id, as
+//! `isobar produce` does.
 
 use axum::Json;
 use axum::extract::State;
@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 
 use crate::http::params::{MAX_LIMIT, Params};
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
-/// What city services give when they are not told.
+/// The usual page size of city services.
 const DEFAULT_LIMIT: u32 = 100;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,7 +24,7 @@ pub struct CityPage {
     pub cities: Vec<CityItem>,
     pub page: u32,
     pub limit: u32,
-    /// Some seconds old at most.
+    /// At most a few seconds old.
     pub total_count: u64,
 }
 
@@ -42,17 +42,20 @@ pub struct CityItem {
     pub last_error: Option<String>,
 }
 
-/// Cities, as a city service pages them
+/// Cities, in the format of a city service
 #[utoipa::path(
     get,
     path = "/cities/",
     params(
-        ("page" = Option<u32>, Query, description = "from 0"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "cities on a page (100)"),
+        ("page" = Option<u32>, Query, description = "page number, from 0"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "page size (100)"),
     ),
-    responses((status = 200, body = CityPage, description = "past the end: no cities")),
+    responses((status = 200, body = CityPage, description = "a page of cities; empty past the end")),
 )]
-pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<CityPage>, Problem> {
+pub async fn list(
+    State(app): State<SharedState>,
+    params: Params,
+) -> Result<Json<CityPage>, Problem> {
     let limit = params.limit_or(DEFAULT_LIMIT)?;
     let page = page(&params)?;
     let offset = u64::from(page) * u64::from(limit);
@@ -65,10 +68,10 @@ fn page(params: &Params) -> Result<u32, Problem> {
     let Some(text) = params.text("page") else {
         return Ok(0);
     };
-    let most = u32::MAX / MAX_LIMIT;
-    let page = text.parse().ok().filter(|page| *page <= most);
+    let max = u32::MAX / MAX_LIMIT;
+    let page = text.parse().ok().filter(|page| *page <= max);
     page.ok_or_else(|| {
-        Problem::parameter("page", format!("it must be a whole number up to {most}"))
+        Problem::parameter("page", format!("must be a whole number from 0 to {max}"))
     })
 }
 

@@ -1,7 +1,7 @@
-//! `/cities`: what is known of cities.
+//! `/cities` and `/map`: stored cities.
 //!
-//! [`list`] pages them as a city service does, so that one installation can be the source of
-//! another. [`show`] tells one city's story: its snapshot, and what became of it job by job.
+//! [`list`] pages them as a city service does, so one installation can be the source of another.
+//! [`show`] is one city with its timeline, [`map`] every city as a point.
 
 pub mod list;
 pub mod map;

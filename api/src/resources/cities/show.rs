@@ -1,8 +1,8 @@
-//! `GET /cities/{id}`: one city's story. "Why is Paris stale?"
+//! `GET /cities/{id}`: one city with its timeline. "Why is Paris stale?"
 //!
-//! What became of a city in a job is found without an index on the city, which every row of the
-//! ledger would have to pay for: a task's id is computed from its job and its city, so the newest
-//! jobs are asked for just that row. What was given up stands beside it, with or without a job.
+//! The ledger has no index on the city, because every row would pay for it. A task's id is computed
+//! from its job and its city, so the newest jobs are asked for exactly that row. Dead letters of the
+//! city are added, with or without a job.
 
 use std::collections::HashMap;
 
@@ -16,23 +16,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::list::CityItem;
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
 use crate::resources::snapshots::SnapshotItem;
-use crate::state::{App, Shared};
+use crate::state::{AppState, SharedState};
 
-/// The newest jobs that are asked what became of the city.
+/// The newest jobs that are searched for the city.
 const JOBS: u32 = 100;
-/// Dead letters that are shown.
+/// Dead letters in a timeline.
 const LETTERS: u32 = 50;
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CityStory {
+pub struct CityTimeline {
     #[serde(flatten)]
     pub city: CityItem,
-    /// `null` while there is none.
+    /// `null` while no snapshot is stored.
     pub weather: Option<SnapshotItem>,
-    /// What became of it in the newest jobs, newest first.
+    /// The city's results in the newest jobs, newest first.
     pub timeline: Vec<Event>,
 }
 
@@ -43,32 +43,37 @@ pub struct Event {
     pub job_id: Option<JobId>,
     /// The job's source.
     pub source: Option<String>,
-    /// Row of the source, number of the batch, and place in the stream.
+    /// Row of the source, number of the batch, and id of the stream entry.
     pub row: Option<u64>,
     pub batch: Option<u64>,
     pub entry: Option<String>,
     pub r#try: Option<u32>,
     pub attempts: u32,
-    /// `success`, `failed`, `skipped`, or `dead` for a dead letter.
+    /// `success`, `failed` or `skipped`; `dead` for a dead letter.
     pub status: &'static str,
     pub error_code: Option<String>,
     pub last_error: Option<String>,
 }
 
-/// One city: its snapshot, and what became of it job by job
+/// City timeline
+///
+/// The snapshot of a city, and its results job by job.
 #[utoipa::path(
     get,
     path = "/cities/{id}",
-    params(("id" = i64, Path, description = "the city")),
-    responses((status = 200, body = CityStory, description = "the city's story")),
+    params(("id" = i64, Path, description = "city id")),
+    responses((status = 200, body = CityTimeline, description = "the city with its timeline")),
 )]
-pub async fn show(State(app): State<Shared>, Id(id): Id<i64>) -> Result<Json<CityStory>, Problem> {
-    let story = story(&app, CityId(id)).await?;
-    story.map(Json).ok_or_else(|| Problem::not_found("no city of this number is known"))
+pub async fn show(
+    State(app): State<SharedState>,
+    PathId(id): PathId<i64>,
+) -> Result<Json<CityTimeline>, Problem> {
+    let timeline = timeline(&app, CityId(id)).await?;
+    timeline.map(Json).ok_or_else(|| Problem::not_found("no city has this id"))
 }
 
-/// All of it, if there is such a city.
-pub async fn story(app: &App, id: CityId) -> Result<Option<CityStory>, StoreError> {
+/// `None` if no city has this id.
+pub async fn timeline(app: &AppState, id: CityId) -> Result<Option<CityTimeline>, StoreError> {
     let Some(mut city) = app.store.city(id).await? else {
         return Ok(None);
     };
@@ -79,15 +84,15 @@ pub async fn story(app: &App, id: CityId) -> Result<Option<CityStory>, StoreErro
     let sources: HashMap<JobId, String> =
         jobs.into_iter().map(|job| (job.id, job.source)).collect();
     let source = |job: Option<JobId>| sources.get(&job?).cloned();
-    let rows = rows?.into_iter().map(|row| of_row(source(Some(row.job_id)), row));
-    let letters = letters?.into_iter().map(|letter| of_letter(source(letter.job_id), letter));
+    let rows = rows?.into_iter().map(|row| row_event(source(Some(row.job_id)), row));
+    let letters = letters?.into_iter().map(|letter| letter_event(source(letter.job_id), letter));
     let mut timeline: Vec<Event> = rows.chain(letters).collect();
     timeline.sort_by_key(|event| std::cmp::Reverse(event.at));
     let weather = city.weather.take().map(SnapshotItem::from);
-    Ok(Some(CityStory { city: city.into(), weather, timeline }))
+    Ok(Some(CityTimeline { city: city.into(), weather, timeline }))
 }
 
-/// The tasks that the city would be in these jobs, however their sources named it.
+/// The ids that the city's tasks would have in these jobs, for every way a source may name it.
 fn tasks(city: &CityRow, jobs: &[JobRow]) -> Vec<(JobId, TaskId)> {
     let country = city.country_code.as_deref();
     let keys = [
@@ -100,7 +105,7 @@ fn tasks(city: &CityRow, jobs: &[JobRow]) -> Vec<(JobId, TaskId)> {
     jobs.iter().flat_map(in_job).collect()
 }
 
-fn of_row(source: Option<String>, row: LedgerRow) -> Event {
+fn row_event(source: Option<String>, row: LedgerRow) -> Event {
     Event {
         at: row.finished_at,
         job_id: Some(row.job_id),
@@ -116,7 +121,7 @@ fn of_row(source: Option<String>, row: LedgerRow) -> Event {
     }
 }
 
-fn of_letter(source: Option<String>, letter: DeadLetter) -> Event {
+fn letter_event(source: Option<String>, letter: DeadLetter) -> Event {
     Event {
         at: letter.last_seen,
         job_id: letter.job_id,

@@ -1,4 +1,4 @@
-//! `DELETE /dead-letters`: they are thrown away, and what they said stands in the ledger alone.
+//! `DELETE /dead-letters`: deletes dead letters; the ledger keeps their error codes and reasons.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,33 +9,33 @@ use utoipa::ToSchema;
 use super::selection::{DeadSelection, Selection};
 use crate::http::actor::Actor;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Discarded {
     pub dry_run: bool,
-    /// In a dry run, how many there are.
+    /// In a dry run: how many would be discarded.
     pub discarded: u64,
 }
 
-/// Throw dead letters away
+/// Discard dead letters
 ///
-/// Those that are there now and fit; without a filter, all.
+/// All that match now; without a filter, all. This cannot be undone.
 #[utoipa::path(
     delete,
     path = "/dead-letters",
     params(DeadSelection),
     request_body = Option<DeadSelection>,
     responses(
-        (status = 200, body = Discarded, description = "they are gone; in a dry run, counted"),
-        (status = 400, description = "the query or the body cannot be read"),
-        (status = 408, description = "the body stopped coming"),
-        (status = 415, description = "the body is no JSON"),
-        (status = 422, description = "the body names no such filter, or no such value"),
+        (status = 200, body = Discarded, description = "discarded; in a dry run, counted"),
+        (status = 400, description = "malformed query or body"),
+        (status = 408, description = "request body timed out"),
+        (status = 415, description = "the body is not JSON"),
+        (status = 422, description = "unknown filter or invalid value in the body"),
     ),
 )]
 pub async fn discard(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     actor: Actor,
     selection: Selection,
 ) -> Result<Json<Discarded>, Problem> {

@@ -1,7 +1,7 @@
-//! `POST /dead-letters/replay`: dead letters become tasks once more.
+//! `POST /dead-letters/replay`: publishes dead letters again as tasks.
 //!
-//! The 202 says that the replay is safe in the outbox; each letter leaves the list when its task
-//! is, too. A dry run counts and changes nothing.
+//! Guarantees: after the 202 the replay is in the outbox. Each letter leaves the list when its task is
+//! in the outbox too. A dry run counts and changes nothing.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,14 +15,14 @@ use utoipa::ToSchema;
 use super::selection::{DeadSelection, Selection};
 use crate::http::actor::Actor;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplayAccepted {
     #[schema(value_type = uuid::Uuid)]
     pub replay_id: JobId,
     pub matched: u64,
-    /// What holds no task, and what is of a cancelled job, cannot be published again and stays.
+    /// Without entries that hold no task and tasks of cancelled jobs, which stay dead letters.
     pub replayable: u64,
 }
 
@@ -33,26 +33,26 @@ pub struct ReplayCount {
     pub replayable: u64,
 }
 
-/// Publish dead letters again
+/// Replay dead letters
 ///
-/// Those that are there now and fit; without a filter, all. The task keeps its job, whose accounts
-/// follow. One that fails again is a new dead letter.
+/// All that match now; without a filter, all. A task keeps its job, whose counters follow. A task that
+/// fails again becomes a new dead letter.
 #[utoipa::path(
     post,
     path = "/dead-letters/replay",
     params(DeadSelection),
     request_body = Option<DeadSelection>,
     responses(
-        (status = 200, body = ReplayCount, description = "a dry run: what a replay would find"),
-        (status = 202, body = ReplayAccepted, description = "they will be published again"),
-        (status = 400, description = "the query or the body cannot be read"),
-        (status = 408, description = "the body stopped coming"),
-        (status = 415, description = "the body is no JSON"),
-        (status = 422, description = "the body names no such filter, or no such value"),
+        (status = 200, body = ReplayCount, description = "dry run: counted"),
+        (status = 202, body = ReplayAccepted, description = "accepted; the tasks will be published again"),
+        (status = 400, description = "malformed query or body"),
+        (status = 408, description = "request body timed out"),
+        (status = 415, description = "the body is not JSON"),
+        (status = 422, description = "unknown filter or invalid value in the body"),
     ),
 )]
 pub async fn replay(
-    State(app): State<Shared>,
+    State(app): State<SharedState>,
     actor: Actor,
     selection: Selection,
 ) -> Result<Response, Problem> {

@@ -1,8 +1,8 @@
-//! Which dead letters a request means: `code`, `job_id` and `id`, from the query or from a JSON body.
+//! The selection of replay and discard: `code`, `job_id` and `id`, from the query or a JSON body.
 //!
-//! What is not named restricts nothing, so a request without any means all. It is never meant by
-//! accident: a name that is misspelt, a value that is empty or of another type is refused, here
-//! alone of all routes, because what these requests throw away is not got back.
+//! Guarantees: a request without a filter selects all dead letters, but never by accident. A
+//! misspelt name, an empty value or a value of another type is refused, unlike in other routes,
+//! because discarding cannot be undone.
 
 use std::time::Duration;
 
@@ -19,43 +19,42 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::problem::Problem;
 
-/// How long a client may take for its few bytes.
-const BODY_WAIT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the body.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
-/// The same names in the query and in the body; for the document, they are read one by one.
+/// The filters as the document describes them; query and body have the same names.
 #[derive(Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "its fields are what the document says of them")]
+#[expect(dead_code, reason = "only the document reads its fields")]
 pub struct DeadSelection {
-    /// Only those of this code.
+    /// Filter by error code.
     #[schema(nullable = false, min_length = 1)]
     #[param(nullable = false, min_length = 1)]
     code: Option<String>,
-    /// Only those of this job.
+    /// Filter by job.
     #[schema(nullable = false)]
     #[param(nullable = false)]
     job_id: Option<uuid::Uuid>,
-    /// Only this one.
+    /// One dead letter.
     #[schema(nullable = false)]
     #[param(nullable = false)]
     id: Option<i64>,
-    /// Count, and change nothing.
+    /// Count and change nothing.
     #[schema(nullable = false, default = false)]
     #[param(nullable = false, default = false)]
     dry_run: Option<bool>,
 }
 
-/// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     pub filter: DeadFilter,
     pub dry_run: bool,
 }
 
-/// Where a value stood, and so how it is refused.
+/// Where a value was sent, which decides how it is refused.
 #[derive(Clone, Copy)]
-enum Place {
+enum ValueSource {
     Query,
     Body,
 }
@@ -66,13 +65,14 @@ impl<S: Send + Sync> FromRequest<S> for Selection {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let kind = request.headers().get(CONTENT_TYPE).cloned();
-        let body = timeout(BODY_WAIT, Bytes::from_request(request, state)).await.map_err(|_| {
-            let detail = "the body stopped coming; nothing was changed";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
-        })?;
+        let body =
+            timeout(BODY_LIMIT, Bytes::from_request(request, state)).await.map_err(|_| {
+                let detail = "the request body timed out; nothing was changed";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+            })?;
         let body = body.map_err(|refused| {
             if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::too_large("this server takes")
+                Problem::too_large("this server accepts")
             } else {
                 Problem::malformed(refused.body_text())
             }
@@ -89,60 +89,60 @@ impl<S: Send + Sync> FromRequest<S> for Selection {
                 detail,
             ));
         }
-        Self::of(&query, &body)
+        Self::read(&query, &body)
     }
 }
 
 impl Selection {
-    fn of(query: &str, body: &[u8]) -> Result<Self, Problem> {
-        let mut named = Map::new();
+    fn read(query: &str, body: &[u8]) -> Result<Self, Problem> {
+        let mut values = Map::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            add(&mut named, Place::Query, &name, typed(&name, value.trim()))?;
+            add(&mut values, ValueSource::Query, &name, typed(&name, value.trim()))?;
         }
         let mut selection = Self::default();
-        for (name, value) in &named {
-            selection.take(Place::Query, name, value)?;
+        for (name, value) in &values {
+            selection.take(ValueSource::Query, name, value)?;
         }
         if body.is_empty() {
             return Ok(selection);
         }
         let given: Value = serde_json::from_slice(body)
-            .map_err(|error| Problem::malformed(format!("this is no JSON: {error}")))?;
+            .map_err(|error| Problem::malformed(format!("not valid JSON: {error}")))?;
         let Value::Object(given) = given else {
-            return Err(Problem::body("", "it must be an object"));
+            return Err(Problem::body("", "must be a JSON object"));
         };
         for (name, value) in given {
-            selection.take(Place::Body, &name, &value)?;
-            add(&mut named, Place::Body, &name, value)?;
+            selection.take(ValueSource::Body, &name, &value)?;
+            add(&mut values, ValueSource::Body, &name, value)?;
         }
         Ok(selection)
     }
 
-    fn take(&mut self, place: Place, name: &str, value: &Value) -> Result<(), Problem> {
-        let wrong = |what: &str| Err(place.refuse(name, format!("it must be {what}")));
+    fn take(&mut self, from: ValueSource, name: &str, value: &Value) -> Result<(), Problem> {
+        let invalid = |expected: &str| Err(from.refuse(name, format!("must be {expected}")));
         match (name, value) {
             ("code", Value::String(code)) if !code.trim().is_empty() => {
                 self.filter.code = Some(code.trim().to_owned());
             }
-            ("code", _) => return wrong("a text that is not empty"),
+            ("code", _) => return invalid("a non-empty string"),
             ("job_id", Value::String(id)) if id.parse::<JobId>().is_ok() => {
                 self.filter.job_id = id.parse().ok();
             }
-            ("job_id", _) => return wrong("the id of a job"),
+            ("job_id", _) => return invalid("a job id (UUID)"),
             ("id", Value::Number(id)) if id.as_i64().is_some() => self.filter.id = id.as_i64(),
-            ("id", _) => return wrong("the number of a dead letter"),
+            ("id", _) => return invalid("a dead letter id"),
             ("dry_run", Value::Bool(dry_run)) => self.dry_run = *dry_run,
-            ("dry_run", _) => return wrong("true or false"),
+            ("dry_run", _) => return invalid("true or false"),
             _ => {
-                let known = "there is no such filter; code, job_id, id and dry_run are known";
-                return Err(place.refuse(name, known));
+                let detail = "unknown filter; known: code, job_id, id, dry_run";
+                return Err(from.refuse(name, detail));
             }
         }
         Ok(())
     }
 }
 
-impl Place {
+impl ValueSource {
     fn refuse(self, name: &str, detail: impl Into<String>) -> Problem {
         match self {
             Self::Query => Problem::parameter(name, detail),
@@ -151,7 +151,7 @@ impl Place {
     }
 }
 
-/// A query knows texts alone; what is no number or flag stays a text and is refused as one.
+/// A query has only strings. A string that is not a number or flag stays one and is refused later.
 fn typed(name: &str, text: &str) -> Value {
     match name {
         "id" => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
@@ -161,14 +161,14 @@ fn typed(name: &str, text: &str) -> Value {
 }
 
 fn add(
-    named: &mut Map<String, Value>,
-    place: Place,
+    values: &mut Map<String, Value>,
+    from: ValueSource,
     name: &str,
     value: Value,
 ) -> Result<(), Problem> {
-    match named.insert(name.to_owned(), value) {
+    match values.insert(name.to_owned(), value) {
         None => Ok(()),
-        Some(_) => Err(place.refuse(name, "say it once")),
+        Some(_) => Err(from.refuse(name, "named twice")),
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     const JOB: &str = "6fa1c1f0-52c4-4c39-9a55-0000000000aa";
 
     #[test]
-    fn query_and_body_name_the_same_things() {
+    fn query_and_body_have_the_same_filters() {
         let whole = Selection {
             filter: DeadFilter {
                 code: Some("crash_loop".into()),
@@ -189,19 +189,19 @@ mod tests {
             dry_run: true,
         };
         let query = format!("code=crash_loop&job_id={JOB}&id=7&dry_run=true");
-        assert_eq!(Selection::of(&query, b"").expect("fits"), whole);
+        assert_eq!(Selection::read(&query, b"").expect("valid"), whole);
         let body = format!(r#"{{"code":"crash_loop","job_id":"{JOB}","id":7,"dry_run":true}}"#);
-        assert_eq!(Selection::of("", body.as_bytes()).expect("fits"), whole);
+        assert_eq!(Selection::read("", body.as_bytes()).expect("valid"), whole);
         let half = format!(r#"{{"job_id":"{JOB}","id":7}}"#);
-        let both = Selection::of("code=crash_loop&dry_run=true", half.as_bytes());
-        assert_eq!(both.expect("fits"), whole);
+        let both = Selection::read("code=crash_loop&dry_run=true", half.as_bytes());
+        assert_eq!(both.expect("valid"), whole);
         for all in [&b""[..], b"{}"] {
-            assert_eq!(Selection::of("", all).expect("fits"), Selection::default());
+            assert_eq!(Selection::read("", all).expect("valid"), Selection::default());
         }
     }
 
     #[test]
-    fn what_is_misspelt_empty_or_of_another_type_never_means_all() {
+    fn an_invalid_filter_never_selects_all() {
         for query in [
             "codes=x",
             "code=",
@@ -214,7 +214,7 @@ mod tests {
             "all",
             "code=a&code=b",
         ] {
-            let problem = Selection::of(query, b"").expect_err(query);
+            let problem = Selection::read(query, b"").expect_err(query);
             assert_eq!(
                 (problem.status, problem.code),
                 (StatusCode::BAD_REQUEST, "invalid_parameter")
@@ -236,11 +236,14 @@ mod tests {
             "null",
             "\"x\"",
         ] {
-            let problem = Selection::of("", body.as_bytes()).expect_err(body);
+            let problem = Selection::read("", body.as_bytes()).expect_err(body);
             assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
         }
-        let twice = Selection::of("code=a", br#"{"code":"b"}"#).expect_err("twice");
+        let twice = Selection::read("code=a", br#"{"code":"b"}"#).expect_err("twice");
         assert_eq!(twice.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert_eq!(Selection::of("", b"{").expect_err("no JSON").status, StatusCode::BAD_REQUEST);
+        assert_eq!(
+            Selection::read("", b"{").expect_err("not JSON").status,
+            StatusCode::BAD_REQUEST
+        );
     }
 }

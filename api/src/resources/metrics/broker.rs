@@ -1,52 +1,51 @@
-//! What only the broker knows: the backlog, who works on it, what the fleet used of its quotas.
+//! Gauges from the broker: the backlog, the workers, and the quota that all processes have used.
 
+use isobar_admin::heartbeats;
 use isobar_broker::Depth;
 use isobar_telemetry::exposition::{Page, one_if};
 use isobar_telemetry::metric::Metric;
 use isobar_upstream::Quotas;
 use serde_json::Value;
 
-use super::answered;
-use crate::heartbeats;
-use crate::state::App;
+use super::within_limit::within_limit;
+use crate::state::AppState;
 
 const UP: Metric = Metric::gauge("isobar_broker_up", "1 if the broker answered this scrape.");
 const UNFINISHED: Metric =
     Metric::gauge("isobar_stream_unfinished_tasks", "Tasks in the stream, delivered or not.");
 const UNDELIVERED: Metric =
-    Metric::gauge("isobar_stream_undelivered_entries", "Entries that no worker has had.");
+    Metric::gauge("isobar_stream_undelivered_entries", "Entries not yet delivered to a worker.");
 const PENDING: Metric =
     Metric::gauge("isobar_stream_pending_entries", "Entries that a worker holds or gave back.");
 const OLDEST_PENDING: Metric = Metric::gauge(
     "isobar_stream_oldest_pending_seconds",
     "Age of the oldest entry that a worker holds or gave back; 0 if there is none.",
 );
-const WORKERS: Metric =
-    Metric::gauge("isobar_workers", "Workers that gave a sign of life in the last seconds.");
+const WORKERS: Metric = Metric::gauge("isobar_workers", "Workers with a recent heartbeat.");
 const WORKERS_PAUSED: Metric =
-    Metric::gauge("isobar_workers_paused", "Workers among them that read nothing at the moment.");
+    Metric::gauge("isobar_workers_paused", "Workers that are paused at the moment.");
 
 pub const METRICS: &[Metric] =
     &[UP, UNFINISHED, UNDELIVERED, PENDING, OLDEST_PENDING, WORKERS, WORKERS_PAUSED];
 
-/// What the broker said; nothing of what it did not say in time.
-pub struct Said<'a> {
+/// What the broker answered within the limit.
+pub struct Answers<'a> {
     depth: Option<Depth>,
     pub heartbeats: Option<Vec<(String, Value)>>,
     quotas: Option<Quotas<'a>>,
 }
 
-pub async fn ask(app: &App) -> Said<'_> {
+pub async fn fetch(app: &AppState) -> Answers<'_> {
     let (depth, heartbeats, quotas) = tokio::join!(
-        answered(app.broker.depth(&app.topic, app.settings.claim_idle.0)),
-        answered(app.broker.heartbeats()),
-        answered(app.upstream.quotas()),
+        within_limit(app.broker.depth(&app.topic, app.settings.claim_idle.0)),
+        within_limit(app.broker.heartbeats()),
+        within_limit(app.upstream.quotas()),
     );
-    Said { depth, heartbeats, quotas }
+    Answers { depth, heartbeats, quotas }
 }
 
-impl Said<'_> {
-    pub fn put(&self, page: &mut Page) {
+impl Answers<'_> {
+    pub fn add_to(&self, page: &mut Page) {
         page.put(&UP, one_if(self.depth.is_some()));
         if let Some(depth) = &self.depth {
             page.put(&UNFINISHED, depth.tasks as f64);

@@ -1,5 +1,7 @@
-//! What a producer left behind: a cron job is gone before a scrape comes, so the API tells of its
-//! last run, from the word that it left in the broker, and of what the outboxes hold.
+//! Gauges of the producer's last run, and of the outboxes.
+//!
+//! A cron job has exited before Prometheus scrapes it, so the API reports the outcome that the run has
+//! recorded in the broker.
 
 use isobar_producer::Report;
 use isobar_producer::last_run::{LastRun, Outcome, last_done, last_run};
@@ -10,7 +12,7 @@ use serde_json::Value;
 
 const LAST_RUN: Metric = Metric::gauge(
     "isobar_producer_last_run_timestamp_seconds",
-    "When the last run of a producer ended, well or not.",
+    "When the last run of a producer ended, with any outcome.",
 );
 const LAST_SUCCESS: Metric = Metric::gauge(
     "isobar_producer_last_success_timestamp_seconds",
@@ -18,31 +20,29 @@ const LAST_SUCCESS: Metric = Metric::gauge(
 );
 const OUTCOME: Metric = Metric::gauge(
     "isobar_producer_last_run_outcome",
-    "1 for how the last run of a producer ended.",
+    "1 for the outcome of the last run of a producer.",
 )
 .by(&[Label::of("outcome", &Outcome::NAMES)]);
 const DURATION: Metric =
-    Metric::gauge("isobar_producer_last_run_duration_seconds", "Time of the last run.");
+    Metric::gauge("isobar_producer_last_run_duration_seconds", "Duration of the last run.");
 const ROWS: Metric =
-    Metric::gauge("isobar_producer_last_run_rows", "Rows that the last run's source had.");
+    Metric::gauge("isobar_producer_last_run_rows", "Rows in the source of the last run.");
 const TASKS: Metric = Metric::gauge("isobar_producer_last_run_tasks", "Tasks of the last run.");
-const REJECTED: Metric = Metric::gauge(
-    "isobar_producer_last_run_rejected_rows",
-    "Rows of the last run that could not be used.",
-);
+const REJECTED: Metric =
+    Metric::gauge("isobar_producer_last_run_rejected_rows", "Rejected rows of the last run.");
 const UNSENT: Metric = Metric::gauge(
     "isobar_outbox_unsent_tasks",
-    "Tasks that are in an outbox and not in the stream; a producer's as its last run left it.",
+    "Tasks in an outbox that are not in the stream; of a producer: after its last run.",
 )
 .by(&[OUTBOX]);
 const UNCONFIRMED: Metric = Metric::gauge(
     "isobar_outbox_unconfirmed_batches",
-    "Batches in an outbox that are not known to be finished.",
+    "Batches in an outbox that are not confirmed.",
 )
 .by(&[OUTBOX]);
 const CONFLICTS: Metric = Metric::gauge(
     "isobar_outbox_conflicted_jobs",
-    "Jobs in an outbox under whose numbers the stream holds something else.",
+    "Jobs in an outbox whose entry ids hold other data in the stream.",
 )
 .by(&[OUTBOX]);
 const OUTBOX: Label = Label::of("outbox", &["imports", "producer"]);
@@ -60,26 +60,30 @@ pub const METRICS: &[Metric] = &[
     CONFLICTS,
 ];
 
-/// `imports` is the outbox of this process; what the roles say is none if the broker is away.
-pub fn put(heartbeats: Option<&[(String, Value)]>, imports: Option<OutboxDepth>, page: &mut Page) {
+/// `imports` is the outbox of this process. `heartbeats` is `None` while the broker is down.
+pub fn add_to(
+    heartbeats: Option<&[(String, Value)]>,
+    imports: Option<OutboxDepth>,
+    page: &mut Page,
+) {
     let last = heartbeats.and_then(last_run);
     if let Some(last) = &last {
-        put_run(last, page);
+        add_run(last, page);
     }
     if let Some(done) = heartbeats.and_then(last_done) {
         page.put(&LAST_SUCCESS, done.timestamp() as f64);
     }
     let outboxes = [("imports", imports), ("producer", last.and_then(|last| last.outbox))];
     let each = |number: fn(&OutboxDepth) -> u64| {
-        let told = outboxes.iter().filter_map(|(name, depth)| Some((*name, depth.as_ref()?)));
-        told.map(move |(name, depth)| ([name], number(depth) as f64))
+        let known = outboxes.iter().filter_map(|(name, depth)| Some((*name, depth.as_ref()?)));
+        known.map(move |(name, depth)| ([name], number(depth) as f64))
     };
     page.put_each(&UNSENT, each(|depth| depth.unsent_tasks));
     page.put_each(&UNCONFIRMED, each(|depth| depth.unconfirmed_batches));
     page.put_each(&CONFLICTS, each(|depth| depth.conflicts));
 }
 
-fn put_run(last: &LastRun, page: &mut Page) {
+fn add_run(last: &LastRun, page: &mut Page) {
     page.put(&LAST_RUN, last.at.timestamp() as f64);
     page.put_state(&OUTCOME, &Outcome::NAMES, last.outcome.as_str());
     if let Some(Report { elapsed_ms, rows, tasks, rejected, .. }) = last.report {

@@ -1,19 +1,19 @@
-//! What only the store knows: how much is in it.
+//! Gauges from the store: how many rows it has.
 //!
-//! Counting reads whole tables, so it is done once in a while, however many scrape ([`App::totals`]).
-//! Whether the store answers at all is asked each time.
+//! Counting reads whole tables, so all scrapes within a few seconds share one count
+//! ([`AppState::totals`]). Whether the store answers is checked at each scrape.
 
 use isobar_store::Totals;
 use isobar_telemetry::exposition::{Page, one_if};
 use isobar_telemetry::metric::Metric;
 
-use super::answered;
-use crate::state::App;
+use super::within_limit::within_limit;
+use crate::state::AppState;
 
 const UP: Metric = Metric::gauge("isobar_store_up", "1 if the store answered this scrape.");
 const CITIES: Metric = Metric::gauge("isobar_stored_cities", "Cities in the store.");
 const SNAPSHOTS: Metric =
-    Metric::gauge("isobar_stored_snapshots", "Cities of which the store has a snapshot.");
+    Metric::gauge("isobar_stored_snapshots", "Cities with a snapshot in the store.");
 const UNFINISHED: Metric =
     Metric::gauge("isobar_unfinished_jobs", "Jobs that are queued, running or being cancelled.");
 const DEAD_LETTERS: Metric =
@@ -21,21 +21,21 @@ const DEAD_LETTERS: Metric =
 
 pub const METRICS: &[Metric] = &[UP, CITIES, SNAPSHOTS, UNFINISHED, DEAD_LETTERS];
 
-/// What the store said; nothing of what it did not say in time.
-pub struct Said {
+/// What the store answered within the limit.
+pub struct Answers {
     up: bool,
     totals: Option<Totals>,
 }
 
-pub async fn ask(app: &App) -> Said {
-    let (up, totals) = tokio::join!(answered(app.store.ping()), answered(app.totals()));
-    Said { up: up.is_some(), totals }
+pub async fn fetch(app: &AppState) -> Answers {
+    let (up, totals) = tokio::join!(within_limit(app.store.ping()), within_limit(app.totals()));
+    Answers { up: up.is_some(), totals }
 }
 
-impl Said {
-    pub fn put(&self, page: &mut Page) {
+impl Answers {
+    pub fn add_to(&self, page: &mut Page) {
         page.put(&UP, one_if(self.up));
-        // A count from before the store went away is no answer of its.
+        // Counts from before the store went down would be stale.
         if let Some(totals) = self.totals.filter(|_| self.up) {
             page.put(&CITIES, totals.cities as f64);
             page.put(&SNAPSHOTS, totals.snapshots as f64);

@@ -1,7 +1,6 @@
 //! `GET /users`: users by ascending id, paged by offset, with filters.
 //!
-//! In the form that [`ISOBAR_USERS_URL`](isobar_settings) reads, so that one Isobar is the
-//! source of another.
+//! The format is the one that `ISOBAR_USERS_URL` reads, so one Isobar can be the source of another.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,15 +10,15 @@ use isobar_store::UserRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Asked;
+use super::query::{UserPaging, UserQuery};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserPage {
     pub items: Vec<UserItem>,
-    /// How many there are of these, on all pages.
+    /// Matching users on all pages.
     pub total: u64,
     pub limit: u32,
     pub offset: u64,
@@ -29,7 +28,7 @@ pub struct UserPage {
 pub struct UserItem {
     #[schema(value_type = i64)]
     pub id: UserId,
-    /// The number that the source gives them.
+    /// The id at the source.
     pub external_id: i64,
     pub name: String,
     pub username: Option<String>,
@@ -42,7 +41,7 @@ pub struct UserItem {
     pub has_address: bool,
     pub has_card: bool,
     pub created_at: DateTime<Utc>,
-    /// When something last became different.
+    /// When a value last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -50,11 +49,14 @@ pub struct UserItem {
 #[utoipa::path(
     get,
     path = "/users",
-    params(super::Paging),
-    responses((status = 200, body = UserPage, description = "past the end: no users")),
+    params(UserPaging),
+    responses((status = 200, body = UserPage, description = "a page of users; empty past the end")),
 )]
-pub async fn list(State(app): State<Shared>, params: Params) -> Result<Json<UserPage>, Problem> {
-    let Asked { filter, limit, offset } = Asked::read(&params)?;
+pub async fn list(
+    State(app): State<SharedState>,
+    params: Params,
+) -> Result<Json<UserPage>, Problem> {
+    let UserQuery { filter, limit, offset } = UserQuery::read(&params)?;
     let (rows, total) =
         tokio::join!(app.store.users(&filter, offset, limit), app.store.count_users(&filter));
     let items = rows?.into_iter().map(UserItem::from).collect();

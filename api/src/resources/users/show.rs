@@ -9,16 +9,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::list::UserItem;
-use crate::http::params::Id;
+use crate::http::params::PathId;
 use crate::http::problem::Problem;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UserDetail {
     #[serde(flatten)]
     pub user: UserItem,
     pub address: Option<AddressItem>,
-    /// One at the most.
+    /// At most one.
     pub credit_cards: Vec<CardItem>,
 }
 
@@ -34,25 +34,28 @@ pub struct AddressItem {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CardItem {
-    /// `**** **** **** 1234`: the rest is not known here.
+    /// `**** **** **** 1234`: no other digits are stored.
     pub card_number: String,
     pub card_type: String,
     #[schema(format = Date)]
     pub expiry_date: String,
 }
 
-/// A user
+/// Get a user
 #[utoipa::path(
     get,
     path = "/users/{id}",
-    params(("id" = i64, Path, description = "Isobar's own number of the user")),
+    params(("id" = i64, Path, description = "user id")),
     responses(
-        (status = 200, body = UserDetail, description = "with address and card, where they are found"),
+        (status = 200, body = UserDetail, description = "the user with address and card, if known"),
     ),
 )]
-pub async fn show(State(app): State<Shared>, Id(id): Id<i64>) -> Result<Json<UserDetail>, Problem> {
+pub async fn show(
+    State(app): State<SharedState>,
+    PathId(id): PathId<i64>,
+) -> Result<Json<UserDetail>, Problem> {
     let row = app.store.user(UserId(id)).await?;
-    let row = row.ok_or_else(|| Problem::not_found("there is no user of this id"))?;
+    let row = row.ok_or_else(|| Problem::not_found("no user has this id"))?;
     Ok(Json(UserDetail {
         address: row.address.clone().map(AddressItem::from),
         credit_cards: row.card.clone().into_iter().map(CardItem::from).collect(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_model::duration::{duration, show_duration};
+use isobar_model::duration::show_duration;
 use isobar_model::quota::QuotaLimits;
 
 use super::quantity::Seconds;

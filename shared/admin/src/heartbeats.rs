@@ -1,38 +1,42 @@
-//! What the other roles say of themselves, as far as the API passes it on.
+//! What the heartbeats of workers and producers say, as far as operators are shown it.
 //!
-//! A heartbeat is a JSON object under `<role>:<instance>`, forgotten when its sender falls silent.
-//! Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
-//! `outbox` of whoever has one (an object of its numbers).
+//! A heartbeat is a JSON object under `<role>:<instance>`. The broker drops it when its sender falls
+//! silent. Two fields are read here: `paused_reason` of a worker (a text while it reads nothing) and
+//! `outbox` of a producer or import relay (an object of numbers).
+//!
+//! Does not: fetch heartbeats (see `Broker::heartbeats`).
 
 use isobar_model::pipeline::PipelineName;
 use serde_json::Value;
 
-/// Why nobody works: the reason of the first worker, if every worker has one.
+/// Why no worker reads: the reason of the first worker, if every worker is paused.
 pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     let mut reasons = heartbeats
         .iter()
-        .filter(|beat| may_pause(beat))
+        .filter(|heartbeat| may_pause(heartbeat))
         .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
     let first = reasons.next()??.to_owned();
     reasons.all(|reason| reason.is_some()).then_some(first)
 }
 
-/// How many workers are alive, and how many of them read nothing.
+/// How many workers are alive, and how many of them are paused.
 pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
-    let workers = heartbeats.iter().filter(|beat| may_pause(beat));
+    let workers = heartbeats.iter().filter(|heartbeat| may_pause(heartbeat));
     let paused =
         |(_, state): &&(String, Value)| state.get("paused_reason").is_some_and(Value::is_string);
     (workers.clone().count(), workers.filter(paused).count())
 }
 
-/// Workers that never stop reading tell nothing about those that do.
+/// Whether it is a worker of a pipeline that pauses reading: the others are never paused, so they
+/// must not hide that all of these are.
 fn may_pause((name, state): &(String, Value)) -> bool {
-    let of = state.get("pipeline").and_then(Value::as_str);
-    let pauses = |of: &str| PipelineName::parse(of).is_none_or(|of| of.spec().pauses_reading);
-    name.starts_with("worker:") && of.is_none_or(pauses)
+    let pipeline = state.get("pipeline").and_then(Value::as_str);
+    let pauses =
+        |name: &str| PipelineName::parse(name).is_none_or(|name| name.spec().pauses_reading);
+    name.starts_with("worker:") && pipeline.is_none_or(pauses)
 }
 
-/// The first outbox that somebody tells about.
+/// The first outbox that a heartbeat reports.
 pub fn outbox(heartbeats: &[(String, Value)]) -> Option<Value> {
     heartbeats
         .iter()
@@ -46,7 +50,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_stream_is_paused_only_if_no_worker_reads() {
+    fn reading_is_paused_only_if_every_worker_is() {
         let worker = |n: u32, state| (format!("worker:{n}"), state);
         let paused = json!({"paused_reason": "quota"});
         assert_eq!(paused_reason(&[]), None);

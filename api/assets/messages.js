@@ -1,16 +1,16 @@
-// Says a sentence at the lower edge of the page, for a while; screen readers hear it too.
+// Shows a message at the lower edge of the page for some seconds; screen readers announce it.
 
 const SHOWN_MS = 8000;
 
-export function say(sentence, { wrong = false } = {}) {
+export function showMessage(text, { error = false } = {}) {
   const line = document.createElement("p");
-  line.textContent = sentence;
-  line.classList.toggle("wrong", wrong);
-  document.getElementById("says").append(line);
+  line.textContent = text;
+  line.classList.toggle("wrong", error);
+  document.getElementById("messages").append(line);
   setTimeout(() => line.remove(), SHOWN_MS);
 }
 
-// What a problem of the API says, in a sentence; or that nobody answered.
+// The detail of the API's problem, or the status.
 export async function reasonOf(response) {
   const problem = await response.json().catch(() => null);
   return problem?.detail ?? `The server answered ${response.status}.`;
