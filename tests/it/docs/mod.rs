@@ -44,7 +44,7 @@ fn settings_table_matches_the_code() {
             "" => "unset".to_owned(),
             default => format!("`{default}`"),
         };
-        (setting.name, format!("{default} | {}", setting.meaning))
+        (setting.name, format!("{default} | {}", setting.description))
     });
     is_generated("docs/configuration.md", &rows.collect());
 }
