@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::exposition::Page;
 use crate::metric::{Label, Metric};
 
-const BUILD: Metric =
-    Metric::gauge("isobar_build_info", "Always 1; the label is the version.")
-        .by(&[Label::open("version")]);
+const BUILD: Metric = Metric::gauge("isobar_build_info", "Always 1; the label is the version.")
+    .by(&[Label::open("version")]);
 const START: Metric = Metric::gauge(
     "isobar_process_start_time_seconds",
     "When the process started, in seconds since the epoch.",
@@ -21,11 +20,8 @@ const MEMORY: Metric =
     Metric::gauge("isobar_process_resident_memory_bytes", "Memory of the process in RAM.");
 const DESCRIPTORS: Metric =
     Metric::gauge("isobar_process_open_fds", "Open file descriptors of the process.");
-const CPU: Metric = Metric::counter(
-    "isobar_process_cpu_seconds_total",
-    "Processor time of the process.",
-)
-.asked();
+const CPU: Metric =
+    Metric::counter("isobar_process_cpu_seconds_total", "Processor time of the process.").asked();
 
 /// The metrics that [`put`] writes.
 pub const METRICS: &[Metric] = &[BUILD, START, MEMORY, DESCRIPTORS, CPU];
