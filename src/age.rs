@@ -1,6 +1,6 @@
 //! Ages and times as people read them in a list.
 //!
-//! One unit is enough there; whoever needs more asks for `--json`.
+//! One unit is enough in a list; `--json` has exact times.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

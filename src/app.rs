@@ -1,8 +1,9 @@
-//! What every command shares: settings, the wish to stop, and where output goes.
+//! What every command shares: global options, settings, shutdown and output.
 //!
-//! [`App::settings`] is where configuration is read and logs start; a command that must not see
-//! the environment (`demo`) brings its own. The first Ctrl-C or SIGTERM asks for an orderly end
-//! through [`App::shutdown`]; the second ends the process at once.
+//! [`App::settings`] reads the configuration and starts logging. A command that must not see the
+//! environment (`demo`) passes its own.
+//! Guarantees: the first Ctrl-C or SIGTERM cancels [`App::shutdown`], and roles finish what is in
+//! flight; the second ends the process at once.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,12 +13,25 @@ use isobar_settings::{Environment, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Global;
-use crate::exit::Stop;
+use crate::exit::ExitError;
 use crate::{logs, progress};
 
-/// What a shell reports for a process ended by Ctrl-C.
+/// The exit code that a shell reports after Ctrl-C.
 const ENDED_BY_INTERRUPT: i32 = 130;
+
+/// The options that every command has.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Global {
+    /// Print one JSON document on stdout, for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Only warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More detail (-vv for all)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
 
 #[derive(Clone, Debug)]
 pub struct App {
@@ -35,11 +49,11 @@ impl App {
         self.settings_from(&Environment::of_process())
     }
 
-    /// The same from another environment. Flags of the command are values put over it.
+    /// Reads them from another environment, into which the caller has put the command's flags.
     pub fn settings_from(&self, environment: &Environment) -> anyhow::Result<Arc<Settings>> {
         let settings = Settings::load(environment)?;
         if let Some(spec) = environment.get(isobar_failpoint::VARIABLE) {
-            isobar_failpoint::arm(spec).map_err(Stop::config)?;
+            isobar_failpoint::arm(spec).map_err(ExitError::config)?;
         }
         let directives = match (self.global.quiet, self.global.verbose) {
             (true, _) => "warn".to_owned(),
@@ -48,7 +62,7 @@ impl App {
             _ => "trace".to_owned(),
         };
         logs::log_to(&directives, settings.log_format, progress::LogWriter::default)
-            .map_err(Stop::config)?;
+            .map_err(ExitError::config)?;
         Ok(Arc::new(settings))
     }
 
@@ -62,22 +76,24 @@ impl App {
             reason = "lives as long as the process, owns nothing"
         )]
         tokio::spawn(async move {
-            for asked_before in [false, true] {
+            for is_second in [false, true] {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if asked_before {
+                if is_second {
                     std::process::exit(ENDED_BY_INTERRUPT);
                 }
-                progress::say("finishing what is in flight; press Ctrl-C again to end at once");
+                progress::print_status(
+                    "finishing what is in flight; press Ctrl-C again to exit at once",
+                );
                 shutdown.cancel();
             }
         });
         Ok(())
     }
 
-    /// Prints to stdout: `value` as JSON if asked for, otherwise `text`.
+    /// Prints to stdout: `value` as JSON with `--json`, otherwise `text`.
     pub fn print(
         &self,
         value: &impl serde::Serialize,

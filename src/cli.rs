@@ -1,11 +1,11 @@
-//! The commands and the options that all of them have.
+//! The table of commands, with the help that each shows.
 //!
-//! A command's `run` gets its own arguments and the [`App`]; it prints data to stdout and leaves
-//! stderr to logs and progress.
+//! Each command's `run` gets its own arguments and the [`App`]. Data goes to stdout; logs and
+//! progress go to stderr.
 
 use clap::{Parser, Subcommand};
 
-use crate::app::App;
+use crate::app::{App, Global};
 use crate::exit::Exit;
 
 /// A weather ingestion pipeline that can be trusted with a cron job.
@@ -17,19 +17,6 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
-}
-
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Global {
-    /// Print one JSON document on stdout, for machines
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Only warnings and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// More detail (-vv for all)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
 }
 
 macro_rules! commands {
@@ -48,45 +35,45 @@ macro_rules! commands {
 }
 
 commands! {
-    /// The whole pipeline with nothing installed: simulator, import, progress, summary
+    /// Run the whole pipeline with nothing installed
     Demo => demo,
-    /// API, worker, import relay and schedule in one process
+    /// Run API, worker, import relay and schedule in one process
     Up => up,
-    /// One cron run: take cities from a source and put them into the stream
+    /// Read a source once and publish its rows
     Produce => produce,
-    /// Show or send what producers hold that is not confirmed yet
+    /// Show or send batches that the stream has not confirmed
     Outbox => outbox,
-    /// Work on the stream's tasks; run as many as you like
+    /// Run a worker (start as many as you like)
     Consume => consume,
-    /// The API, and the relay of what is imported through it
+    /// Run the API and the import relay
     Serve => serve,
-    /// Built-in cron: fire the configured schedules; any number may run, each tick fires once
+    /// Run the configured schedules; each tick fires once, however many schedulers run
     Schedule => schedule,
-    /// Look for what is wrong with the configuration and its surroundings
+    /// Check configuration, servers and upstreams
     Doctor => doctor,
-    /// Ask a role of this host whether it lives
+    /// Check that a local process is alive
     Healthcheck => healthcheck,
-    /// How far everything is: outbox, stream, jobs, workers
+    /// Show backlog, jobs and workers
     Status => status,
-    /// How much there is in each table and pipeline
+    /// Show row counts by table and pipeline
     Stats => stats,
-    /// Sync users, or find what they miss
+    /// Sync users and enrich them with addresses and cards
     Users => users,
-    /// Look at jobs and end, pause or resume them
+    /// List, watch, pause, resume, cancel and retry jobs
     Jobs => jobs,
-    /// Look at tasks that were given up, publish them again or throw them away
+    /// List, replay and discard dead letters
     Dead => dead,
-    /// Have no worker read anything until it is resumed
+    /// Pause all workers until `isobar resume`
     Pause => pause,
-    /// Have workers read again
+    /// Resume paused workers
     Resume => resume,
-    /// Have every process try the weather service again
+    /// Reset the circuit breaker of the weather service
     Breaker => breaker,
-    /// Prove that nothing is lost, or name what does not balance
+    /// Prove that no row is lost
     Verify => verify,
-    /// The upstreams, offline, with faults on a plan
+    /// Simulate all upstreams offline, with planned faults
     Sim => sim,
-    /// Bring the store's schema up, and nothing else
+    /// Create or upgrade the database schema
     Migrate => migrate,
     /// Print the API's OpenAPI document
     Openapi => openapi,

@@ -1,12 +1,13 @@
-//! What a role is made of: broker, store, upstream client and counters, opened in one place.
+//! Opens everything that a role needs: settings, broker, store, upstream client and counters.
 //!
-//! A broker or an upstream that is down is no reason not to start (they are redialled); a store
-//! that is down is waited for a little, since containers start in any order.
+//! Guarantees: a role starts while the broker or an upstream is down, because both are dialled
+//! again when needed. It waits ten seconds for a store that is down, because containers start in
+//! any order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use isobar_broker::{Broker, BrokerError, Depth, Topic};
 use isobar_consumer::{Pipeline, Worker};
 use isobar_model::pipeline::PipelineName;
@@ -19,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::recorder;
 
-/// Tries of a store that does not answer yet, and the pause between them.
+/// Attempts to open a store that is down, and the pause between them.
 const STORE_TRIES: u32 = 10;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
-pub struct Parts {
+pub struct Context {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
@@ -32,8 +33,8 @@ pub struct Parts {
     pub metrics: PrometheusHandle,
 }
 
-impl Parts {
-    /// Opens everything; the schema is brought up on the way.
+impl Context {
+    /// Opens everything and upgrades the schema of the store.
     pub async fn open(settings: Arc<Settings>) -> anyhow::Result<Self> {
         create_data_dir(&settings)?;
         let metrics = recorder::start()?;
@@ -63,7 +64,7 @@ impl Parts {
         )
     }
 
-    /// The outbox of imports, as the API opens it too.
+    /// The import outbox, which the API opens as well.
     pub fn imports(&self) -> Result<Imports, ImportError> {
         Imports::open(Arc::clone(&self.settings), self.broker.clone(), self.store.clone())
     }
@@ -85,7 +86,7 @@ pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
             Err(error) if error.is_transient() && tries < STORE_TRIES => {
                 tracing::warn!(
                     error = isobar_telemetry::chain(&error),
-                    "the store does not answer yet"
+                    "the store is not answering yet"
                 );
                 tokio::time::sleep(STORE_PAUSE).await;
                 tries += 1;

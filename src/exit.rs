@@ -1,8 +1,8 @@
-//! What a process says when it ends: exit codes, decided in one place.
+//! Exit codes: what a process reports when it ends, decided in one place.
 //!
 //! 0 done · 1 failed · 2 usage · 3 done, but some rows failed · 75 try again later, nothing lost
-//! · 78 bad configuration. Commands return an [`Exit`]; errors that escape them are classed here
-//! by their type, never by their text. A reader that closes the pipe is success.
+//! · 78 bad configuration. Commands return an [`Exit`]; other errors are classified here by
+//! their type, never by their text. A reader that closes the pipe counts as success.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -36,28 +36,28 @@ impl Exit {
     }
 }
 
-/// Says what went wrong, if anything did, and gives the process' exit code.
+/// Prints the error, if there is one, and returns the exit code of the process.
 pub fn report(outcome: anyhow::Result<Exit>) -> ExitCode {
     let exit = outcome.unwrap_or_else(|error| {
         if is_broken_pipe(&error) {
             return Exit::Done;
         }
-        // Nobody reads this if stderr is gone, and there is nowhere else to say it.
+        // If stderr is closed, there is no other place to report the error.
         let _ = writeln!(io::stderr(), "isobar: {error:#}");
-        class(&error)
+        classify(&error)
     });
     ExitCode::from(exit.code())
 }
 
-/// A failure with the exit code it means.
+/// An error with its exit code.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Stop {
+pub struct ExitError {
     pub exit: Exit,
     pub message: String,
 }
 
-impl Stop {
+impl ExitError {
     pub fn usage(message: impl Into<String>) -> anyhow::Error {
         Self { exit: Exit::Usage, message: message.into() }.into()
     }
@@ -67,9 +67,9 @@ impl Stop {
     }
 }
 
-fn class(error: &anyhow::Error) -> Exit {
+fn classify(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
-        if let Some(stop) = cause.downcast_ref::<Stop>() {
+        if let Some(stop) = cause.downcast_ref::<ExitError>() {
             return stop.exit;
         }
         if cause.is::<ConfigError>() {

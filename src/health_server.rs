@@ -1,7 +1,7 @@
-//! The two questions a worker or scheduler answers over HTTP: is it alive, and what has it counted.
+//! `/livez` and `/metrics` of a worker or scheduler that runs without the API.
 //!
-//! The API answers these too, and much more; a worker on a host of its own has no API. What all of
-//! them share (the stream, the quota) is told by the API alone.
+//! Does not: export what all processes share (stream, quota). Only the API does, so that it is
+//! plural once.
 
 use std::net::SocketAddr;
 
@@ -18,12 +18,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::Stop;
+use crate::exit::ExitError;
 
-/// Refuses an address that strangers can reach without a key, as `serve` does.
+/// Refuses an address that other hosts can reach while no key is set, as `serve` does.
 pub fn check(address: SocketAddr, settings: &Settings) -> anyhow::Result<()> {
     if !address.ip().is_loopback() && settings.api_key.is_none() {
-        return Err(Stop::config(format!(
+        return Err(ExitError::config(format!(
             "--listen {address} is not loopback and ISOBAR_API_KEY is unset: refusing, as `serve` does"
         )));
     }
@@ -34,23 +34,23 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Answers until `stop`.
+/// Serves until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    counted: PrometheusHandle,
+    plural: PrometheusHandle,
     upstream: Upstream,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/metrics", get(async move || metrics(&counted, &upstream)));
+        .route("/metrics", get(async move || metrics(&plural, &upstream)));
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }
 
-fn metrics(counted: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
+fn metrics(plural: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
     let mut page = Page::default();
     process::put(&mut page);
     upstream.put(&mut page);
-    ([(CONTENT_TYPE, TEXT)], page.with_counted(counted))
+    ([(CONTENT_TYPE, TEXT)], page.with_counted(plural))
 }

@@ -1,7 +1,7 @@
 //! A long list on stdout, written while it is read.
 //!
-//! As JSON it is one document, `{"items":[…]}`, otherwise a line for each item. Nothing is held but
-//! the item at hand, so a list may be as long as it likes.
+//! Guarantees: with `--json` it is one document, `{"items":[…]}`; otherwise one line for each item.
+//! Only one item is in memory, so the length of a list is not limited.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -9,16 +9,16 @@ use serde::Serialize;
 
 use crate::app::App;
 
-/// Items that are asked for at a time.
+/// Items per read.
 pub const PAGE: u32 = 500;
 
-pub struct Items {
+pub struct ListOutput {
     out: BufWriter<Stdout>,
     as_json: bool,
     is_first: bool,
 }
 
-impl Items {
+impl ListOutput {
     pub fn begin(app: &App) -> io::Result<Self> {
         let mut out = BufWriter::new(io::stdout());
         if app.global.json {

@@ -18,8 +18,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging to `writer` (stderr, or a progress bar's stand-in for it). `directives` is
-/// `ISOBAR_LOG`; an error says what in it does not parse.
+/// Starts logging to `writer` (stderr, or the writer that hides progress bars). `directives` is
+/// `ISOBAR_LOG`; an error names the part that does not parse.
 pub fn log_to<W>(directives: &str, format: Option<LogFormat>, writer: W) -> Result<(), String>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
@@ -60,7 +60,7 @@ where
     }
 }
 
-/// A JSON object as it grows; there is one for every request, so nothing is gathered first.
+/// A JSON object under construction. Fields are written as they come, without an intermediate map.
 #[derive(Default)]
 struct Line(Vec<u8>);
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_flat_object_on_one_line_whatever_it_says() {
+    fn an_event_is_one_flat_object_on_one_line() {
         let written = Written::default();
         let into = written.clone();
         let logger = tracing_subscriber::fmt()
@@ -148,8 +148,8 @@ mod tests {
             .finish();
         tracing::subscriber::with_default(logger, || {
             let path = "/a\"b\\\n\u{1}é";
-            tracing::info!(path, status = 200, part = 0.5, odd = f64::NAN, ok = true, "said so");
-            tracing::warn!(list = ?["x"], "again");
+            tracing::info!(path, status = 200, part = 0.5, odd = f64::NAN, ok = true, "done");
+            tracing::warn!(list = ?["x"], "later");
         });
         let text = written.0.lock().expect("one thread").clone();
         let text = String::from_utf8(text).expect("UTF-8");
@@ -157,7 +157,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines.len(), 2, "{text}");
         let said = json!({
-            "ts": lines[0]["ts"], "level": "info", "target": lines[0]["target"], "msg": "said so",
+            "ts": lines[0]["ts"], "level": "info", "target": lines[0]["target"], "msg": "done",
             "path": "/a\"b\\\n\u{1}é", "status": 200, "part": 0.5, "odd": null, "ok": true,
         });
         assert_eq!(lines[0], said);

@@ -1,9 +1,9 @@
 //! `isobar`: one binary, one role per command.
 //!
-//! This file only parses, sets up what a process has once (allocator, TLS, logs) and turns the
-//! outcome into an exit code. Each command is a file beside it with an `Args` and a `run`; what
-//! they do is in the crates `producer`, `consumer`, `api` and `sim`. Start reading at [`cli`],
-//! or with the picture in ARCHITECTURE.md.
+//! This file parses the command line, sets up what a process has once (the allocator) and turns
+//! the outcome into an exit code. Each command is a file in `commands/`; the work is done in the
+//! crates `producer`, `consumer`, `api` and `sim`.
+//! Next: [`cli`], or the picture in ARCHITECTURE.md.
 
 mod age;
 mod app;

@@ -1,34 +1,34 @@
-//! What commands of operators share: who they are, and the desk at which they act.
+//! What operator commands share: the name of the operator, and the actions.
 //!
-//! They act on store and broker themselves, so that they work while no API is up.
+//! They use store and broker directly, so they work while no API is running.
 
 use isobar_admin::actions::Desk;
 use isobar_settings::Environment;
 
 use crate::app::App;
 use crate::commands::consume::host_name;
-use crate::context::Parts;
+use crate::context::Context;
 
-/// Somebody at a terminal, with everything open.
+/// The person at the terminal, with everything open.
 pub struct Operator {
-    pub parts: Parts,
+    pub context: Context,
     actor: String,
 }
 
 impl Operator {
     pub async fn open(app: &App) -> anyhow::Result<Self> {
-        let parts = Parts::open(app.settings()?).await?;
+        let context = Context::open(app.settings()?).await?;
         let environment = Environment::of_process();
         let user = environment.get("USER").or_else(|| environment.get("LOGNAME"));
-        let actor = format!("cli {}@{}", user.unwrap_or("somebody"), host_name());
-        Ok(Self { parts, actor })
+        let actor = format!("cli {}@{}", user.unwrap_or("unknown"), host_name());
+        Ok(Self { context, actor })
     }
 
     pub fn desk(&self) -> Desk<'_> {
         Desk {
-            broker: &self.parts.broker,
-            store: &self.parts.store,
-            settings: &self.parts.settings,
+            broker: &self.context.broker,
+            store: &self.context.store,
+            settings: &self.context.settings,
             actor: &self.actor,
         }
     }

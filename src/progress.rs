@@ -1,7 +1,7 @@
-//! The bar on the terminal, and logs that do not tear it.
+//! Progress bars on the terminal, and log lines that do not break them.
 //!
-//! All bars hang on one [`MultiProgress`]; log lines are written with the bars lifted. When
-//! stderr is not a terminal nothing is animated, and long work says a plain line now and then.
+//! Guarantees: all bars share one [`MultiProgress`], which is hidden while a log line is written.
+//! If stderr is not a terminal, nothing is animated: long work logs a plain line every 10 s.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How often a bar is redrawn, and how often a line is said without a terminal.
+/// How often a bar is redrawn, and how often a line is logged without a terminal.
 const REDRAWS_PER_S: u8 = 10;
-const SAY_EVERY: Duration = Duration::from_secs(10);
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_S))
@@ -19,18 +19,18 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
 
 static ON_TERMINAL: LazyLock<bool> = LazyLock::new(|| io::stderr().is_terminal());
 
-/// A sentence for the person at the terminal, above the bars.
-pub fn say(sentence: &str) {
-    // A closed stderr leaves nobody to tell.
+/// Prints a sentence above the bars.
+pub fn print_status(sentence: &str) {
+    // A closed stderr must not end the process.
     let _ = above_bars(|| writeln!(io::stderr(), "{sentence}"));
 }
 
-/// Writes with the bars lifted. Where there are none, lines need not wait for each other here.
+/// Writes while the bars are hidden. Without bars no lock is needed.
 fn above_bars(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     if *ON_TERMINAL { BARS.suspend(write) } else { write() }
 }
 
-/// Where logs go: stderr, with the bars lifted for the moment.
+/// The writer of logs: stderr, with the bars hidden during the write.
 #[derive(Debug, Default)]
 pub struct LogWriter {
     line: Vec<u8>,
@@ -55,17 +55,17 @@ impl Drop for LogWriter {
     }
 }
 
-/// Work that counts up, to a known end or not.
+/// A counter of finished work, with or without a known total.
 #[derive(Debug)]
 pub struct Bar {
     drawn: ProgressBar,
     animated: bool,
     label: &'static str,
-    said: Instant,
+    logged_at: Instant,
 }
 
 impl Bar {
-    /// `unit` is what is counted: `rows`, `cities`.
+    /// `unit` is what is plural: `rows`, `cities`.
     pub fn new(label: &'static str, unit: &'static str, quiet: bool) -> Self {
         let animated = *ON_TERMINAL && !quiet;
         let bar = if animated { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
@@ -75,7 +75,7 @@ impl Bar {
         let style = ProgressStyle::with_template(&template).expect("the template is well-formed");
         bar.set_style(style.progress_chars("━╸ "));
         bar.set_prefix(label);
-        Self { drawn: bar, animated, label, said: Instant::now() }
+        Self { drawn: bar, animated, label, logged_at: Instant::now() }
     }
 
     pub fn set(&mut self, done: u64, total: Option<u64>, message: String) {
@@ -83,8 +83,8 @@ impl Bar {
             self.drawn.set_length(total);
         }
         self.drawn.set_position(done);
-        if !self.animated && self.said.elapsed() >= SAY_EVERY {
-            self.said = Instant::now();
+        if !self.animated && self.logged_at.elapsed() >= LOG_EVERY {
+            self.logged_at = Instant::now();
             let of = total.map(|total| format!(" of {total}")).unwrap_or_default();
             tracing::info!(done, total, "{}: {done}{of} {message}", self.label);
         }

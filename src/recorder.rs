@@ -1,13 +1,13 @@
-//! The counters of the process, started once and described in full.
+//! The metrics of the process, registered once with their descriptions.
 //!
-//! Every role's metrics are known to every process, so that one that does several roles' work has
-//! one list, and a counter is there at zero before it first moves.
+//! Guarantees: every process knows the metrics of all roles, so a counter is exported as zero
+//! before it is first incremented.
 
 use isobar_telemetry::metric;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub fn start() -> anyhow::Result<PrometheusHandle> {
-    let counted = isobar_telemetry::count()?;
+    let plural = isobar_telemetry::count()?;
     let all = [
         isobar_telemetry::METRICS,
         &[isobar_upstream::METRICS],
@@ -16,5 +16,5 @@ pub fn start() -> anyhow::Result<PrometheusHandle> {
         isobar_api::METRICS,
     ];
     metric::describe(all.into_iter().flatten().copied().flatten());
-    Ok(counted)
+    Ok(plural)
 }

@@ -1,59 +1,61 @@
-//! What `isobar jobs retry` and `isobar dead replay` share: the work, and what to say of it.
+//! What `isobar jobs retry` and `isobar dead replay` share: publishing, and the report of it.
 //!
-//! Whoever holds the outbox of imports does the work (`serve`, `up`); if nobody does, the command
-//! does it to its end and then all tasks are in the stream.
+//! The process that holds the import outbox (`serve`, `up`) publishes the tasks. If no process
+//! holds it, the command publishes them itself before it ends.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_model::human::plural;
 use isobar_producer::run::Tools;
-use isobar_producer::{Imports, WorkedOff, counted};
+use isobar_producer::{Imports, WorkedOff};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::commands::produce::{stop, tools, with_bar};
-use crate::context::Parts;
+use crate::commands::produce::{exit_error, tools, with_bar};
+use crate::context::Context;
 
-/// One document: what was asked for, and what came of it.
+/// One document: the request, and who published it.
 #[derive(Debug, Serialize)]
-pub struct Again {
+pub struct RepublishReport {
     #[serde(flatten)]
-    pub asked: Value,
+    pub request: Value,
     #[serde(flatten)]
-    pub done: Done,
+    pub done: PublishedBy,
 }
 
-/// Who did the work.
+/// The process that published the tasks.
 #[derive(Clone, Debug, Serialize)]
-pub struct Done {
-    /// Tasks that this process put into the stream, of whatever the outbox held.
+pub struct PublishedBy {
+    /// Tasks that this process published, including others that the outbox held.
     published: u64,
-    /// Who does it instead.
+    /// The process that publishes them instead.
     left_to: Option<String>,
 }
 
-pub async fn work_off(
+pub async fn publish_pending(
     imports: &Imports,
-    parts: &Parts,
+    context: &Context,
     max_wait: Duration,
     app: &App,
-) -> anyhow::Result<Done> {
-    let tools: Tools = tools(Arc::clone(&parts.settings), parts.broker.clone(), app);
+) -> anyhow::Result<PublishedBy> {
+    let tools: Tools = tools(Arc::clone(&context.settings), context.broker.clone(), app);
     let work = imports.work_off(max_wait, &tools);
-    let (published, left_to) = match with_bar(work, &tools.progress, app).await.map_err(stop)? {
-        WorkedOff::Here { published } => (published, None),
-        WorkedOff::Elsewhere { holder } => (0, Some(holder)),
-    };
-    Ok(Done { published, left_to })
+    let (published, left_to) =
+        match with_bar(work, &tools.progress, app).await.map_err(exit_error)? {
+            WorkedOff::Here { published } => (published, None),
+            WorkedOff::Elsewhere { holder } => (0, Some(holder)),
+        };
+    Ok(PublishedBy { published, left_to })
 }
 
-impl fmt::Display for Done {
+impl fmt::Display for PublishedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left_to {
-            Some(holder) => write!(f, "{holder} publishes what there is"),
-            None => write!(f, "{} put into the stream", counted(self.published, "task", "tasks")),
+            Some(holder) => write!(f, "{holder} publishes them"),
+            None => write!(f, "{} published", plural(self.published, "task")),
         }
     }
 }

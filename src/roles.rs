@@ -1,8 +1,7 @@
 //! Several roles in one process: started together, watched together, stopped one after another.
 //!
-//! Each role has a stop of its own, so that they end in the order in which work flows (the API
-//! before the worker, the worker before what it asks); a role that ends by itself ends them all,
-//! with its error, so that no process lives on as half of what it was started as.
+//! Guarantees: roles stop in the order in which work flows, the API before the worker. A role that
+//! ends by itself ends all of them with its error, so a process never runs with some of its roles.
 
 use std::future::Future;
 
@@ -38,21 +37,21 @@ impl Roles {
             () = shutdown.cancelled() => {}
             Some(end) = self.tasks.join_next() => {
                 result = Err(anyhow::anyhow!("a role ended by itself"));
-                self.note(end, &mut ended, &mut result);
+                self.first_error(end, &mut ended, &mut result);
             }
         }
         for number in 0..self.stops.len() {
             self.stops[number].1.cancel();
             while !ended[number] {
                 let Some(end) = self.tasks.join_next().await else { break };
-                self.note(end, &mut ended, &mut result);
+                self.first_error(end, &mut ended, &mut result);
             }
         }
         result
     }
 
-    /// The first real error is the one that is told.
-    fn note(
+    /// Keeps the first real error.
+    fn first_error(
         &self,
         end: Result<(usize, anyhow::Result<()>), JoinError>,
         ended: &mut [bool],

@@ -1,102 +1,129 @@
-//! The workers of a process: one for each stream that it works on, started and ended together.
+//! The workers of a process: one for each stream, started and stopped together.
 //!
-//! If one fails the others are stopped, so that no process lives on as half of what it was started
-//! as. Their endings are told as one.
+//! Guarantees: if one worker fails, the others are stopped, so a process never runs with some of
+//! its workers. Their summaries are merged into one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use anyhow::Context;
-use isobar_consumer::{Ending, Left, PeoplePipeline, Tally, Until, WeatherPipeline, Worker};
+use anyhow::Context as _;
+use isobar_consumer::{
+    Ending, Left, PeoplePipeline, Pipeline, Tally, Until, WeatherPipeline, Worker, WorkerError,
+};
 use isobar_model::pipeline::PipelineName;
-use isobar_upstream::Providers;
-use isobar_upstream::card_key;
+use isobar_upstream::{Providers, card_key};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Parts;
+use crate::context::Context;
 
-/// Whose tasks are worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Which {
-    Weather,
-    Users,
+/// The pipelines to work for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipelineChoice {
+    One(PipelineName),
     All,
 }
 
-pub struct Workers {
-    weather: Option<Worker<WeatherPipeline>>,
-    people: Option<Worker<PeoplePipeline>>,
-    stop: CancellationToken,
-}
+impl PipelineChoice {
+    const ALL: &str = "all";
 
-impl Which {
-    fn has(self, pipeline: PipelineName) -> bool {
-        match self {
-            Self::All => true,
-            Self::Weather => pipeline == PipelineName::Weather,
-            Self::Users => pipeline == PipelineName::Users,
-        }
+    /// `all`, or a pipeline that has a stream.
+    pub fn parser() -> impl clap::builder::TypedValueParser<Value = Self> {
+        use clap::builder::{PossibleValuesParser, TypedValueParser};
+        let names = PipelineName::streams().map(PipelineName::as_str).chain([Self::ALL]);
+        PossibleValuesParser::new(names)
+            .map(|name| PipelineName::parse(&name).map_or(Self::All, Self::One))
+    }
+
+    fn includes(self, pipeline: PipelineName) -> bool {
+        self == Self::All || self == Self::One(pipeline)
     }
 }
 
+type Run = Pin<Box<dyn Future<Output = Result<Ending, WorkerError>> + Send>>;
+
+/// A worker whose pipeline is no longer part of its type.
+struct AnyWorker {
+    counters: Arc<Tally>,
+    run: Box<dyn FnOnce(Until) -> Run + Send>,
+}
+
+impl AnyWorker {
+    fn new<P: Pipeline>(worker: Worker<P>) -> Self {
+        Self { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }
+    }
+}
+
+pub struct Workers {
+    workers: Vec<AnyWorker>,
+    stop: CancellationToken,
+}
+
 impl Workers {
-    /// `name` is a stem; each worker adds what makes it unique.
+    /// `name` is a prefix; each worker adds what makes it unique.
     pub fn open(
-        which: Which,
-        parts: &Parts,
+        choice: PipelineChoice,
+        context: &Context,
         name: &str,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let stop = shutdown.child_token();
-        let weather = which
-            .has(PipelineName::Weather)
-            .then(|| {
-                WeatherPipeline::new(
-                    parts.settings.clone(),
-                    parts.upstream.clone(),
-                    parts.store.clone(),
-                )
-            })
-            .map(|pipeline| parts.worker(pipeline, name, &stop));
-        let people = if which.has(PipelineName::Users) {
-            let key = card_key::open(&parts.settings).context("cannot open the key of cards")?;
-            let providers = Providers::beside(&parts.upstream, key);
-            let pipeline = PeoplePipeline::new(&parts.settings, providers, parts.store.clone());
-            Some(parts.worker(pipeline, name, &stop))
-        } else {
-            None
-        };
-        Ok(Self { weather, people, stop })
+        let workers = PipelineName::streams()
+            .filter(|stream| choice.includes(*stream))
+            .map(|stream| worker(stream, context, name, &stop))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self { workers, stop })
     }
 
-    /// What they have done so far; may be kept while they run.
+    /// Their counters, which may be read while they run.
     pub fn tallies(&self) -> Vec<Arc<Tally>> {
-        let weather = self.weather.as_ref().map(Worker::tally);
-        let people = self.people.as_ref().map(Worker::tally);
-        weather.into_iter().chain(people).collect()
+        self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect()
     }
 
     pub async fn run(self, until: Until) -> anyhow::Result<Ending> {
-        let Self { weather, people, stop } = self;
-        let weather = async {
-            match weather {
-                Some(worker) => worker.run(until).await.inspect_err(|_| stop.cancel()),
-                None => Ok(Ending::default()),
+        let mut running: JoinSet<_> =
+            self.workers.into_iter().map(|worker| (worker.run)(until)).collect();
+        let mut summary = Ok(Ending::default());
+        while let Some(ended) = running.join_next().await {
+            match ended {
+                Ok(Ok(ending)) => summary = summary.map(|summary| merge(summary, ending)),
+                // The first error counts: the others follow from the stop.
+                Ok(Err(error)) => {
+                    self.stop.cancel();
+                    summary = summary.and(Err(error));
+                }
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
-        };
-        let people = async {
-            match people {
-                Some(worker) => worker.run(until).await.inspect_err(|_| stop.cancel()),
-                None => Ok(Ending::default()),
-            }
-        };
-        let (weather, people) = Box::pin(async { tokio::join!(weather, people) }).await;
-        Ok(together(weather?, people?))
+        }
+        Ok(summary?)
     }
 }
 
-fn together(one: Ending, other: Ending) -> Ending {
+/// The worker of a stream.
+fn worker(
+    stream: PipelineName,
+    context: &Context,
+    name: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<AnyWorker> {
+    let (settings, store) = (&context.settings, context.store.clone());
+    Ok(match stream.stream() {
+        PipelineName::Weather => {
+            let pipeline = WeatherPipeline::new(settings.clone(), context.upstream.clone(), store);
+            AnyWorker::new(context.worker(pipeline, name, stop))
+        }
+        PipelineName::Users | PipelineName::Addresses | PipelineName::Cards => {
+            let key = card_key::open(settings).context("cannot open the key of cards")?;
+            let providers = Providers::beside(&context.upstream, key);
+            let pipeline = PeoplePipeline::new(settings, providers, store);
+            AnyWorker::new(context.worker(pipeline, name, stop))
+        }
+    })
+}
+
+fn merge(one: Ending, other: Ending) -> Ending {
     let left = match (one.left, other.left) {
-        // What a person must mend is said first.
+        // A wrong configuration needs a person, so it is reported first.
         (Some(Left::Later(_)) | None, Some(why @ Left::Config(_))) => Some(why),
         (why, other) => why.or(other),
     };
@@ -115,15 +142,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_must_mend_is_said_before_what_waits() {
+    fn a_wrong_configuration_is_reported_before_a_wait() {
         let ending = |left| Ending { entries: 2, left, ..Ending::default() };
         let later = || Some(Left::Later("quota".into()));
         let config = || Some(Left::Config("key".into()));
-        assert_eq!(together(ending(later()), ending(config())).left, config());
-        assert_eq!(together(ending(config()), ending(later())).left, config());
-        assert_eq!(
-            together(ending(None), ending(later())),
-            Ending { entries: 4, ..ending(later()) }
-        );
+        assert_eq!(merge(ending(later()), ending(config())).left, config());
+        assert_eq!(merge(ending(config()), ending(later())).left, config());
+        assert_eq!(merge(ending(None), ending(later())), Ending { entries: 4, ..ending(later()) });
     }
 }

@@ -1,130 +1,128 @@
-//! Writes results, one transaction at a time, and acknowledges them after it (I3).
+//! Committer: stores results, one transaction at a time, and acknowledges them afterwards (I3).
 //!
-//! One per process, apart from the fetch slots: while a transaction waits for the disk the next
-//! one fills up. A row that the store refuses is looked for by bisection and becomes a dead
-//! letter; its neighbours are stored. A commit whose outcome is unknown is simply run again:
-//! repeats change nothing (I5). Results of entries that were lost to another worker are dropped.
+//! There is one per process, apart from the fetch slots: while one transaction waits for the disk
+//! the next one fills. Acknowledging runs beside the next commit, on its own task.
 //!
-//! Acknowledging runs beside the next commit, on a task of its own.
+//! Guarantees: a row that the store refuses is found by bisection and becomes a dead letter; its
+//! neighbours are stored. A commit with an unknown outcome runs again and changes nothing (I5).
+//! Results of entries that another worker has taken over are dropped.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use isobar_broker::{BrokerError, EntryId, Lane};
 use isobar_model::ids::{JobId, TaskId};
-use isobar_store::{Commit, DeadLetter, StoreError};
+use isobar_store::{Commit, StoreError};
+use isobar_telemetry::chain;
 use tokio::sync::mpsc;
 
 use crate::context::{Context, WorkerError};
 use crate::events;
 use crate::pipeline::Pipeline;
 use crate::retry_delay::loop_delay;
-use crate::settle::{Item, Outcome};
+use crate::settle::{EntryOutcome, SettledEntry};
 
-/// The most results in one transaction, and the longest that the first waits for company.
-const COMMIT_ITEMS: usize = 2_000;
+/// The most entries of one transaction, and the longest time that the first waits for others.
+const COMMIT_ENTRIES: usize = 2_000;
 const COMMIT_LINGER: Duration = Duration::from_millis(25);
-/// The code of a dead letter that the store made.
-const REFUSED: &str = "store_refused";
-/// How long a worker that is ending waits for a store in trouble before it gives entries back.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// The same for a broker in trouble: what is not acknowledged is delivered again, harmlessly.
-const FAREWELL_ACK_TRIES: u32 = 2;
-/// Tries of an acknowledgement before its entries are left to be delivered again (harmless).
+/// How long a worker that shuts down waits for a failing store before it gives entries back.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// The same for a failing broker, in tries.
+const SHUTDOWN_ACK_TRIES: u32 = 2;
+/// Tries of an acknowledgement. After the last one its entries are delivered again, harmlessly.
 const ACK_TRIES: u32 = 12;
 
-/// Commits what comes until the channel closes and everything is written.
+/// Commits entries until the channel closes and everything is stored.
 pub async fn run<P: Pipeline>(
     ctx: Arc<Context<P>>,
-    mut settled: mpsc::Receiver<Vec<Item<P::Record>>>,
+    mut settled: mpsc::Receiver<Vec<SettledEntry<P::Record>>>,
     acks: mpsc::Sender<Vec<(Lane, EntryId)>>,
 ) -> Result<(), WorkerError> {
-    let mut carried: Vec<Item<P::Record>> = Vec::new();
+    let mut carried: Vec<SettledEntry<P::Record>> = Vec::new();
     loop {
         if carried.is_empty() {
             match settled.recv().await {
-                Some(items) => carried = items,
+                Some(entries) => carried = entries,
                 None => return Ok(()),
             }
         }
         let linger = tokio::time::sleep(COMMIT_LINGER);
         tokio::pin!(linger);
-        while carried.len() < COMMIT_ITEMS {
+        while carried.len() < COMMIT_ENTRIES {
             tokio::select! {
                 biased;
                 more = settled.recv() => match more {
-                    Some(items) => carried.extend(items),
+                    Some(entries) => carried.extend(entries),
                     None => break,
                 },
                 () = &mut linger => break,
             }
         }
-        let rest = carried.split_off(carried.len().min(COMMIT_ITEMS));
+        let rest = carried.split_off(carried.len().min(COMMIT_ENTRIES));
         commit(&ctx, std::mem::replace(&mut carried, rest), &acks).await?;
     }
 }
 
-/// Writes `items`, in as many transactions as the data needs.
+/// Stores `entries`, in as many transactions as the data needs.
 async fn commit<P: Pipeline>(
     ctx: &Context<P>,
-    items: Vec<Item<P::Record>>,
+    entries: Vec<SettledEntry<P::Record>>,
     acks: &mpsc::Sender<Vec<(Lane, EntryId)>>,
 ) -> Result<(), WorkerError> {
     let mut failures = 0;
     let mut failing_since = None;
-    let mut open = vec![items];
-    while let Some(items) = open.pop() {
-        let mut items = still_ours(ctx, items);
-        if items.is_empty() {
+    let mut open = vec![entries];
+    while let Some(entries) = open.pop() {
+        let mut entries = retain_leased(ctx, entries);
+        if entries.is_empty() {
             continue;
         }
         let began = Instant::now();
-        let buries = items.iter().any(|item| item.dead.is_some());
-        if buries {
+        let has_dead = entries.iter().any(|entry| entry.dead.is_some());
+        if has_dead {
             isobar_failpoint::hit("consumer.dead.before");
         }
         isobar_failpoint::hit("consumer.commit.before");
-        match ctx.store.commit(&assemble(&ctx.pipeline, &items)).await {
+        match ctx.store.commit(&assemble(&ctx.pipeline, &entries)).await {
             Ok(report) => {
                 isobar_failpoint::hit("consumer.commit.after");
-                if buries {
+                if has_dead {
                     isobar_failpoint::hit("consumer.dead.after");
                 }
                 failures = 0;
                 failing_since = None;
-                events::commit(items.len(), began.elapsed(), &report);
-                ctx.tally.committed(&items);
-                ctx.forget_switches(&report.finished_jobs).await;
-                let ids = items.iter().map(|item| (item.lane, item.id)).collect();
-                // The receiver ends after us.
+                events::commit(entries.len(), began.elapsed(), &report);
+                ctx.tally.committed(&entries);
+                ctx.clear_ended_flags(&report.finished_jobs).await;
+                let ids = entries.iter().map(|entry| (entry.lane, entry.id)).collect();
+                // The receiver ends after this task.
                 let _ = acks.send(ids).await;
             }
-            Err(error @ StoreError::Data { .. }) if items.len() > 1 => {
-                events::commit_bisected(&error, items.len());
-                let back = items.split_off(items.len() / 2);
+            Err(error @ StoreError::Data { .. }) if entries.len() > 1 => {
+                events::commit_bisected(&error, entries.len());
+                let back = entries.split_off(entries.len() / 2);
                 open.push(back);
-                open.push(items);
+                open.push(entries);
             }
             Err(error @ StoreError::Data { .. }) => {
-                let item = items.remove(0);
-                if was_refused(&item) {
-                    // Not even the bare dead letter fits: that is a defect, not this row's fault.
+                let entry = entries.remove(0);
+                if entry.is_refused() {
+                    // Even the bare dead letter is refused: a defect of the program, not of a row.
                     return Err(WorkerError::Store(error));
                 }
-                open.push(vec![refused::<P>(item, &error)]);
+                open.push(vec![entry.refused(P::NAME, &chain(&error))]);
             }
             Err(error) if error.is_transient() => {
-                events::commit_failed(&error, items.len());
+                events::commit_failed(&error, entries.len());
                 let since = *failing_since.get_or_insert_with(Instant::now);
-                if ctx.stop.is_cancelled() && since.elapsed() > FAREWELL {
-                    // Still held: whoever leaves gives back what it holds.
+                if ctx.stop.is_cancelled() && since.elapsed() > SHUTDOWN_GRACE {
+                    // The entries are still held: the end of the run gives them back.
                     continue;
                 }
                 tokio::time::sleep(loop_delay(failures)).await;
                 failures += 1;
-                open.push(items);
+                open.push(entries);
             }
             Err(error) => return Err(WorkerError::Store(error)),
         }
@@ -132,94 +130,54 @@ async fn commit<P: Pipeline>(
     Ok(())
 }
 
-/// Drops what may no longer be committed; its new owner will bring a result of its own.
-fn still_ours<P: Pipeline>(ctx: &Context<P>, items: Vec<Item<P::Record>>) -> Vec<Item<P::Record>> {
+/// Drops the entries that may not be committed any more: their new owner commits its own result.
+fn retain_leased<P: Pipeline>(
+    ctx: &Context<P>,
+    entries: Vec<SettledEntry<P::Record>>,
+) -> Vec<SettledEntry<P::Record>> {
     let now = Instant::now();
-    let (ours, lost): (Vec<_>, Vec<_>) =
-        items.into_iter().partition(|item| ctx.leases.may_commit(item.lane, item.id, now));
+    let (leased, lost): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| ctx.leases.may_commit(entry.lane, entry.id, now));
     if !lost.is_empty() {
         events::leases_lost(lost.len());
         for lane in Lane::BOTH {
             let ids: Vec<EntryId> =
-                lost.iter().filter(|item| item.lane == lane).map(|item| item.id).collect();
+                lost.iter().filter(|entry| entry.lane == lane).map(|entry| entry.id).collect();
             ctx.leases.release(lane, &ids);
         }
     }
-    ours
+    leased
 }
 
-/// One transaction's worth: each (job, task) and each city once, or the store would refuse it.
-fn assemble<P: Pipeline>(pipeline: &P, items: &[Item<P::Record>]) -> Commit {
+/// The content of one transaction: each (job, task) and each city once, as the store requires.
+fn assemble<P: Pipeline>(pipeline: &P, entries: &[SettledEntry<P::Record>]) -> Commit {
     let mut commit = Commit::default();
-    let mut records = Vec::with_capacity(items.len());
-    let mut tasks: HashSet<(JobId, TaskId)> = HashSet::with_capacity(items.len());
+    let mut records = Vec::with_capacity(entries.len());
+    let mut tasks: HashSet<(JobId, TaskId)> = HashSet::with_capacity(entries.len());
     let mut cities = HashMap::new();
-    for item in items {
-        match &item.result {
-            Outcome::Succeeded(record) => records.push(record.clone()),
-            Outcome::Opened(open) => commit.opens.push(open.clone()),
-            Outcome::Sealed(seal) => commit.seals.push(seal.clone()),
-            Outcome::Failed | Outcome::Skipped | Outcome::Rejected => {}
+    for entry in entries {
+        match &entry.outcome {
+            EntryOutcome::Succeeded(record) => records.push(record.clone()),
+            EntryOutcome::Opened(open) => commit.opens.push(open.clone()),
+            EntryOutcome::Sealed(seal) => commit.seals.push(seal.clone()),
+            EntryOutcome::Failed | EntryOutcome::Skipped | EntryOutcome::Rejected => {}
         }
-        if let Some(row) = &item.ledger
+        if let Some(row) = &entry.ledger
             && tasks.insert((row.job_id, row.task_id))
         {
             commit.ledger.push(row.clone());
         }
-        if let Some(city) = &item.city {
+        if let Some(city) = &entry.city {
             cities.insert(city.city_id, city.clone());
         }
-        commit.dead.extend(item.dead.clone());
+        commit.dead.extend(entry.dead.clone());
     }
     commit.failed_cities = cities.into_values().collect();
     commit.records = pipeline.records(records);
     commit
 }
 
-/// Whether the store refused this before, in its plainest form.
-fn was_refused<R>(item: &Item<R>) -> bool {
-    item.dead.as_ref().is_some_and(|dead| dead.code == REFUSED)
-}
-
-/// What is left of an item that the store refuses: its end, told in words that it can store.
-fn refused<P: Pipeline>(item: Item<P::Record>, error: &StoreError) -> Item<P::Record> {
-    let reason = isobar_telemetry::chain(error).replace('\0', "");
-    let now = Utc::now();
-    let row = item.ledger.as_ref();
-    let dead = DeadLetter {
-        id: 0,
-        pipeline: P::NAME,
-        task_id: row.map(|row| row.task_id).or(item.dead.as_ref().and_then(|dead| dead.task_id)),
-        job_id: row.map(|row| row.job_id),
-        city_id: row.and_then(|row| row.city_id),
-        code: REFUSED.to_owned(),
-        reason: reason.clone(),
-        payload: row.and_then(|row| row.input.clone()).unwrap_or_default().into_bytes(),
-        deliveries: item.dead.as_ref().map_or(1, |dead| dead.deliveries),
-        attempts: row.map_or(0, |row| row.attempts),
-        first_seen: now,
-        last_seen: now,
-        source: format!("refused/{}/{:?}/{}", P::NAME, item.lane, item.id),
-    };
-    let ledger = item.ledger.map(|row| isobar_store::LedgerRow {
-        status: isobar_store::RowStatus::Failed,
-        city: None,
-        error_code: Some(REFUSED.to_owned()),
-        last_error: Some(reason),
-        input: None,
-        ..row
-    });
-    Item {
-        lane: item.lane,
-        id: item.id,
-        result: Outcome::Failed,
-        ledger,
-        city: None,
-        dead: Some(dead),
-    }
-}
-
-/// Acknowledges what was committed, until the channel closes.
+/// Acknowledges committed entries until the channel closes.
 pub async fn acknowledge<P: Pipeline>(
     ctx: Arc<Context<P>>,
     mut committed: mpsc::Receiver<Vec<(Lane, EntryId)>>,
@@ -227,7 +185,7 @@ pub async fn acknowledge<P: Pipeline>(
     while let Some(entries) = committed.recv().await {
         for lane in Lane::BOTH {
             let ids: Vec<EntryId> =
-                entries.iter().filter(|(of, _)| *of == lane).map(|(_, id)| *id).collect();
+                entries.iter().filter(|(own, _)| *own == lane).map(|(_, id)| *id).collect();
             if !ids.is_empty() {
                 ack(&ctx, lane, &ids).await?;
                 ctx.leases.release(lane, &ids);
@@ -242,8 +200,8 @@ async fn ack<P: Pipeline>(
     lane: Lane,
     ids: &[EntryId],
 ) -> Result<(), WorkerError> {
-    for tried in 0..ACK_TRIES {
-        if tried > FAREWELL_ACK_TRIES && ctx.stop.is_cancelled() {
+    for failures in 0..ACK_TRIES {
+        if failures > SHUTDOWN_ACK_TRIES && ctx.stop.is_cancelled() {
             break;
         }
         isobar_failpoint::hit("consumer.ack.before");
@@ -252,15 +210,15 @@ async fn ack<P: Pipeline>(
                 isobar_failpoint::hit("consumer.ack.after");
                 return Ok(());
             }
-            // The stream went and its entries with it: producers send again, the ledger knows.
+            // The stream is lost with its entries. Producers send again; the ledger knows repeats.
             Err(BrokerError::Missing { .. }) => return Ok(()),
             Err(error @ BrokerError::Refused { .. }) => return Err(WorkerError::Broker(error)),
             Err(error) => {
-                events::broker_trouble("ack", &error);
-                tokio::time::sleep(loop_delay(tried)).await;
+                events::broker_error("ack", &error);
+                tokio::time::sleep(loop_delay(failures)).await;
             }
         }
     }
-    // Delivered again after the claim idle, found in the ledger, acknowledged then.
+    // The entries are delivered again after the claim idle, found in the ledger, and acknowledged.
     Ok(())
 }

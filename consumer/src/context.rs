@@ -1,4 +1,4 @@
-//! What the parts of a worker share, and what all of them may do to an entry: give it back.
+//! Context: what the tasks of a worker share, and how an entry is given back.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,27 +13,27 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::ending::{Ending, Left};
 use crate::events::{self, Tally};
-use crate::gate::Gate;
+use crate::gate::ReadGate;
+use crate::job_status::JobStatusCache;
 use crate::leases::Leases;
 use crate::pipeline::Pipeline;
-use crate::prepare::JobStates;
-use crate::settle::{Held, bounded};
+use crate::run_summary::{Ending, Left};
+use crate::settle::{DecodedEntry, cap_delay};
 
-/// What ends a worker before it was asked to end.
+/// An error that ends a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     #[error("the worker cannot use its broker")]
     Broker(#[source] BrokerError),
     #[error("the worker cannot use its store")]
     Store(#[source] StoreError),
-    #[error("a part of the worker ended in a panic")]
+    #[error("a task of the worker panicked")]
     Panic(#[source] JoinError),
 }
 
 impl WorkerError {
-    /// Whether something that we hold may have brought this about.
+    /// Whether an entry that this worker holds may be the cause.
     pub fn is_defect(&self) -> bool {
         match self {
             Self::Broker(_) => false,
@@ -45,28 +45,28 @@ impl WorkerError {
     }
 }
 
-/// What the parts share.
+/// What the tasks of a worker share.
 pub struct Context<P: Pipeline> {
     pub pipeline: P,
     pub broker: Broker,
     pub store: Store,
     pub settings: Arc<Settings>,
-    /// Unique for each start, so that two lives of a worker are never mistaken for one.
+    /// Unique for each start of a process.
     pub name: String,
     pub leases: Leases,
-    pub gate: Gate,
+    pub gate: ReadGate,
     pub tally: Arc<Tally>,
-    pub states: JobStates,
+    pub statuses: JobStatusCache,
     /// Requests in flight.
     pub slots: Semaphore,
     /// Entries that may be held at once.
     pub capacity: usize,
-    /// Cancelled when the run is to end: by its caller, by a failure, or once it is drained.
+    /// Cancelled when the run should end: by its caller, by a failure, or after a drain.
     pub stop: CancellationToken,
-    /// In which life of the stream we are; empty until it was looked at.
+    /// The epoch of the stream; empty until the first heal.
     pub epoch: Mutex<String>,
-    /// What operators have switched, as of the last look.
-    pub switches: Mutex<Arc<Switches>>,
+    /// The flags of operators at the last refresh.
+    pub flags: Mutex<Arc<Switches>>,
 }
 
 impl<P: Pipeline> Context<P> {
@@ -74,34 +74,34 @@ impl<P: Pipeline> Context<P> {
         self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn switches(&self) -> Arc<Switches> {
-        Arc::clone(&self.switches.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn flags(&self) -> Arc<Switches> {
+        Arc::clone(&self.flags.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at what operators have switched. A broker that is away leaves it as it was.
-    pub async fn look_at_switches(&self) -> Result<(), BrokerError> {
-        let switches = self.broker.switches(self.pipeline.topic()).await?;
-        self.pipeline.obey(&switches);
-        if switches.has_resets_since(&self.switches()) {
+    /// Reads the flags of operators. An error leaves them unchanged.
+    pub async fn refresh_flags(&self) -> Result<(), BrokerError> {
+        let flags = self.broker.switches(self.pipeline.topic()).await?;
+        self.pipeline.apply_flags(&flags);
+        if flags.has_resets_since(&self.flags()) {
             self.gate.breaker_was_reset();
         }
-        *self.switches.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(switches);
+        *self.flags.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(flags);
         Ok(())
     }
 
-    /// A job that has ended needs no switch any more.
-    pub async fn forget_switches(&self, ended: &[JobId]) {
-        let switches = self.switches();
-        for (job, switch, _) in switches.of_jobs().filter(|(job, ..)| ended.contains(job)) {
-            let let_go = self.broker.let_go(self.pipeline.topic(), switch).await;
-            if let Err(error) = let_go {
-                // It stays thrown for a job that will not come again.
-                tracing::debug!(%job, error = chain(&error), "could not let go of a switch");
+    /// Clears the flags of jobs that have ended.
+    pub async fn clear_ended_flags(&self, ended: &[JobId]) {
+        let flags = self.flags();
+        for (job, flag, _) in flags.of_jobs().filter(|(job, ..)| ended.contains(job)) {
+            let cleared = self.broker.let_go(self.pipeline.topic(), flag).await;
+            if let Err(error) = cleared {
+                // The flag remains set for a job that does not run again.
+                tracing::debug!(%job, error = chain(&error), "could not clear a flag");
             }
         }
     }
 
-    /// Makes sure that stream and group are there, and learns in which life of it we are.
+    /// Creates the stream and its group if they are missing, and reads the epoch.
     pub async fn heal(&self) -> Result<(), BrokerError> {
         isobar_failpoint::hit("consumer.heal.before");
         let healed = self.broker.heal(self.pipeline.topic()).await?;
@@ -113,34 +113,34 @@ impl<P: Pipeline> Context<P> {
         Ok(())
     }
 
-    /// Gives entries back to fall due after `delay`. If the broker does not take them they stay
-    /// leased and fall due when the lease ends: later, never lost.
+    /// Gives entries back, to fall due after `delay`. If the broker does not take them they stay
+    /// leased and fall due when the lease ends.
     pub async fn give_back(
         &self,
-        entries: &[Held<P::Task>],
-        delay: impl Fn(&Held<P::Task>) -> Duration,
+        entries: &[DecodedEntry<P::Task>],
+        delay: impl Fn(&DecodedEntry<P::Task>) -> Duration,
         attempt: bool,
         reason: &str,
     ) {
         let claim_idle = self.settings.claim_idle.0;
-        let ids = entries.iter().map(|held| GiveBack {
-            id: held.entry.id,
-            delay: bounded(delay(held), claim_idle),
+        let ids = entries.iter().map(|decoded| GiveBack {
+            id: decoded.entry.id,
+            delay: cap_delay(delay(decoded), claim_idle),
             attempt,
         });
         self.return_ids(Lane::Tasks, &ids.collect::<Vec<_>>()).await;
         events::given_back(&self.tally, entries.len(), reason, attempt);
     }
 
-    /// Sets entries of paused jobs aside. If the broker does not take them they fall due when the
-    /// lease ends, and are set aside then.
+    /// Parks entries of paused jobs. If the broker does not take them they fall due when the lease
+    /// ends, and are parked then.
     pub async fn park(&self, ids: &[EntryId]) {
         if ids.is_empty() {
             return;
         }
         let parked = self.broker.park(self.pipeline.topic(), &self.name, ids).await;
         if let Err(error) = parked {
-            events::broker_trouble("park", &error);
+            events::broker_error("park", &error);
         }
         self.leases.release(Lane::Tasks, ids);
         events::parked(ids.len());
@@ -156,16 +156,16 @@ impl<P: Pipeline> Context<P> {
         let given = self.broker.give_back(topic, &self.name, lane, entries, claim_idle).await;
         isobar_failpoint::hit("consumer.give_back.after");
         if let Err(error) = given {
-            events::broker_trouble("give back", &error);
+            events::broker_error("give back", &error);
         }
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         self.leases.release(lane, &ids);
     }
 
-    /// Gives back what is still held (an error left it behind) and removes the worker's name.
-    /// After a defect nothing is given back: what caused it falls due with its delivery counted,
-    /// so that a task which brings its worker down is found out as one that kills it is.
-    pub async fn leave(&self, after_defect: bool) {
+    /// Gives back the entries that an error left held, and removes the worker's name. After a
+    /// defect it gives nothing back: the entries fall due with their delivery counted, so that a
+    /// task which ends its worker is isolated like one that kills it.
+    pub async fn deregister(&self, after_defect: bool) {
         for lane in Lane::BOTH.into_iter().filter(|_| !after_defect) {
             let entries: Vec<GiveBack> = self
                 .leases
@@ -178,12 +178,12 @@ impl<P: Pipeline> Context<P> {
         let topic = self.pipeline.topic();
         isobar_failpoint::hit("consumer.leave.before");
         if let Err(error) = self.broker.remove_consumer(topic, &self.name, Duration::ZERO).await {
-            events::broker_trouble("leave", &error);
+            events::broker_error("leave", &error);
         }
         isobar_failpoint::hit("consumer.leave.after");
     }
 
-    pub fn ending(&self, left: Option<Left>) -> Ending {
+    pub fn summary(&self, left: Option<Left>) -> Ending {
         Ending {
             entries: self.tally.entries.load(Ordering::Relaxed),
             succeeded: self.tally.succeeded.load(Ordering::Relaxed),

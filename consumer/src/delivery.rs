@@ -1,9 +1,10 @@
-//! Sees one delivery through: prepared, fetched in batches, every member settled or given back.
+//! Delivery: processes one delivery: prepared, fetched in batches, each member settled or returned.
 //!
-//! Runs as a task per delivery beside the intake. What fails in a way that may pass is given back
-//! with an attempt counted; what cannot be tried now (a stop, a shut gate, a wrong configuration)
-//! is given back without one (I7). Nothing here acknowledges: that is the committer's, after the
-//! commit (I3).
+//! Each delivery has a task of its own beside the intake.
+//!
+//! Guarantees: a failure that may pass is given back with an attempt counted. Work that cannot be
+//! tried now (shutdown, closed gate, wrong configuration) is given back without one (I7).
+//! Does not: acknowledge; the committer does, after the commit (I3).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,40 +12,40 @@ use std::time::Duration;
 use chrono::Utc;
 use futures::future::join_all;
 use isobar_broker::{Entry, GiveBack, Lane};
-use isobar_store::{RowStatus, StoreError};
+use isobar_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, WorkerError};
 use crate::events;
-use crate::fetch::{Answered, Signal, fetch};
-use crate::gate::Reason;
-use crate::pipeline::{Pipeline, Verdict};
-use crate::prepare::{Prepared, Rules, failed, prepare};
+use crate::fetch::{FetchedTasks, UpstreamSignal, fetch};
+use crate::gate::PauseReason;
+use crate::pipeline::{Pipeline, TaskOutcome};
+use crate::prepare::{PrepareRules, Prepared, prepare};
 use crate::retry_delay::{entry_delay, loop_delay};
-use crate::settle::{GivenUp, Held, Item, Outcome, Subject, has_attempts_left, ledger_row};
+use crate::settle::{DecodedEntry, EntryOutcome, FailureReason, SettledEntry, has_attempts_left};
 
-/// A wait no longer than this is waited out with the entries in hand.
+/// A shorter wait keeps its entries instead of giving them back.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
-/// However the clocks of hosts differ, nothing is asked again sooner than this.
-const LEAST_WAIT: Duration = Duration::from_millis(250);
+/// The shortest wait, whatever the difference between the clocks of hosts.
+const MIN_WAIT: Duration = Duration::from_millis(250);
 
-/// Where settled entries go: the committer.
-pub type Settled<P> = mpsc::Sender<Vec<Item<<P as Pipeline>::Record>>>;
+/// The way of settled entries to the committer.
+pub type SettledSender<P> = mpsc::Sender<Vec<SettledEntry<<P as Pipeline>::Record>>>;
 
-/// Sees a delivery through to its end on a task of its own.
+/// Processes a delivery to its end, on a task of its own.
 pub fn dispatch<P: Pipeline>(
     ctx: &Arc<Context<P>>,
     entries: Vec<Entry>,
-    settled: &Settled<P>,
+    settled: &SettledSender<P>,
     stop: &CancellationToken,
     chunks: &mut JoinSet<Result<(), WorkerError>>,
 ) {
     let (ctx, settled, stop) = (Arc::clone(ctx), settled.clone(), stop.clone());
     chunks.spawn(async move {
-        let Some(prepared) = prepare_patiently(&ctx, entries, &stop).await? else {
+        let Some(prepared) = prepare_with_retry(&ctx, entries, &stop).await? else {
             return Ok(());
         };
         let unknown: Vec<GiveBack> = prepared
@@ -57,9 +58,9 @@ pub fn dispatch<P: Pipeline>(
             ctx.return_ids(Lane::Control, &unknown).await;
         }
         ctx.park(&prepared.parked).await;
-        if !prepared.items.is_empty() {
-            // The receiver ends after us, or has failed and the run with it.
-            let _ = settled.send(prepared.items).await;
+        if !prepared.settled.is_empty() {
+            // The receiver ends after this task, or has failed and ended the run.
+            let _ = settled.send(prepared.settled).await;
         }
         join_all(prepared.batches.into_iter().map(|batch| run_batch(&ctx, batch, &settled, &stop)))
             .await;
@@ -67,25 +68,25 @@ pub fn dispatch<P: Pipeline>(
     });
 }
 
-/// Prepares as soon as the store answers; gives everything back if we are stopped before.
-async fn prepare_patiently<P: Pipeline>(
+/// Prepares as soon as the store responds. After a stop it gives everything back: `None`.
+async fn prepare_with_retry<P: Pipeline>(
     ctx: &Context<P>,
     entries: Vec<Entry>,
     stop: &CancellationToken,
 ) -> Result<Option<Prepared<P>>, WorkerError> {
     let mut failures = 0;
     loop {
-        let (epoch, switches) = (ctx.epoch(), ctx.switches());
-        let rules = Rules {
+        let (epoch, flags) = (ctx.epoch(), ctx.flags());
+        let rules = PrepareRules {
             max_deliveries: ctx.settings.max_deliveries,
             epoch: &epoch,
-            switches: &switches,
+            flags: &flags,
         };
-        // Cloned only so that a store in trouble can be asked again.
-        match prepare(&ctx.pipeline, &ctx.store, &ctx.states, entries.clone(), rules).await {
+        // Cloned for the next try, in case the store fails.
+        match prepare(&ctx.pipeline, &ctx.store, &ctx.statuses, entries.clone(), rules).await {
             Ok(prepared) => return Ok(Some(prepared)),
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Conflict { .. })) => {
-                events::store_trouble("prepare", &error);
+                events::store_error("prepare", &error);
             }
             Err(error) => return Err(WorkerError::Store(error)),
         }
@@ -104,11 +105,11 @@ async fn prepare_patiently<P: Pipeline>(
     }
 }
 
-/// Fetches one batch when a slot is free, and settles every member.
+/// Fetches one batch when a slot is free, and settles each member.
 async fn run_batch<P: Pipeline>(
     ctx: &Context<P>,
-    mut batch: Vec<Held<P::Task>>,
-    settled: &Settled<P>,
+    mut batch: Vec<DecodedEntry<P::Task>>,
+    settled: &SettledSender<P>,
     stop: &CancellationToken,
 ) {
     let Ok(_slot) = ctx.slots.acquire().await else {
@@ -116,14 +117,16 @@ async fn run_batch<P: Pipeline>(
     };
     loop {
         if stop.is_cancelled() {
-            return ctx.give_back(&batch, |_| Duration::ZERO, false, "the worker is ending").await;
+            return ctx
+                .give_back(&batch, |_| Duration::ZERO, false, "the worker is shutting down")
+                .await;
         }
-        if let Some((until, reason)) = ctx.gate.shut(Utc::now()) {
+        if let Some((until, reason)) = ctx.gate.closed_until(Utc::now()) {
             let delay = (until - Utc::now()).to_std().unwrap_or_default();
             return ctx.give_back(&batch, |_| delay, false, &reason.describe()).await;
         }
-        for held in &batch {
-            if let (Some(city), _) = P::subject(&held.task) {
+        for decoded in &batch {
+            if let Some(city) = P::subject(&decoded.task).city_id {
                 isobar_failpoint::hit_with_key("consumer.fetch.poison", city.0);
             }
         }
@@ -135,20 +138,20 @@ async fn run_batch<P: Pipeline>(
         }
         match fetched.signal {
             None => {}
-            Some(Signal::Wait(until, why)) => {
-                let left = (until - Utc::now()).to_std().unwrap_or_default().max(LEAST_WAIT);
+            Some(UpstreamSignal::Wait(until, why)) => {
+                let left = (until - Utc::now()).to_std().unwrap_or_default().max(MIN_WAIT);
                 if left > SHORT_WAIT {
-                    ctx.gate.wait_until(until, why);
-                    events::gate_shut(&Reason::Waiting(why).describe(), until);
+                    ctx.gate.close_until(until, why);
+                    events::gate_closed(&PauseReason::Waiting(why).describe(), until);
                 } else {
-                    // Not worth giving back; the leases are renewed meanwhile.
+                    // Too short to give back; the leases are renewed during it.
                     let _ = stop.run_until_cancelled(tokio::time::sleep(left)).await;
                 }
             }
-            Some(Signal::Config(reason)) => {
+            Some(UpstreamSignal::Config(reason)) => {
                 ctx.gate.misconfigured(reason.clone(), Utc::now());
-                if let Some((until, _)) = ctx.gate.shut(Utc::now()) {
-                    events::gate_shut(&reason, until);
+                if let Some((until, _)) = ctx.gate.closed_until(Utc::now()) {
+                    events::gate_closed(&reason, until);
                 }
             }
         }
@@ -159,68 +162,61 @@ async fn run_batch<P: Pipeline>(
     }
 }
 
-/// Sends what ended to the committer and gives back what is worth another attempt.
-async fn settle<P: Pipeline>(ctx: &Context<P>, verdicts: Answered<P>, settled: &Settled<P>) {
+/// Sends ended tasks to the committer and gives back those with another attempt.
+async fn settle<P: Pipeline>(
+    ctx: &Context<P>,
+    fetched: FetchedTasks<P>,
+    settled: &SettledSender<P>,
+) {
     let epoch = ctx.epoch();
     let max_attempts = ctx.settings.max_attempts;
-    let mut items = Vec::with_capacity(verdicts.len());
-    let mut again = Vec::new();
-    let mut later = Vec::new();
-    let mut why_again = String::new();
-    for (mut held, verdict) in verdicts {
-        let attempts_before = held.entry.attempts;
-        held.entry.attempts += 1;
-        match verdict {
-            Verdict::Later { until, reason } => {
-                held.entry.attempts = attempts_before;
-                let delay = (until - Utc::now()).to_std().unwrap_or_default().max(LEAST_WAIT);
-                later.push((held, delay, reason));
+    let mut ended = Vec::with_capacity(fetched.len());
+    let mut retried = Vec::new();
+    let mut deferred = Vec::new();
+    let mut retry_reason = String::new();
+    for (mut task, outcome) in fetched {
+        let attempts_before = task.entry.attempts;
+        task.entry.attempts += 1;
+        match outcome {
+            TaskOutcome::Deferred { until, reason } => {
+                task.entry.attempts = attempts_before;
+                let delay = (until - Utc::now()).to_std().unwrap_or_default().max(MIN_WAIT);
+                deferred.push((task, delay, reason));
             }
-            Verdict::Record(record) => items.push(succeeded::<P>(&held, record)),
-            Verdict::Failed { code, reason } => {
-                let why = GivenUp { code: code.to_owned(), reason };
-                items.push(failed(&ctx.pipeline, &held, &why, &epoch));
+            TaskOutcome::Record(record) => {
+                ended.push(SettledEntry::succeeded::<P>(&task, record));
             }
-            Verdict::Retry { code, reason } if has_attempts_left(attempts_before, max_attempts) => {
-                if why_again.is_empty() {
-                    why_again = format!("{code}: {reason}");
+            TaskOutcome::Failed { code, reason } => {
+                let why = FailureReason::new(code, reason);
+                ended.push(SettledEntry::failed(&ctx.pipeline, &task, &why, &epoch));
+            }
+            TaskOutcome::Retry { code, reason }
+                if has_attempts_left(attempts_before, max_attempts) =>
+            {
+                if retry_reason.is_empty() {
+                    retry_reason = format!("{code}: {reason}");
                 }
-                again.push(held);
+                retried.push(task);
             }
-            Verdict::Retry { code, reason } => {
-                let why = GivenUp {
-                    code: code.to_owned(),
-                    reason: format!("gave up after {max_attempts} attempts: {reason}"),
-                };
-                items.push(failed(&ctx.pipeline, &held, &why, &epoch));
+            TaskOutcome::Retry { code, reason } => {
+                let reason = format!("gave up after {max_attempts} attempts: {reason}");
+                let why = FailureReason::new(code, reason);
+                ended.push(SettledEntry::failed(&ctx.pipeline, &task, &why, &epoch));
             }
         }
     }
-    if items.iter().any(|item| matches!(item.result, Outcome::Succeeded(_))) {
+    if ended.iter().any(|entry| matches!(entry.outcome, EntryOutcome::Succeeded(_))) {
         ctx.gate.succeeded();
     }
-    if !items.is_empty() {
-        // The receiver ends after us, or has failed and the run with it.
-        let _ = settled.send(items).await;
+    if !ended.is_empty() {
+        // The receiver ends after this task, or has failed and ended the run.
+        let _ = settled.send(ended).await;
     }
-    for (held, delay, reason) in later {
-        ctx.give_back(&[held], |_| delay, false, &reason).await;
+    for (task, delay, reason) in deferred {
+        ctx.give_back(&[task], |_| delay, false, &reason).await;
     }
-    if !again.is_empty() {
-        ctx.give_back(&again, |held| entry_delay(held.entry.attempts), true, &why_again).await;
-    }
-}
-
-fn succeeded<P: Pipeline>(held: &Held<P::Task>, record: P::Record) -> Item<P::Record> {
-    let (city_id, city) = P::subject(&held.task);
-    let subject = Subject { city_id, city };
-    let status = RowStatus::Success;
-    Item {
-        lane: held.entry.lane,
-        id: held.entry.id,
-        result: Outcome::Succeeded(record),
-        ledger: ledger_row(P::head(&held.task), subject, &held.entry, status, None, Utc::now()),
-        city: None,
-        dead: None,
+    if !retried.is_empty() {
+        let delay = |task: &DecodedEntry<P::Task>| entry_delay(task.entry.attempts);
+        ctx.give_back(&retried, delay, true, &retry_reason).await;
     }
 }

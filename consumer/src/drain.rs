@@ -1,8 +1,7 @@
-//! When a drain ends: the stream is empty and nothing is pending for anyone, or what is left
-//! falls due later than the drain was to wait.
+//! Drain: when a drain ends: the stream is empty, or the rest falls due later than it waits.
 //!
-//! Emptiness is the stream's length, since an acknowledgement removes the entry: it counts what
-//! other workers hold too.
+//! The stream is empty when its length is zero: an acknowledgement removes its entry, so the
+//! length also counts the entries that other workers hold.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,44 +10,44 @@ use chrono::{DateTime, Utc};
 use isobar_broker::{BrokerError, Depth};
 
 use crate::context::{Context, WorkerError};
-use crate::ending::Left;
 use crate::events;
-use crate::gate::Reason;
+use crate::gate::PauseReason;
 use crate::pipeline::Pipeline;
+use crate::run_summary::Left;
 
-/// What a look at the stream says.
-pub enum Drain {
+/// The status of a drain.
+pub enum DrainStatus {
     Over(Option<Left>),
-    /// Not yet: so much is there to read, and so long until the next pending entry falls due.
-    Goes {
+    /// Entries to read, and the time until the next pending entry falls due.
+    Running {
         undelivered: u64,
         due: Option<Duration>,
     },
 }
 
-impl Drain {
-    const UNKNOWN: Self = Self::Goes { undelivered: 0, due: None };
+impl DrainStatus {
+    const UNKNOWN: Self = Self::Running { undelivered: 0, due: None };
 }
 
-/// When something last happened, as a drain sees it.
-pub struct Progress {
+/// The last time at which the stream changed.
+pub struct DrainProgress {
     at: Instant,
-    /// Unfinished entries, and attempts made: something happened when either changes.
-    seen: Option<(u64, u64)>,
+    /// Unfinished entries and attempts: a change of either is progress.
+    last: Option<(u64, u64)>,
 }
 
-impl Progress {
+impl DrainProgress {
     pub fn new() -> Self {
-        Self { at: Instant::now(), seen: None }
+        Self { at: Instant::now(), last: None }
     }
 
-    /// Whether nothing has happened for longer than the drain was to wait.
+    /// Whether nothing has changed for longer than the drain waits.
     pub fn is_over(&self, max_wait: Duration) -> bool {
         self.at.elapsed() > max_wait
     }
 
-    fn seen(&mut self, unfinished: u64, attempts: u64) {
-        if self.seen.replace((unfinished, attempts)) != Some((unfinished, attempts)) {
+    fn record(&mut self, unfinished: u64, attempts: u64) {
+        if self.last.replace((unfinished, attempts)) != Some((unfinished, attempts)) {
             self.at = Instant::now();
         }
     }
@@ -57,56 +56,58 @@ impl Progress {
 /// After an empty read.
 pub async fn after_an_empty_read<P: Pipeline>(
     ctx: &Context<P>,
-    progress: &mut Progress,
+    progress: &mut DrainProgress,
     max_wait: Duration,
-) -> Result<Drain, WorkerError> {
-    let Some(depth) = depth(ctx).await? else { return Ok(Drain::UNKNOWN) };
+) -> Result<DrainStatus, WorkerError> {
+    let Some(depth) = depth(ctx).await? else { return Ok(DrainStatus::UNKNOWN) };
     let unfinished = depth.tasks + depth.control;
-    progress.seen(unfinished, ctx.tally.attempts.load(Ordering::Relaxed));
+    progress.record(unfinished, ctx.tally.attempts.load(Ordering::Relaxed));
     if !ctx.leases.is_empty() {
-        // Longer than anything in hand may take: the store or the upstream does not let it end.
+        // Longer than in-flight entries may take: the store or the upstream blocks them.
         if progress.is_over(max_wait + ctx.settings.claim_idle.0) {
-            let left = "what is in hand does not come to an end".to_owned();
-            return Ok(Drain::Over(Some(Left::Later(left))));
+            let left = "in-flight entries did not finish".to_owned();
+            return Ok(DrainStatus::Over(Some(Left::Later(left))));
         }
-        return Ok(Drain::Goes { undelivered: depth.undelivered, due: None });
+        return Ok(DrainStatus::Running { undelivered: depth.undelivered, due: None });
     }
     if unfinished == 0 {
-        return Ok(Drain::Over(None));
+        return Ok(DrainStatus::Over(None));
     }
     if progress.is_over(max_wait) {
         let left = format!("{unfinished} entries did not fall due within {max_wait:?}");
-        return Ok(Drain::Over(Some(Left::Later(left))));
+        return Ok(DrainStatus::Over(Some(Left::Later(left))));
     }
-    Ok(Drain::Goes {
+    Ok(DrainStatus::Running {
         undelivered: depth.undelivered,
         due: depth.next_due_ms.map(Duration::from_millis),
     })
 }
 
-/// While the gate is shut until `reopens`.
-pub async fn while_shut<P: Pipeline>(
+/// While the gate is closed until `reopens`.
+pub async fn while_closed<P: Pipeline>(
     ctx: &Context<P>,
     reopens: DateTime<Utc>,
-    reason: &Reason,
+    reason: &PauseReason,
     max_wait: Duration,
-) -> Result<Drain, WorkerError> {
-    let Some(depth) = depth(ctx).await? else { return Ok(Drain::UNKNOWN) };
+) -> Result<DrainStatus, WorkerError> {
+    let Some(depth) = depth(ctx).await? else { return Ok(DrainStatus::UNKNOWN) };
     if !ctx.leases.is_empty() {
-        return Ok(Drain::UNKNOWN);
+        return Ok(DrainStatus::UNKNOWN);
     }
     if depth.is_empty() {
-        return Ok(Drain::Over(None));
+        return Ok(DrainStatus::Over(None));
     }
     Ok(match reason {
-        Reason::Config(_) => Drain::Over(Some(Left::Config(reason.describe()))),
-        // Nobody knows for how long.
-        Reason::Paused(_) => Drain::Over(Some(Left::Later(reason.describe()))),
-        Reason::Waiting(_) if (reopens - Utc::now()).to_std().unwrap_or_default() > max_wait => {
+        PauseReason::Config(_) => DrainStatus::Over(Some(Left::Config(reason.describe()))),
+        // The end of a pause is unknown.
+        PauseReason::Paused(_) => DrainStatus::Over(Some(Left::Later(reason.describe()))),
+        PauseReason::Waiting(_)
+            if (reopens - Utc::now()).to_std().unwrap_or_default() > max_wait =>
+        {
             let why = format!("{} until {}", reason.describe(), reopens.to_rfc3339());
-            Drain::Over(Some(Left::Later(why)))
+            DrainStatus::Over(Some(Left::Later(why)))
         }
-        Reason::Waiting(_) => Drain::UNKNOWN,
+        PauseReason::Waiting(_) => DrainStatus::UNKNOWN,
     })
 }
 
@@ -117,7 +118,7 @@ async fn depth<P: Pipeline>(ctx: &Context<P>) -> Result<Option<Depth>, WorkerErr
         // The next read heals it.
         Err(BrokerError::Missing { .. }) => Ok(None),
         Err(error) if error.is_transient() => {
-            events::broker_trouble("drain", &error);
+            events::broker_error("drain", &error);
             Ok(None)
         }
         Err(error) => Err(WorkerError::Broker(error)),

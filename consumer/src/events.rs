@@ -1,8 +1,8 @@
-//! What a worker says and counts: one function per event, so that the log line and the counter
-//! cannot diverge.
+//! Events: what a worker logs and counts, one function per event.
 //!
-//! Start and end of a run at info, batches at debug, a failure that will be retried at warn.
-//! What each metric means is said at the head; a new event adds its constant there.
+//! Guarantees: the log line and the counter of an event cannot diverge. Start and end of a run are
+//! logged at info, batches at debug, a failure that will be retried at warn. The constants at the
+//! head say what each metric means.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,17 +15,17 @@ use isobar_telemetry::exposition::one_if;
 use isobar_telemetry::metric::{Label, Metric};
 use metrics::{counter, gauge, histogram};
 
-use crate::gate::Reason;
-use crate::settle::{Item, Outcome};
+use crate::gate::PauseReason;
+use crate::settle::{EntryOutcome, SettledEntry};
 
-/// The workers of a process are told apart by it.
+/// Distinguishes the workers of a process.
 const PIPELINE: Label = Label::of("pipeline", &STREAM_NAMES);
 
 const TASKS: Metric =
     Metric::counter("isobar_tasks_total", "Tasks that this process has finished.")
         .by(&[Label::of("outcome", &["succeeded", "failed", "skipped"])]);
 const DEAD_LETTERS: Metric =
-    Metric::counter("isobar_dead_letters_total", "Tasks that this process has given up.")
+    Metric::counter("isobar_dead_letters_total", "Tasks that this process has failed for good.")
         .by(&[Label::open("code")]);
 const COMMITS: Metric =
     Metric::counter("isobar_commits_total", "Transactions with results that were committed.");
@@ -33,15 +33,15 @@ const COMMIT_SECONDS: Metric =
     Metric::histogram("isobar_commit_seconds", "Time of a transaction with results.");
 const COMMIT_FAILURES: Metric = Metric::counter(
     "isobar_commit_failures_total",
-    "Transactions that failed and were tried again whole.",
+    "Transactions that failed and were retried as a whole.",
 );
 const COMMIT_BISECTIONS: Metric = Metric::counter(
     "isobar_commit_bisections_total",
-    "Transactions that were cut in two because the store refused a row.",
+    "Transactions that were divided because the store refused a row.",
 );
 const BROKER_FAILURES: Metric = Metric::counter(
     "isobar_broker_failures_total",
-    "Calls of the worker that the broker did not answer or refused.",
+    "Calls of the worker to the broker that failed or were refused.",
 )
 .by(&[Label::of(
     "step",
@@ -60,12 +60,12 @@ const BROKER_FAILURES: Metric = Metric::counter(
 )]);
 const STORE_FAILURES: Metric = Metric::counter(
     "isobar_store_failures_total",
-    "Reads of the worker that the store did not answer; commits are counted apart.",
+    "Reads of the worker from the store that failed; commits are counted apart.",
 )
 .by(&[Label::of("step", &["prepare", "prune"])]);
 const HEALS: Metric = Metric::counter(
     "isobar_stream_heals_total",
-    "Times that the stream or its group was found missing and was made anew.",
+    "Times that the stream or its group was missing and was created again.",
 );
 const GIVEN_BACK: Metric = Metric::counter(
     "isobar_given_back_total",
@@ -73,10 +73,10 @@ const GIVEN_BACK: Metric = Metric::counter(
 )
 .by(&[Label::of("attempt", &["yes", "no"])]);
 const PARKED: Metric =
-    Metric::counter("isobar_parked_total", "Entries set aside because their job was paused.");
+    Metric::counter("isobar_parked_total", "Entries parked because their job was paused.");
 const LEASES_LOST: Metric = Metric::counter(
     "isobar_leases_lost_total",
-    "Entries that another worker took over while this one had them.",
+    "Entries that another worker took over while this one held them.",
 );
 const PAUSES: Metric = Metric::counter(
     "isobar_pauses_total",
@@ -84,15 +84,15 @@ const PAUSES: Metric = Metric::counter(
 );
 const PAUSED: Metric = Metric::gauge(
     "isobar_reading_paused",
-    "1 for the reason why this worker reads nothing at the moment.",
+    "1 for the current reason why this worker does not read.",
 )
-.by(&[PIPELINE, Label::of("reason", &Reason::LABELS)]);
+.by(&[PIPELINE, Label::of("reason", &PauseReason::LABELS)]);
 const ORPHANS: Metric = Metric::counter(
     "isobar_orphans_adopted_total",
-    "Entries that nobody owned and that were made due again.",
+    "Entries without an owner that were made due again.",
 );
 const HELD: Metric =
-    Metric::gauge("isobar_held_entries", "Entries that this worker has in hand.").by(&[PIPELINE]);
+    Metric::gauge("isobar_held_entries", "Entries that this worker holds.").by(&[PIPELINE]);
 
 pub const METRICS: &[Metric] = &[
     TASKS,
@@ -113,7 +113,7 @@ pub const METRICS: &[Metric] = &[
     HELD,
 ];
 
-/// What a worker has done since it started, for heartbeats, progress and the summary.
+/// The counters of a worker since its start, for heartbeats, progress and the summary.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub entries: AtomicU64,
@@ -121,26 +121,26 @@ pub struct Tally {
     pub failed: AtomicU64,
     pub skipped: AtomicU64,
     pub dead: AtomicU64,
-    /// Attempts that failed and will be repeated.
+    /// Attempts that failed and will be retried.
     pub attempts: AtomicU64,
 }
 
 impl Tally {
-    /// Books committed items; control messages are not entries, rejected rows are failures.
-    pub fn committed<R>(&self, items: &[Item<R>]) {
-        for item in items {
-            let (outcome, counted) = match &item.result {
-                Outcome::Succeeded(_) => ("succeeded", &self.succeeded),
-                Outcome::Failed | Outcome::Rejected => ("failed", &self.failed),
-                Outcome::Skipped => ("skipped", &self.skipped),
-                Outcome::Opened(_) | Outcome::Sealed(_) => continue,
+    /// Counts committed entries; control messages do not count, rejected rows are failures.
+    pub fn committed<R>(&self, settled: &[SettledEntry<R>]) {
+        for entry in settled {
+            let (outcome, counter) = match &entry.outcome {
+                EntryOutcome::Succeeded(_) => ("succeeded", &self.succeeded),
+                EntryOutcome::Failed | EntryOutcome::Rejected => ("failed", &self.failed),
+                EntryOutcome::Skipped => ("skipped", &self.skipped),
+                EntryOutcome::Opened(_) | EntryOutcome::Sealed(_) => continue,
             };
-            counted.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
             counter!(TASKS.name, "outcome" => outcome).increment(1);
-            if item.lane == Lane::Tasks {
+            if entry.lane == Lane::Tasks {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
-            if let Some(dead) = &item.dead {
+            if let Some(dead) = &entry.dead {
                 self.dead.fetch_add(1, Ordering::Relaxed);
                 counter!(DEAD_LETTERS.name, "code" => dead.code.clone()).increment(1);
                 tracing::warn!(
@@ -150,7 +150,7 @@ impl Tally {
                     attempt = dead.attempts,
                     outcome = "dead",
                     error = dead.reason,
-                    "gave a task up: {}",
+                    "a task failed for good: {}",
                     dead.code
                 );
             }
@@ -163,57 +163,57 @@ pub fn started(name: &str, pipeline: &str, capacity: usize, concurrency: usize) 
 }
 
 pub fn ended(name: &str, tally: &Tally) {
-    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     tracing::info!(
         worker = name,
-        entries = of(&tally.entries),
-        succeeded = of(&tally.succeeded),
-        failed = of(&tally.failed),
-        skipped = of(&tally.skipped),
-        dead = of(&tally.dead),
+        entries = count(&tally.entries),
+        succeeded = count(&tally.succeeded),
+        failed = count(&tally.failed),
+        skipped = count(&tally.skipped),
+        dead = count(&tally.dead),
         "worker ended"
     );
 }
 
-pub fn commit(items: usize, took: Duration, report: &CommitReport) {
+pub fn commit(entries: usize, took: Duration, report: &CommitReport) {
     histogram!(COMMIT_SECONDS.name).record(took);
     counter!(COMMITS.name).increment(1);
-    tracing::debug!(items, took_ms = took.as_millis() as u64, "committed");
+    tracing::debug!(items = entries, took_ms = took.as_millis() as u64, "committed");
     for job in &report.finished_jobs {
         tracing::info!(job_id = %job, "job finished");
     }
 }
 
-pub fn commit_failed(error: &StoreError, items: usize) {
+pub fn commit_failed(error: &StoreError, entries: usize) {
     counter!(COMMIT_FAILURES.name).increment(1);
-    tracing::warn!(items, error = chain(error), "a commit failed and is tried again");
+    tracing::warn!(items = entries, error = chain(error), "a commit failed; retrying");
 }
 
-pub fn commit_bisected(error: &StoreError, items: usize) {
+pub fn commit_bisected(error: &StoreError, entries: usize) {
     counter!(COMMIT_BISECTIONS.name).increment(1);
-    tracing::warn!(items, error = chain(error), "the store refuses a row; looking for it");
+    tracing::warn!(items = entries, error = chain(error), "the store refuses a row; bisecting");
 }
 
-pub fn broker_trouble(doing: &'static str, error: &BrokerError) {
-    counter!(BROKER_FAILURES.name, "step" => doing).increment(1);
-    tracing::warn!(step = doing, error = chain(error), "the broker failed; trying again");
+pub fn broker_error(step: &'static str, error: &BrokerError) {
+    counter!(BROKER_FAILURES.name, "step" => step).increment(1);
+    tracing::warn!(step, error = chain(error), "the broker failed; retrying");
 }
 
-pub fn store_trouble(doing: &'static str, error: &StoreError) {
-    counter!(STORE_FAILURES.name, "step" => doing).increment(1);
-    tracing::warn!(step = doing, error = chain(error), "the store failed; trying again");
+pub fn store_error(step: &'static str, error: &StoreError) {
+    counter!(STORE_FAILURES.name, "step" => step).increment(1);
+    tracing::warn!(step, error = chain(error), "the store failed; retrying");
 }
 
-/// `first`: this worker has not seen the stream before, so it may simply be new.
-pub fn healed(epoch: &str, first: bool) {
-    if first {
-        tracing::info!(epoch, "made the stream and its group");
+/// `is_first`: this worker has not used the stream before, so the stream may be new.
+pub fn healed(epoch: &str, is_first: bool) {
+    if is_first {
+        tracing::info!(epoch, "created the stream and its group");
         return;
     }
     counter!(HEALS.name).increment(1);
     tracing::warn!(
         epoch,
-        "the stream or its group was missing and was created anew; producers send again what they have"
+        "the stream or its group was missing and was created again; producers send their batches again"
     );
 }
 
@@ -222,23 +222,20 @@ pub fn given_back(tally: &Tally, count: usize, reason: &str, attempt: bool) {
         .increment(count as u64);
     if attempt {
         tally.attempts.fetch_add(count as u64, Ordering::Relaxed);
-        tracing::warn!(count, error = reason, "tasks failed and will be tried again");
+        tracing::warn!(count, error = reason, "tasks failed; they will be retried");
     } else {
         tracing::debug!(count, reason, "gave entries back");
     }
 }
 
-/// At each delivery: somebody has to see it.
+/// Logged at each delivery, so that it is noticed.
 pub fn unknown_kind(count: usize) {
-    tracing::warn!(
-        count,
-        "control messages of a kind that this version does not know are left for a newer worker"
-    );
+    tracing::warn!(count, "control messages of an unknown kind are left for a newer worker");
 }
 
 pub fn parked(count: usize) {
     counter!(PARKED.name).increment(count as u64);
-    tracing::debug!(count, "set entries of paused jobs aside");
+    tracing::debug!(count, "parked entries of paused jobs");
 }
 
 pub fn leases_lost(count: usize) {
@@ -246,24 +243,24 @@ pub fn leases_lost(count: usize) {
     tracing::warn!(count, "another worker took entries over; their results are dropped");
 }
 
-pub fn gate_shut(reason: &str, until: chrono::DateTime<chrono::Utc>) {
+pub fn gate_closed(reason: &str, until: chrono::DateTime<chrono::Utc>) {
     counter!(PAUSES.name).increment(1);
     tracing::warn!(until = until.to_rfc3339(), "not reading: {reason}");
 }
 
 pub fn adopted(count: u64) {
     counter!(ORPHANS.name).increment(count);
-    tracing::warn!(count, "found entries that nobody owned");
+    tracing::warn!(count, "found entries without an owner");
 }
 
 pub fn holding(pipeline: PipelineName, entries: usize) {
     gauge!(HELD.name, "pipeline" => pipeline.as_str()).set(entries as f64);
 }
 
-pub fn paused(pipeline: PipelineName, reason: Option<&Reason>) {
-    let is = reason.map(Reason::label);
-    for label in Reason::LABELS {
+pub fn paused(pipeline: PipelineName, reason: Option<&PauseReason>) {
+    let current = reason.map(PauseReason::label);
+    for label in PauseReason::LABELS {
         gauge!(PAUSED.name, "pipeline" => pipeline.as_str(), "reason" => label)
-            .set(one_if(is == Some(label)));
+            .set(one_if(current == Some(label)));
     }
 }

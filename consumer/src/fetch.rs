@@ -1,76 +1,80 @@
-//! Runs one batch against the upstream, and cuts it where an answer concerns only a part of it.
+//! Fetch: runs one batch against the upstream, and divides it where an answer concerns a part.
 //!
-//! A request that is refused because of one location is bisected until that location stands
-//! alone: its neighbours succeed, it fails. If every member of a batch fails alike it is not the
-//! members that are wrong but how they are asked for: that is a configuration to be mended, not
-//! a hundred dead letters. What waits is handed back untouched (I7).
+//! Guarantees: a request that is refused because of one location is bisected until that location
+//! is alone. Its neighbours succeed and it fails. If all members of a batch fail alike, the request
+//! itself is wrong: a configuration error, not a hundred dead letters. Members that have to wait
+//! are returned unchanged (I7).
 
 use chrono::{DateTime, Utc};
 use isobar_upstream::{Answer, Waiting};
 
-use crate::pipeline::{Pipeline, Verdict};
-use crate::settle::Held;
+use crate::pipeline::{Pipeline, TaskOutcome};
+use crate::settle::DecodedEntry;
 
-/// From this many members on, a batch that fails alike throughout blames the configuration.
-/// Fewer may well be bad each for itself.
+/// The size from which a batch that fails alike as a whole is a configuration error. In a smaller
+/// batch each member may be bad by itself.
 pub const ALIKE_FROM: usize = 8;
 
-/// Tasks, each with its verdict.
-pub type Answered<P> = Vec<(Held<<P as Pipeline>::Task>, Verdict<<P as Pipeline>::Record>)>;
+/// Tasks, each with its outcome.
+pub type FetchedTasks<P> =
+    Vec<(DecodedEntry<<P as Pipeline>::Task>, TaskOutcome<<P as Pipeline>::Record>)>;
 
-/// What became of a batch.
+/// The result of a batch.
 pub struct Fetched<P: Pipeline> {
-    pub settled: Answered<P>,
-    /// Not tried, or not to blame: to be given back without an attempt.
-    pub returned: Vec<Held<P::Task>>,
-    pub signal: Option<Signal>,
+    pub settled: FetchedTasks<P>,
+    /// Not tried, or not the cause: to give back without an attempt.
+    pub returned: Vec<DecodedEntry<P::Task>>,
+    pub signal: Option<UpstreamSignal>,
 }
 
-/// What the batch told about the upstream as a whole.
+/// What the batch shows about the upstream as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum UpstreamSignal {
     Wait(DateTime<Utc>, Waiting),
     Config(String),
 }
 
 /// Fetches `batch`, in as many requests as it takes.
-pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetched<P> {
-    let asked = batch.len();
-    let mut verdicts: Vec<Option<Verdict<P::Record>>> = Vec::new();
-    verdicts.resize_with(asked, || None);
+pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<DecodedEntry<P::Task>>) -> Fetched<P> {
+    let size = batch.len();
+    let mut outcomes: Vec<Option<TaskOutcome<P::Record>>> = Vec::new();
+    outcomes.resize_with(size, || None);
     let mut bisected = false;
     let mut signal = None;
-    // Halves still to be asked for, as ranges of the batch; the front one is last.
+    // Ranges of the batch that are not requested yet; the front one is last.
     let mut open = Vec::new();
-    open.push(0..asked);
+    open.push(0..size);
     while let Some(range) = open.pop() {
-        let tasks: Vec<&P::Task> = batch[range.clone()].iter().map(|held| &held.task).collect();
+        let tasks: Vec<&P::Task> =
+            batch[range.clone()].iter().map(|decoded| &decoded.task).collect();
         match pipeline.fetch(&tasks).await {
             Answer::Ok(answers) => {
-                for (verdict, answer) in verdicts[range].iter_mut().zip(answers) {
-                    *verdict = Some(answer);
+                for (outcome, answer) in outcomes[range].iter_mut().zip(answers) {
+                    *outcome = Some(answer);
                 }
             }
-            // One unreadable member spoils the answer for all: from the second attempt on it is
-            // looked for, so that its neighbours do not fail with it.
+            // One unreadable member makes the whole answer unreadable. From the second attempt on
+            // the batch is bisected, so that its neighbours do not fail with it.
             Answer::Retry { code: "bad_response", .. }
                 if range.len() > 1
-                    && batch[range.clone()].iter().any(|held| held.entry.attempts > 0) =>
+                    && batch[range.clone()].iter().any(|decoded| decoded.entry.attempts > 0) =>
             {
                 let middle = range.start + range.len() / 2;
                 open.push(middle..range.end);
                 open.push(range.start..middle);
             }
             Answer::Retry { code, reason } => {
-                for verdict in &mut verdicts[range] {
-                    *verdict = Some(Verdict::Retry { code, reason: reason.clone() });
+                for outcome in &mut outcomes[range] {
+                    *outcome = Some(TaskOutcome::Retry { code, reason: reason.clone() });
                 }
             }
             Answer::Location { code, reason } if range.len() == 1 => {
-                verdicts[range.start] = Some(Verdict::Failed { code, reason });
+                outcomes[range.start] = Some(TaskOutcome::Failed { code, reason });
             }
             Answer::Split { reason } if range.len() == 1 => {
-                signal = Some(Signal::Config(format!("even one location is too much: {reason}")));
+                signal = Some(UpstreamSignal::Config(format!(
+                    "even a single location is too large: {reason}"
+                )));
                 break;
             }
             Answer::Location { .. } | Answer::Split { .. } => {
@@ -80,36 +84,37 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<Held<P::Task>>) -> Fetc
                 open.push(range.start..middle);
             }
             Answer::Wait { until, why } => {
-                signal = Some(Signal::Wait(until, why));
+                signal = Some(UpstreamSignal::Wait(until, why));
                 break;
             }
             Answer::Config { reason } => {
-                signal = Some(Signal::Config(reason));
+                signal = Some(UpstreamSignal::Config(reason));
                 break;
             }
         }
     }
-    if bisected && let Some(reason) = failed_alike(&verdicts) {
-        signal =
-            Some(Signal::Config(format!("all {asked} locations were refused alike: {reason}")));
-        verdicts.fill_with(|| None);
+    if bisected && let Some(reason) = failed_alike(&outcomes) {
+        signal = Some(UpstreamSignal::Config(format!(
+            "all {size} locations were refused alike: {reason}"
+        )));
+        outcomes.fill_with(|| None);
     }
-    let mut fetched = Fetched { settled: Vec::with_capacity(asked), returned: Vec::new(), signal };
-    for (held, verdict) in batch.into_iter().zip(verdicts) {
-        match verdict {
-            Some(verdict) => fetched.settled.push((held, verdict)),
-            None => fetched.returned.push(held),
+    let mut fetched = Fetched { settled: Vec::with_capacity(size), returned: Vec::new(), signal };
+    for (task, outcome) in batch.into_iter().zip(outcomes) {
+        match outcome {
+            Some(outcome) => fetched.settled.push((task, outcome)),
+            None => fetched.returned.push(task),
         }
     }
     fetched
 }
 
-fn failed_alike<R>(verdicts: &[Option<Verdict<R>>]) -> Option<String> {
+fn failed_alike<R>(outcomes: &[Option<TaskOutcome<R>>]) -> Option<String> {
     let mut alike: Option<(&str, &String)> = None;
     let mut count = 0;
-    // What a wait kept from being asked says nothing either way.
-    for verdict in verdicts.iter().flatten() {
-        let Verdict::Failed { code, reason } = verdict else { return None };
+    // Members without an outcome were not requested and do not count.
+    for outcome in outcomes.iter().flatten() {
+        let TaskOutcome::Failed { code, reason } = outcome else { return None };
         if alike.get_or_insert((code, reason)).0 != *code {
             return None;
         }
@@ -124,15 +129,15 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use isobar_broker::{Entry, EntryId, Lane, Switches, Topic};
-    use isobar_model::ids::{CityId, TaskId};
+    use isobar_model::ids::TaskId;
     use isobar_model::pipeline::PipelineName;
     use isobar_model::task::{Fields, TaskHead, Undecodable};
-    use isobar_store::{CityFailure, Records, StoreError};
+    use isobar_store::{Records, StoreError};
 
     use super::*;
-    use crate::pipeline::Company;
+    use crate::pipeline::{BatchKey, TaskSubject};
 
-    /// Tasks are numbers; those in `bad` are refused as locations are.
+    /// Tasks are numbers; those in `bad` are refused like bad locations.
     #[derive(Clone)]
     struct Numbers {
         bad: Arc<Vec<usize>>,
@@ -144,13 +149,13 @@ mod tests {
         type Task = usize;
         type Record = usize;
         const NAME: PipelineName = PipelineName::Weather;
-        const CURRENT: &'static str = "it is there";
+        const SKIP_REASON: &'static str = "current";
 
         fn topic(&self) -> &Topic {
-            unreachable!("nothing is read here")
+            unreachable!("this test reads no stream")
         }
         fn decode(&self, _: &Fields) -> Result<usize, Undecodable> {
-            unreachable!("nothing is read here")
+            unreachable!("this test reads no stream")
         }
         fn head(_: &usize) -> &TaskHead {
             const HEAD: &TaskHead = &TaskHead {
@@ -163,16 +168,16 @@ mod tests {
             };
             HEAD
         }
-        fn subject(_: &usize) -> (Option<CityId>, Option<String>) {
-            (None, None)
+        fn subject(_: &usize) -> TaskSubject {
+            TaskSubject::default()
         }
-        fn company(&self, _: &usize) -> Company {
-            Company { kind: "number", limit: 100 }
+        fn batch_key(&self, _: &usize) -> BatchKey {
+            BatchKey { kind: "number", limit: 100 }
         }
-        async fn current(&self, tasks: &[&usize]) -> Result<Vec<bool>, StoreError> {
+        async fn already_current(&self, tasks: &[&usize]) -> Result<Vec<bool>, StoreError> {
             Ok(vec![false; tasks.len()])
         }
-        async fn fetch(&self, tasks: &[&usize]) -> Answer<Vec<Verdict<usize>>> {
+        async fn fetch(&self, tasks: &[&usize]) -> Answer<Vec<TaskOutcome<usize>>> {
             self.requests.fetch_add(1, Ordering::Relaxed);
             if tasks.len() > self.at_most {
                 return Answer::Split { reason: "too much".into() };
@@ -180,16 +185,13 @@ mod tests {
             if tasks.iter().any(|task| self.bad.contains(task)) {
                 return Answer::Location { code: "location_rejected", reason: "bad".into() };
             }
-            Answer::Ok(tasks.iter().map(|task| Verdict::Record(**task)).collect())
+            Answer::Ok(tasks.iter().map(|task| TaskOutcome::Record(**task)).collect())
         }
         fn records(&self, _: Vec<usize>) -> Records {
             Records::default()
         }
-        fn failure(&self, _: &usize, _: &str) -> Option<CityFailure> {
-            None
-        }
-        fn obey(&self, _: &Switches) {}
-        async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        fn apply_flags(&self, _: &Switches) {}
+        async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
             None
         }
         async fn upstream_state(&self) -> serde_json::Value {
@@ -200,7 +202,7 @@ mod tests {
     async fn run(count: usize, bad: Vec<usize>, at_most: usize) -> (Fetched<Numbers>, usize) {
         let pipeline = Numbers { bad: Arc::new(bad), at_most, requests: Arc::default() };
         let batch = (0..count)
-            .map(|task| Held {
+            .map(|task| DecodedEntry {
                 entry: Entry {
                     lane: Lane::Tasks,
                     id: EntryId { ms: task as u64, seq: 0 },
@@ -221,8 +223,8 @@ mod tests {
         let failed: Vec<usize> = fetched
             .settled
             .iter()
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Failed { .. }))
-            .map(|(held, _)| held.task)
+            .filter(|(_, outcome)| matches!(outcome, TaskOutcome::Failed { .. }))
+            .map(|(decoded, _)| decoded.task)
             .collect();
         assert_eq!(failed, [37]);
         assert_eq!(fetched.settled.len(), 100);
@@ -231,19 +233,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_fails_alike_throughout_is_a_configuration_and_nobody_is_condemned() {
+    async fn a_batch_that_fails_alike_is_a_configuration_error() {
         let (fetched, _) = run(10, (0..10).collect(), 1000).await;
         assert_eq!(fetched.returned.len(), 10);
-        assert!(matches!(fetched.signal, Some(Signal::Config(_))));
+        assert!(matches!(fetched.signal, Some(UpstreamSignal::Config(_))));
         let (few, _) = run(3, vec![0, 1, 2], 1000).await;
-        assert_eq!(few.settled.len(), 3, "three may well be bad each for itself");
+        assert_eq!(few.settled.len(), 3, "each of three may be bad by itself");
     }
 
     #[tokio::test]
-    async fn a_request_that_is_too_large_is_cut_until_it_fits() {
+    async fn a_request_that_is_too_large_is_divided_until_it_fits() {
         let (fetched, _) = run(100, vec![], 30).await;
         assert!(
-            fetched.settled.iter().all(|(held, verdict)| *verdict == Verdict::Record(held.task))
+            fetched
+                .settled
+                .iter()
+                .all(|(decoded, outcome)| *outcome == TaskOutcome::Record(decoded.task))
         );
         assert_eq!(fetched.settled.len(), 100);
     }

@@ -1,58 +1,57 @@
-//! Reads and claims entries, never more than there is room for, and sees each one settled.
+//! Intake: reads and claims entries, within the worker's capacity, and starts their processing.
 //!
-//! A read is never cancelled half-way (its reply would be lost with entries in it), so the loop
-//! looks at the shutdown between reads, and a read waits a second at the most. After a failed
-//! read the worker first picks up what may have been delivered into the lost reply. Suspects are
-//! claimed one at a time and run when everything else is settled, so that if one ends the
-//! process, it ends nobody else's work. While the gate is shut nothing is read or claimed.
+//! Guarantees: a read is never cancelled, since its reply with entries would be lost; it lasts one
+//! second at most, and the loop checks for a shutdown between reads. After a failed read the worker
+//! first picks up entries that a lost reply has delivered. Suspects are claimed one at a time and
+//! run after everything else is settled, so that no other entry is lost if one ends the process.
+//! While the gate is closed nothing is read or claimed.
+//! Next: [`crate::delivery`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{
-    BrokerError, ClaimLimits, Entry, EntryId, Lane, Position, SWITCHES_EVERY, Switches,
-};
+use isobar_broker::{BrokerError, ClaimLimits, Entry, EntryId, Lane, Position};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, WorkerError};
-use crate::delivery::{Settled, dispatch};
-use crate::drain::{Drain, Progress, after_an_empty_read, while_shut};
-use crate::ending::{Left, Until};
+use crate::delivery::{SettledSender, dispatch};
+use crate::drain::{DrainProgress, DrainStatus, after_an_empty_read, while_closed};
 use crate::events;
 use crate::fetch::ALIKE_FROM;
-use crate::gate::Reason;
+use crate::gate::{PauseReason, paused_until};
 use crate::pipeline::Pipeline;
 use crate::retry_delay::loop_delay;
+use crate::run_summary::{Left, Until};
 use crate::settle::{SUSPECT_FROM, is_suspect};
 
-/// The longest wait of a read for its first entry: bounds how late a shutdown is seen.
+/// The longest wait of a read for its first entry; bounds the delay of a shutdown.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// The same while draining, where an empty stream is the end.
+/// The same in a drain, where an empty stream is the end.
 const DRAIN_WAIT: Duration = Duration::from_millis(50);
-/// How often the loop looks at what it waits for.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Looks for due entries per claim idle.
+/// How often the loop checks a condition that it waits for.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Scans for due entries per claim idle.
 const CLAIMS_PER_IDLE: u32 = 12;
 
-/// Where the scans for due entries are, and when the next one starts.
+/// The cursors of the scans for due entries, and the time of the next scan.
 struct Claims {
     positions: [Position; 2],
     next: Instant,
     every: Duration,
 }
 
-/// Reads until it is told to stop, or until the stream is drained; then settles what is in hand.
+/// Reads until it is stopped or the stream is drained, then settles the entries in flight.
 pub async fn run<P: Pipeline>(
     ctx: Arc<Context<P>>,
     until: Until,
-    settled: Settled<P>,
+    settled: SettledSender<P>,
 ) -> Result<Option<Left>, WorkerError> {
     let stop = ctx.stop.clone();
     let mut chunks = JoinSet::new();
-    let end = read_on(&ctx, until, &settled, &stop, &mut chunks).await;
-    // Fetches in flight end by their own timeouts; what had not started gives itself back.
+    let end = read_until_stopped(&ctx, until, &settled, &stop, &mut chunks).await;
+    // Requests in flight end by their own timeouts; batches that have not started are given back.
     stop.cancel();
     while let Some(chunk) = chunks.join_next().await {
         chunk.map_err(WorkerError::Panic)??;
@@ -60,10 +59,10 @@ pub async fn run<P: Pipeline>(
     end
 }
 
-async fn read_on<P: Pipeline>(
+async fn read_until_stopped<P: Pipeline>(
     ctx: &Arc<Context<P>>,
     until: Until,
-    settled: &Settled<P>,
+    settled: &SettledSender<P>,
     stop: &CancellationToken,
     chunks: &mut JoinSet<Result<(), WorkerError>>,
 ) -> Result<Option<Left>, WorkerError> {
@@ -74,23 +73,24 @@ async fn read_on<P: Pipeline>(
     };
     let mut failures = 0;
     let mut is_whole = false;
-    let mut progress = Progress::new();
+    let mut progress = DrainProgress::new();
     while !stop.is_cancelled() {
         while let Some(chunk) = chunks.try_join_next() {
             chunk.map_err(WorkerError::Panic)??;
         }
-        if let Some((reopens, reason)) = shut(ctx).await {
+        if let Some((reopens, reason)) = closed_until(ctx).await {
             if let Until::Drained { max_wait } = until
-                && let Drain::Over(left) = while_shut(ctx, reopens, &reason, max_wait).await?
+                && let DrainStatus::Over(left) =
+                    while_closed(ctx, reopens, &reason, max_wait).await?
             {
                 return Ok(left);
             }
             wait_until(reopens, stop).await;
             continue;
         }
-        let free = room(ctx);
+        let free = capacity_left(ctx);
         if free == 0 {
-            ctx.leases.until_released(LOOK_EVERY).await;
+            ctx.leases.until_released(POLL_INTERVAL).await;
             continue;
         }
         let wait = match until {
@@ -112,13 +112,13 @@ async fn read_on<P: Pipeline>(
                 failures = 0;
                 if let Until::Drained { max_wait } = until {
                     match after_an_empty_read(ctx, &mut progress, max_wait).await? {
-                        Drain::Over(left) => return Ok(left),
-                        Drain::Goes { undelivered, due } => {
+                        DrainStatus::Over(left) => return Ok(left),
+                        DrainStatus::Running { undelivered, due } => {
                             if let Some(due) = due {
                                 claims.next = claims.next.min(Instant::now() + due);
                             }
                             if undelivered == 0 {
-                                // Others hold the rest, or it falls due later.
+                                // Other workers hold the rest, or it falls due later.
                                 ctx.leases.until_released(DRAIN_WAIT).await;
                             }
                         }
@@ -130,7 +130,7 @@ async fn read_on<P: Pipeline>(
             }
             Err(error) => {
                 is_whole = false;
-                events::broker_trouble("read", &error);
+                events::broker_error("read", &error);
                 if let Until::Drained { max_wait } = until
                     && ctx.leases.is_empty()
                     && progress.is_over(max_wait)
@@ -145,12 +145,12 @@ async fn read_on<P: Pipeline>(
     Ok(match until {
         Until::Stopped => None,
         Until::Drained { .. } => {
-            Some(Left::Later("it was stopped before the stream was empty".to_owned()))
+            Some(Left::Later("stopped before the stream was empty".to_owned()))
         }
     })
 }
 
-/// One look at the stream: what a lost reply delivered, what fell due, or what is new.
+/// One step: entries of a lost reply, due entries, or new ones.
 async fn step<P: Pipeline>(
     ctx: &Context<P>,
     claims: &mut Claims,
@@ -161,8 +161,8 @@ async fn step<P: Pipeline>(
     let topic = ctx.pipeline.topic();
     let began = Instant::now();
     if !*is_whole {
-        // At the start and after every trouble: is the stream there, and does it think that we
-        // hold what we never got?
+        // At the start and after every error: heal the stream, and pick up entries that it has
+        // delivered in a lost reply.
         ctx.heal().await?;
         let mut missed = Vec::new();
         for lane in Lane::BOTH {
@@ -198,7 +198,7 @@ async fn step<P: Pipeline>(
                 isobar_failpoint::hit("consumer.claim.after");
                 due.extend(claimed);
                 if due.len() >= free {
-                    // There may be more: go on as soon as there is room.
+                    // There may be more: continue as soon as there is capacity.
                     claims.next = began;
                     break;
                 }
@@ -232,44 +232,38 @@ fn hold<P: Pipeline>(ctx: &Context<P>, entries: &[Entry], since: Instant) {
     }
 }
 
-/// How many entries may be read now; none until it is worth a request of full size.
-fn room<P: Pipeline>(ctx: &Context<P>) -> usize {
+/// How many entries may be read now: 0 until a read of useful size fits.
+fn capacity_left<P: Pipeline>(ctx: &Context<P>) -> usize {
     let held = ctx.leases.len();
     if ctx.gate.is_probing() {
-        // Enough to tell a mended configuration from one that refuses everything alike.
+        // Enough to recognise a configuration that refuses all alike.
         return if held == 0 { 2 * ALIKE_FROM } else { 0 };
     }
     let free = ctx.capacity.saturating_sub(held);
     if free * 4 >= ctx.capacity { free } else { 0 }
 }
 
-/// Whether operators have paused reading; until when nobody knows, so until the next look.
-pub fn paused(switches: &Switches, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Reason)> {
-    let thrown = switches.reading()?;
-    Some((now + SWITCHES_EVERY, Reason::Paused(thrown.to_string())))
-}
-
-async fn shut<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, Reason)> {
-    if let Some(paused) = paused(&ctx.switches(), Utc::now()) {
-        return Some(paused);
+/// Until when nothing may be read, and why: an operator, the gate, or the upstream.
+async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, PauseReason)> {
+    let now = Utc::now();
+    let closed = paused_until(&ctx.flags(), now).or_else(|| ctx.gate.closed_until(now));
+    if closed.is_some() {
+        return closed;
     }
-    if let Some(shut) = ctx.gate.shut(Utc::now()) {
-        return Some(shut);
-    }
-    let (until, why) = ctx.pipeline.shut_until().await?;
-    Some((until, Reason::Waiting(why)))
+    let (until, why) = ctx.pipeline.closed_until().await?;
+    Some((until, PauseReason::Waiting(why)))
 }
 
 async fn wait_until(until: DateTime<Utc>, stop: &CancellationToken) {
     let left = (until - Utc::now()).to_std().unwrap_or_default();
-    let _ = tokio::time::timeout(left.min(LOOK_EVERY), stop.cancelled()).await;
+    let _ = tokio::time::timeout(left.min(POLL_INTERVAL), stop.cancelled()).await;
 }
 
-/// Lets everything else settle, then runs a suspect by itself.
+/// Waits until everything else is settled, then runs each suspect alone.
 async fn run_alone<P: Pipeline>(
     ctx: &Arc<Context<P>>,
     entries: Vec<Entry>,
-    settled: &Settled<P>,
+    settled: &SettledSender<P>,
     stop: &CancellationToken,
     chunks: &mut JoinSet<Result<(), WorkerError>>,
 ) -> Result<(), WorkerError> {
@@ -299,7 +293,7 @@ async fn settle_all<P: Pipeline>(
         chunk.map_err(WorkerError::Panic)??;
     }
     while ctx.leases.len() > remaining && !stop.is_cancelled() {
-        ctx.leases.until_released(LOOK_EVERY).await;
+        ctx.leases.until_released(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Which entries this worker holds, and until when it may commit their results.
+//! Leases: the entries that this worker holds, and until when it may commit their results.
 //!
-//! A lease starts when an entry is delivered and starts anew with every renewal, which runs on
-//! its own task and connection so that nothing slow delays it. An entry that a renewal reports
-//! lost belongs to someone else: its result is dropped before it reaches a commit. No commit
-//! starts in the last part of a lease either ([`Leases::may_commit`]), so that it ends before
-//! another worker may take the entry over.
+//! A lease begins with the delivery of an entry and again with every renewal. Renewal has its own
+//! task and connection, so that slow work cannot delay it.
+//!
+//! Guarantees: the result of an entry that a renewal reports lost is not committed. No commit
+//! starts in the last part of a lease ([`Leases::may_commit`]), so that it ends before another
+//! worker may take the entry over.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,12 +30,12 @@ struct Lease {
 }
 
 impl Leases {
-    /// `usable` is the claim idle less a margin for the commit itself.
+    /// `usable` is the claim idle minus a margin for the commit itself.
     pub fn new(usable: Duration) -> Self {
         Self { held: Arc::default(), released: Arc::default(), usable }
     }
 
-    /// `since` is a moment before the broker handed the entry out.
+    /// `since` is a time before the broker delivered the entry.
     pub fn hold(&self, lane: Lane, id: EntryId, since: Instant) {
         self.lock().insert((lane, id), Lease { since, lost: false });
     }
@@ -60,9 +61,9 @@ impl Leases {
         self.lock().is_empty()
     }
 
-    /// Waits until something is released; check before and after.
+    /// Waits for the next release, at most this long. The caller checks before and after.
     pub async fn until_released(&self, at_most: Duration) {
-        // A release between the caller's check and this wait is caught by the bound.
+        // The bound also covers a release between the caller's check and this wait.
         let _ = tokio::time::timeout(at_most, self.released.notified()).await;
     }
 
@@ -73,7 +74,7 @@ impl Leases {
             .is_some_and(|lease| !lease.lost && now.duration_since(lease.since) < self.usable)
     }
 
-    /// What is to be renewed in a lane.
+    /// The entries to renew in a lane.
     pub fn ids(&self, lane: Lane) -> Vec<EntryId> {
         let held = self.lock();
         held.iter()
@@ -82,10 +83,10 @@ impl Leases {
             .collect()
     }
 
-    /// Books one renewal that began at `began`: all of `asked` live on but for `lost`.
-    pub fn renewed(&self, lane: Lane, asked: &[EntryId], lost: &[EntryId], began: Instant) {
+    /// Records a renewal of `requested` that began at `began`; `lost` were not renewed.
+    pub fn renewed(&self, lane: Lane, requested: &[EntryId], lost: &[EntryId], began: Instant) {
         let mut held = self.lock();
-        for id in asked {
+        for id in requested {
             if let Some(lease) = held.get_mut(&(lane, *id)) {
                 lease.since = lease.since.max(began);
             }
@@ -98,7 +99,7 @@ impl Leases {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(Lane, EntryId), Lease>> {
-        // The map stays whole whatever panicked while it was locked.
+        // A panic while it is locked leaves the map whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +111,7 @@ mod tests {
     const ID: EntryId = EntryId { ms: 1, seq: 0 };
 
     #[test]
-    fn a_lost_or_old_lease_commits_nothing() {
+    fn a_lost_or_old_lease_is_not_committed() {
         let leases = Leases::new(Duration::from_secs(50));
         let start = Instant::now();
         leases.hold(Lane::Tasks, ID, start);

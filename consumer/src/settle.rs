@@ -1,42 +1,48 @@
-//! What becomes of an entry: decided here, in pure functions, carried out elsewhere.
+//! Settle: how an entry ends, decided in pure functions.
 //!
-//! Every entry ends in one [`Item`] that is committed and then acknowledged, or is given back.
-//! Two budgets bound it: attempts (failures that may pass) and deliveries (crashes). A suspect
-//! is isolated before it is condemned: from its third delivery on an entry runs alone, and only
-//! those solo deliveries count, so the neighbours of a task that kills its worker succeed.
+//! Every entry ends in one [`SettledEntry`], which is committed and then acknowledged, or is given
+//! back. Two budgets bound it: attempts (failures that may pass) and deliveries (crashes).
+//!
+//! Guarantees: from its third delivery on, an entry runs alone, and only these deliveries count.
+//! So a task that kills its worker cannot take its neighbours with it.
+//! Next: [`crate::committer`], which stores settled entries.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{Entry, EntryId, Lane};
-use isobar_model::ids::{CityId, TaskId};
+use isobar_model::ids::TaskId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{JobOpen, JobSeal, Reject, TaskHead};
+use isobar_model::task::{Control, JobOpen, JobSeal, Reject, TaskHead, Undecodable};
 use isobar_store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
+
+use crate::pipeline::{Pipeline, TaskSubject};
 
 /// From this delivery on an entry runs alone.
 pub const SUSPECT_FROM: u32 = 3;
+/// The code of a row that the store refused.
+const REFUSED: &str = "store_refused";
 
-/// What is left of an entry once its task is decoded: enough to settle it.
+/// An entry whose task is decoded.
 #[derive(Clone, Debug)]
-pub struct Held<T> {
+pub struct DecodedEntry<T> {
     pub entry: Entry,
     pub task: T,
 }
 
-/// One settled entry on its way into the store, to be acknowledged after the commit.
+/// An entry that has ended, on its way into the store. It is acknowledged after the commit.
 #[derive(Debug)]
-pub struct Item<R> {
+pub struct SettledEntry<R> {
     pub lane: Lane,
     pub id: EntryId,
-    pub result: Outcome<R>,
+    pub outcome: EntryOutcome<R>,
     pub ledger: Option<LedgerRow>,
     pub city: Option<CityFailure>,
     pub dead: Option<DeadLetter>,
 }
 
 #[derive(Debug)]
-pub enum Outcome<R> {
+pub enum EntryOutcome<R> {
     Succeeded(R),
     Failed,
     Skipped,
@@ -45,29 +51,160 @@ pub enum Outcome<R> {
     Rejected,
 }
 
-/// What the ledger says a task was about.
-#[derive(Clone, Debug, Default)]
-pub struct Subject {
-    pub city_id: Option<CityId>,
-    pub city: Option<String>,
-}
-
-/// In which life of which stream an entry was, so that a repeat of its commit is recognised.
+/// The stream and its epoch, so that a repeated commit of one entry is recognised.
 #[derive(Clone, Copy, Debug)]
-pub struct Life<'a> {
+pub struct StreamEpoch<'a> {
     pub pipeline: PipelineName,
     pub epoch: &'a str,
 }
 
-/// Why a task is given up.
+/// Why a task has failed or was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct FailureReason {
     pub code: String,
     pub reason: String,
 }
 
-/// Whether an entry has used up its deliveries and is not run again.
-pub fn is_condemned(deliveries: u32, max_deliveries: u32) -> bool {
+impl FailureReason {
+    pub fn new(code: &str, reason: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<Undecodable> for FailureReason {
+    fn from(error: Undecodable) -> Self {
+        Self::new(error.code, error.reason)
+    }
+}
+
+impl<R> SettledEntry<R> {
+    fn new(lane: Lane, id: EntryId, outcome: EntryOutcome<R>) -> Self {
+        Self { lane, id, outcome, ledger: None, city: None, dead: None }
+    }
+
+    fn of_task<P: Pipeline<Record = R>>(
+        decoded: &DecodedEntry<P::Task>,
+        outcome: EntryOutcome<R>,
+        status: RowStatus,
+        why: Option<&FailureReason>,
+    ) -> Self {
+        let DecodedEntry { entry, task } = decoded;
+        let ledger = ledger_row(P::head(task), P::subject(task), entry, status, why, Utc::now());
+        Self { ledger, ..Self::new(entry.lane, entry.id, outcome) }
+    }
+
+    pub fn succeeded<P>(decoded: &DecodedEntry<P::Task>, record: R) -> Self
+    where
+        P: Pipeline<Record = R>,
+    {
+        let outcome = EntryOutcome::Succeeded(record);
+        Self::of_task::<P>(decoded, outcome, RowStatus::Success, None)
+    }
+
+    /// A task that needed no request.
+    pub fn skipped<P>(decoded: &DecodedEntry<P::Task>, why: &FailureReason) -> Self
+    where
+        P: Pipeline<Record = R>,
+    {
+        Self::of_task::<P>(decoded, EntryOutcome::Skipped, RowStatus::Skipped, Some(why))
+    }
+
+    /// A task that has failed for good: a ledger row if it has a job, the state of its city, and
+    /// always a dead letter.
+    pub fn failed<P>(
+        pipeline: &P,
+        decoded: &DecodedEntry<P::Task>,
+        why: &FailureReason,
+        epoch: &str,
+    ) -> Self
+    where
+        P: Pipeline<Record = R>,
+    {
+        let DecodedEntry { entry, task } = decoded;
+        let head = Some(P::head(task));
+        let stream = StreamEpoch { pipeline: P::NAME, epoch };
+        let dead = dead_letter(entry, head, &P::subject(task), why, stream, Utc::now());
+        Self {
+            city: pipeline.failure(task, &why.reason),
+            dead: Some(dead),
+            ..Self::of_task::<P>(decoded, EntryOutcome::Failed, RowStatus::Failed, Some(why))
+        }
+    }
+
+    /// An entry that is not a task or a control message. If the header of a task can be read its
+    /// job still accounts for it.
+    pub fn undecodable(entry: &Entry, why: &FailureReason, stream: StreamEpoch<'_>) -> Self {
+        let head = match entry.lane {
+            Lane::Tasks => TaskHead::from_fields(&entry.fields).ok(),
+            Lane::Control => None,
+        };
+        let (now, subject) = (Utc::now(), TaskSubject::default());
+        let dead = dead_letter(entry, head.as_ref(), &subject, why, stream, now);
+        let ledger = head
+            .as_ref()
+            .and_then(|head| ledger_row(head, subject, entry, RowStatus::Failed, Some(why), now));
+        Self { ledger, dead: Some(dead), ..Self::new(entry.lane, entry.id, EntryOutcome::Failed) }
+    }
+
+    /// A source row that became no task.
+    fn rejected(entry: &Entry, reject: &Reject) -> Self {
+        Self {
+            ledger: Some(reject_row(reject, entry.id, Utc::now())),
+            ..Self::new(entry.lane, entry.id, EntryOutcome::Rejected)
+        }
+    }
+
+    /// A control message.
+    pub fn control(entry: &Entry, message: Control) -> Self {
+        let outcome = match message {
+            Control::Open(open) => EntryOutcome::Opened(open),
+            Control::Seal(seal) => EntryOutcome::Sealed(seal),
+            Control::Reject(reject) => return Self::rejected(entry, &reject),
+        };
+        Self::new(entry.lane, entry.id, outcome)
+    }
+
+    /// What remains of an entry whose rows the store refuses, in text that it can store.
+    pub fn refused(self, pipeline: PipelineName, error: &str) -> Self {
+        let reason = error.replace('\0', "");
+        let now = Utc::now();
+        let row = self.ledger.as_ref();
+        let dead = self.dead.as_ref();
+        let dead = DeadLetter {
+            id: 0,
+            pipeline,
+            task_id: row.map(|row| row.task_id).or(dead.and_then(|dead| dead.task_id)),
+            job_id: row.map(|row| row.job_id),
+            city_id: row.and_then(|row| row.city_id),
+            code: REFUSED.to_owned(),
+            reason: reason.clone(),
+            payload: row.and_then(|row| row.input.clone()).unwrap_or_default().into_bytes(),
+            deliveries: dead.map_or(1, |dead| dead.deliveries),
+            attempts: row.map_or(0, |row| row.attempts),
+            first_seen: now,
+            last_seen: now,
+            source: format!("refused/{pipeline}/{:?}/{}", self.lane, self.id),
+        };
+        let ledger = self.ledger.map(|row| LedgerRow {
+            status: RowStatus::Failed,
+            city: None,
+            error_code: Some(REFUSED.to_owned()),
+            last_error: Some(reason),
+            input: None,
+            ..row
+        });
+        let bare = Self::new(self.lane, self.id, EntryOutcome::Failed);
+        Self { ledger, dead: Some(dead), ..bare }
+    }
+
+    /// Whether it is what [`refused`](Self::refused) left.
+    pub fn is_refused(&self) -> bool {
+        self.dead.as_ref().is_some_and(|dead| dead.code == REFUSED)
+    }
+}
+
+/// Whether an entry has used up its deliveries, so that it does not run again.
+pub fn is_exhausted(deliveries: u32, max_deliveries: u32) -> bool {
     // The deliveries before this one that ran alone.
     let solo = deliveries.saturating_sub(SUSPECT_FROM);
     solo >= max_deliveries
@@ -77,23 +214,23 @@ pub fn is_suspect(deliveries: u32) -> bool {
     deliveries >= SUSPECT_FROM
 }
 
-/// Whether a failure that may pass is tried once more; `attempts` are those before this one.
+/// Whether a failure that may pass is tried again; `attempts` are those before this one.
 pub fn has_attempts_left(attempts: u32, max_attempts: u32) -> bool {
     attempts + 1 < max_attempts
 }
 
-/// How long a given-back entry waits, never longer than a claim could see.
-pub fn bounded(delay: Duration, claim_idle: Duration) -> Duration {
+/// The delay of an entry that is given back: never longer than claims look back.
+pub fn cap_delay(delay: Duration, claim_idle: Duration) -> Duration {
     delay.min(claim_idle)
 }
 
-/// The ledger row of a finished task; an entry without a job has none.
-pub fn ledger_row(
+/// The ledger row of a finished task; `None` for an entry without a job.
+fn ledger_row(
     head: &TaskHead,
-    subject: Subject,
+    subject: TaskSubject,
     entry: &Entry,
     status: RowStatus,
-    why: Option<&GivenUp>,
+    why: Option<&FailureReason>,
     now: DateTime<Utc>,
 ) -> Option<LedgerRow> {
     Some(LedgerRow {
@@ -104,7 +241,7 @@ pub fn ledger_row(
         batch: head.batch,
         entry: Some(entry.id.to_string()),
         city_id: subject.city_id,
-        city: subject.city,
+        city: subject.text,
         status,
         error_code: why.map(|why| why.code.clone()),
         last_error: why.map(|why| why.reason.clone()),
@@ -116,8 +253,7 @@ pub fn ledger_row(
     })
 }
 
-/// The ledger row of a source row that became no task.
-pub fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> LedgerRow {
+fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> LedgerRow {
     LedgerRow {
         job_id: reject.job_id,
         task_id: reject.task_id,
@@ -138,13 +274,12 @@ pub fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> Ledger
     }
 }
 
-/// A task given up.
-pub fn dead_letter(
+fn dead_letter(
     entry: &Entry,
     head: Option<&TaskHead>,
-    city_id: Option<CityId>,
-    why: &GivenUp,
-    life: Life<'_>,
+    subject: &TaskSubject,
+    why: &FailureReason,
+    stream: StreamEpoch<'_>,
     now: DateTime<Utc>,
 ) -> DeadLetter {
     let lane = match entry.lane {
@@ -153,10 +288,10 @@ pub fn dead_letter(
     };
     DeadLetter {
         id: 0,
-        pipeline: life.pipeline,
+        pipeline: stream.pipeline,
         task_id: head.map(|head| head.task_id).or_else(|| readable_task_id(entry)),
         job_id: head.and_then(|head| head.job_id),
-        city_id,
+        city_id: subject.city_id,
         code: why.code.clone(),
         reason: why.reason.clone(),
         payload: payload(entry),
@@ -164,7 +299,7 @@ pub fn dead_letter(
         attempts: entry.attempts,
         first_seen: appended_at(entry.id).unwrap_or(now),
         last_seen: now,
-        source: format!("{}/{lane}/{}", life.epoch, entry.id),
+        source: format!("{}/{lane}/{}", stream.epoch, entry.id),
     }
 }
 
@@ -172,7 +307,7 @@ fn readable_task_id(entry: &Entry) -> Option<TaskId> {
     str::from_utf8(entry.fields.get("task_id")?).ok()?.trim().parse().ok()
 }
 
-/// The entry as JSON where it is text, otherwise its bytes as they came, one `name=value` a line.
+/// The entry as JSON if it is text, otherwise its bytes as received, one `name=value` per line.
 fn payload(entry: &Entry) -> Vec<u8> {
     let is_text = entry
         .fields
@@ -192,7 +327,7 @@ fn payload(entry: &Entry) -> Vec<u8> {
     raw
 }
 
-/// Redis' entry ids start with the millisecond of the append; the embedded broker's do not.
+/// The time of the append: Redis' entry ids start with it, the embedded broker's do not.
 fn appended_at(id: EntryId) -> Option<DateTime<Utc>> {
     const YEAR_2020_MS: u64 = 1_577_836_800_000;
     (id.ms > YEAR_2020_MS).then(|| DateTime::from_timestamp_millis(id.ms as i64))?
@@ -214,25 +349,26 @@ mod tests {
     }
 
     #[test]
-    fn only_deliveries_that_ran_alone_condemn() {
-        // Two in company, then five alone; the eighth is not run.
-        let run: Vec<u32> = (1..=10).filter(|n| !is_condemned(*n, 5)).collect();
+    fn only_solo_deliveries_exhaust_an_entry() {
+        // Two with others, then five alone; the eighth does not run.
+        let run: Vec<u32> = (1..=10).filter(|n| !is_exhausted(*n, 5)).collect();
         assert_eq!(run, [1, 2, 3, 4, 5, 6, 7]);
         assert!(!is_suspect(2) && is_suspect(3));
     }
 
     #[test]
-    fn the_last_attempt_is_the_last() {
+    fn the_last_allowed_attempt_is_final() {
         let run: Vec<u32> = (0..10).filter(|attempts| has_attempts_left(*attempts, 8)).collect();
-        assert_eq!(run.len(), 7, "seven are tried once more, the eighth attempt is final");
+        assert_eq!(run.len(), 7, "seven attempts are repeated, the eighth is final");
     }
 
     #[test]
-    fn a_dead_letter_keeps_what_came_byte_for_byte() {
-        let why = GivenUp { code: "undecodable".into(), reason: "task_id is no UTF-8".into() };
-        let life = Life { pipeline: PipelineName::Users, epoch: "e" };
-        let letter =
-            dead_letter(&entry(&[(b"task_id", b"\xff")]), None, None, &why, life, Utc::now());
+    fn a_dead_letter_keeps_the_received_bytes() {
+        let why = FailureReason::new("undecodable", "task_id is not valid UTF-8");
+        let stream = StreamEpoch { pipeline: PipelineName::Users, epoch: "e" };
+        let settled =
+            SettledEntry::<()>::undecodable(&entry(&[(b"task_id", b"\xff")]), &why, stream);
+        let letter = settled.dead.expect("a dead letter");
         assert_eq!(letter.payload, b"task_id=\xff\n");
         assert_eq!(letter.source, "e/tasks/7-1");
         assert_eq!(letter.task_id, None);
@@ -250,7 +386,7 @@ mod tests {
         };
         let row = ledger_row(
             &head,
-            Subject::default(),
+            TaskSubject::default(),
             &entry(&[]),
             RowStatus::Success,
             None,

@@ -1,9 +1,8 @@
-//! What a worker does beside its work: renewing leases, heartbeats, sweeping up after the dead.
+//! Upkeep: lease renewal, heartbeats, flags, and the sweep of what dead workers left.
 //!
-//! Renewal has a task and a connection of its own, so that nothing slow can cost a lease. The
-//! sweep removes consumer names that own nothing and have been silent, adopts entries that
-//! nobody owns, and ends rows that are past their retention. What operators switch is looked at
-//! once a second.
+//! Renewal has its own task and connection, so that slow work cannot cost a lease. The sweep
+//! removes silent consumer names that own nothing, makes entries without an owner due again, and
+//! deletes rows past their retention. Flags of operators are read once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,20 +15,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::events;
-use crate::intake::paused;
+use crate::gate::paused_until;
 use crate::pipeline::Pipeline;
 
-/// How often a worker says what it does, and how long that is remembered.
+/// How often a worker reports its state, and how long the report is kept.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 const HEARTBEAT_TTL: Duration = Duration::from_secs(20);
 /// How often the stream is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// A consumer's name goes after this many claim idles of silence.
+/// A consumer's name is removed after this many claim idles of silence.
 const SILENT_CLAIM_IDLES: u32 = 10;
-/// Sweeps between two looks for rows past their retention: about an hour.
+/// Sweeps between two deletions of old rows: about an hour.
 const SWEEPS_PER_PRUNE: u32 = 120;
 
-/// Renews what is held until `stop`.
+/// Renews the leases of held entries until `stop`.
 pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     let every = ctx.settings.renew_every();
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
@@ -43,7 +42,7 @@ pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
             match ctx.broker.renew(ctx.pipeline.topic(), &ctx.name, lane, &ids).await {
                 Ok(lost) => {
                     isobar_failpoint::hit("consumer.renew.after");
-                    // Entries that were acknowledged meanwhile are "lost" to the broker, not to us.
+                    // The broker also reports entries that were acknowledged since.
                     let lost: Vec<_> =
                         lost.into_iter().filter(|id| ctx.leases.holds(lane, *id)).collect();
                     ctx.leases.renewed(lane, &ids, &lost, began);
@@ -51,20 +50,20 @@ pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
                         events::leases_lost(lost.len());
                     }
                 }
-                // The leases run on; results are dropped by time if this lasts.
-                Err(error) => events::broker_trouble("renew", &error),
+                // Leases continue; results are dropped once a lease ends.
+                Err(error) => events::broker_error("renew", &error),
             }
         }
     }
 }
 
-/// Says what the worker does until `stop`.
+/// Reports the state of the worker until `stop`.
 pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     let name = format!("worker:{}", ctx.name);
     let mut missed = false;
     loop {
         let now = Utc::now();
-        let shut = ctx.gate.shut(now).or_else(|| paused(&ctx.switches(), now));
+        let closed = ctx.gate.closed_until(now).or_else(|| paused_until(&ctx.flags(), now));
         let upstream = ctx.pipeline.upstream_state().await;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let state = json!({
@@ -77,17 +76,17 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
             "failed": count(&ctx.tally.failed),
             "skipped": count(&ctx.tally.skipped),
             "dead": count(&ctx.tally.dead),
-            "paused_until": shut.as_ref().map(|(until, _)| until),
-            "paused_reason": shut.as_ref().map(|(_, reason)| reason.describe()),
+            "paused_until": closed.as_ref().map(|(until, _)| until),
+            "paused_reason": closed.as_ref().map(|(_, reason)| reason.describe()),
             "upstream": upstream,
         });
         events::holding(P::NAME, ctx.leases.len());
-        events::paused(P::NAME, shut.as_ref().map(|(_, reason)| reason));
+        events::paused(P::NAME, closed.as_ref().map(|(_, reason)| reason));
         match ctx.broker.heartbeat(&name, &state, HEARTBEAT_TTL).await {
             Ok(()) => missed = false,
             Err(error) if !missed => {
                 missed = true;
-                events::broker_trouble("heartbeat", &error);
+                events::broker_error("heartbeat", &error);
             }
             Err(_) => {}
         }
@@ -97,15 +96,15 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
     }
 }
 
-/// Keeps an eye on what operators switch until `stop`.
-pub async fn watch<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
+/// Reads the flags of operators until `stop`.
+pub async fn refresh_flags_loop<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     let mut missed = false;
     while stop.run_until_cancelled(tokio::time::sleep(SWITCHES_EVERY)).await.is_some() {
-        match ctx.look_at_switches().await {
+        match ctx.refresh_flags().await {
             Ok(()) => missed = false,
             Err(error) if !missed => {
                 missed = true;
-                events::broker_trouble("switches", &error);
+                events::broker_error("switches", &error);
             }
             Err(_) => {}
         }
@@ -125,7 +124,7 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
             match found {
                 Ok(0) => {}
                 Ok(count) => events::adopted(count),
-                Err(error) => events::broker_trouble("sweep", &error),
+                Err(error) => events::broker_error("sweep", &error),
             }
         }
         remove_silent_names(&ctx).await;
@@ -133,7 +132,7 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
             let (jobs, searches) = (ctx.settings.job_retention.0, ctx.settings.history_retention.0);
             let pruning = ctx.store.prune(Utc::now(), jobs, searches);
             if let Some(Err(error)) = stop.run_until_cancelled(pruning).await {
-                events::store_trouble("prune", &error);
+                events::store_error("prune", &error);
             }
         }
         if stop.run_until_cancelled(tokio::time::sleep(SWEEP_EVERY)).await.is_none() {
@@ -147,7 +146,7 @@ async fn remove_silent_names<P: Pipeline>(ctx: &Context<P>) {
     let silence = ctx.settings.claim_idle.0 * SILENT_CLAIM_IDLES;
     let consumers = match ctx.broker.consumers(topic).await {
         Ok(consumers) => consumers,
-        Err(error) => return events::broker_trouble("sweep", &error),
+        Err(error) => return events::broker_error("sweep", &error),
     };
     for consumer in consumers {
         let silent = u128::from(consumer.idle_ms) > silence.as_millis();
@@ -157,7 +156,7 @@ async fn remove_silent_names<P: Pipeline>(ctx: &Context<P>) {
                     tracing::debug!(worker = consumer.name, "removed a silent name");
                 }
                 Ok(_) => {}
-                Err(error) => events::broker_trouble("sweep", &error),
+                Err(error) => events::broker_error("sweep", &error),
             }
         }
     }

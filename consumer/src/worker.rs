@@ -1,9 +1,11 @@
-//! A worker: its parts, who owns their tasks, and how it ends.
+//! Worker: starts the tasks of a worker, owns them, and ends them.
 //!
 //! Intake, fetches, committer, acknowledgements, renewal, heartbeat and sweep are tasks of one
-//! [`Worker::run`], which awaits every one of them; if one ends early the run ends with its
-//! error, so that a process never looks alive while its loop is dead. An orderly end finishes or
-//! gives back what is in hand, commits and acknowledges what was fetched, then removes its name.
+//! [`Worker::run`], which awaits all of them.
+//!
+//! Guarantees: if one task ends early the run ends with its error, so that no process looks alive
+//! while its loop is dead. A shutdown finishes in-flight entries or gives them back, commits and
+//! acknowledges fetched results, then removes the worker's name.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,20 +17,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::context::{Context, WorkerError};
-use crate::ending::{Ending, Until};
 use crate::events::{self, Tally};
-use crate::gate::Gate;
+use crate::gate::ReadGate;
+use crate::job_status::JobStatusCache;
 use crate::leases::Leases;
 use crate::pipeline::Pipeline;
-use crate::prepare::JobStates;
+use crate::run_summary::{Ending, Until};
 use crate::{committer, intake, upkeep};
 
-/// Entries held at once, as a multiple of what the fetch slots hold: what is fetched waits for
-/// its commit, and the slots must not wait with it. Where requests are small it is little: what one
-/// worker holds the others cannot have, and all of it is suspect if the process dies.
+/// The most entries that a worker holds, as a multiple of the capacity of its fetch slots: fetched
+/// entries wait for their commit, and the slots must not wait with them. Few are better: entries
+/// that one worker holds are unavailable to others, and all are suspect if the process dies.
 const HELD_PER_SLOT: usize = 6;
 const HELD: std::ops::RangeInclusive<usize> = 64..=5_000;
-/// Chunks of results that may wait for the committer, and commits that may wait for their ack.
+/// Lists of results that may wait for the committer, and commits that may wait for their ack.
 const SETTLED_QUEUE: usize = 64;
 const ACK_QUEUE: usize = 8;
 
@@ -38,7 +40,7 @@ pub struct Worker<P: Pipeline> {
 }
 
 impl<P: Pipeline> Worker<P> {
-    /// `name` is a stem; without one it is the host's.
+    /// `name` is a stem, which gets a unique end.
     pub fn new(
         pipeline: P,
         broker: Broker,
@@ -48,59 +50,59 @@ impl<P: Pipeline> Worker<P> {
         shutdown: &CancellationToken,
     ) -> Self {
         let slots = settings.concurrency();
-        let room = HELD_PER_SLOT * slots * settings.locations_per_request();
+        let capacity = HELD_PER_SLOT * slots * settings.locations_per_request();
         let ctx = Context {
             pipeline,
             broker,
             store,
             name: format!("{name}-{}", Uuid::new_v4()),
             leases: Leases::new(settings.usable_lease()),
-            gate: Gate::default(),
+            gate: ReadGate::default(),
             tally: Arc::default(),
-            states: JobStates::default(),
+            statuses: JobStatusCache::default(),
             slots: Semaphore::new(slots),
-            capacity: room.clamp(*HELD.start(), *HELD.end()),
+            capacity: capacity.clamp(*HELD.start(), *HELD.end()),
             stop: shutdown.child_token(),
             epoch: Mutex::default(),
-            switches: Mutex::default(),
+            flags: Mutex::default(),
             settings,
         };
         Self { ctx: Arc::new(ctx) }
     }
 
-    /// What it has done so far; may be kept while it runs.
+    /// The counters of this worker; may be kept while it runs.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.ctx.tally)
     }
 
-    /// Works until it is stopped, or until the stream is empty if that is asked for.
+    /// Runs until it is stopped or, with [`Until::Drained`], until the stream is empty.
     pub async fn run(self, until: Until) -> Result<Ending, WorkerError> {
         let ctx = self.ctx;
         events::started(&ctx.name, P::NAME.as_str(), ctx.capacity, ctx.settings.concurrency());
-        // Before anything is read: what was paused stays paused over a restart.
-        if let Err(error) = ctx.look_at_switches().await {
-            events::broker_trouble("switches", &error);
+        // Before the first read, so that a pause survives a restart.
+        if let Err(error) = ctx.refresh_flags().await {
+            events::broker_error("switches", &error);
         }
-        let beside = CancellationToken::new();
+        let background_stop = CancellationToken::new();
         let (settled, to_commit) = mpsc::channel(SETTLED_QUEUE);
         let (acks, to_ack) = mpsc::channel(ACK_QUEUE);
-        let mut parts = tokio::task::JoinSet::new();
-        parts.spawn(committer::run(Arc::clone(&ctx), to_commit, acks));
-        parts.spawn(committer::acknowledge(Arc::clone(&ctx), to_ack));
-        let mut company = tokio::task::JoinSet::new();
-        company.spawn(upkeep::renew(Arc::clone(&ctx), beside.clone()));
-        company.spawn(upkeep::heartbeat(Arc::clone(&ctx), beside.clone()));
-        company.spawn(upkeep::sweep(Arc::clone(&ctx), beside.clone()));
-        company.spawn(upkeep::watch(Arc::clone(&ctx), beside.clone()));
+        let mut committers = tokio::task::JoinSet::new();
+        committers.spawn(committer::run(Arc::clone(&ctx), to_commit, acks));
+        committers.spawn(committer::acknowledge(Arc::clone(&ctx), to_ack));
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(upkeep::renew(Arc::clone(&ctx), background_stop.clone()));
+        background.spawn(upkeep::heartbeat(Arc::clone(&ctx), background_stop.clone()));
+        background.spawn(upkeep::sweep(Arc::clone(&ctx), background_stop.clone()));
+        background.spawn(upkeep::refresh_flags_loop(Arc::clone(&ctx), background_stop.clone()));
 
-        // If the committer fails nothing more is to be read: the intake is told, ends, and drops
-        // its end of the channel.
+        // If the committer fails `stop` is cancelled: the intake ends and drops its end of the
+        // channel.
         let reading = intake::run(Arc::clone(&ctx), until, settled);
         tokio::pin!(reading);
         let mut first_error = None;
         let mut left = None;
         let mut is_reading = true;
-        while is_reading || !parts.is_empty() {
+        while is_reading || !committers.is_empty() {
             tokio::select! {
                 end = &mut reading, if is_reading => {
                     is_reading = false;
@@ -109,31 +111,31 @@ impl<P: Pipeline> Worker<P> {
                         Err(error) => drop(first_error.get_or_insert(error)),
                     }
                 }
-                Some(end) = parts.join_next(), if !parts.is_empty() => {
+                Some(end) = committers.join_next(), if !committers.is_empty() => {
                     let end = end.unwrap_or_else(|panic| Err(WorkerError::Panic(panic)));
                     if let Err(error) = end {
                         ctx.stop.cancel();
                         first_error.get_or_insert(error);
                     }
                 }
-                // A worker that renews nothing any more must not look alive.
-                Some(Err(panic)) = company.join_next(), if !company.is_empty() => {
+                // A worker that renews no leases must not look alive.
+                Some(Err(panic)) = background.join_next(), if !background.is_empty() => {
                     ctx.stop.cancel();
                     first_error.get_or_insert(WorkerError::Panic(panic));
                 }
             }
         }
-        beside.cancel();
-        while let Some(end) = company.join_next().await {
+        background_stop.cancel();
+        while let Some(end) = background.join_next().await {
             if let Err(panic) = end {
                 first_error.get_or_insert(WorkerError::Panic(panic));
             }
         }
-        ctx.leave(first_error.as_ref().is_some_and(WorkerError::is_defect)).await;
+        ctx.deregister(first_error.as_ref().is_some_and(WorkerError::is_defect)).await;
         events::ended(&ctx.name, &ctx.tally);
         match first_error {
             Some(error) => Err(error),
-            None => Ok(ctx.ending(left)),
+            None => Ok(ctx.summary(left)),
         }
     }
 }

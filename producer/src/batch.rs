@@ -1,8 +1,8 @@
-//! A batch while it fills, and how it freezes (I2).
+//! A batch: a draft that is filled and then frozen (I2). Pure.
 //!
-//! Tasks and control messages become lines of JSON here, once; from then on the outbox, the relay
-//! and the append pass the same bytes along. The hash chains each batch to the one before it, so
-//! that the stream can tell a repeat from something else under the same number. Pure.
+//! Tasks and control messages become lines of JSON once, here; the outbox, the relay and the append
+//! pass on the same bytes. The hash chains each batch to the one before it, so the stream can tell a
+//! repeat from other content under the same number.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
@@ -10,16 +10,15 @@ use isobar_model::pipeline::Enrichment;
 use isobar_model::task::{Control, Errand, PersonTask, Reject, TaskHead, WeatherTask};
 use sha2::{Digest, Sha256};
 
-use crate::outbox::{Frozen, JobKey};
-use crate::republish::Again;
-use crate::source::{City, Cursor, Subject, Unusable};
+use crate::outbox::{FrozenBatch, JobKey};
+use crate::source::{RowError, RowSubject, SourceCity, SourceCursor};
 
-/// A job's open and its seal.
+/// The open and the seal of a job.
 const BESIDE_REJECTS: u64 = 2;
 
-/// Rows taken and not yet frozen.
+/// Rows that are read and not yet frozen.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct BatchDraft {
     tasks: Lines,
     control: Lines,
     ids: Vec<TaskId>,
@@ -34,28 +33,28 @@ struct Lines {
     count: u64,
 }
 
-/// Where in its job's chain a batch stands.
+/// The position of a batch in the chain of its job.
 #[derive(Debug)]
-pub struct Place {
+pub struct ChainPosition {
     pub job: JobKey,
     pub seq: u64,
     pub previous_hash: String,
 }
 
-/// A draft is full at this many tasks, or when its rejects leave room for open and seal only: so
-/// neither lane of an append is ever longer than the size.
+/// A draft is full at this many tasks, or when its rejects leave room only for open and seal.
+/// So neither lane of an append is longer than the size.
 #[derive(Clone, Copy, Debug)]
-pub struct Size(pub usize);
+pub struct BatchSize(pub usize);
 
-impl Draft {
-    /// How many more rows may be taken without passing the size, whatever they turn out to be.
-    pub fn room(&self, size: Size) -> usize {
+impl BatchDraft {
+    /// How many more rows fit, whether they become tasks or rejects.
+    pub fn room(&self, size: BatchSize) -> usize {
         let tasks = size.0 as u64;
         let rejects = tasks.saturating_sub(BESIDE_REJECTS).max(1);
         (tasks - self.tasks.count).min(rejects - self.rejected) as usize
     }
 
-    pub fn is_full(&self, size: Size) -> bool {
+    pub fn is_full(&self, size: BatchSize) -> bool {
         self.room(size) == 0
     }
 
@@ -63,8 +62,12 @@ impl Draft {
         self.rows
     }
 
-    /// Rejected rows and duplicates among them.
-    pub fn unusable(&self) -> (u64, u64) {
+    pub fn has_tasks(&self) -> bool {
+        self.tasks.count > 0
+    }
+
+    /// The number of rejected rows and of duplicates.
+    pub fn reject_counts(&self) -> (u64, u64) {
         (self.rejected, self.duplicates)
     }
 
@@ -74,9 +77,9 @@ impl Draft {
         self.tasks.push(pairs(&task.wire));
     }
 
-    /// A task of another job. No row of a source stands behind it, and no key is seen.
-    pub fn again(&mut self, task: &Again) {
-        self.tasks.push(task.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    /// Adds a task of another job, as its fields. It counts as no row and has no seen key.
+    pub fn push<'a>(&mut self, fields: impl Iterator<Item = (&'a str, &'a str)>) {
+        self.tasks.push(fields);
     }
 
     pub fn duplicate(&mut self) {
@@ -94,24 +97,24 @@ impl Draft {
         self.control.push(pairs(&message.to_wire()));
     }
 
-    /// Takes what is there as one batch that never changes again, and leaves an empty draft.
+    /// Takes the content as one batch that never changes again, and leaves an empty draft.
     pub fn freeze(
         &mut self,
-        place: Place,
-        cursor: Option<Cursor>,
+        position: ChainPosition,
+        cursor: Option<SourceCursor>,
         sealed: Option<(&'static str, Option<String>)>,
-    ) -> Frozen {
+    ) -> FrozenBatch {
         let draft = std::mem::take(self);
         let mut payload = draft.tasks.text;
         payload.push_str(&draft.control.text);
         let mut hash = Sha256::new();
-        hash.update(&place.previous_hash);
+        hash.update(&position.previous_hash);
         hash.update(&payload);
-        Frozen {
-            job: place.job,
-            seq: place.seq,
+        FrozenBatch {
+            job: position.job,
+            seq: position.seq,
             hash: format!("{:x}", hash.finalize()),
-            previous_hash: place.previous_hash,
+            previous_hash: position.previous_hash,
             payload,
             n_tasks: draft.tasks.count,
             n_control: draft.control.count,
@@ -127,7 +130,7 @@ impl Draft {
 }
 
 impl Lines {
-    /// One flat array of names and values in turn.
+    /// One flat array in which names and values alternate.
     fn push<'a>(&mut self, wire: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut separator = '[';
         for (name, value) in wire {
@@ -153,20 +156,20 @@ pub struct Task {
     wire: Vec<(&'static str, String)>,
 }
 
-/// The task that a row becomes in a job which was made at `created_at`.
-pub fn task(head: TaskHead, subject: Subject, created_at: DateTime<Utc>) -> Task {
+/// The task that a row becomes. `created_at` is that of the job.
+pub fn task(head: TaskHead, subject: RowSubject, created_at: DateTime<Utc>) -> Task {
     let id = head.task_id;
     let errand = match subject {
-        Subject::City(city) => return Task { id, wire: of_city(head, city).to_wire() },
-        // The same on every host that makes this job.
-        Subject::User(user) => Errand::User { user, seen_at: created_at },
-        Subject::Lacks(Enrichment::Address, user) => Errand::Address(user),
-        Subject::Lacks(Enrichment::Card, user) => Errand::Card(user),
+        RowSubject::City(city) => return Task { id, wire: city_task(head, city).to_wire() },
+        // The same time on every host that produces this job.
+        RowSubject::User(user) => Errand::User { user, seen_at: created_at },
+        RowSubject::Incomplete(Enrichment::Address, user) => Errand::Address(user),
+        RowSubject::Incomplete(Enrichment::Card, user) => Errand::Card(user),
     };
     Task { id, wire: PersonTask { head, errand }.to_wire() }
 }
 
-fn of_city(head: TaskHead, city: City) -> WeatherTask {
+fn city_task(head: TaskHead, city: SourceCity) -> WeatherTask {
     WeatherTask {
         city_id: city.stored_id(),
         head,
@@ -177,14 +180,14 @@ fn of_city(head: TaskHead, city: City) -> WeatherTask {
     }
 }
 
-pub fn reject(job_id: JobId, row: u64, unusable: Unusable) -> Reject {
+pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
     Reject {
         job_id,
         task_id: job_id.reject(row),
         row,
-        code: unusable.code.to_owned(),
-        reason: unusable.reason,
-        city: unusable.city,
+        code: error.code.to_owned(),
+        reason: error.reason,
+        city: error.city,
     }
 }
 
@@ -194,17 +197,17 @@ mod tests {
 
     use super::*;
 
-    fn city(name: &str) -> City {
-        City { name: Some(name.to_owned()), ..City::default() }
+    fn city(name: &str) -> SourceCity {
+        SourceCity { name: Some(name.to_owned()), ..SourceCity::default() }
     }
 
-    fn place(seq: u64, previous_hash: &str) -> Place {
-        Place { job: 1, seq, previous_hash: previous_hash.to_owned() }
+    fn position(seq: u64, previous_hash: &str) -> ChainPosition {
+        ChainPosition { job: 1, seq, previous_hash: previous_hash.to_owned() }
     }
 
-    fn draft(names: &[&str]) -> Draft {
+    fn draft(names: &[&str]) -> BatchDraft {
         let job_id = JobId::derive("test", "slot");
-        let mut draft = Draft::default();
+        let mut draft = BatchDraft::default();
         for (row, name) in (1..).zip(names) {
             let city = city(name);
             let head = TaskHead {
@@ -215,25 +218,25 @@ mod tests {
                 try_number: 1,
                 force: false,
             };
-            draft.task(&task(head, Subject::City(city), DateTime::UNIX_EPOCH));
+            draft.task(&task(head, RowSubject::City(city), DateTime::UNIX_EPOCH));
         }
         draft
     }
 
     #[test]
-    fn the_same_rows_freeze_to_the_same_bytes_and_the_chain_tells_them_apart() {
-        let one = draft(&["A", "B"]).freeze(place(1, ""), None, None);
-        let two = draft(&["A", "B"]).freeze(place(1, ""), None, None);
+    fn equal_rows_freeze_to_equal_bytes_in_one_chain() {
+        let one = draft(&["A", "B"]).freeze(position(1, ""), None, None);
+        let two = draft(&["A", "B"]).freeze(position(1, ""), None, None);
         assert_eq!((&one.hash, &one.payload), (&two.hash, &two.payload));
-        let later = draft(&["A", "B"]).freeze(place(2, &one.hash), None, None);
+        let later = draft(&["A", "B"]).freeze(position(2, &one.hash), None, None);
         assert_ne!(later.hash, one.hash);
         assert_eq!(later.previous_hash, one.hash);
     }
 
     #[test]
-    fn a_line_reads_back_as_the_task_it_was() {
+    fn a_line_decodes_to_its_task() {
         let name = "Zürich \"\n\\ line";
-        let frozen = draft(&[name]).freeze(place(1, ""), None, None);
+        let frozen = draft(&[name]).freeze(position(1, ""), None, None);
         assert_eq!(frozen.payload.lines().count(), 1);
         let flat: Vec<String> = serde_json::from_str(&frozen.payload).expect("JSON");
         let fields = Fields(
@@ -245,17 +248,17 @@ mod tests {
     }
 
     #[test]
-    fn rejects_fill_a_batch_as_tasks_do_and_duplicates_do_not() {
-        let size = Size(4);
+    fn rejects_fill_a_batch_and_duplicates_do_not() {
+        let size = BatchSize(4);
         let job_id = JobId::derive("test", "slot");
         let mut batch = draft(&["A"]);
         batch.duplicate();
         assert_eq!((batch.room(size), batch.rows()), (2, 2));
         for row in [3, 4] {
-            batch.reject(reject(job_id, row, Unusable::new("blank_name", "blank")));
+            batch.reject(reject(job_id, row, RowError::new("blank_name", "blank")));
         }
         assert!(batch.is_full(size));
-        let frozen = batch.freeze(place(1, ""), None, None);
+        let frozen = batch.freeze(position(1, ""), None, None);
         assert_eq!((frozen.n_tasks, frozen.n_control), (1, 2));
         assert_eq!((frozen.rows, frozen.rejected, frozen.duplicates), (4, 2, 1));
         assert_eq!(batch.rows(), 0, "the draft is empty again");

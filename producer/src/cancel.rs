@@ -1,34 +1,34 @@
-//! Ends the extraction of a cancelled job, from whatever process.
+//! Cancellation: ends the extraction of a cancelled job, from any process.
 //!
-//! The job is sealed behind its last frozen batch. What is frozen stays and is sent: workers skip it,
-//! and each row gets its line in the ledger, so a cancelled job balances like any other. A process
-//! that is extracting finds at its next commit that the job is sealed, and ends; of two that seal,
-//! one does.
+//! The job is sealed behind its last frozen batch. Frozen batches are still sent; workers skip their
+//! tasks, and each row gets its entry in the ledger.
+//!
+//! Guarantees: the counters of a cancelled job balance like those of any other. A process that is
+//! extracting the job ends at its next commit. Of two processes that seal the job, one succeeds.
 
 use isobar_model::ids::JobId;
 use isobar_model::task::SealOutcome;
 
-use crate::batch::Draft;
+use crate::batch::BatchDraft;
 use crate::extract::seal_early;
 use crate::outbox::{JobState, Outbox};
 use crate::source::SourceError;
 
-/// How often a process that is extracting may be faster before this one comes through: it commits a
-/// few times a second at most.
+/// Attempts to seal between two commits of an extracting process, which commits a few times a second.
 const TRIES: u32 = 50;
 
-/// What became of the job in this outbox.
+/// The result of a cancellation in this outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It was being extracted, and is sealed now.
+    /// It was being extracted and is now sealed.
     Sealed,
-    /// Its source had been read to the end: there is nothing to stop.
+    /// Its source was already read to the end.
     Whole,
-    /// It is not here.
+    /// It is not in this outbox.
     Unknown,
 }
 
-/// Seals the job if it is still being extracted; `who` cancelled it.
+/// Seals the job if it is still being extracted; `who` is recorded as the author.
 pub async fn cancel(outbox: &Outbox, id: JobId, who: &str) -> Result<Cancelled, SourceError> {
     for _ in 0..TRIES {
         let Some(job) = outbox.job(id).await? else {
@@ -39,13 +39,14 @@ pub async fn cancel(outbox: &Outbox, id: JobId, who: &str) -> Result<Cancelled, 
         }
         let reason = format!("it was cancelled by {who}");
         let sealed =
-            seal_early(outbox, &job, Draft::default(), (SealOutcome::Cancelled, &reason)).await;
+            seal_early(outbox, &job, BatchDraft::default(), (SealOutcome::Cancelled, &reason))
+                .await;
         match sealed {
             Ok(()) => {
                 tracing::info!(job_id = %id, by = who, rows = job.rows, "the job was cancelled");
                 return Ok(Cancelled::Sealed);
             }
-            // A batch came in between: the seal has to stand behind it.
+            // Another batch was committed first: the seal must follow it.
             Err(SourceError::Taken) => {}
             Err(error) => return Err(error),
         }

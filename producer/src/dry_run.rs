@@ -1,8 +1,8 @@
-//! `--dry-run`: what a run would do, found out by doing it into an outbox that is thrown away.
+//! The dry run: extracts into a temporary outbox, to show what a run would do.
 //!
-//! The source is read as a run reads it, so the counts are the real ones; nothing is written but a
-//! temporary file, nothing is sent, no job comes to be. What it will cost of the upstream's quota
-//! is arithmetic: one unit per task, window by window.
+//! Guarantees: the source is read as in a run, so the counts are exact. Only a temporary file is
+//! written; nothing is sent and no job is created. The cost in quota is calculated: one unit for
+//! each task, window by window.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use isobar_store::Store;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::extract::{Context, Extraction, Step};
+use crate::extract::{Context, ExtractStep, Extraction};
 use crate::failure::{Failure, Remedy};
-use crate::outbox::{NewJob, Outbox};
+use crate::outbox::{NewOutboxJob, Outbox};
 use crate::progress::Progress;
 use crate::source::{JobSpec, SourceError};
 
@@ -30,9 +30,9 @@ pub struct Plan {
     pub rejected: u64,
     pub duplicates: u64,
     pub batches: u64,
-    /// Units of the upstream's quota.
+    /// Units of the quota of the upstream.
     pub quota_cost: u64,
-    /// How long the quota alone makes it take; none without a quota.
+    /// The duration that the quota alone requires; `None` without a quota.
     pub eta_seconds: Option<u64>,
 }
 
@@ -43,12 +43,13 @@ pub async fn plan(
     progress: &Arc<Progress>,
     shutdown: &CancellationToken,
 ) -> Result<Plan, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(Remedy::GiveUp, format!("no temporary file: {error}"));
+    let failed = |error: std::io::Error| {
+        Failure::new(Remedy::GiveUp, format!("cannot create a temporary file: {error}"))
+    };
     let folder = tempfile::tempdir().map_err(failed)?;
     let outbox = Outbox::open(&folder.path().join("plan.db"))?;
     let source = spec.label();
-    let new = NewJob {
+    let new = NewOutboxJob {
         job_id: JobId::derive(&spec.identity(), "plan"),
         slot: "plan".to_owned(),
         kind: JobKind::Produce,
@@ -63,10 +64,12 @@ pub async fn plan(
             return Err(SourceError::Stopped.into());
         }
         match extraction.step().await? {
-            // Nobody will read it: the file need not grow with the source.
-            Step::Froze => outbox.prune(extraction.job().key, extraction.job().last_seq).await?,
-            Step::Sealed => break,
-            Step::SealedAsFailed => {
+            // The batches are not needed: the file does not grow with the source.
+            ExtractStep::Froze => {
+                outbox.prune(extraction.job().key, extraction.job().last_seq).await?
+            }
+            ExtractStep::Sealed => break,
+            ExtractStep::SealedAsFailed => {
                 let why = extraction.job().error.clone().unwrap_or_default();
                 return Err(Failure::new(Remedy::GiveUp, why));
             }
@@ -76,7 +79,7 @@ pub async fn plan(
     let limits = settings.quota_limits();
     let cost = Cost { units: job.tasks, a_request: settings.locations_per_request() as u64 };
     let now = Utc::now().timestamp_millis();
-    // As if nothing was used yet: a plan asks no broker.
+    // As if no quota was used yet: a dry run does not ask the broker.
     let used_up_at = used_up_at(&limits, &QuotaUse::default(), cost, now);
     Ok(Plan {
         source,

@@ -1,12 +1,13 @@
-//! From rows to frozen batches in the outbox: one [`step`](Extraction::step) is one batch.
+//! Extraction: fills batches from a source and freezes them in the outbox.
 //!
-//! A batch holds exactly as many tasks as the setting says, but for the last; rejects travel in the
-//! batch of the rows around them. Never more rows are taken from the source than the batch has
-//! room for, so the source's cursor always stands right behind the batch, and both commit together
-//! (I1). The first batch carries the job's open, the last its seal.
+//! One [`step`](Extraction::step) is one batch. Each batch except the last holds exactly the number
+//! of tasks in the setting, and the rejects between them. The first batch carries the open of the
+//! job, the last its seal; a republication has neither.
 //!
-//! A source that fails half-way leaves everything that is frozen; the draft is read again by the
-//! next run. A source that can never be read to its end seals its job as failed.
+//! Guarantees: the source gives at most as many rows as the batch has room for, so its cursor is
+//! right behind the batch, and both commit together (I1). If a source fails half-way, all frozen
+//! batches stay and the next run reads the draft again. If a source can never be read to its end,
+//! its job is sealed as failed.
 
 use std::sync::Arc;
 
@@ -16,52 +17,52 @@ use isobar_settings::Settings;
 use isobar_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{self, Draft, Place, Size};
-use crate::outbox::{Job, JobState, Outbox, Seen};
+use crate::batch::{self, BatchDraft, BatchSize, ChainPosition};
+use crate::outbox::{JobState, Outbox, OutboxJob, SeenKeys};
 use crate::progress::{Progress, add, set};
-use crate::rejects::Rejects;
-use crate::source::{Row, Source, SourceError, SourceRow, Surroundings};
+use crate::rejects::RejectFile;
+use crate::source::{Row, Source, SourceContext, SourceError, SourceRow};
 
-/// Rows behind one batch, even if nearly all are duplicates: what a kill costs is read again.
+/// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
 
-/// The job on its way through.
+/// A job and how far its source is read.
 pub struct Extraction {
     outbox: Outbox,
-    job: Job,
+    job: OutboxJob,
     source: Source,
-    size: Size,
-    draft: Draft,
-    seen: Seen,
+    size: BatchSize,
+    draft: BatchDraft,
+    seen: SeenKeys,
     progress: Arc<Progress>,
-    rejects: Option<Rejects>,
+    rejects: Option<RejectFile>,
 }
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ExtractStep {
     Froze,
     /// The last batch: the source is read to its end, or to the limit.
     Sealed,
-    /// It is no source at all; the job is sealed as failed.
+    /// The source is unusable; the job is sealed as failed.
     SealedAsFailed,
 }
 
-/// What an extraction needs beside its job.
+/// What an extraction needs besides its job.
 pub struct Context<'a> {
     pub settings: &'a Settings,
     pub outbox: &'a Outbox,
-    /// For sources that are the store.
+    /// For sources that read the store.
     pub store: Option<&'a Store>,
     pub progress: &'a Arc<Progress>,
     pub shutdown: &'a CancellationToken,
-    pub rejects: Option<Rejects>,
+    pub rejects: Option<RejectFile>,
 }
 
 impl Extraction {
-    /// Opens the job's source where the job stands. A source that is none at all
-    /// seals the job as failed and comes back as the error.
-    pub async fn open(job: Job, context: Context<'_>) -> Result<Self, SourceError> {
+    /// Opens the source of the job at its cursor. An unusable source seals the job as failed and is
+    /// returned as the error.
+    pub async fn open(job: OutboxJob, context: Context<'_>) -> Result<Self, SourceError> {
         debug_assert_eq!(job.state, JobState::Extracting);
         let Context { settings, outbox, store, progress, shutdown, rejects } = context;
         set(&progress.rows, job.rows);
@@ -70,34 +71,33 @@ impl Extraction {
         set(&progress.duplicates, job.duplicates);
         set(&progress.bytes_total, job.spec.bytes_total().unwrap_or_default());
         set(&progress.rows_total, job.spec.rows_total().unwrap_or_default());
-        let around = Surroundings { settings, outbox, store, shutdown };
-        let opened = job.spec.open(job.cursor.clone(), around).await;
-        let source = match opened {
+        let context = SourceContext { settings, db: outbox.db(), store, shutdown };
+        let source = match Source::open(&job.spec, job.cursor.clone(), context).await {
             Ok(source) => source,
             Err(SourceError::Unusable { reason }) => {
-                seal_as_failed(outbox, &job, Draft::default(), &reason).await?;
+                seal_as_failed(outbox, &job, BatchDraft::default(), &reason).await?;
                 return Err(SourceError::Unusable { reason });
             }
             Err(error) => return Err(error),
         };
         Ok(Self {
-            seen: Seen::load(outbox, job.key).await?,
+            seen: SeenKeys::load(outbox, job.key).await?,
             outbox: outbox.clone(),
             job,
             source,
-            size: Size(settings.batch_size),
-            draft: Draft::default(),
+            size: BatchSize(settings.batch_size),
+            draft: BatchDraft::default(),
             progress: Arc::clone(progress),
             rejects,
         })
     }
 
-    pub fn job(&self) -> &Job {
+    pub fn job(&self) -> &OutboxJob {
         &self.job
     }
 
     /// Fills and freezes one batch.
-    pub async fn step(&mut self) -> Result<Step, SourceError> {
+    pub async fn step(&mut self) -> Result<ExtractStep, SourceError> {
         while !self.draft.is_full(self.size) && self.draft.rows() < MAX_ROWS_PER_BATCH {
             let taken = self.job.rows + self.draft.rows();
             let left = self.job.spec.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken));
@@ -105,7 +105,7 @@ impl Extraction {
             let rows = match self.source.read(room as usize).await {
                 _ if room == 0 => Vec::new(),
                 Ok(rows) => rows,
-                Err(SourceError::Unusable { reason }) => return self.give_up(reason).await,
+                Err(SourceError::Unusable { reason }) => return self.seal_failed(reason).await,
                 Err(error) => return Err(error),
             };
             if rows.is_empty() {
@@ -114,8 +114,8 @@ impl Extraction {
             self.take(rows).await?;
         }
         self.freeze(None).await?;
-        self.seen.fold(&self.outbox).await?;
-        Ok(Step::Froze)
+        self.seen.compact(&self.outbox).await?;
+        Ok(ExtractStep::Froze)
     }
 
     async fn take(&mut self, rows: Vec<SourceRow>) -> Result<(), SourceError> {
@@ -123,17 +123,21 @@ impl Extraction {
             .iter()
             .filter_map(|row| match &row.row {
                 Row::Task(subject) => Some(self.job.job_id.task(&subject.key())),
-                Row::Reject(_) => None,
+                Row::Reject(_) | Row::Republished(_) => None,
             })
             .collect();
-        let first_times = self.seen.first_times(&self.outbox, &keys).await?;
-        let mut keys = keys.into_iter().zip(first_times);
+        let is_new = self.seen.insert_new(&self.outbox, &keys).await?;
+        let mut keys = keys.into_iter().zip(is_new);
         add(&self.progress.rows, rows.len() as u64);
         for SourceRow { number, row } in rows {
             match row {
-                Row::Reject(unusable) => {
-                    let reject = batch::reject(self.job.job_id, number, unusable);
-                    self.tell(&reject)?;
+                Row::Republished(task) => {
+                    self.draft.push(task.fields());
+                    add(&self.progress.tasks, 1);
+                }
+                Row::Reject(error) => {
+                    let reject = batch::reject(self.job.job_id, number, error);
+                    self.record_reject(&reject)?;
                     self.draft.reject(reject);
                     add(&self.progress.rejected, 1);
                 }
@@ -162,33 +166,49 @@ impl Extraction {
         Ok(())
     }
 
-    fn tell(&mut self, reject: &Reject) -> Result<(), SourceError> {
+    fn record_reject(&mut self, reject: &Reject) -> Result<(), SourceError> {
         match &mut self.rejects {
             Some(rejects) => rejects.add(reject),
             None => Ok(()),
         }
     }
 
-    /// The end of the source: the rest and the seal.
-    async fn finish(&mut self) -> Result<Step, SourceError> {
-        let accounts = self.accounts();
-        let nothing_usable = accounts.0 == accounts.1 && accounts.2 == 0;
+    /// Freezes the rest and the seal, at the end of the source.
+    async fn finish(&mut self) -> Result<ExtractStep, SourceError> {
+        if self.job.spec.is_republication() {
+            return self.finish_republication().await;
+        }
+        let (rows, rejected, duplicates) = self.counts();
+        let nothing_usable = rows == rejected && duplicates == 0;
         if nothing_usable && self.job.spec.path().is_some() && !self.limit_is_zero() {
-            let reason = match accounts.0 {
-                0 => format!("{} has a header and no rows", self.job.source),
+            let reason = match rows {
+                0 => format!("{} has a header but no rows", self.job.source),
                 rows => format!("{} has no usable row: all {rows} were rejected", self.job.source),
             };
-            return self.give_up(reason).await;
+            return self.seal_failed(reason).await;
         }
         self.seal(SealOutcome::Complete);
         self.freeze(Some((SealOutcome::Complete.as_str(), None))).await?;
         self.outbox.drop_seen().await?;
-        Ok(Step::Sealed)
+        Ok(ExtractStep::Sealed)
     }
 
-    /// Rows, rejected and duplicates, the draft's included.
-    fn accounts(&self) -> (u64, u64, u64) {
-        let (rejected, duplicates) = self.draft.unusable();
+    /// Without a seal, the last tasks are a batch like the others: its letters are deleted before
+    /// the job ends.
+    async fn finish_republication(&mut self) -> Result<ExtractStep, SourceError> {
+        if self.draft.has_tasks() {
+            self.freeze(None).await?;
+            return Ok(ExtractStep::Froze);
+        }
+        isobar_failpoint::hit("republish.end.before");
+        self.outbox.end_republication(self.job.key).await?;
+        isobar_failpoint::hit("republish.end.after");
+        Ok(ExtractStep::Sealed)
+    }
+
+    /// Rows, rejected rows and duplicates, those of the draft included.
+    fn counts(&self) -> (u64, u64, u64) {
+        let (rejected, duplicates) = self.draft.reject_counts();
         (
             self.job.rows + self.draft.rows(),
             self.job.rejected + rejected,
@@ -200,15 +220,15 @@ impl Extraction {
         self.job.spec.limit == Some(0)
     }
 
-    async fn give_up(&mut self, reason: String) -> Result<Step, SourceError> {
+    async fn seal_failed(&mut self, reason: String) -> Result<ExtractStep, SourceError> {
         let draft = std::mem::take(&mut self.draft);
         seal_as_failed(&self.outbox, &self.job, draft, &reason).await?;
         self.job.error = Some(reason);
-        Ok(Step::SealedAsFailed)
+        Ok(ExtractStep::SealedAsFailed)
     }
 
     fn seal(&mut self, outcome: SealOutcome) {
-        let (rows, rejected, duplicates) = self.accounts();
+        let (rows, rejected, duplicates) = self.counts();
         self.draft.control(&Control::Seal(JobSeal {
             job_id: self.job.job_id,
             rows,
@@ -224,10 +244,10 @@ impl Extraction {
     ) -> Result<(), SourceError> {
         let is_seal = sealed.is_some();
         let cursor = (!is_seal).then(|| self.source.cursor());
-        if self.job.last_seq == 0 {
+        if self.job.last_seq == 0 && !self.job.spec.is_republication() {
             self.draft.control(&open(&self.job));
         }
-        let frozen = self.draft.freeze(next_place(&self.job), cursor, sealed);
+        let frozen = self.draft.freeze(next_position(&self.job), cursor, sealed);
         let (seq, hash) = (frozen.seq, frozen.hash.clone());
         let added = (frozen.rows, frozen.n_tasks, frozen.rejected, frozen.duplicates);
         if is_seal {
@@ -249,15 +269,15 @@ impl Extraction {
         self.job.tasks += added.1;
         self.job.rejected += added.2;
         self.job.duplicates += added.3;
-        Ok(())
+        self.source.committed().await
     }
 }
 
-fn next_place(job: &Job) -> Place {
-    Place { job: job.key, seq: job.last_seq + 1, previous_hash: job.last_hash.clone() }
+fn next_position(job: &OutboxJob) -> ChainPosition {
+    ChainPosition { job: job.key, seq: job.last_seq + 1, previous_hash: job.last_hash.clone() }
 }
 
-fn open(job: &Job) -> Control {
+fn open(job: &OutboxJob) -> Control {
     Control::Open(JobOpen {
         job_id: job.job_id,
         job_kind: job.kind,
@@ -268,11 +288,11 @@ fn open(job: &Job) -> Control {
     })
 }
 
-/// Seals a job whose source will never be read to its end, with what was taken until then.
+/// Seals a job whose source can never be read to its end, with the rows that were read.
 pub(crate) async fn seal_as_failed(
     outbox: &Outbox,
-    job: &Job,
-    draft: Draft,
+    job: &OutboxJob,
+    draft: BatchDraft,
     reason: &str,
 ) -> Result<(), SourceError> {
     seal_early(outbox, job, draft, (SealOutcome::Failed, reason)).await
@@ -281,11 +301,14 @@ pub(crate) async fn seal_as_failed(
 /// Seals a job before the end of its source: how it ended, and why.
 pub(crate) async fn seal_early(
     outbox: &Outbox,
-    job: &Job,
-    mut draft: Draft,
+    job: &OutboxJob,
+    mut draft: BatchDraft,
     (outcome, reason): (SealOutcome, &str),
 ) -> Result<(), SourceError> {
-    let (rejected, duplicates) = draft.unusable();
+    if job.spec.is_republication() {
+        return Ok(outbox.end_republication(job.key).await?);
+    }
+    let (rejected, duplicates) = draft.reject_counts();
     if job.last_seq == 0 {
         draft.control(&open(job));
     }
@@ -298,7 +321,7 @@ pub(crate) async fn seal_early(
     }));
     let sealed = Some((outcome.as_str(), Some(reason.to_owned())));
     isobar_failpoint::hit("producer.seal.before");
-    if !outbox.commit(draft.freeze(next_place(job), None, sealed)).await? {
+    if !outbox.commit(draft.freeze(next_position(job), None, sealed)).await? {
         return Err(SourceError::Taken);
     }
     isobar_failpoint::hit("producer.seal.after");

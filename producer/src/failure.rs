@@ -1,21 +1,25 @@
-//! Why a run ended early, and what that means for whoever started it.
+//! Failures: why a run ended early, and what to do about it.
+//!
+//! Guarantees: each error of source, outbox and relay has one remedy, decided here. The binary
+//! turns it into an exit code, the scheduler into the outcome of a tick.
 
 use isobar_sqlite::SqliteError;
+use isobar_store::StoreError;
 use isobar_telemetry::chain;
 
 use crate::outbox::{LockError, OpenError};
 use crate::relay::RelayEnd;
-use crate::run::Report;
+use crate::report::Report;
 use crate::source::SourceError;
 
-/// What to do about it.
+/// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Nothing is lost; run again later (exit code 75).
     TryAgain,
-    /// It will not get better by itself (exit code 1).
+    /// Running again does not help (exit code 1).
     GiveUp,
-    /// A person must mend the configuration (exit code 78).
+    /// A person must correct the configuration (exit code 78).
     Configure,
 }
 
@@ -24,7 +28,7 @@ pub enum Remedy {
 pub struct Failure {
     pub remedy: Remedy,
     pub message: String,
-    /// How far the run got, if it got anywhere.
+    /// How far the run got, if it started.
     pub report: Option<Box<Report>>,
 }
 
@@ -51,6 +55,7 @@ impl From<SourceError> for Failure {
             | SourceError::Unwritable { .. }
             | SourceError::Taken
             | SourceError::Unusable { .. } => Remedy::GiveUp,
+            SourceError::Store(store) => return Self::from_store(store, chain(&error)),
             SourceError::Outbox(error) => of_sqlite(error),
         };
         Self::new(remedy, chain(&error))
@@ -58,6 +63,16 @@ impl From<SourceError> for Failure {
 }
 
 impl Failure {
+    /// The store cannot be read for a republication.
+    fn from_store(error: &StoreError, message: String) -> Self {
+        if error.is_transient() {
+            let safe = "frozen tasks are safe in the outbox, the others in the store; run again";
+            Self::new(Remedy::TryAgain, format!("{message}; {safe}"))
+        } else {
+            Self::new(Remedy::GiveUp, message)
+        }
+    }
+
     pub fn of_relay(end: &RelayEnd) -> Self {
         let remedy = match end {
             RelayEnd::Unreachable(_) | RelayEnd::Full { .. } | RelayEnd::NoRoom(_) => {
@@ -67,7 +82,7 @@ impl Failure {
             RelayEnd::Broken(_) => Remedy::GiveUp,
         };
         let message = match end {
-            // The address says it all; what the socket said helps nobody.
+            // The address is enough; the error of the socket adds nothing.
             RelayEnd::Unreachable(error) => error.to_string(),
             end => chain(end),
         };
@@ -103,37 +118,6 @@ fn of_sqlite(error: &SqliteError) -> Remedy {
         SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Remedy::Configure,
         SqliteError::Busy { .. } | SqliteError::Statement { .. } | SqliteError::Closed { .. } => {
             Remedy::GiveUp
-        }
-    }
-}
-
-/// `12500` as `12,500`: these sentences are for people.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 task`, `12,500 tasks`.
-pub fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", thousands(number), if number == 1 { one } else { many })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thousands;
-
-    #[test]
-    fn numbers_are_grouped_for_people() {
-        for (number, text) in [(0, "0"), (999, "999"), (12_500, "12,500"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(thousands(number), text);
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The word that a run leaves in the broker, since a cron job is gone before anyone scrapes it.
+//! The last run: records the outcome of each run in the broker, because a cron job has exited before
+//! Prometheus scrapes it.
 //!
-//! Every end leaves one, a failure too; a run that found another one at work has not run and leaves
-//! none. Beside the last run the last good one is kept, so that one failure does not hide when
-//! something was produced for the last time. A broker that is away takes no word; that it is away
-//! is told by everyone else.
+//! Guarantees: every run is recorded, also a failed one. A run that finds another one at work has not
+//! run and records nothing. The time of the last successful run is kept beside it, so a failure does
+//! not hide it.
+//! Does not: report a broker that is down; every other role does.
 
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, Remedy};
 use crate::outbox::{Outbox, OutboxDepth};
-use crate::run::Report;
+use crate::report::Report;
 
-/// Remembered for a week, or until the next one.
+/// How long a record is kept, unless a newer one replaces it.
 const TTL: Duration = Duration::from_hours(7 * 24);
-/// A run's end does not wait longer than this for a broker that does not answer.
-const TELL_LIMIT: Duration = Duration::from_secs(2);
+/// How long the end of a run waits for a broker that does not answer.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST: &str = "producer:last";
 const LAST_DONE: &str = "producer:last-done";
 
@@ -30,12 +31,12 @@ pub struct LastRun {
     pub role: String,
     pub at: DateTime<Utc>,
     pub outcome: Outcome,
-    /// Why it did not get to its end.
+    /// Why it failed.
     pub error: Option<String>,
-    /// How far it got, if it got anywhere.
+    /// How far it got, if it started.
     #[serde(rename = "last_run")]
     pub report: Option<Report>,
-    /// What it left in its outbox.
+    /// The backlog of its outbox.
     pub outbox: Option<OutboxDepth>,
 }
 
@@ -73,8 +74,8 @@ impl From<Remedy> for Outcome {
     }
 }
 
-/// Leaves word of a run; `outbox` is none where the run did not get so far as to open it.
-pub async fn tell(
+/// Records a run; `outbox` is `None` if it could not be opened.
+pub async fn record(
     pipeline: PipelineName,
     result: Result<&Report, &Failure>,
     outbox: Option<&Outbox>,
@@ -95,35 +96,35 @@ pub async fn tell(
         },
         outbox: depth,
     };
-    let word = serde_json::to_value(&last).expect("a report is plain data");
-    let told = async {
+    let value = serde_json::to_value(&last).expect("a report is plain data");
+    let recorded = async {
         if last.outcome == Outcome::Done {
             let done = serde_json::json!({ "role": last.role, "at": last.at });
-            let _ = broker.heartbeat(&named(LAST_DONE, pipeline), &done, TTL).await;
+            let _ = broker.heartbeat(&heartbeat_name(LAST_DONE, pipeline), &done, TTL).await;
         }
-        let _ = broker.heartbeat(&named(LAST, pipeline), &word, TTL).await;
+        let _ = broker.heartbeat(&heartbeat_name(LAST, pipeline), &value, TTL).await;
     };
-    let _ = timeout(TELL_LIMIT, told).await;
+    let _ = timeout(RECORD_TIMEOUT, recorded).await;
 }
 
-/// Each pipeline leaves its own; that of cities has the plain name.
-fn named(word: &str, pipeline: PipelineName) -> String {
+/// Each pipeline has its own record; that of the default pipeline has the plain name.
+fn heartbeat_name(name: &str, pipeline: PipelineName) -> String {
     if pipeline == PipelineName::default() {
-        return word.to_owned();
+        return name.to_owned();
     }
-    format!("{word}-{pipeline}")
+    format!("{name}-{pipeline}")
 }
 
-/// The last run among what the roles say of themselves; one that another version left is none.
+/// The last run among the heartbeats; `None` if another version wrote it and it cannot be read.
 pub fn last_run(heartbeats: &[(String, Value)]) -> Option<LastRun> {
-    LastRun::deserialize(word(heartbeats, LAST)?).ok()
+    LastRun::deserialize(find(heartbeats, LAST)?).ok()
 }
 
-/// When a run was done for the last time.
+/// The time of the last successful run.
 pub fn last_done(heartbeats: &[(String, Value)]) -> Option<DateTime<Utc>> {
-    DateTime::deserialize(word(heartbeats, LAST_DONE)?.get("at")?).ok()
+    DateTime::deserialize(find(heartbeats, LAST_DONE)?.get("at")?).ok()
 }
 
-fn word<'a>(heartbeats: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
-    heartbeats.iter().find(|(own, _)| own == name).map(|(_, word)| word)
+fn find<'a>(heartbeats: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
+    heartbeats.iter().find(|(own, _)| own == name).map(|(_, value)| value)
 }

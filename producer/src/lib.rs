@@ -1,37 +1,36 @@
-//! The producer: [`source`] → [`outbox`] → [`relay`].
+//! The producer: source → outbox → relay.
 //!
-//! [`extract`] fills batches of tasks from a source and freezes them in the outbox together with
-//! the source's cursor (I1, I2); the [`relay`] appends each frozen batch to the stream once.
-//! [`run`] is one cron run of both and leaves word of it ([`last_run`]), [`imports`] the same for
-//! uploads inside the API, and publishes again what failed ([`republish`]), for which
-//! alone it asks the store. A producer keeps nothing in memory that a kill could
-//! lose.
+//! [`extract`] reads a [`source`], fills batches of tasks and freezes them in the [`outbox`] together
+//! with the cursor of the source (I1, I2). The [`relay`] appends each frozen batch to the stream once.
+//! [`run`] is one cron run of both; the [`scheduler`] starts runs at their ticks. [`imports`] does the
+//! same for uploads, retries and replays inside the API.
+//!
+//! Guarantees: a producer keeps nothing in memory that a kill could lose. It needs the store only as a
+//! source, and for ticks.
 
-mod backoff;
-pub mod batch;
+mod batch;
 mod cancel;
 pub mod dry_run;
-pub mod extract;
+mod extract;
 mod failure;
 pub mod imports;
 pub mod last_run;
 pub mod outbox;
+mod pauses;
 pub mod progress;
 mod rejects;
 pub mod relay;
-mod republish;
+mod report;
 pub mod run;
 pub mod scheduler;
-pub mod slot;
+mod slot;
 pub mod source;
 pub mod spool;
 
-pub use backoff::Backoff;
 pub use cancel::{Cancelled, cancel};
-pub use failure::{Failure, Remedy, counted, thousands};
-pub use imports::{
-    Accepted, Arriving, ImportError, Imports, Letters, NewImport, Replay, Retry, WorkedOff,
-};
+pub use failure::{Failure, Remedy};
+pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport, WorkedOff};
+pub use report::Report;
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];

@@ -1,8 +1,8 @@
-//! How far a run is, for whoever draws the bar: numbers that only go up, read at any time.
+//! The progress of a run: counters that another task reads at any time, for the progress bar.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Shared between the run and the one who shows it.
+/// Shared between the run and the progress bar.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub rows: AtomicU64,
@@ -13,13 +13,13 @@ pub struct Progress {
     pub bytes_done: AtomicU64,
     /// 0 while unknown.
     pub bytes_total: AtomicU64,
-    /// Rows that there will be at most; 0 while unknown.
+    /// The maximum number of rows; 0 while unknown.
     pub rows_total: AtomicU64,
     /// 1 while the stream is full and the relay waits for the workers.
     pub waiting: AtomicU64,
 }
 
-/// The numbers at one moment.
+/// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     pub rows: u64,

@@ -1,7 +1,7 @@
-//! The list of rejected rows that `--rejects PATH` asks for: row, code, reason, city.
+//! The reject file: the rejected rows that `--rejects PATH` lists, with row, code, reason and city.
 //!
-//! It is written as the rows are met; a job that goes on starts with what the outbox still holds of
-//! it. Cells that a spreadsheet would run as formulas are made harmless.
+//! It is written while the rows are read. For a resumed job it starts with the rejects that the
+//! outbox still holds. Cells that a spreadsheet would run as formulas are escaped.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::outbox::{JobKey, Outbox};
 use crate::source::SourceError;
 
 #[derive(Debug)]
-pub struct Rejects {
+pub struct RejectFile {
     path: PathBuf,
     file: csv::Writer<File>,
 }
 
-impl Rejects {
-    /// Starts the file anew.
+impl RejectFile {
+    /// Creates the file; an existing one is overwritten.
     pub fn create(path: &Path) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Unwritable { path: path.to_owned(), source };
         let mut rejects = Self {
@@ -32,10 +32,15 @@ impl Rejects {
 
     pub fn add(&mut self, reject: &Reject) -> Result<(), SourceError> {
         let city = reject.city.as_deref().unwrap_or_default();
-        self.write([reject.row.to_string().as_str(), &reject.code, &reject.reason, &harmless(city)])
+        self.write([
+            reject.row.to_string().as_str(),
+            &reject.code,
+            &reject.reason,
+            &escape_formula(city),
+        ])
     }
 
-    /// Adds what an earlier process froze of the job.
+    /// Adds the rejects of the job that an earlier process froze.
     pub async fn add_frozen(&mut self, outbox: &Outbox, job: JobKey) -> Result<(), SourceError> {
         for reject in frozen(outbox, job).await? {
             self.add(&reject)?;
@@ -73,7 +78,7 @@ fn reject_of(line: &str) -> Option<Reject> {
     }
 }
 
-fn harmless(cell: &str) -> String {
+fn escape_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{cell}")
     } else {

@@ -1,11 +1,12 @@
-//! One cron run: extract into the outbox and relay into the stream, at the same time.
+//! One run: extracts into the outbox and relays into the stream, at the same time.
 //!
 //! An unsealed job of the same source is resumed first, under its old slot; then the run's own slot
-//! starts. A slot that is done already publishes nothing. Whatever else the outbox holds is relayed
-//! along the way. A broker that is away does not stop the extraction, a source that is away does
-//! not stop the relay: what can be made safe is, and the [`Failure`] says where it lies and what to
-//! do. One run at a time has an outbox ([`OutboxLock`](crate::outbox::OutboxLock)), and each leaves
-//! word of how it ended ([`last_run`](crate::last_run)).
+//! starts. A slot that is already done publishes nothing. Everything else in the outbox is relayed
+//! too.
+//!
+//! Guarantees: a broker that is down does not stop the extraction, and a source that is down does
+//! not stop the relay. The [`Failure`] says what is safe and what to do. One run at a time uses an
+//! outbox ([`OutboxLock`]). The outcome of each run is recorded ([`last_run`]).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,29 +19,30 @@ use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_settings::Settings;
 use isobar_store::Store;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::extract::{Context, Extraction, Step};
-use crate::failure::{Failure, Remedy, thousands};
-use crate::last_run::tell;
-use crate::outbox::{Job, JobState, NewJob, Outbox, OutboxLock};
+use crate::extract::{Context, ExtractStep, Extraction};
+use crate::failure::{Failure, Remedy};
+use crate::last_run;
+use crate::outbox::{JobState, NewOutboxJob, Outbox, OutboxJob, OutboxLock};
 use crate::progress::Progress;
-use crate::rejects::Rejects;
-use crate::relay::{Patience, Relay, RelayEnd, Target, drive};
+use crate::rejects::RejectFile;
+use crate::relay::{Relay, RelayEnd, RetryLimits, Target, drive};
+use crate::report::Report;
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
+use isobar_model::human::grouped;
 
-/// What is to be produced.
+/// What to produce.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub spec: JobSpec,
     pub kind: JobKind,
-    /// Which run of the source this is; the start second if nobody says.
+    /// Identifies this run of the source; the second of the start if absent.
     pub slot: Option<String>,
-    /// Where rejected rows are listed.
+    /// The file that lists rejected rows.
     pub rejects: Option<PathBuf>,
     /// A spooled copy of the source, removed once the job is sealed.
     pub spooled: Option<PathBuf>,
@@ -51,10 +53,10 @@ pub struct Order {
 impl Order {
     /// What a bare `isobar produce` does.
     pub fn configured(settings: &Settings, max_wait: Duration) -> Self {
-        Self::of(PipelineName::Weather, settings, max_wait)
+        Self::of(PipelineName::default(), settings, max_wait)
     }
 
-    /// The same of another pipeline.
+    /// The same for another pipeline.
     pub fn of(pipeline: PipelineName, settings: &Settings, max_wait: Duration) -> Self {
         Self {
             spec: JobSpec::of(pipeline, settings, None, false),
@@ -66,13 +68,13 @@ impl Order {
         }
     }
 
-    /// The same for a tick of a schedule: wherever it is fired, it is one job in the same bytes.
+    /// The same for a tick of a schedule: on every host it is one job with the same bytes.
     #[must_use]
     pub fn at(&self, tick: DateTime<Utc>) -> Self {
         Self { slot: Some(slot::of(tick)), ..self.clone() }
     }
 
-    /// The job that it will be; unknown while it has no slot.
+    /// The id of its job; unknown while it has no slot.
     pub fn job_id(&self) -> Option<JobId> {
         let slot = self.slot.as_deref()?;
         Some(JobId::derive(&self.spec.identity(), slot))
@@ -84,56 +86,34 @@ impl Order {
 pub struct Tools {
     pub settings: Arc<Settings>,
     pub broker: Broker,
-    /// For sources that are the store.
+    /// For sources that read the store.
     pub store: Option<Store>,
     pub progress: Arc<Progress>,
     pub shutdown: CancellationToken,
-}
-
-/// What `isobar produce --json` prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub job_id: JobId,
-    pub source: String,
-    pub slot: String,
-    pub rows: u64,
-    pub tasks: u64,
-    pub rejected: u64,
-    pub duplicates: u64,
-    /// Tasks of this job that this run put into the stream.
-    pub published: u64,
-    pub batches: u64,
-    /// Tasks that are in the outbox and not in the stream.
-    pub unsent: u64,
-    /// Whether the job, or one of the same source before it, was begun by an earlier run.
-    pub resumed: bool,
-    pub elapsed_ms: u64,
 }
 
 /// Runs the order against the outbox of the settings.
 pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
     let pipeline = order.spec.pipeline;
     let path = tools.settings.outbox_of(pipeline);
-    let outbox = match open_outbox(&path) {
-        Ok(outbox) => outbox,
-        Err(failure) => {
-            tell(pipeline, Err(&failure), None, &tools.broker).await;
-            return Err(failure);
-        }
+    let outbox = Outbox::open(&path);
+    // A run that finds another one at work has not run: it records nothing.
+    let _lock = outbox.is_ok().then(|| OutboxLock::take(&path)).transpose()?;
+    let (result, outbox) = match outbox {
+        Ok(outbox) => (run_in(order, tools, &outbox).await, Some(outbox)),
+        Err(error) => (Err(error.into()), None),
     };
-    let _lock = OutboxLock::take(&path)?;
-    let result = run_in(order, tools, &outbox).await;
-    tell(pipeline, result.as_ref(), Some(&outbox), &tools.broker).await;
+    last_run::record(pipeline, result.as_ref(), outbox.as_ref(), &tools.broker).await;
     result
 }
 
-/// Relays what the outbox holds and extracts nothing: `isobar outbox flush`.
+/// Relays the content of each outbox and extracts nothing: `isobar outbox flush`.
 pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     for pipeline in PipelineName::streams() {
         let path = tools.settings.outbox_of(pipeline);
-        // That of cities is there from now on; one of users only if there are any.
-        if pipeline == PipelineName::Weather || path.exists() {
-            let outbox = open_outbox(&path)?;
+        // The default outbox is created; the others exist only if their pipelines ran.
+        if pipeline == PipelineName::default() || path.exists() {
+            let outbox = Outbox::open(&path)?;
             let _lock = OutboxLock::take(&path)?;
             outbox.drop_seen().await?;
             send(pipeline, &outbox, tools, max_wait).await?;
@@ -142,7 +122,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     Ok(tools.progress.reached().published)
 }
 
-/// Relays what this outbox holds for each stream; the caller has its lock.
+/// Relays the content of this outbox to each stream; the caller holds its lock.
 pub(crate) async fn send_all(
     outbox: &Outbox,
     tools: &Tools,
@@ -164,13 +144,9 @@ async fn send(
 ) -> Result<(), Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
-    let (relay, patience) = (relay(pipeline, tools, outbox), patience(tools, max_wait));
-    let relayed = relay_all(relay, patience, ended, tools.shutdown.clone()).await;
-    conclude(&relayed, outbox, tools).await
-}
-
-fn open_outbox(path: &std::path::Path) -> Result<Outbox, Failure> {
-    Ok(Outbox::open(path)?)
+    let (relay, limits) = (relay(pipeline, tools, outbox), retry_limits(tools, max_wait));
+    let relayed = relay_all(relay, limits, ended, tools.shutdown.clone()).await;
+    check_relay_end(&relayed, outbox, tools).await
 }
 
 async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, Failure> {
@@ -179,12 +155,12 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     let slot = order.slot.clone().unwrap_or_else(|| slot::of(Utc::now()));
     let job_id = JobId::derive(&order.spec.identity(), &slot);
     let before = unsealed(outbox, &order.spec).await?;
-    // The relay has the outbox's old batches to send from the first moment on.
+    // The relay starts first: it may have older batches to send.
     let ending = CancellationToken::new();
     let mut relays = JoinSet::new();
     relays.spawn(relay_all(
         relay(order.spec.pipeline, tools, outbox),
-        patience(tools, order.max_wait),
+        retry_limits(tools, order.max_wait),
         ending.clone(),
         tools.shutdown.clone(),
     ));
@@ -201,13 +177,13 @@ async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, 
     remove_spooled(&order, job_id, outbox).await?;
     let report = report(job_id, &order, slot, &relayed, resumed, began, outbox).await?;
     tracing::info!(job_id = %report.job_id, source = %report.source, rows = report.rows, tasks = report.tasks, rejected = report.rejected, duplicates = report.duplicates, published = report.published, unsent = report.unsent, elapsed_ms = report.elapsed_ms, "run ended");
-    let relayed = conclude(&relayed, outbox, tools).await;
+    let relayed = check_relay_end(&relayed, outbox, tools).await;
     match (extracted, relayed) {
         (Ok(()), Ok(())) => Ok(report),
-        // What needs a person is said first; else the source, which comes first on the way.
+        // A failure that needs a person is reported first, otherwise that of the source.
         (Ok(()), Err(failure)) => Err(failure.with(report)),
         (Err(_), Err(failure)) if failure.remedy != Remedy::TryAgain => Err(failure.with(report)),
-        (Err(failure), _) => Err(safe_so_far(failure, &report, tools).with(report)),
+        (Err(failure), _) => Err(with_progress(failure, &report, tools).with(report)),
     }
 }
 
@@ -220,20 +196,20 @@ async fn extract_all(
     order: &Order,
     job_id: JobId,
     slot: &str,
-    before: Vec<Job>,
+    before: Vec<OutboxJob>,
     tools: &Tools,
     outbox: &Outbox,
 ) -> Extracted {
     let mut resumed = false;
     for job in before.into_iter().filter(|job| job.job_id != job_id) {
-        tracing::info!(job_id = %job.job_id, slot = job.slot, rows = job.rows, "resuming a run of the same source that was not finished");
+        tracing::info!(job_id = %job.job_id, slot = job.slot, rows = job.rows, "resuming an unfinished run of the same source");
         resumed = true;
-        let job = Job { spec: resumable(&job, &order.spec), ..job };
+        let job = OutboxJob { spec: resumable(&job, &order.spec), ..job };
         if let Err(failure) = extract(job, None, tools, outbox).await {
             return Extracted { result: Err(failure), resumed };
         }
     }
-    let new = NewJob {
+    let new = NewOutboxJob {
         job_id,
         slot: slot.to_owned(),
         kind: order.kind,
@@ -246,12 +222,12 @@ async fn extract_all(
     };
     isobar_failpoint::hit("producer.job.after");
     let spec = resumable(&job, &order.spec);
-    let result = own_slot(Job { spec, ..job }, is_new, order, tools, outbox).await;
+    let result = extract_slot(OutboxJob { spec, ..job }, is_new, order, tools, outbox).await;
     Extracted { result, resumed: resumed || !is_new }
 }
 
-/// The order's source with the page size that the job's cursor counts in.
-fn resumable(job: &Job, spec: &JobSpec) -> JobSpec {
+/// The source of the order, with the page size in which the cursor of the job counts.
+fn resumable(job: &OutboxJob, spec: &JobSpec) -> JobSpec {
     match spec.path() {
         // The file may have moved; its content is the same.
         Some(_) => spec.clone(),
@@ -259,8 +235,8 @@ fn resumable(job: &Job, spec: &JobSpec) -> JobSpec {
     }
 }
 
-async fn own_slot(
-    job: Job,
+async fn extract_slot(
+    job: OutboxJob,
     is_new: bool,
     order: &Order,
     tools: &Tools,
@@ -268,7 +244,7 @@ async fn own_slot(
 ) -> Result<(), Failure> {
     let rejects = match &order.rejects {
         Some(path) => {
-            let mut rejects = Rejects::create(path)?;
+            let mut rejects = RejectFile::create(path)?;
             rejects.add_frozen(outbox, job.key).await?;
             Some(rejects)
         }
@@ -297,8 +273,8 @@ async fn own_slot(
 }
 
 async fn extract(
-    job: Job,
-    rejects: Option<Rejects>,
+    job: OutboxJob,
+    rejects: Option<RejectFile>,
     tools: &Tools,
     outbox: &Outbox,
 ) -> Result<(), Failure> {
@@ -316,20 +292,22 @@ async fn extract(
             return Err(SourceError::Stopped.into());
         }
         match extraction.step().await {
-            Ok(Step::Froze) => {}
-            Ok(Step::Sealed) => return Ok(()),
-            Ok(Step::SealedAsFailed) => {
+            Ok(ExtractStep::Froze) => {}
+            Ok(ExtractStep::Sealed) => return Ok(()),
+            Ok(ExtractStep::SealedAsFailed) => {
                 let why = extraction.job().error.clone().unwrap_or_default();
                 return Err(Failure::new(Remedy::GiveUp, why));
             }
-            Err(SourceError::Taken) => return Err(ended(extraction.job(), outbox).await?),
+            Err(SourceError::Taken) => {
+                return Err(job_ended_elsewhere(extraction.job(), outbox).await?);
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// What to say of a job that somebody else has sealed: who cancelled it, most likely.
-async fn ended(job: &Job, outbox: &Outbox) -> Result<Failure, Failure> {
+/// The failure for a job that another process has sealed; most likely it was cancelled.
+async fn job_ended_elsewhere(job: &OutboxJob, outbox: &Outbox) -> Result<Failure, Failure> {
     let now = outbox.job(job.job_id).await?;
     Ok(match now.and_then(|job| job.error) {
         Some(why) => Failure::new(Remedy::GiveUp, format!("job {}: {why}", job.job_id)),
@@ -337,18 +315,18 @@ async fn ended(job: &Job, outbox: &Outbox) -> Result<Failure, Failure> {
     })
 }
 
-/// A sealed job reads its source no more.
+/// Removes the spooled copy of a sealed job, which does not read its source any more.
 async fn remove_spooled(order: &Order, job_id: JobId, outbox: &Outbox) -> Result<(), Failure> {
     let Some(path) = &order.spooled else { return Ok(()) };
     let sealed = outbox.job(job_id).await?.is_some_and(|job| job.state != JobState::Extracting);
     if sealed && let Err(error) = remove_if_there(path) {
-        tracing::warn!(path = %path.display(), %error, "cannot remove a spooled file that is done with");
+        tracing::warn!(path = %path.display(), %error, "cannot remove a spooled file that is not needed any more");
     }
     Ok(())
 }
 
-/// Jobs of this source that are not sealed; refuses a file that changed under one of them.
-async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> {
+/// Jobs of this source that are not sealed; an error if a file of such a job has changed.
+async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<OutboxJob>, Failure> {
     let identity = spec.identity();
     let mut same = Vec::new();
     for job in outbox.extracting().await? {
@@ -360,7 +338,7 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> 
             let message = format!(
                 "{} ({} rows of job {} are extracted)",
                 failure.message,
-                thousands(job.rows),
+                grouped(job.rows),
                 job.job_id
             );
             return Err(Failure::new(failure.remedy, message));
@@ -369,7 +347,7 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<Job>, Failure> 
     Ok(same)
 }
 
-/// Whether both name one file, with another content.
+/// Whether both name the same file with different content.
 fn is_changed(old: &JobSpec, new: &JobSpec) -> bool {
     old.path().is_some() && old.path() == new.path() && old.content_hash() != new.content_hash()
 }
@@ -386,23 +364,22 @@ struct Relayed {
 
 async fn relay_all(
     mut relay: Relay,
-    patience: Patience,
+    limits: RetryLimits,
     ending: CancellationToken,
     shutdown: CancellationToken,
 ) -> Relayed {
-    let end = drive(&mut relay, patience, &ending, &shutdown).await;
+    let end = drive(&mut relay, limits, &ending, &shutdown).await;
     Relayed { relay, end }
 }
 
-fn patience(tools: &Tools, max_wait: Duration) -> Patience {
-    Patience { retries: Some(tools.settings.redis_retries), max_wait: Some(max_wait) }
+fn retry_limits(tools: &Tools, max_wait: Duration) -> RetryLimits {
+    RetryLimits { retries: Some(tools.settings.redis_retries), max_wait: Some(max_wait) }
 }
 
-/// What the relay's end means for the run.
-async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(), Failure> {
+/// Turns the end of the relay into the end of the run.
+async fn check_relay_end(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(), Failure> {
     let unsent = outbox.unsent_tasks(None).await?;
-    let safe =
-        format!("{} tasks are safe in the outbox, run again to send them", thousands(unsent));
+    let safe = format!("{} tasks are safe in the outbox, run again to send them", grouped(unsent));
     match &relayed.end {
         Err(end) => {
             let failure = Failure::of_relay(end);
@@ -424,7 +401,7 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
             [job_id, ..] => Err(Failure::new(
                 Remedy::GiveUp,
                 format!(
-                    "the stream {} holds another content under the numbers of job {job_id}: nothing was overwritten; `isobar verify` shows more",
+                    "the stream {} holds other content under the numbers of job {job_id}; nothing was overwritten; `isobar verify` shows more",
                     relayed.relay.stream()
                 ),
             )),
@@ -432,18 +409,18 @@ async fn conclude(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> Result<(
     }
 }
 
-fn safe_so_far(failure: Failure, report: &Report, tools: &Tools) -> Failure {
+fn with_progress(failure: Failure, report: &Report, tools: &Tools) -> Failure {
     if failure.remedy != Remedy::TryAgain {
         return failure;
     }
-    let rows = thousands(report.rows);
+    let rows = grouped(report.rows);
     let message = if tools.shutdown.is_cancelled() {
         format!(
-            "stopped; {rows} rows are extracted and safe, {} tasks of them wait in the outbox; run again to go on",
-            thousands(report.unsent)
+            "stopped; {rows} rows are extracted and safe, {} of their tasks wait in the outbox; run again to continue",
+            grouped(report.unsent)
         )
     } else {
-        format!("{}; {rows} rows are extracted and safe, run again to go on", failure.message)
+        format!("{}; {rows} rows are extracted and safe, run again to continue", failure.message)
     };
     Failure { message, ..failure }
 }
@@ -458,7 +435,7 @@ async fn report(
     outbox: &Outbox,
 ) -> Result<Report, Failure> {
     let job = outbox.job(job_id).await?;
-    let count = |number: fn(&Job) -> u64| job.as_ref().map(number).unwrap_or_default();
+    let count = |number: fn(&OutboxJob) -> u64| job.as_ref().map(number).unwrap_or_default();
     Ok(Report {
         job_id,
         source: order.spec.label(),

@@ -1,9 +1,9 @@
-//! Files that are kept until their job is sealed: uploads, and what came from standard input.
+//! The spool: files that are kept until their job is sealed, from uploads and standard input.
 //!
-//! A spooled file is complete or not there: bytes go to a `.part` file, which is flushed to the
-//! disk, renamed, and its folder flushed too, before anyone is told that it is safe. Next to an
-//! upload lies a small JSON file with what its job needs; a process that starts finds both and goes
-//! on, also if it was killed before the outbox knew of them.
+//! Guarantees: a spooled file is complete or absent. Bytes go to a `.part` file, which is flushed to
+//! disk and renamed; its folder is flushed too before the caller hears that the file is safe. Beside
+//! an upload a small JSON file describes its job. A process that starts finds both and continues,
+//! also after a kill before the job was in the outbox.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::source::csv::Content;
+use crate::source::csv::FileContent;
 use crate::source::{JobSpec, Origin};
 
-/// A `.part` file that nobody has written to for so long has lost its writer.
+/// A `.part` file without a write for this time has lost its writer.
 const ABANDONED_AFTER: Duration = Duration::from_hours(6);
 const COPY_BYTES: usize = 64 << 10;
 
@@ -30,9 +30,9 @@ pub struct Spool {
     folder: PathBuf,
 }
 
-/// A file on its way in; dropped before it is finished, it is gone.
+/// Writes one file. If it is dropped before it is finished, its bytes are removed.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct SpoolWriter {
     folder: PathBuf,
     part: PathBuf,
     file: File,
@@ -41,9 +41,9 @@ pub struct Incoming {
     finished: bool,
 }
 
-/// What an upload's job needs beside its file.
+/// What the job of an upload needs besides its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
+pub struct SpooledUpload {
     pub job_id: JobId,
     pub slot: String,
     pub spec: JobSpec,
@@ -57,9 +57,9 @@ impl Spool {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    pub fn create(&self) -> io::Result<Incoming> {
+    pub fn create(&self) -> io::Result<SpoolWriter> {
         let part = self.folder.join(format!("{}.part", Uuid::now_v7()));
-        Ok(Incoming {
+        Ok(SpoolWriter {
             folder: self.folder.clone(),
             file: File::create_new(&part)?,
             part,
@@ -69,24 +69,24 @@ impl Spool {
         })
     }
 
-    /// Uploads, oldest first. Those that are not [whole](Self::is_whole) were interrupted: before
-    /// anyone was told, or while they were removed.
-    pub fn uploads(&self) -> io::Result<Vec<Upload>> {
+    /// Uploads, oldest first. Those that are not [whole](Self::is_whole) were interrupted, before
+    /// their caller got an answer or while they were removed.
+    pub fn uploads(&self) -> io::Result<Vec<SpooledUpload>> {
         let mut uploads = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "json")
-                && let Some(bytes) = unless_gone(fs::read(&path))?
+                && let Some(bytes) = if_exists(fs::read(&path))?
                 && let Ok(upload) = serde_json::from_slice(&bytes)
             {
                 uploads.push(upload);
             }
         }
-        uploads.sort_by_key(|upload: &Upload| upload.created_at);
+        uploads.sort_by_key(|upload: &SpooledUpload| upload.created_at);
         Ok(uploads)
     }
 
-    pub fn is_whole(&self, upload: &Upload) -> bool {
+    pub fn is_whole(&self, upload: &SpooledUpload) -> bool {
         self.file(&upload.job_id.to_string()).exists()
     }
 
@@ -95,14 +95,14 @@ impl Spool {
         let csv = self.file(&job_id.to_string());
         isobar_failpoint::hit("spool.remove.before");
         remove_if_there(&csv)?;
-        // The sidecar goes last: as long as it is there, the next start finds the rest.
+        // The sidecar is removed last: as long as it exists, the next start finds the rest.
         isobar_failpoint::hit("spool.remove.between");
         remove_if_there(&csv.with_extension("json"))?;
         isobar_failpoint::hit("spool.remove.after");
         Ok(())
     }
 
-    /// Removes what writers that were killed have left.
+    /// Removes the files of writers that were killed.
     pub fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -115,7 +115,7 @@ impl Spool {
             if !left_over {
                 continue;
             }
-            let Some(metadata) = unless_gone(entry.metadata())? else { continue };
+            let Some(metadata) = if_exists(entry.metadata())? else { continue };
             let age = SystemTime::now().duration_since(metadata.modified()?);
             if age.is_ok_and(|age| age > ABANDONED_AFTER) {
                 remove_if_there(&path)?;
@@ -129,7 +129,7 @@ impl Spool {
     }
 }
 
-impl Incoming {
+impl SpoolWriter {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -152,22 +152,28 @@ impl Incoming {
         }
     }
 
-    /// The job that an upload is: its content and its slot name it.
-    pub fn upload(&self, name: &str, slot: &str, force: bool) -> Upload {
+    /// The upload with its job id, which its pipeline, content and slot determine.
+    pub fn upload(
+        &self,
+        pipeline: PipelineName,
+        name: &str,
+        slot: &str,
+        force: bool,
+    ) -> SpooledUpload {
         let content = self.content();
         let spec = |path| JobSpec {
-            pipeline: PipelineName::Weather,
+            pipeline,
             origin: Origin::csv(path, name.to_owned(), content.clone()),
             limit: None,
             force,
         };
         let job_id = JobId::derive(&spec(PathBuf::new()).identity(), slot);
         let path = self.folder.join(format!("{job_id}.csv"));
-        Upload { job_id, slot: slot.to_owned(), spec: spec(path), created_at: Utc::now() }
+        SpooledUpload { job_id, slot: slot.to_owned(), spec: spec(path), created_at: Utc::now() }
     }
 
-    /// Makes an upload safe. When this returns, it survives a power cut.
-    pub fn finish(mut self, upload: &Upload) -> io::Result<()> {
+    /// Makes an upload durable: when this returns, it survives a power cut.
+    pub fn finish(mut self, upload: &SpooledUpload) -> io::Result<()> {
         let csv = self.folder.join(format!("{}.csv", upload.job_id));
         let sidecar = csv.with_extension("json");
         let written = self.folder.join(format!("{}.part", Uuid::now_v7()));
@@ -186,8 +192,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Keeps standard input under its content's name, so that the same input finds it again.
-    pub fn keep(mut self) -> io::Result<(PathBuf, Content)> {
+    /// Keeps standard input under the hash of its content, so the same input finds it again.
+    pub fn keep(mut self) -> io::Result<(PathBuf, FileContent)> {
         let content = self.content();
         let path = self.folder.join(format!("stdin-{}.csv", content.hash));
         self.file.sync_all()?;
@@ -199,22 +205,22 @@ impl Incoming {
         Ok((path, content))
     }
 
-    fn content(&self) -> Content {
-        Content { hash: format!("{:x}", self.hash.clone().finalize()), bytes: self.bytes }
+    fn content(&self) -> FileContent {
+        FileContent { hash: format!("{:x}", self.hash.clone().finalize()), bytes: self.bytes }
     }
 }
 
-impl Drop for Incoming {
+impl Drop for SpoolWriter {
     fn drop(&mut self) {
         if !self.finished {
-            // What cannot be removed now is swept later.
+            // A file that cannot be removed now is swept later.
             let _ = fs::remove_file(&self.part);
         }
     }
 }
 
-/// What another task removed or renamed while the folder was read is not there any more, that is all.
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// `None` if another task removed or renamed the file while the folder was read.
+fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         result => result.map(Some),
@@ -243,18 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_whole_or_not_there() {
+    fn an_upload_is_whole_or_absent() {
         let (_folder, spool) = spool();
         let mut dropped = spool.create().expect("creates");
         dropped.write(b"city\nPar").expect("writes");
         drop(dropped);
         assert_eq!(files(&spool), 0);
 
-        let mut incoming = spool.create().expect("creates");
-        incoming.write(b"city\nPa").expect("writes");
-        incoming.write(b"ris\n").expect("writes");
-        let upload = incoming.upload("cities.csv", "key:1", false);
-        incoming.finish(&upload).expect("finishes");
+        let mut writer = spool.create().expect("creates");
+        writer.write(b"city\nPa").expect("writes");
+        writer.write(b"ris\n").expect("writes");
+        let upload = writer.upload(PipelineName::Weather, "cities.csv", "key:1", false);
+        writer.finish(&upload).expect("finishes");
         assert_eq!(spool.uploads().expect("lists"), std::slice::from_ref(&upload));
         let path = upload.spec.path().expect("a file");
         assert_eq!(fs::read(path).expect("reads"), b"city\nParis\n");
@@ -263,12 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_in_the_same_slot_is_the_same_job() {
+    fn content_and_slot_determine_the_job() {
         let (_folder, spool) = spool();
         let job = |bytes: &[u8], slot: &str| {
-            let mut incoming = spool.create().expect("creates");
-            incoming.write(bytes).expect("writes");
-            incoming.upload("x", slot, false).job_id
+            let mut writer = spool.create().expect("creates");
+            writer.write(bytes).expect("writes");
+            writer.upload(PipelineName::Weather, "x", slot, false).job_id
         };
         assert_eq!(job(b"a", "1"), job(b"a", "1"));
         assert_ne!(job(b"a", "1"), job(b"b", "1"));
@@ -276,13 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn standard_input_is_kept_under_its_content() {
+    fn standard_input_is_kept_under_its_hash() {
         let (_folder, spool) = spool();
         let mut paths = Vec::new();
         for _ in 0..2 {
-            let mut incoming = spool.create().expect("creates");
-            incoming.write_all_of(b"city\nParis\n".as_slice()).expect("reads");
-            paths.push(incoming.keep().expect("keeps").0);
+            let mut writer = spool.create().expect("creates");
+            writer.write_all_of(b"city\nParis\n".as_slice()).expect("reads");
+            paths.push(writer.keep().expect("keeps").0);
         }
         assert_eq!(paths[0], paths[1]);
         assert_eq!(files(&spool), 1);

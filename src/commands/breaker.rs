@@ -1,4 +1,4 @@
-//! `isobar breaker reset`: has every process try the weather service again.
+//! `isobar breaker reset`: closes the circuit breakers of the weather service in every process.
 
 use isobar_broker::Switch;
 use serde_json::json;
@@ -16,7 +16,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Close the breakers of the weather service and its geocoder
+    /// Reset the circuit breakers of the weather service and its geocoder
     #[command(before_help = "Example: isobar breaker reset")]
     Reset,
 }
@@ -24,12 +24,15 @@ enum Action {
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let Action::Reset = args.action;
     let operator = Operator::open(app).await?;
-    let hosts = operator.parts.upstream.hosts();
-    for host in hosts {
-        operator.desk().throw(&Switch::Breaker(host.to_owned())).await?;
+    let hosts = operator.context.upstream.hosts();
+    for host in &hosts {
+        operator.desk().throw(&Switch::Breaker((*host).to_owned())).await?;
     }
     app.print(&json!({ "reset": hosts }), || {
-        format!("every process closes its breakers of {} within a second", hosts.join(" and "))
+        format!(
+            "every process closes its circuit breaker of {} within a second",
+            hosts.join(" and ")
+        )
     })?;
     Ok(Exit::Done)
 }

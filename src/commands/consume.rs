@@ -1,9 +1,13 @@
-//! `isobar consume`: a worker; run as many as you like.
+//! `isobar consume`: runs a worker; start as many as you like.
 //!
-//! With `--drain` it ends once the stream is empty and nothing is pending for anyone in the
-//! group, which suits cron and tests. With `--listen` it answers `/livez` and `/metrics` itself.
+//! With `--drain` it exits once the stream is empty and nothing is pending for any worker of the
+//! group. With `--listen` it serves `/livez` and `/metrics`.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use isobar_consumer::{Ending, Left, Tally, Until};
@@ -13,25 +17,25 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::context::Parts;
-use crate::exit::{Exit, Stop};
+use crate::context::Context;
+use crate::exit::{Exit, ExitError};
 use crate::health_server;
 use crate::progress::Bar;
-use crate::workers::{Which, Workers};
+use crate::workers::{PipelineChoice, Workers};
 
-/// How often the bar is brought up to date.
+/// How often the bar is updated.
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar consume --drain")]
 pub struct Args {
-    /// End once the stream is empty and nothing is pending for anyone
+    /// Exit when the stream is empty and nothing is pending
     #[arg(long)]
     drain: bool,
-    /// With --drain: leave what falls due later than this (exit code 75)
+    /// With --drain: leave entries that fall due later than this (then exit 75)
     #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
     max_wait: Duration,
-    /// First part of the worker's name; the rest makes it unique [default: the host's name]
+    /// Prefix of the worker's unique name [default: the host name]
     #[arg(long)]
     name: Option<String>,
     /// Requests in flight (ISOBAR_CONCURRENCY)
@@ -40,10 +44,10 @@ pub struct Args {
     /// Locations in one request (ISOBAR_LOCATIONS_PER_REQUEST)
     #[arg(long, value_name = "N")]
     locations_per_request: Option<String>,
-    /// Which tasks to work on
-    #[arg(long, value_enum, default_value_t = Which::All)]
-    pipeline: Which,
-    /// Answer /livez and /metrics here
+    /// Pipeline to work for
+    #[arg(long, default_value = "all", value_parser = PipelineChoice::parser())]
+    pipeline: PipelineChoice,
+    /// Serve /livez and /metrics on this address
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -62,34 +66,34 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         health_server::check(address, &settings)?;
     }
     let began = std::time::Instant::now();
-    let parts = Parts::open(settings).await?;
+    let context = Context::open(settings).await?;
     let name = args.name.unwrap_or_else(host_name);
-    let workers = Workers::open(args.pipeline, &parts, &name, &app.shutdown)?;
-    let beside = CancellationToken::new();
-    let mut company = tokio::task::JoinSet::new();
-    let (counted, tidying) = (parts.metrics.clone(), beside.clone());
-    company.spawn(async move {
-        isobar_telemetry::tidy(counted, tidying).await;
+    let workers = Workers::open(args.pipeline, &context, &name, &app.shutdown)?;
+    let background_stop = CancellationToken::new();
+    let mut background = tokio::task::JoinSet::new();
+    let (plural, tidying) = (context.metrics.clone(), background_stop.clone());
+    background.spawn(async move {
+        isobar_telemetry::tidy(plural, tidying).await;
         Ok(())
     });
     if let Some(address) = args.listen {
         let listener = health_server::bind(address).await?;
-        company.spawn(health_server::serve(
+        background.spawn(health_server::serve(
             listener,
-            parts.metrics.clone(),
-            parts.upstream.clone(),
-            beside.clone(),
+            context.metrics.clone(),
+            context.upstream.clone(),
+            background_stop.clone(),
         ));
     }
     let until =
         if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
     let ending = if args.drain && !app.global.json {
-        with_bar(workers, until, &parts, app.global.quiet).await
+        with_bar(workers, until, &context, app.global.quiet).await
     } else {
         workers.run(until).await
     };
-    beside.cancel();
-    while let Some(end) = company.join_next().await {
+    background_stop.cancel();
+    while let Some(end) = background.join_next().await {
         end??;
     }
     let ending = ending?;
@@ -98,12 +102,12 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     Ok(match ending.left {
         Some(Left::Config(why)) => {
-            return Err(Stop::config(format!(
-                "{why}; nothing is lost, run again when it is mended"
+            return Err(ExitError::config(format!(
+                "{why}; nothing is lost; correct it and run again"
             )));
         }
         Some(Left::Later(why)) => {
-            tracing::warn!("not drained: {why}; nothing is lost, run again later");
+            tracing::warn!("not drained: {why}; nothing is lost; run again later");
             Exit::TryAgain
         }
         None if args.drain && ending.failed > 0 => Exit::SomeFailed,
@@ -133,42 +137,43 @@ fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
     })
 }
 
-/// Runs a drain with a bar that counts up to what was in the stream.
+/// Runs a drain with a bar that counts finished entries.
+///
+/// The count is polled beside the work, never instead of it: the work may hold the lock of a
+/// connection that the count waits for, and it releases the lock only while it is polled.
 async fn with_bar(
     workers: Workers,
     until: Until,
-    parts: &Parts,
+    context: &Context,
     quiet: bool,
 ) -> anyhow::Result<Ending> {
-    use std::sync::atomic::AtomicU64;
-    use std::sync::atomic::Ordering::Relaxed;
     let tallies = workers.tallies();
+    let mut bar = Bar::new("drain", "entries", quiet);
+    let ending = tokio::select! {
+        ending = workers.run(until) => ending,
+        never = count_up(&mut bar, &tallies, context) => match never {},
+    };
+    bar.finish();
+    ending
+}
+
+async fn count_up(bar: &mut Bar, tallies: &[Arc<Tally>], context: &Context) -> Infallible {
     let sum = |counter: fn(&Tally) -> &AtomicU64| -> u64 {
         tallies.iter().map(|tally| counter(tally).load(Relaxed)).sum()
     };
-    let mut bar = Bar::new("drain", "entries", quiet);
-    let run = workers.run(until);
-    tokio::pin!(run);
     loop {
-        tokio::select! {
-            ending = &mut run => {
-                bar.finish();
-                return ending;
-            }
-            () = tokio::time::sleep(BAR_EVERY) => {
-                let done = sum(|tally| &tally.entries);
-                let depths = parts.broker.depths(&parts.settings).await.ok();
-                let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
-                let failed = sum(|tally| &tally.failed);
-                let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
-                bar.set(done, left.map(|left| done + left), note);
-            }
-        }
+        tokio::time::sleep(BAR_EVERY).await;
+        let done = sum(|tally| &tally.entries);
+        let depths = context.broker.depths(&context.settings).await.ok();
+        let left = depths.map(|depths| depths.values().map(|depth| depth.tasks).sum::<u64>());
+        let failed = sum(|tally| &tally.failed);
+        let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
+        bar.set(done, left.map(|left| done + left), note);
     }
 }
 
 pub fn host_name() -> String {
-    // Only a label; uniqueness comes from the uuid behind it.
+    // Only a label: the UUID after it makes the name unique.
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .ok()

@@ -1,19 +1,20 @@
-//! `isobar demo`: the whole pipeline with nothing installed.
+//! `isobar demo`: runs the whole pipeline with nothing installed.
 //!
-//! Simulator, embedded broker and store, API and worker in this process; the built-in list of
-//! cities is imported as an upload would be. Configuration that points elsewhere (`REDIS_URL`,
-//! `DATABASE_URL`, `.env`) is ignored, so that a demo can never write into a real installation.
-//! Its folder is temporary unless one is named; what a killed demo left is swept by the next one.
+//! Simulator, embedded broker and store, API and worker run in this process, and the built-in list
+//! of cities is imported like an upload.
+//! Guarantees: settings that point elsewhere (`REDIS_URL`, `DATABASE_URL`, `.env`) are ignored, so
+//! a demo never writes to a real installation. Its folder is temporary unless `--data-dir` names
+//! one; the next demo removes what a killed demo left.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use chrono::Utc;
 use isobar_model::gazetteer::CITIES_CSV;
 use isobar_model::ids::JobId;
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{PIPELINES, RowKind};
 use isobar_producer::run::{Order, Tools, run as produce};
 use isobar_producer::{Imports, NewImport};
 use isobar_settings::Environment;
@@ -24,14 +25,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::commands::produce::{stop, tools};
+use crate::commands::produce::{exit_error, tools};
 use crate::commands::{serve, up};
-use crate::context::{Parts, create_data_dir};
+use crate::context::{Context, create_data_dir};
 use crate::exit::Exit;
 use crate::progress::{self, Bar};
 use crate::roles::Roles;
 
-/// What would point a demo at something real.
+/// Settings that could point a demo at a real installation.
 const IGNORED: &[&str] = &[
     "REDIS_URL",
     "DATABASE_URL",
@@ -44,27 +45,27 @@ const IGNORED: &[&str] = &[
 const FOLDER_PREFIX: &str = "isobar-demo-";
 const LOCK_FILE: &str = "demo.lock";
 /// How long users wait for room in the stream.
-const PEOPLE_MAX_WAIT: Duration = Duration::from_mins(1);
-/// How often progress is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const USERS_MAX_WAIT: Duration = Duration::from_mins(1);
+/// How often progress is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar demo --exit")]
 pub struct Args {
-    /// End after the summary instead of keeping the API up until Ctrl-C
+    /// Exit after the summary instead of serving until Ctrl-C
     #[arg(long)]
     exit: bool,
     /// Import only the N most populous cities
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=34_006))]
     cities: Option<u32>,
-    /// Keep everything here [default: a temporary folder, removed at the end]
+    /// Folder for all data [default: a temporary folder, removed at exit]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let began = Instant::now();
-    let folder = Folder::open(args.data_dir.as_deref())?;
+    let folder = DemoFolder::open(args.data_dir.as_deref())?;
     let (simulator, url) = up::sim_listener().await?;
     let environment = Environment::of_process_except(IGNORED);
     let environment =
@@ -76,64 +77,64 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     app.stop_on_signals()?;
     let listener = match serve::listen(&settings).await {
         Ok(listener) => listener,
-        // Another demo, or something else, has the usual port.
+        // The default port is in use.
         Err(_) if environment.get("ISOBAR_LISTEN").is_none() => {
             tokio::net::TcpListener::bind("127.0.0.1:0").await?
         }
         Err(error) => return Err(error),
     };
     let address = listener.local_addr()?;
-    let parts = Parts::open(settings).await?;
+    let context = Context::open(settings).await?;
     let mut roles = Roles::default();
-    let imports = serve::start(&mut roles, listener, &parts)?;
-    up::start_worker(&mut roles, &parts);
+    let imports = serve::start(&mut roles, listener, &context)?;
+    up::start_worker(&mut roles, &context);
     up::start_sim(&mut roles, simulator);
 
     let finished = CancellationToken::new();
-    let company = async {
+    let background = async {
         let end = roles.run_until(&finished).await;
-        // Nobody works on the import any more.
+        // The import has no worker any more.
         app.shutdown.cancel();
         end
     };
     let show = async {
-        let outcome = import(&args, app, &parts, &imports, began).await;
+        let outcome = import(&args, app, &context, &imports, began).await;
         if outcome.is_ok() && !args.exit && !app.shutdown.is_cancelled() {
-            progress::say(&format!(
-                "still up at http://{address}, for example http://{address}/weather?city=Paris; Ctrl-C ends it"
+            progress::print_status(&format!(
+                "dashboard: http://{address}; try http://{address}/weather?city=Paris; stop with Ctrl-C"
             ));
             app.shutdown.cancelled().await;
         }
         finished.cancel();
         outcome
     };
-    let (company, outcome) = tokio::join!(company, show);
-    company?;
+    let (background, outcome) = tokio::join!(background, show);
+    background?;
     outcome
 }
 
-/// Imports the built-in list and says how it went.
+/// Imports the built-in list and prints the summary.
 async fn import(
     args: &Args,
     app: &App,
-    parts: &Parts,
+    context: &Context,
     imports: &Imports,
     began: Instant,
 ) -> anyhow::Result<Exit> {
     let rows = args.cities.map_or(usize::MAX, |cities| cities as usize);
     let csv: String = CITIES_CSV.split_inclusive('\n').take(rows.saturating_add(1)).collect();
-    let mut arriving = imports.spool().await?;
-    arriving.write(csv.as_bytes()).await?;
+    let mut upload = imports.spool().await?;
+    upload.write(csv.as_bytes()).await?;
     let import = NewImport { name: "cities.csv".to_owned(), ..NewImport::default() };
-    let accepted = imports.accept(arriving, import).await?;
+    let accepted = imports.accept(upload, import).await?;
     let job = NewJob::from(accepted);
-    parts.store.create_job(&job).await?;
+    context.store.create_job(&job).await?;
     let total = csv.lines().count() as u64 - 1;
-    let Some(job) = watch(app, &parts.store, job.id, total, began).await? else {
-        bail!("stopped before the import was through");
+    let Some(job) = watch(app, &context.store, job.id, total, began).await? else {
+        bail!("stopped before the import was finished");
     };
     let elapsed = began.elapsed();
-    let people = people(app, parts).await?;
+    let users = sync_users(app, context).await?;
     let cities_per_s = (job.processed as f64 / elapsed.as_secs_f64()).round();
     let document = json!({
         "job_id": job.id,
@@ -143,56 +144,57 @@ async fn import(
         "skipped": job.skipped,
         "elapsed_ms": elapsed.as_millis() as u64,
         "cities_per_s": cities_per_s,
-        "users": people.users,
-        "addresses": people.addresses,
-        "cards": people.cards,
-        "broker": parts.broker.kind(),
-        "store": parts.store.kind(),
+        "users": users.users,
+        "addresses": users.addresses,
+        "cards": users.cards,
+        "broker": context.broker.kind(),
+        "store": context.store.kind(),
     });
     app.print(&document, || {
         format!(
-            "{} cities in {:.1} s ({cities_per_s} a second): {} stored, {} failed, {} skipped\n\
+            "{} cities in {:.1} s ({cities_per_s} per second): {} stored, {} failed, {} skipped\n\
              {} users in {:.1} s, {} with an address, {} with a card",
             job.processed,
             elapsed.as_secs_f64(),
             job.succeeded,
             job.failed,
             job.skipped,
-            people.users,
-            people.took.as_secs_f64(),
-            people.addresses,
-            people.cards,
+            users.users,
+            users.took.as_secs_f64(),
+            users.addresses,
+            users.cards,
         )
     })?;
     Ok(if job.failed > 0 { Exit::SomeFailed } else { Exit::Done })
 }
 
-/// What came of the second pipeline.
-struct People {
+/// Counts of the users pipeline.
+struct UserCounts {
     users: u64,
     addresses: u64,
     cards: u64,
     took: Duration,
 }
 
-/// Syncs users, then finds them addresses and cards, as the schedules would.
-async fn people(app: &App, parts: &Parts) -> anyhow::Result<People> {
+/// Syncs users, then enriches them with addresses and cards, as the schedules would.
+async fn sync_users(app: &App, context: &Context) -> anyhow::Result<UserCounts> {
     let began = Instant::now();
-    for pipeline in [PipelineName::Users, PipelineName::Addresses, PipelineName::Cards] {
-        let order = Order::of(pipeline, &parts.settings, PEOPLE_MAX_WAIT);
+    let of_users = PIPELINES.into_iter().filter(|spec| spec.rows != RowKind::Cities);
+    for pipeline in of_users.map(|spec| spec.name) {
+        let order = Order::of(pipeline, &context.settings, USERS_MAX_WAIT);
         let tools = Tools {
-            store: Some(parts.store.clone()),
-            ..tools(parts.settings.clone(), parts.broker.clone(), app)
+            store: Some(context.store.clone()),
+            ..tools(context.settings.clone(), context.broker.clone(), app)
         };
-        let report = Box::pin(produce(order, &tools)).await.map_err(stop)?;
-        while !parts.store.job(report.job_id).await?.is_some_and(|job| job.status.is_final()) {
-            if app.shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
-                bail!("stopped before the users were through");
+        let report = Box::pin(produce(order, &tools)).await.map_err(exit_error)?;
+        while !context.store.job(report.job_id).await?.is_some_and(|job| job.status.is_final()) {
+            if app.shutdown.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_none() {
+                bail!("stopped before the users were finished");
             }
         }
     }
-    let totals = parts.store.totals().await?;
-    Ok(People {
+    let totals = context.store.totals().await?;
+    Ok(UserCounts {
         users: totals.users,
         addresses: totals.addresses,
         cards: totals.cards,
@@ -200,7 +202,7 @@ async fn people(app: &App, parts: &Parts) -> anyhow::Result<People> {
     })
 }
 
-/// Follows the job to its end; `None` if we are stopped before.
+/// Waits for the end of the job; `None` if the process is stopped before.
 async fn watch(
     app: &App,
     store: &Store,
@@ -221,7 +223,7 @@ async fn watch(
             bar.finish();
             return Ok(Some(job));
         }
-        if app.shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+        if app.shutdown.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_none() {
             bar.finish();
             return Ok(None);
         }
@@ -233,7 +235,7 @@ async fn first_result(store: &Store, app: &App, began: Instant) -> anyhow::Resul
         return Ok(());
     }
     if let Some(row) = store.weather_page(None, 1).await?.first() {
-        progress::say(&format!(
+        progress::print_status(&format!(
             "first result after {:.1} s: {} {:.1} °C, {}",
             began.elapsed().as_secs_f64(),
             row.city_name,
@@ -244,20 +246,20 @@ async fn first_result(store: &Store, app: &App, began: Instant) -> anyhow::Resul
     Ok(())
 }
 
-/// The demo's folder; a temporary one goes with it.
-struct Folder {
+/// The demo's folder. A temporary one is removed at exit.
+struct DemoFolder {
     path: PathBuf,
-    /// Held while the demo lives, so that a sweep can tell the living from the dead.
+    /// Held while the demo runs, so that the next demo removes only folders of ended demos.
     lock: Option<File>,
 }
 
-impl Folder {
+impl DemoFolder {
     fn open(named: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(path) = named {
             return Ok(Self { path: path.to_owned(), lock: None });
         }
         let temporary = std::env::temp_dir();
-        sweep(&temporary);
+        remove_stale_folders(&temporary);
         let path =
             temporary.join(format!("{FOLDER_PREFIX}{}-{}", Utc::now().timestamp(), Uuid::new_v4()));
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -267,17 +269,17 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for DemoFolder {
     fn drop(&mut self) {
         if self.lock.take().is_some() {
-            // What cannot be removed now is swept by the next demo.
+            // The next demo removes what cannot be removed now.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// Removes the folders of demos that were killed: those that nobody has locked.
-fn sweep(temporary: &Path) {
+/// Removes the folders of killed demos: those without a lock.
+fn remove_stale_folders(temporary: &Path) {
     let Ok(entries) = fs::read_dir(temporary) else { return };
     for entry in entries.flatten() {
         let is_demo = entry.file_name().to_string_lossy().starts_with(FOLDER_PREFIX);

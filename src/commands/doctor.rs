@@ -1,8 +1,8 @@
-//! `isobar doctor`: what the effective settings are, and whether what they name works.
+//! `isobar doctor`: checks configuration, servers and upstreams, and prints the settings.
 //!
-//! Each finding says what is wrong and what to do in a sentence. It changes nothing but a test
-//! file in the data dir. The weather service is asked for one place, which its quota counts: only
-//! an answer shows that address, network, certificates and key are right.
+//! Guarantees: each finding says in a sentence what is wrong and what to do. The command changes
+//! nothing except a test file in the data dir. It requests the weather of one location, which
+//! counts against the quota: only an answer shows that address, network, certificates and key work.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::exit::Exit;
 
 const OLDEST_REDIS: u32 = 7;
-/// Windows and leases are kept by Redis' clock; logs and ids by ours.
+/// Windows and leases use the clock of Redis; logs and ids use the local clock.
 const TOLERABLE_SKEW: TimeDelta = TimeDelta::seconds(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -32,17 +32,17 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 #[command(before_help = "Example: isobar doctor")]
 pub struct Args {}
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
-    state: State,
+    state: CheckStatus,
     detail: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+enum CheckStatus {
     Ok,
     Warning,
     Broken,
@@ -61,7 +61,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         "findings": findings,
     });
     app.print(&document, || describe(&settings, &findings))?;
-    let broken = findings.iter().any(|finding| finding.state == State::Broken);
+    let broken = findings.iter().any(|finding| finding.state == CheckStatus::Broken);
     Ok(if broken { Exit::Failed } else { Exit::Done })
 }
 
@@ -77,9 +77,9 @@ fn describe(settings: &Settings, findings: &[Finding]) -> String {
     text.push_str("(* differs from the default)\n\n");
     for finding in findings {
         let mark = match finding.state {
-            State::Ok => "ok     ",
-            State::Warning => "WARNING",
-            State::Broken => "BROKEN ",
+            CheckStatus::Ok => "ok     ",
+            CheckStatus::Warning => "WARNING",
+            CheckStatus::Broken => "ERROR  ",
         };
         let _ = writeln!(text, "{mark} {}: {}", finding.check, finding.detail);
     }
@@ -103,7 +103,7 @@ fn data_dir(path: &Path) -> Finding {
 
 fn listen(settings: &Settings) -> Finding {
     match settings.listen_misfit() {
-        None => ok("listen", format!("{} is safe as it is", settings.listen)),
+        None => ok("listen", format!("{} is safe", settings.listen)),
         Some(why) => broken("listen", format!("{why}; `isobar serve` refuses to start")),
     }
 }
@@ -163,7 +163,7 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
             "redis persistence",
             "appendonly is off: a restart loses the stream and producers send it again; set appendonly yes".into(),
         )),
-        None => findings.push(warning("redis persistence", "the server does not tell".into())),
+        None => findings.push(warning("redis persistence", "the server does not say (CONFIG is not allowed)".into())),
     }
     match facts.eviction.as_deref() {
         Some("noeviction") => findings.push(ok("redis eviction", "noeviction".into())),
@@ -173,7 +173,10 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
                 "{policy} may drop tasks when memory is short; set maxmemory-policy noeviction"
             ),
         )),
-        None => findings.push(warning("redis eviction", "the server does not tell".into())),
+        None => findings.push(warning(
+            "redis eviction",
+            "the server does not say (CONFIG is not allowed)".into(),
+        )),
     }
     let (ours, others): (Vec<_>, Vec<_>) =
         facts.groups.iter().partition(|group| group.name == topic.group);
@@ -182,7 +185,7 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
         findings.push(warning(
             "consumer groups",
             format!(
-                "{} on the stream: finished entries leave it before they may have read them; give them a stream of their own, or XGROUP DESTROY what nobody uses",
+                "{}: finished entries leave the stream before another group has read them; give each group its own stream, or remove unused groups with XGROUP DESTROY",
                 names.join(", ")
             ),
         ));
@@ -191,64 +194,72 @@ fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
         findings.push(broken(
             "trimming",
             format!(
-                "{lost} unfinished entries were removed from the stream by somebody else; have no producer trim it (MAXLEN, XTRIM, XDEL), then see `isobar verify`"
+                "{lost} unfinished entries were removed by another client; no client may trim the stream (MAXLEN, XTRIM, XDEL); then run `isobar verify`"
             ),
         ));
     }
-    let theirs = chrono::DateTime::from_timestamp_millis(facts.time_ms as i64).unwrap_or_default();
-    let skew = (Utc::now() - theirs).abs();
+    let redis_time =
+        chrono::DateTime::from_timestamp_millis(facts.time_ms as i64).unwrap_or_default();
+    let skew = (Utc::now() - redis_time).abs();
     if skew > TOLERABLE_SKEW {
         findings.push(warning(
             "clock",
-            format!("differs from Redis' by {} s; run NTP on both", skew.num_seconds()),
+            format!(
+                "differs from the clock of Redis by {} s; run NTP on both hosts",
+                skew.num_seconds()
+            ),
         ));
     }
 }
 
 async fn store(settings: &Arc<Settings>) -> Finding {
     match Store::open(settings).await {
-        Ok(store) => {
-            ok("store", format!("{} at {} has our schema", store.kind(), store.location()))
-        }
+        Ok(store) => ok(
+            "store",
+            format!("{} at {} has the schema of this version", store.kind(), store.location()),
+        ),
         Err(error) => broken("store", format!("{}; check DATABASE_URL", chain(&error))),
     }
 }
 
-/// One place's weather, as a person would ask for it.
+/// Requests the weather of one location.
 async fn upstream(settings: &Arc<Settings>) -> Finding {
-    let place = Coordinates::new(0.0, 0.0).expect("it is on the globe");
+    let location = Coordinates::new(0.0, 0.0).expect("valid coordinates");
     let host = settings.upstream_url().host_str().unwrap_or_default().to_owned();
-    let said = |what: &str| format!("{host} {what}");
-    let asked = Broker::open(settings).map_err(anyhow::Error::from);
-    let asked = asked.and_then(|broker| Upstream::new(Arc::clone(settings), broker));
-    let upstream = match asked {
+    let detail = |text: &str| format!("{host} {text}");
+    let client = Broker::open(settings).map_err(anyhow::Error::from);
+    let client = client.and_then(|broker| Upstream::new(Arc::clone(settings), broker));
+    let upstream = match client {
         Ok(upstream) => upstream,
-        Err(error) => return broken("upstream", said(&format!("cannot be asked: {error:#}"))),
+        Err(error) => return broken("upstream", detail(&format!("cannot be called: {error:#}"))),
     };
-    match upstream.weather(&[place], Priority::Interactive).await {
-        Answer::Ok(_) => ok("upstream", said("tells the weather")),
+    match upstream.weather(&[location], Priority::Interactive).await {
+        Answer::Ok(_) => ok("upstream", detail("returns weather")),
         Answer::Wait { until, why } => {
             let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
             let why = why.as_str();
-            warning("upstream", said(&format!("is not asked before {until} ({why}); wait")))
+            warning("upstream", detail(&format!("is not called before {until} ({why}); wait")))
         }
         Answer::Config { reason } => broken(
             "upstream",
-            said(&format!("refuses us ({reason}); check the key, the plan and the address")),
+            detail(&format!(
+                "rejects the request ({reason}); check the key, the plan and the address"
+            )),
         ),
         Answer::Retry { reason, .. } => broken(
             "upstream",
-            said(&format!(
-                "does not answer ({reason}); check the address and the network, or wait"
+            detail(&format!(
+                "is not answering ({reason}); check the address and the network, or wait"
             )),
         ),
-        Answer::Split { reason } | Answer::Location { reason, .. } => {
-            broken("upstream", said(&format!("answers oddly ({reason}); check the address")))
-        }
+        Answer::Split { reason } | Answer::Location { reason, .. } => broken(
+            "upstream",
+            detail(&format!("unexpected response ({reason}); check the address")),
+        ),
     }
 }
 
-/// Hosts that need no key, and a connection is enough to know.
+/// Hosts without a key: a connection is enough.
 async fn others(settings: &Settings) -> Vec<Finding> {
     let mut urls = vec![("geocoding", &settings.geocoding_url.0)];
     if let Some(source) = &settings.city_source_url {
@@ -259,30 +270,30 @@ async fn others(settings: &Settings) -> Vec<Finding> {
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(443);
         let dialled = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await;
-        let trouble = match dialled {
+        let error = match dialled {
             Ok(Ok(_)) => {
                 findings.push(ok(check, format!("{host}:{port} accepts connections")));
                 continue;
             }
             Ok(Err(error)) => format!("cannot be reached ({error})"),
-            Err(_) => format!("does not answer within {CONNECT_LIMIT:?}"),
+            Err(_) => format!("is not answering within {CONNECT_LIMIT:?}"),
         };
         let fix = "check the address and the network";
-        findings.push(broken(check, format!("{host}:{port} {trouble}; {fix}")));
+        findings.push(broken(check, format!("{host}:{port} {error}; {fix}")));
     }
     findings
 }
 
 fn ok(check: &'static str, detail: String) -> Finding {
-    Finding { check, state: State::Ok, detail }
+    Finding { check, state: CheckStatus::Ok, detail }
 }
 
 fn warning(check: &'static str, detail: String) -> Finding {
-    Finding { check, state: State::Warning, detail }
+    Finding { check, state: CheckStatus::Warning, detail }
 }
 
 fn broken(check: &'static str, detail: String) -> Finding {
-    Finding { check, state: State::Broken, detail }
+    Finding { check, state: CheckStatus::Broken, detail }
 }
 
 #[cfg(test)]
@@ -291,9 +302,9 @@ mod tests {
 
     use super::*;
 
-    /// What cannot be brought about on a test's machine: an old server, another clock, silence.
+    /// States that a test cannot produce: an old server, another clock, silence.
     #[test]
-    fn a_redis_is_judged_by_its_facts() {
+    fn each_fact_about_redis_has_its_finding() {
         let topic = Topic::new("s", "ours");
         let group = |name: &str, lost| GroupFacts { name: name.into(), lost };
         let good = RedisFacts {
@@ -306,25 +317,26 @@ mod tests {
         let judged = |facts: RedisFacts| {
             let mut findings = Vec::new();
             judge(&facts, &topic, &mut findings);
-            findings.retain(|finding| finding.state != State::Ok);
+            findings.retain(|finding| finding.state != CheckStatus::Ok);
             findings.into_iter().map(|found| (found.check, found.state)).collect::<Vec<_>>()
         };
         assert_eq!(judged(good.clone()), []);
         let old = RedisFacts { version: "6.2.14".into(), ..good.clone() };
-        assert_eq!(judged(old), [("redis version", State::Broken)]);
+        assert_eq!(judged(old), [("redis version", CheckStatus::Broken)]);
         let ahead = RedisFacts { time_ms: good.time_ms + 3_600_000, ..good.clone() };
-        assert_eq!(judged(ahead), [("clock", State::Warning)]);
+        assert_eq!(judged(ahead), [("clock", CheckStatus::Warning)]);
         let silent = RedisFacts {
             groups: vec![group("ours", None)],
             append_only: None,
             eviction: None,
             ..good.clone()
         };
-        let unknown = [("redis persistence", State::Warning), ("redis eviction", State::Warning)];
+        let unknown =
+            [("redis persistence", CheckStatus::Warning), ("redis eviction", CheckStatus::Warning)];
         assert_eq!(judged(silent), unknown);
-        let shared = vec![group("ours", Some(3)), group("theirs", Some(9))];
+        let shared = vec![group("ours", Some(3)), group("other", Some(9))];
         let shared = RedisFacts { groups: shared, ..good };
-        let found = [("consumer groups", State::Warning), ("trimming", State::Broken)];
+        let found = [("consumer groups", CheckStatus::Warning), ("trimming", CheckStatus::Broken)];
         assert_eq!(judged(shared), found);
     }
 }

@@ -1,4 +1,4 @@
-//! `isobar healthcheck`: asks a role of this host whether it lives; for containers.
+//! `isobar healthcheck`: checks that a local process is alive; for containers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,17 +10,17 @@ use tokio::net::TcpStream;
 use crate::app::App;
 use crate::exit::Exit;
 
-/// A role that takes longer is not healthy.
+/// A process that takes longer is not healthy.
 const PATIENCE: Duration = Duration::from_secs(3);
 const ANSWER_BYTES: u64 = 4 * 1024;
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar healthcheck --path /readyz")]
 pub struct Args {
-    /// Whom to ask [default: ISOBAR_LISTEN]
+    /// Address of the process [default: ISOBAR_LISTEN]
     #[arg(long, value_name = "ADDR")]
     address: Option<SocketAddr>,
-    /// What to ask: /livez, /readyz or /healthz
+    /// Path to request: /livez, /readyz or /healthz
     #[arg(long, default_value = "/livez")]
     path: String,
 }
@@ -31,14 +31,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         None => app.settings()?.listen,
     };
     let address = reachable(address);
-    let asked = tokio::time::timeout(PATIENCE, ask(address, &args.path));
+    let request = tokio::time::timeout(PATIENCE, get_status(address, &args.path));
     let status =
-        asked.await.with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
+        request.await.with_context(|| format!("{address} did not answer in {PATIENCE:?}"))??;
     ensure!(status == "200", "{address}{} answered {status}", args.path);
     Ok(Exit::Done)
 }
 
-/// An address to listen on everywhere is one to ask on loopback.
+/// A process that listens on all addresses is reached on loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -48,8 +48,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The status of one GET; too little to build an HTTP client with TLS for.
-async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+/// The status of one GET. An HTTP client with TLS would be too much for that.
+async fn get_status(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("nothing answers at {address}"))?;
@@ -57,6 +57,6 @@ async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES).read_to_string(&mut answer).await?;
-    let status = answer.split(' ').nth(1).context("the answer is no HTTP")?;
+    let status = answer.split(' ').nth(1).context("the answer is not HTTP")?;
     Ok(status.to_owned())
 }

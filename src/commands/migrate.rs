@@ -1,7 +1,7 @@
-//! `isobar migrate`: brings the store's schema up and does nothing else.
+//! `isobar migrate`: creates or upgrades the schema of the store.
 //!
-//! Every role does the same at its start, under a lock; a compose file or a release step runs it
-//! once before them, so that only one account needs the right to change tables.
+//! Every role does the same when it starts, under a lock. A release step that runs it first lets
+//! all other roles use an account without the right to change tables.
 
 use anyhow::Context;
 use isobar_store::Store;

@@ -1,4 +1,4 @@
-//! `isobar openapi`: the API's OpenAPI document on stdout, as `api/openapi.json` holds it.
+//! `isobar openapi`: prints the API's OpenAPI document, as in `api/openapi.json`.
 
 use std::io::Write;
 

@@ -1,24 +1,24 @@
-//! `isobar outbox status|flush`: what producers hold that the stream has not confirmed yet.
+//! `isobar outbox status|flush`: batches that the stream has not confirmed yet.
 //!
-//! `status` only looks, also while a producer is at work; `flush` relays what is unsent and
-//! extracts nothing, which is what to run after an outage.
+//! `status` changes nothing and works while a producer runs. `flush` relays unsent batches without
+//! extracting more: run it after an outage.
 
 use std::time::Duration;
 
 use isobar_broker::Broker;
 use isobar_model::duration::{duration, show_duration};
+use isobar_model::human::grouped;
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{JobState, JobSummary, Outbox};
 use isobar_producer::run::flush;
-use isobar_producer::thousands;
 use isobar_settings::Settings;
 use serde_json::json;
 
 use crate::app::App;
-use crate::commands::produce::{stop, tools, with_bar};
+use crate::commands::produce::{exit_error, tools, with_bar};
 use crate::exit::Exit;
 
-/// Lines of `status`; whoever has more unfinished jobs has other worries.
+/// Jobs that `status` lists.
 const SHOWN: u32 = 50;
 
 #[derive(Debug, clap::Args)]
@@ -30,11 +30,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show the jobs of the outbox with what is unsent and unconfirmed
+    /// Show the jobs of the outbox with their unsent and unconfirmed batches
     Status,
-    /// Send what is unsent, and extract nothing
+    /// Send unsent batches without extracting more
     Flush {
-        /// How long to wait for room in the stream (exit code 75 then)
+        /// How long to wait for room in the stream (then exit 75)
         #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
         max_wait: Duration,
     },
@@ -48,10 +48,11 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             app.stop_on_signals()?;
             let broker = Broker::open(&settings)?;
             let tools = tools(settings, broker, app);
-            let published =
-                with_bar(flush(&tools, max_wait), &tools.progress, app).await.map_err(stop)?;
+            let published = with_bar(flush(&tools, max_wait), &tools.progress, app)
+                .await
+                .map_err(exit_error)?;
             app.print(&json!({ "published": published, "unsent": 0 }), || {
-                format!("{} tasks published, nothing is unsent", thousands(published))
+                format!("{} tasks published; nothing is unsent", grouped(published))
             })?;
             Ok(Exit::Done)
         }
@@ -81,8 +82,8 @@ async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
         let mut lines = vec![format!(
             "{}: {} tasks unsent, {} batches not confirmed",
             path.display(),
-            thousands(sum(|job| job.unsent_tasks)),
-            thousands(sum(|job| job.unconfirmed_batches)),
+            grouped(sum(|job| job.unsent_tasks)),
+            grouped(sum(|job| job.unconfirmed_batches)),
         )];
         lines.extend(jobs.iter().map(line));
         lines.join("\n")
@@ -100,9 +101,9 @@ fn line(job: &JobSummary) -> String {
     let mut line = format!(
         "{}  {state:<10}  {} of {} tasks unsent  {} batches not confirmed  {} ago  {} ({})",
         job.job_id,
-        thousands(job.unsent_tasks),
-        thousands(job.tasks),
-        thousands(job.unconfirmed_batches),
+        grouped(job.unsent_tasks),
+        grouped(job.tasks),
+        grouped(job.unconfirmed_batches),
         show_duration(Duration::from_secs(job.age_seconds)),
         job.source,
         job.slot,

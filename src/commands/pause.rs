@@ -1,4 +1,4 @@
-//! `isobar pause`: no worker reads anything until `isobar resume`.
+//! `isobar pause`: pauses all workers until `isobar resume`.
 
 use isobar_broker::Switch;
 use serde_json::json;
@@ -13,10 +13,10 @@ pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
-    let thrown = operator.desk().throw(&Switch::Reading).await?;
-    app.print(&json!({ "paused": true, "by": thrown.by, "at": thrown.at }), || {
+    let paused = operator.desk().throw(&Switch::Reading).await?;
+    app.print(&json!({ "paused": true, "by": paused.by, "at": paused.at }), || {
         format!(
-            "reading is paused by {thrown}; workers finish what they hold, `isobar resume` lets them go on"
+            "workers paused by {paused}; they finish what is in flight; resume them with `isobar resume`"
         )
     })?;
     Ok(Exit::Done)

@@ -1,7 +1,8 @@
-//! `isobar produce`: one cron run, from a source of cities into the stream.
+//! `isobar produce`: reads a source once and publishes its rows.
 //!
-//! Exit 0 means that nothing is unsent; 75 that it may be run again and nothing is lost. What it
-//! does in between is in the crate `producer`.
+//! Guarantees: exit code 0 means that nothing is unsent; 75 means that nothing is lost and the
+//! command may be run again.
+//! Does not: extract or relay itself (see [`isobar_producer::run`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,45 +11,45 @@ use std::time::Duration;
 use anyhow::Context;
 use isobar_broker::{Broker, Topic};
 use isobar_model::duration::{duration, show_duration};
-use isobar_model::pipeline::PipelineName;
+use isobar_model::pipeline::{PipelineName, RowKind};
 use isobar_model::task::JobKind;
 use isobar_producer::dry_run::{Plan, plan};
 use isobar_producer::last_run;
 use isobar_producer::progress::{Progress, Reached};
-use isobar_producer::run::{Order, Report, Tools, run as produce};
+use isobar_producer::run::{Order, Tools, run as produce};
 use isobar_producer::source::csv::content;
 use isobar_producer::source::{JobSpec, Origin};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Failure, Remedy, thousands};
+use isobar_producer::{Failure, Remedy, Report};
 use isobar_settings::Settings;
 use isobar_store::Store;
 
 use crate::app::App;
 use crate::context::{create_data_dir, open_store};
-use crate::exit::{Exit, Stop};
+use crate::exit::{Exit, ExitError};
 use crate::progress::{self, Bar};
 
-/// How long a short form waits for room in the stream.
+/// How long `isobar users` waits for room in the stream.
 const DEFAULT_MAX_WAIT: Duration = Duration::from_mins(10);
-/// How often the bar is brought up to date.
+/// How often the bar is updated.
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar produce --csv data/cities.csv")]
 pub struct Args {
-    /// Where cities come from [default: csv with --csv, else api if a URL is set, else gazetteer]
+    /// Source of the rows [default: csv with --csv, else api if a URL is set, else gazetteer]
     #[arg(long, value_enum)]
     source: Option<From>,
-    /// A file of cities, or - for standard input
+    /// CSV file of cities, or - for standard input
     #[arg(long, value_name = "PATH")]
     csv: Option<PathBuf>,
-    /// Which run of the source this is; the same slot is produced once [default: the start second]
+    /// Run identifier; the same slot is produced once [default: the start second]
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     slot: Option<String>,
-    /// Take at most so many rows
+    /// Read at most N rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Fetch also what is still current
+    /// Fetch even if the stored value is current
     #[arg(long)]
     force: bool,
     /// Exit 3 when rows were rejected
@@ -57,13 +58,13 @@ pub struct Args {
     /// List rejected rows in this file
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
-    /// How long to wait for room in the stream (exit code 75 then)
+    /// How long to wait for room in the stream (then exit 75)
     #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
     max_wait: Duration,
-    /// Say what would be done: rows, tasks, quota cost, time; write nothing
+    /// Show rows, tasks, quota cost and duration; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// What the tasks are for
+    /// Pipeline to produce for
     #[arg(long, default_value_t = PipelineName::Weather, value_parser = pipeline())]
     pipeline: PipelineName,
 }
@@ -82,8 +83,8 @@ enum From {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    if let Some(misuse) = misuse(&args) {
-        return Err(Stop::usage(misuse));
+    if let Some(flag_conflict) = flag_conflict(&args) {
+        return Err(ExitError::usage(flag_conflict));
     }
     let settings = app.settings()?;
     app.stop_on_signals()?;
@@ -92,13 +93,13 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     create_data_dir(&settings)?;
     let broker = Broker::open(&settings)?;
-    say_where_to(args.pipeline, &settings, &broker, app);
+    print_target(args.pipeline, &settings, &broker, app);
     let (strict, pipeline) = (args.strict, args.pipeline);
     let order = match order(args, &settings, &settings.data_file("spool")).await {
         Ok(order) => order,
         Err(error) => {
             let failure = Failure::new(Remedy::GiveUp, format!("{error:#}"));
-            last_run::tell(pipeline, Err(&failure), None, &broker).await;
+            last_run::record(pipeline, Err(&failure), None, &broker).await;
             return Err(error);
         }
     };
@@ -112,14 +113,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             {
                 app.print(report, String::new)?;
             }
-            return Err(stop(failure));
+            return Err(exit_error(failure));
         }
     };
     app.print(&report, || describe(&report))?;
     Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
 }
 
-/// Runs what these pipelines produce where nothing else is said, one after the other.
+/// Runs the default source of each pipeline, one after the other.
 pub async fn run_all(
     pipelines: &[PipelineName],
     limit: Option<u64>,
@@ -131,14 +132,14 @@ pub async fn run_all(
     let broker = Broker::open(&settings)?;
     let mut reports = Vec::with_capacity(pipelines.len());
     for pipeline in pipelines.iter().copied() {
-        say_where_to(pipeline, &settings, &broker, app);
+        print_target(pipeline, &settings, &broker, app);
         let order = Order::of(pipeline, &settings, DEFAULT_MAX_WAIT);
         let spec = JobSpec::of(pipeline, &settings, limit, false);
         let store = store_for(pipeline, &settings).await?;
         let tools = Tools { store, ..tools(settings.clone(), broker.clone(), app) };
         let order = Order { spec, ..order };
         let run = Box::pin(with_bar(produce(order, &tools), &tools.progress, app));
-        reports.push(run.await.map_err(stop)?);
+        reports.push(run.await.map_err(exit_error)?);
     }
     let text = || reports.iter().map(describe).collect::<Vec<_>>().join("\n");
     match &reports[..] {
@@ -148,10 +149,10 @@ pub async fn run_all(
     Ok(Exit::Done)
 }
 
-fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, app: &App) {
+fn print_target(pipeline: PipelineName, settings: &Settings, broker: &Broker, app: &App) {
     if !app.global.quiet {
-        progress::say(&format!(
-            "writing to {} at {}, stream {}, by way of the outbox {}",
+        progress::print_status(&format!(
+            "writing to {} at {}, stream {}, through the outbox {}",
             broker.kind(),
             broker.location(),
             Topic::of(pipeline, settings).stream,
@@ -160,26 +161,27 @@ fn say_where_to(pipeline: PipelineName, settings: &Settings, broker: &Broker, ap
     }
 }
 
-/// The store, where it is the source.
+/// The store, if it is the source.
 async fn store_for(pipeline: PipelineName, settings: &Settings) -> anyhow::Result<Option<Store>> {
-    Ok(match pipeline {
-        PipelineName::Weather | PipelineName::Users => None,
-        PipelineName::Addresses | PipelineName::Cards => Some(open_store(settings).await?),
+    Ok(match pipeline.spec().rows {
+        RowKind::Cities | RowKind::Users => None,
+        RowKind::Incomplete(_) => Some(open_store(settings).await?),
     })
 }
 
-/// What the flags cannot mean together; found before anything is made.
-fn misuse(args: &Args) -> Option<&'static str> {
+/// Flags that contradict each other; checked before anything is created.
+fn flag_conflict(args: &Args) -> Option<&'static str> {
     let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
     if real(&args.csv).is_some_and(|csv| real(&args.rejects) == Some(csv)) {
         return Some("--rejects would overwrite the file that --csv reads");
     }
-    if args.pipeline != PipelineName::Weather && (args.csv.is_some() || args.source.is_some()) {
-        return Some("--csv and --source name cities: they go with --pipeline weather only");
+    let takes_cities = args.pipeline.spec().rows == RowKind::Cities;
+    if !takes_cities && (args.csv.is_some() || args.source.is_some()) {
+        return Some("--csv and --source name cities: this pipeline does not take cities");
     }
     match (args.source, &args.csv) {
         (Some(From::Csv), None) => Some("--source csv needs --csv PATH"),
-        (Some(From::Api | From::Gazetteer), Some(_)) => Some("--csv goes with --source csv only"),
+        (Some(From::Api | From::Gazetteer), Some(_)) => Some("--csv needs --source csv"),
         _ => None,
     }
 }
@@ -190,13 +192,13 @@ pub fn tools(settings: Arc<Settings>, broker: Broker, app: &App) -> Tools {
 }
 
 /// A failure of the producer as an exit code.
-pub fn stop(failure: Failure) -> anyhow::Error {
+pub fn exit_error(failure: Failure) -> anyhow::Error {
     let exit = match failure.remedy {
         Remedy::TryAgain => Exit::TryAgain,
         Remedy::GiveUp => Exit::Failed,
         Remedy::Configure => Exit::BadConfig,
     };
-    Stop { exit, message: failure.message }.into()
+    ExitError { exit, message: failure.message }.into()
 }
 
 async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Result<Exit> {
@@ -208,7 +210,7 @@ async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Resu
     if let Some(path) = order.spooled {
         isobar_producer::spool::remove_if_there(&path)?;
     }
-    let planned = planned.map_err(stop)?;
+    let planned = planned.map_err(exit_error)?;
     app.print(&planned, || describe_plan(&planned))?;
     Ok(Exit::Done)
 }
@@ -221,21 +223,22 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
     });
     let mut spooled = None;
     let spec = match (from, args.csv) {
-        _ if args.pipeline != PipelineName::Weather => {
+        _ if args.pipeline.spec().rows != RowKind::Cities => {
             JobSpec::of(args.pipeline, settings, args.limit, args.force)
         }
         (From::Csv, Some(path)) => {
             let (origin, copy) = csv_origin(path, spool.to_owned()).await?;
             spooled = copy;
-            let pipeline = PipelineName::Weather;
-            JobSpec { pipeline, origin, limit: args.limit, force: args.force }
+            JobSpec { pipeline: args.pipeline, origin, limit: args.limit, force: args.force }
         }
-        (From::Csv, None) | (_, Some(_)) => unreachable!("misuse was found before"),
+        (From::Csv, None) | (_, Some(_)) => unreachable!("flag_conflict has refused it"),
         (From::Api, None) if settings.city_source_url.is_none() => {
-            return Err(Stop::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
+            return Err(ExitError::config("--source api needs ISOBAR_CITY_SOURCE_URL"));
         }
-        (From::Api, None) => JobSpec::configured(settings, args.limit, args.force),
-        (From::Gazetteer, None) => JobSpec::gazetteer(settings, args.limit, args.force),
+        (From::Api, None) => JobSpec::configured(args.pipeline, settings, args.limit, args.force),
+        (From::Gazetteer, None) => {
+            JobSpec::gazetteer(args.pipeline, settings, args.limit, args.force)
+        }
     };
     Ok(Order {
         spec,
@@ -247,7 +250,7 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
     })
 }
 
-/// A file as it is; standard input, a pipe or a device as a copy that can be read twice.
+/// A file is read in place. Standard input, a pipe or a device is copied, so it can be read twice.
 async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Option<PathBuf>)> {
     tokio::task::spawn_blocking(move || {
         if path != Path::new("-") && path.metadata().is_ok_and(|data| data.is_dir()) {
@@ -277,7 +280,7 @@ async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Op
     .await?
 }
 
-/// Runs the work with a bar that counts rows which are through.
+/// Runs the work with a bar that counts finished rows.
 pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app: &App) -> T {
     let mut bar = Bar::new("produce", "rows", app.global.quiet);
     tokio::pin!(work);
@@ -289,14 +292,14 @@ pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app
             }
             () = tokio::time::sleep(BAR_EVERY) => {
                 let reached = progress.reached();
-                let through = reached.published + reached.rejected + reached.duplicates;
-                bar.set(through, total(&reached), note(&reached));
+                let finished = reached.published + reached.rejected + reached.duplicates;
+                bar.set(finished, total(&reached), note(&reached));
             }
         }
     }
 }
 
-/// Rows there will be: known, or as many as the rest of the file will hold if it goes on like this.
+/// The number of rows, if known; else an estimate from the share of the file that is read.
 fn total(reached: &Reached) -> Option<u64> {
     reached.rows_total.or_else(|| {
         let bytes = reached.bytes_total?;
@@ -306,9 +309,9 @@ fn total(reached: &Reached) -> Option<u64> {
 }
 
 fn note(reached: &Reached) -> String {
-    let mut notes = vec![format!("{} extracted", thousands(reached.rows))];
+    let mut notes = vec![format!("{} extracted", grouped(reached.rows))];
     if reached.rejected > 0 {
-        notes.push(format!("{} rejected", thousands(reached.rejected)));
+        notes.push(format!("{} rejected", grouped(reached.rejected)));
     }
     if reached.waiting {
         notes.push("the stream is full, waiting for the workers".to_owned());
@@ -323,37 +326,40 @@ fn describe(report: &Report) -> String {
         report.job_id,
         report.source,
         report.slot,
-        thousands(report.rows),
-        thousands(report.tasks),
-        thousands(report.rejected),
-        thousands(report.duplicates),
-        thousands(report.published),
+        grouped(report.rows),
+        grouped(report.tasks),
+        grouped(report.rejected),
+        grouped(report.duplicates),
+        grouped(report.published),
     )];
     if report.resumed && report.published == 0 {
-        lines.push("this slot was done already: nothing was published".to_owned());
+        lines.push("this slot was already published: nothing to do".to_owned());
     }
     if report.rejected > 0 {
-        lines.push("rejected rows are in the job's results; --rejects PATH lists them".to_owned());
+        lines.push(
+            "the job's results list the rejected rows; --rejects PATH writes them to a file"
+                .to_owned(),
+        );
     }
     lines.join("\n")
 }
 
 fn describe_plan(plan: &Plan) -> String {
     let time = match plan.eta_seconds {
-        None => "no quota limits it".to_owned(),
+        None => "no quota applies".to_owned(),
         Some(seconds) => {
-            format!("the quota alone makes it take {}", rounded(seconds))
+            format!("at least {} because of the quota", rounded(seconds))
         }
     };
     format!(
         "{}: {} rows, {} tasks in {} batches, {} rejected, {} duplicates; {} units of quota, {time}; nothing was written",
         plan.source,
-        thousands(plan.rows),
-        thousands(plan.tasks),
-        thousands(plan.batches),
-        thousands(plan.rejected),
-        thousands(plan.duplicates),
-        thousands(plan.quota_cost),
+        grouped(plan.rows),
+        grouped(plan.tasks),
+        grouped(plan.batches),
+        grouped(plan.rejected),
+        grouped(plan.duplicates),
+        grouped(plan.quota_cost),
     )
 }
 
@@ -361,13 +367,13 @@ fn describe_plan(plan: &Plan) -> String {
 fn rounded(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let mut left = seconds;
-    let mut parts = Vec::new();
+    let mut context = Vec::new();
     for (length, unit) in units {
         if left >= length {
-            parts.push(format!("{}{unit}", left / length));
+            context.push(format!("{}{unit}", left / length));
             left %= length;
         }
     }
-    parts.truncate(2);
-    if parts.is_empty() { "less than a minute".to_owned() } else { parts.join(" ") }
+    context.truncate(2);
+    if context.is_empty() { "less than a minute".to_owned() } else { context.join(" ") }
 }

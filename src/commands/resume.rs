@@ -1,4 +1,4 @@
-//! `isobar resume`: workers read again after `isobar pause`.
+//! `isobar resume`: resumes workers after `isobar pause`.
 
 use isobar_broker::Switch;
 use serde_json::json;
@@ -15,8 +15,8 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
     let was_paused = operator.desk().let_go(&Switch::Reading).await?;
     app.print(&json!({ "paused": false, "was_paused": was_paused }), || {
-        let said = if was_paused { "workers read again" } else { "reading was not paused" };
-        said.to_owned()
+        let text = if was_paused { "workers resumed" } else { "workers were not paused" };
+        text.to_owned()
     })?;
     Ok(Exit::Done)
 }

@@ -14,27 +14,27 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::commands::consume::host_name;
-use crate::context::Parts;
-use crate::exit::{Exit, Stop};
+use crate::context::Context;
+use crate::exit::{Exit, ExitError};
 use crate::health_server;
 use crate::progress;
 use crate::roles::Roles;
 
-/// A shorter one would be lost to any pause of the machine.
+/// A shorter lease would be lost in any pause of the machine.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-const NOTHING_SET: &str = "no schedule is set: give ISOBAR_SYNC_CRON or ISOBAR_USERS_CRON an expression, \
+const NOTHING_SET: &str = "no schedule is set: set ISOBAR_SYNC_CRON or ISOBAR_USERS_CRON, \
      for example `5 */3 * * *` or `@every 300s`";
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar schedule --list")]
 pub struct Args {
-    /// Print the next ticks of each schedule and end
+    /// Print upcoming ticks and exit
     #[arg(long)]
     list: bool,
-    /// After so long a silence of its scheduler another one takes a tick over
+    /// Another scheduler takes a tick over after this silence
     #[arg(long, default_value = "60s", value_parser = lease, value_name = "DURATION")]
     lease: Duration,
-    /// Answer /livez and /metrics here
+    /// Serve /livez and /metrics on this address
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -43,7 +43,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let schedules = settings.schedules();
     if schedules.is_empty() {
-        return Err(Stop::config(NOTHING_SET));
+        return Err(ExitError::config(NOTHING_SET));
     }
     if args.list {
         return print_ticks(&schedules, app);
@@ -52,19 +52,19 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     if let Some(address) = args.listen {
         health_server::check(address, &settings)?;
     }
-    let parts = Parts::open(settings).await?;
+    let context = Context::open(settings).await?;
     let mut roles = Roles::default();
-    start(&mut roles, &parts, Some(args.lease));
+    start(&mut roles, &context, Some(args.lease));
     if let Some(address) = args.listen {
         let listener = health_server::bind(address).await?;
-        let (counted, upstream) = (parts.metrics.clone(), parts.upstream.clone());
+        let (plural, upstream) = (context.metrics.clone(), context.upstream.clone());
         roles.start("the health page", |stop| {
-            health_server::serve(listener, counted, upstream, stop)
+            health_server::serve(listener, plural, upstream, stop)
         });
     }
-    let counted = parts.metrics.clone();
+    let plural = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(plural, stop).await;
         Ok(())
     });
     roles.run_until(&app.shutdown).await?;
@@ -72,14 +72,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 }
 
 /// Starts a role for each schedule that is set; there may be none.
-pub fn start(roles: &mut Roles, parts: &Parts, lease: Option<Duration>) {
+pub fn start(roles: &mut Roles, context: &Context, lease: Option<Duration>) {
     let owner = format!("{}-{}", host_name(), Uuid::new_v4());
     let lease = lease.unwrap_or(LEASE);
-    for runner in runners(&parts.settings, &parts.broker, &parts.store, &owner, lease) {
+    for runner in runners(&context.settings, &context.broker, &context.store, &owner, lease) {
         let schedule = &runner.schedule;
         if let Some(next) = schedule.next(Utc::now()) {
             let next = next.to_rfc3339_opts(SecondsFormat::Secs, true);
-            progress::say(&format!(
+            progress::print_status(&format!(
                 "schedule {} ({}, {}) fires next at {next}",
                 schedule.name, schedule.expression, schedule.timezone
             ));
@@ -94,12 +94,12 @@ pub fn start(roles: &mut Roles, parts: &Parts, lease: Option<Duration>) {
 fn lease(text: &str) -> Result<Duration, String> {
     let lease = duration(text)?;
     if lease < SHORTEST_LEASE {
-        return Err("it must be 1s at least".to_owned());
+        return Err("must be at least 1s".to_owned());
     }
     Ok(lease)
 }
 
-/// Ticks that are shown of each.
+/// Ticks shown for each schedule.
 const NEXT: usize = 10;
 
 fn print_ticks(schedules: &[Schedule], app: &App) -> anyhow::Result<Exit> {

@@ -1,4 +1,4 @@
-//! `isobar serve`: the API, and the relay of what is imported through it.
+//! `isobar serve`: the API, and the relay of its imports.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use isobar_settings::{Environment, Settings};
 use tokio::net::TcpListener;
 
 use crate::app::App;
-use crate::context::Parts;
-use crate::exit::{Exit, Stop};
+use crate::context::Context;
+use crate::exit::{Exit, ExitError};
 use crate::health_server::bind;
 use crate::progress;
 use crate::roles::Roles;
@@ -17,7 +17,7 @@ use crate::roles::Roles;
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar serve --listen 127.0.0.1:8000")]
 pub struct Args {
-    /// Where to listen (ISOBAR_LISTEN)
+    /// Address to listen on (ISOBAR_LISTEN)
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -26,9 +26,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings_from(&with_listen(Environment::of_process(), args.listen))?;
     app.stop_on_signals()?;
     let listener = listen(&settings).await?;
-    let parts = Parts::open(settings).await?;
+    let context = Context::open(settings).await?;
     let mut roles = Roles::default();
-    start(&mut roles, listener, &parts)?;
+    start(&mut roles, listener, &context)?;
     roles.run_until(&app.shutdown).await?;
     Ok(Exit::Done)
 }
@@ -40,32 +40,36 @@ pub fn with_listen(environment: Environment, listen: Option<SocketAddr>) -> Envi
     }
 }
 
-/// Binds, if it is safe to: nobody else can reach us, or they need a key.
+/// Binds the address, if only this host can reach it or a key is set.
 pub async fn listen(settings: &Arc<Settings>) -> anyhow::Result<TcpListener> {
-    if let Some(misfit) = settings.listen_misfit() {
-        return Err(Stop::config(misfit));
+    if let Some(error) = settings.listen_misfit() {
+        return Err(ExitError::config(error));
     }
     bind(settings.listen).await
 }
 
-/// Starts the API and the imports; returns the imports for those who bring some themselves.
-pub fn start(roles: &mut Roles, listener: TcpListener, parts: &Parts) -> anyhow::Result<Imports> {
-    let imports = parts.imports()?;
+/// Starts the API and the import relay; returns the imports, to which `demo` adds its own.
+pub fn start(
+    roles: &mut Roles,
+    listener: TcpListener,
+    context: &Context,
+) -> anyhow::Result<Imports> {
+    let imports = context.imports()?;
     let api = isobar_api::Parts {
-        settings: Arc::clone(&parts.settings),
-        broker: parts.broker.clone(),
-        store: parts.store.clone(),
-        upstream: parts.upstream.clone(),
+        settings: Arc::clone(&context.settings),
+        broker: context.broker.clone(),
+        store: context.store.clone(),
+        upstream: context.upstream.clone(),
         imports: imports.clone(),
-        metrics: parts.metrics.clone(),
+        metrics: context.metrics.clone(),
         limits: isobar_api::Limits::default(),
     };
-    progress::say(&format!("listening on http://{}", listener.local_addr()?));
+    progress::print_status(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));
     let working = imports.clone();
-    let counted = parts.metrics.clone();
+    let plural = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(counted, stop).await;
+        isobar_telemetry::tidy(plural, stop).await;
         Ok(())
     });
     roles.start("the import relay", |stop| async move { working.work(stop).await });

@@ -1,4 +1,4 @@
-//! `isobar sim`: the upstreams, offline, with faults on a plan.
+//! `isobar sim`: simulates all upstreams offline, with planned faults.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use crate::progress;
 pub struct Args {
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Cities that the city service lists; above 34,006 they are made up
+    /// Cities that the city service lists; those above 34,006 are invented
     #[arg(long, default_value_t = 34_006, value_name = "N")]
     cities: usize,
-    /// The same seed tells the same weather
+    /// Seed of the simulated weather
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How long each answer takes
+    /// Latency of each answer
     #[arg(long, default_value = "0ms", value_parser = duration)]
     latency: Duration,
-    /// Whether to limit requests as the provider's free tier does
-    #[arg(long, value_enum, default_value_t = Limits::None)]
-    quota: Limits,
+    /// Request limits: none, or those of the provider's free tier
+    #[arg(long, value_enum, default_value_t = SimQuota::None)]
+    quota: SimQuota,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Limits {
+enum SimQuota {
     None,
     OpenMeteo,
 }
@@ -43,14 +43,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let listener = bind(args.listen).await?;
     let address = listener.local_addr()?;
     if !app.global.quiet {
-        progress::say(&format!(
+        progress::print_status(&format!(
             "simulating on http://{address}: /cities/, /v1/forecast, /v1/search, /data/2.5/weather, \
              /users, /dummyjson/users, /api/v2/addresses, /api/v2/credit_cards; faults and counters under /_sim/"
         ));
     }
     let quota = match args.quota {
-        Limits::None => Quota::None,
-        Limits::OpenMeteo => Quota::OpenMeteo,
+        SimQuota::None => Quota::None,
+        SimQuota::OpenMeteo => Quota::OpenMeteo,
     };
     let options = Options {
         cities: args.cities,

@@ -1,12 +1,12 @@
-//! `isobar stats`: how much there is in each table, and how each pipeline stands.
+//! `isobar stats`: row counts by table, and backlog and jobs by pipeline.
 
 use std::fmt::Write;
 
 use isobar_api::{Standing, Stats};
-use isobar_producer::thousands;
+use isobar_model::human::grouped;
 
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -14,13 +14,13 @@ use crate::exit::Exit;
 pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
+    let context = Context::open(app.settings()?).await?;
     let standing = Standing {
-        totals: parts.store.totals().await?,
-        pipelines: parts.store.pipeline_totals().await?,
-        depths: parts.broker.depths(&parts.settings).await?,
+        totals: context.store.totals().await?,
+        pipelines: context.store.pipeline_totals().await?,
+        depths: context.broker.depths(&context.settings).await?,
     };
-    let stats = Stats::of(&parts.settings, &standing);
+    let stats = Stats::of(&context.settings, &standing);
     app.print(&stats, || describe(&stats))?;
     Ok(Exit::Done)
 }
@@ -28,7 +28,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
 fn describe(stats: &Stats) -> String {
     let mut text = String::new();
     let mut row = |name: &str, number: u64| {
-        writeln!(text, "{name:<24} {:>14}", thousands(number))
+        writeln!(text, "{name:<24} {:>14}", grouped(number))
             .expect("writing to a string never fails");
     };
     for (table, rows) in &stats.totals {

@@ -1,13 +1,14 @@
-//! `isobar status`: how far everything is, as one row of numbers that adds up.
+//! `isobar status`: backlog, jobs and workers, as numbers that add up.
 //!
-//! From left to right as a task moves: outbox, undelivered, pending, done or dead. It only looks.
+//! They follow the way of a task: outbox, undelivered, pending, done or dead.
+//! Does not: change anything.
 
 use std::path::Path;
 
 use isobar_api::JobState;
 use isobar_broker::{ConsumerInfo, Depth};
+use isobar_model::human::{grouped, plural};
 use isobar_producer::outbox::Outbox;
-use isobar_producer::{counted, thousands};
 use isobar_store::Totals;
 use isobar_telemetry::chain;
 use serde::Serialize;
@@ -16,10 +17,10 @@ use serde_json::{Value, json};
 use crate::age::age;
 use crate::app::App;
 use crate::commands::jobs::list::{line, states};
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
-/// Jobs that are shown.
+/// Number of jobs shown.
 const JOBS: u32 = 10;
 
 #[derive(Debug, clap::Args)]
@@ -27,19 +28,21 @@ const JOBS: u32 = 10;
 pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
+    let context = Context::open(app.settings()?).await?;
     let mut unsent = Unsent::default();
-    for path in parts.settings.outboxes() {
+    for path in context.settings.outboxes() {
         unsent.add(&path).await?;
     }
-    // A broker that is away is what one wants to see here, not a reason to see nothing.
-    let stream = match parts.depth().await {
-        Ok(depth) => Ok((depth, parts.broker.consumers(&parts.topic()).await.unwrap_or_default())),
+    // A broker that is down is part of the report, not a reason to print nothing.
+    let stream = match context.depth().await {
+        Ok(depth) => {
+            Ok((depth, context.broker.consumers(&context.topic()).await.unwrap_or_default()))
+        }
         Err(error) => Err(chain(&error)),
     };
-    let beats = parts.broker.heartbeats().await.unwrap_or_default();
-    let totals = parts.store.totals().await?;
-    let jobs = states(&parts, parts.store.jobs(None, JOBS).await?).await;
+    let beats = context.broker.heartbeats().await.unwrap_or_default();
+    let totals = context.store.totals().await?;
+    let jobs = states(&context, context.store.jobs(None, JOBS).await?).await;
     let document = json!({
         "outbox": unsent,
         "stream": match &stream {
@@ -50,11 +53,11 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         "jobs": jobs,
         "roles": beats.iter().cloned().collect::<serde_json::Map<_, _>>(),
     });
-    app.print(&document, || describe(&parts, &unsent, &stream, &totals, &jobs, &beats))?;
+    app.print(&document, || describe(&context, &unsent, &stream, &totals, &jobs, &beats))?;
     Ok(if stream.is_ok() { Exit::Done } else { Exit::TryAgain })
 }
 
-/// What lies in the outboxes of this host.
+/// Unsent tasks in the outboxes of this host.
 #[derive(Default, Serialize)]
 struct Unsent {
     unsent_tasks: u64,
@@ -75,7 +78,7 @@ impl Unsent {
 }
 
 fn describe(
-    parts: &Parts,
+    context: &Context,
     unsent: &Unsent,
     stream: &Result<(Depth, Vec<ConsumerInfo>), String>,
     totals: &Totals,
@@ -97,11 +100,11 @@ fn describe(
             ));
             lines.push(format!(
                 "{} broker at {}, {} store at {}, {}",
-                parts.broker.kind(),
-                parts.broker.location(),
-                parts.store.kind(),
-                parts.store.location(),
-                counted(workers.len() as u64, "worker", "workers")
+                context.broker.kind(),
+                context.broker.location(),
+                context.store.kind(),
+                context.store.location(),
+                plural(workers.len() as u64, "worker")
             ));
         }
         Err(error) => lines.push(format!("outbox {}; {error}", unsent.unsent_tasks)),
@@ -114,9 +117,9 @@ fn describe(
     }
     lines.push(format!(
         "{}, {} with a snapshot, {} ({} unfinished)",
-        counted(totals.cities, "city", "cities"),
-        thousands(totals.snapshots),
-        counted(totals.jobs, "job", "jobs"),
+        plural(totals.cities, "city"),
+        grouped(totals.snapshots),
+        plural(totals.jobs, "job"),
         totals.unfinished_jobs
     ));
     lines.extend(jobs.iter().map(line));

@@ -1,7 +1,7 @@
-//! `isobar up`: everything in one process, on whatever `REDIS_URL` and `DATABASE_URL` say.
+//! `isobar up`: runs API, worker, import relay and schedules in one process.
 //!
-//! With nothing set it needs nothing installed. If a schedule is set, it is fired here too. `--sim` brings the upstreams along; `--once` is
-//! for cron: every configured producer once, then a drain, then the end.
+//! It uses `REDIS_URL` and `DATABASE_URL`; with neither set it needs nothing installed. `--sim`
+//! adds the simulator as the upstream. `--once` is for cron: produce, drain and exit.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::commands::consume::host_name;
-use crate::commands::produce::{stop, tools, with_bar};
+use crate::commands::produce::{exit_error, tools, with_bar};
 use crate::commands::{schedule, serve};
-use crate::context::Parts;
-use crate::exit::{Exit, Stop};
+use crate::context::Context;
+use crate::exit::{Exit, ExitError};
 use crate::progress;
 use crate::roles::Roles;
-use crate::workers::{Which, Workers};
+use crate::workers::{PipelineChoice, Workers};
 
-/// How long `--once` waits for room in the stream, and for what falls due later.
+/// How long `--once` waits for room in the stream, and for entries that fall due later.
 const ONCE_MAX_WAIT: Duration = Duration::from_mins(10);
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar up --sim")]
 pub struct Args {
-    /// Bring the simulator along as the upstream
+    /// Use the simulator as the upstream
     #[arg(long)]
     sim: bool,
-    /// Run every configured producer once, drain, and end
+    /// Produce, drain and exit
     #[arg(long)]
     once: bool,
-    /// Where to listen (ISOBAR_LISTEN)
+    /// Address to listen on (ISOBAR_LISTEN)
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 }
@@ -56,11 +56,11 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         return Box::pin(once(app, settings, simulator)).await;
     }
     let listener = serve::listen(&settings).await?;
-    let parts = Parts::open(settings).await?;
-    serve::start(&mut roles, listener, &parts)?;
-    // Before the worker stops: what a tick still puts into the stream is worked on.
-    schedule::start(&mut roles, &parts, None);
-    start_worker(&mut roles, &parts);
+    let context = Context::open(settings).await?;
+    serve::start(&mut roles, listener, &context)?;
+    // Started before the worker, so it stops first: the worker still finishes what a tick publishes.
+    schedule::start(&mut roles, &context, None);
+    start_worker(&mut roles, &context);
     if let Some(listener) = simulator {
         start_sim(&mut roles, listener);
     }
@@ -75,7 +75,7 @@ pub async fn sim_listener() -> anyhow::Result<(TcpListener, String)> {
     Ok((listener, url))
 }
 
-/// Every service that Isobar asks, at one address.
+/// Points every upstream at one address.
 pub fn with_upstream(environment: Environment, url: &str) -> Environment {
     [
         "ISOBAR_OPEN_METEO_URL",
@@ -94,10 +94,12 @@ pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
     roles.start("the simulator", |stop| isobar_sim::serve(listener, Options::default(), stop));
 }
 
-pub fn start_worker(roles: &mut Roles, parts: &Parts) {
-    let parts = parts.clone();
+pub fn start_worker(roles: &mut Roles, context: &Context) {
+    let context = context.clone();
     roles.start("the worker", |stop| async move {
-        Workers::open(Which::All, &parts, &host_name(), &stop)?.run(Until::Stopped).await?;
+        Workers::open(PipelineChoice::All, &context, &host_name(), &stop)?
+            .run(Until::Stopped)
+            .await?;
         Ok(())
     });
 }
@@ -112,14 +114,14 @@ async fn once(
         start_sim(&mut roles, listener);
     }
     let work_done = CancellationToken::new();
-    let company = roles.run_until(&work_done);
+    let background = roles.run_until(&work_done);
     let work = async {
         let exit = Box::pin(produce_and_drain(app, settings)).await;
         work_done.cancel();
         exit
     };
-    let (company, exit) = tokio::join!(company, work);
-    company?;
+    let (background, exit) = tokio::join!(background, work);
+    background?;
     exit
 }
 
@@ -127,12 +129,13 @@ async fn produce_and_drain(
     app: &App,
     settings: Arc<isobar_settings::Settings>,
 ) -> anyhow::Result<Exit> {
-    let parts = Parts::open(Arc::clone(&settings)).await?;
+    let context = Context::open(Arc::clone(&settings)).await?;
     let order = Order::configured(&settings, ONCE_MAX_WAIT);
-    let tools = tools(settings, parts.broker.clone(), app);
-    // Together, or a source larger than the high-water mark would wait for a drain that never comes.
+    let tools = tools(settings, context.broker.clone(), app);
+    // At the same time: a source larger than the high-water mark would else wait for a drain that
+    // never starts.
     let producing = CancellationToken::new();
-    let workers = Workers::open(Which::All, &parts, &host_name(), &producing)?;
+    let workers = Workers::open(PipelineChoice::All, &context, &host_name(), &producing)?;
     let working = workers.run(Until::Stopped);
     let produced = async {
         let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
@@ -140,12 +143,12 @@ async fn produce_and_drain(
         report
     };
     let (report, working) = tokio::join!(produced, working);
-    let report = report.map_err(stop)?;
+    let report = report.map_err(exit_error)?;
     let begun = working?;
-    let rest = Workers::open(Which::All, &parts, &host_name(), &app.shutdown)?
+    let rest = Workers::open(PipelineChoice::All, &context, &host_name(), &app.shutdown)?
         .run(Until::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
-    progress::say(&format!(
+    progress::print_status(&format!(
         "{} rows from {}: {} succeeded, {} failed, {} skipped",
         report.rows,
         report.source,
@@ -155,9 +158,9 @@ async fn produce_and_drain(
     ));
     app.print(&report, String::new)?;
     match rest.left {
-        Some(Left::Config(why)) => Err(Stop::config(why)),
+        Some(Left::Config(why)) => Err(ExitError::config(why)),
         Some(Left::Later(why)) => {
-            tracing::warn!("not drained: {why}; nothing is lost, run again later");
+            tracing::warn!("not drained: {why}; nothing is lost; run again later");
             Ok(Exit::TryAgain)
         }
         None if begun.failed + rest.failed > 0 => Ok(Exit::SomeFailed),

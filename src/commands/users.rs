@@ -1,4 +1,4 @@
-//! `isobar users sync|enrich`: short forms of `isobar produce --pipeline users|addresses|cards`.
+//! `isobar users sync|enrich`: short for `isobar produce --pipeline users|addresses|cards`.
 
 use isobar_model::pipeline::PipelineName;
 
@@ -15,11 +15,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Take users from ISOBAR_USERS_URL
+    /// Sync users from ISOBAR_USERS_URL
     Sync,
-    /// Find addresses and cards for users who miss them
+    /// Look up addresses and cards for users without them
     Enrich {
-        /// For so many users at most (ISOBAR_ENRICH_BATCH_SIZE)
+        /// At most N users (ISOBAR_ENRICH_BATCH_SIZE)
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         limit: Option<u64>,
     },

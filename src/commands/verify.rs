@@ -1,45 +1,45 @@
-//! `isobar verify`: proves that nothing is lost, or names what does not balance.
+//! `isobar verify`: proves that no row is lost, or names what does not balance.
 //!
-//! For every batch that the outboxes of this data dir sent and have not seen confirmed, each task
-//! must be in the stream or in the ledger. They are read in the order in which a task moves
-//! (outbox, stream, ledger), so that one which moves meanwhile is found where it arrives. A task that
-//! was published again is looked for under its own job, and only its try or a higher one will do.
+//! Every task of a batch that the outboxes sent and the stream has not confirmed must be in the
+//! stream or in the ledger. Outbox, stream and ledger are read in this order, the order in which a
+//! task moves, so a task that moves during the check is found where it arrives. A republished task
+//! is looked up under its own job; its try or a higher one counts.
 //!
-//! What is confirmed and pruned is covered by the jobs' accounts: counters = ledger counts (I5), and
-//! the open rows of a sealed job lie in the stream. That finds what a foreign hand removed there,
-//! whichever host's outbox it came from.
+//! Confirmed batches are covered by the accounts of the jobs: counters equal ledger counts (I5), and
+//! the open rows of a sealed job are in the stream. This finds entries that another client removed,
+//! whichever host published them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use isobar_broker::{EntryId, Lane, Topic};
+use isobar_model::human::plural;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHead;
-use isobar_producer::counted;
 use isobar_producer::outbox::{BatchIds, Outbox, Published};
 use isobar_store::{Imbalance, Store, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
-/// Entries of the stream, and batches of the outbox, in one look.
+/// Entries of the stream, and batches of the outbox, per read.
 const PAGE: usize = 1_000;
 const BATCHES: u32 = 50;
-/// Jobs in one look.
+/// Jobs per read.
 const JOBS: u32 = 500;
-/// Missing tasks that are named; the rest is counted.
+/// Missing tasks that are listed; the others are only plural.
 const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar verify")]
 pub struct Args {}
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+struct VerifyReport {
     balanced: bool,
     batches: u64,
     /// Tasks and rejects of batches that are not confirmed yet.
@@ -47,20 +47,20 @@ struct Report {
     unsent: u64,
     in_stream: u64,
     in_ledger: u64,
-    /// Tasks of no job that were published again and have left the stream: worked on, by I3.
+    /// Republished tasks without a job that have left the stream: processed, by I3.
     unaccounted: u64,
     missing: u64,
-    missing_sample: Vec<Missing>,
-    /// Jobs with open rows that are nowhere.
+    missing_sample: Vec<MissingTask>,
+    /// Jobs with open rows that are neither in the stream nor in an outbox.
     lost: Vec<Lost>,
-    /// Entries that none of Isobar's producers made: worked on, without accounts.
+    /// Entries of other producers: processed, but without a job to account for them.
     foreign: u64,
     imbalances: Vec<Imbalance>,
     dead_letters: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Missing {
+struct MissingTask {
     job_id: JobId,
     task_id: TaskId,
     outbox: String,
@@ -72,7 +72,7 @@ struct Lost {
     rows: u64,
 }
 
-/// What a look through the stream found.
+/// The entries found in the stream.
 #[derive(Default)]
 struct InStream {
     /// The highest try of each task and reject.
@@ -81,24 +81,24 @@ struct InStream {
     of_job: HashMap<JobId, u64>,
 }
 
-/// Rows of a job that the look through its outbox has accounted for: unsent or missing.
+/// Rows by job that an outbox accounts for: unsent or missing.
 type Accounted = HashMap<JobId, u64>;
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
-    let parts = Parts::open(settings).await?;
-    let mut report = Report::default();
-    // Sealed before the stream is looked at: all that these jobs ever sent has been in it.
-    let sealed = sealed(&parts.store).await?;
+    let context = Context::open(settings).await?;
+    let mut report = VerifyReport::default();
+    // Read before the stream: everything that these sealed jobs published has been in it.
+    let sealed = sealed(&context.store).await?;
     let mut accounted = Accounted::new();
-    for path in parts.settings.outboxes() {
+    for path in context.settings.outboxes() {
         if path.exists() {
-            check(&path, &parts, &mut report, &mut accounted).await?;
+            check(&path, &context, &mut report, &mut accounted).await?;
         }
     }
-    report.lost = lost(&parts, &sealed, &accounted, &mut report).await?;
-    report.imbalances = parts.store.imbalances().await?;
-    report.dead_letters = parts.store.totals().await?.dead_letters;
+    report.lost = lost(&context, &sealed, &accounted, &mut report).await?;
+    report.imbalances = context.store.imbalances().await?;
+    report.dead_letters = context.store.totals().await?.dead_letters;
     report.balanced = report.missing == 0 && report.lost.is_empty() && report.imbalances.is_empty();
     app.print(&report, || describe(&report))?;
     Ok(if report.balanced { Exit::Done } else { Exit::Failed })
@@ -116,20 +116,20 @@ async fn sealed(store: &Store) -> Result<Vec<JobId>, StoreError> {
     }
 }
 
-/// The stream is looked at before the counters: what is finished meanwhile is found twice, not never.
+/// The stream is read before the counters: a row that ends in between is found twice, never not at all.
 async fn lost(
-    parts: &Parts,
+    context: &Context,
     sealed: &[JobId],
     accounted: &Accounted,
-    report: &mut Report,
+    report: &mut VerifyReport,
 ) -> anyhow::Result<Vec<Lost>> {
     let mut lost = Vec::new();
     if sealed.is_empty() {
         return Ok(lost);
     }
-    let in_stream = stream(parts, report).await?;
+    let in_stream = stream(context, report).await?;
     for id in sealed {
-        let Some(job) = parts.store.job(*id).await? else { continue };
+        let Some(job) = context.store.job(*id).await? else { continue };
         let open = job.total.unwrap_or_default().saturating_sub(job.processed);
         let found = [&in_stream.of_job, accounted].map(|rows| rows.get(id).copied().unwrap_or(0));
         let rows = open.saturating_sub(found.iter().sum());
@@ -142,12 +142,12 @@ async fn lost(
 
 async fn check(
     path: &Path,
-    parts: &Parts,
-    report: &mut Report,
+    context: &Context,
+    report: &mut VerifyReport,
     accounted: &mut Accounted,
 ) -> anyhow::Result<()> {
     let outbox = Outbox::open(path)?;
-    // Outbox first: what is sent after this look is not asked for.
+    // Outbox first: batches that are sent later are not part of this check.
     let mut batches: Vec<BatchIds> = Vec::new();
     let mut after = (0, 0);
     loop {
@@ -156,7 +156,7 @@ async fn check(
         after = *last;
         batches.extend(page.into_iter().map(|(_, batch)| batch));
     }
-    let in_stream = stream(parts, report).await?;
+    let in_stream = stream(context, report).await?;
     for batch in batches {
         report.batches += 1;
         report.tasks += batch.tasks.len() as u64;
@@ -167,13 +167,13 @@ async fn check(
             }
             continue;
         }
-        let is_gone = |task: &&Published| {
+        let has_left = |task: &&Published| {
             in_stream.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
         };
-        let gone: Vec<Published> = batch.tasks.iter().filter(is_gone).copied().collect();
-        report.in_stream += (batch.tasks.len() - gone.len()) as u64;
+        let left: Vec<Published> = batch.tasks.iter().filter(has_left).copied().collect();
+        report.in_stream += (batch.tasks.len() - left.len()) as u64;
         let mut by_job: BTreeMap<Option<JobId>, Vec<(TaskId, u32)>> = BTreeMap::new();
-        for task in gone {
+        for task in left {
             by_job.entry(task.job_id).or_default().push((task.task_id, task.try_number));
         }
         for (job, tasks) in by_job {
@@ -181,12 +181,12 @@ async fn check(
                 report.unaccounted += tasks.len() as u64;
                 continue;
             };
-            let missing = ledger(&parts.store, job_id, &tasks).await?;
+            let missing = ledger(&context.store, job_id, &tasks).await?;
             report.in_ledger += (tasks.len() - missing.len()) as u64;
             report.missing += missing.len() as u64;
             *accounted.entry(job_id).or_default() += missing.len() as u64;
             let named = missing.into_iter().take(NAMED.saturating_sub(report.missing_sample.len()));
-            report.missing_sample.extend(named.map(|task_id| Missing {
+            report.missing_sample.extend(named.map(|task_id| MissingTask {
                 job_id,
                 task_id,
                 outbox: path.display().to_string(),
@@ -197,15 +197,15 @@ async fn check(
 }
 
 /// Every task and reject in the streams; bounded by the high-water mark.
-async fn stream(parts: &Parts, report: &mut Report) -> anyhow::Result<InStream> {
+async fn stream(context: &Context, report: &mut VerifyReport) -> anyhow::Result<InStream> {
     let mut found = InStream::default();
     report.foreign = 0;
     let topics: Vec<Topic> =
-        PipelineName::streams().map(|pipeline| Topic::of(pipeline, &parts.settings)).collect();
+        PipelineName::streams().map(|pipeline| Topic::of(pipeline, &context.settings)).collect();
     for (topic, lane) in topics.iter().flat_map(|topic| Lane::BOTH.map(|lane| (topic, lane))) {
         let mut after = EntryId::ZERO;
         loop {
-            let page = parts.broker.peek(topic, lane, after, PAGE).await?;
+            let page = context.broker.peek(topic, lane, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for entry in page {
@@ -245,23 +245,23 @@ async fn ledger(store: &Store, job: JobId, tasks: &[(TaskId, u32)]) -> anyhow::R
     Ok(missing)
 }
 
-fn describe(report: &Report) -> String {
+fn describe(report: &VerifyReport) -> String {
     let mut lines = vec![format!(
         "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        counted(report.batches, "batch", "batches"),
-        counted(report.tasks, "row", "rows"),
+        plural(report.batches, "batch"),
+        plural(report.tasks, "row"),
         report.unsent,
         report.in_stream,
         report.in_ledger
     )];
     if report.foreign > 0 {
         lines.push(format!(
-            "{} entries in the stream are not ours; they are worked on without accounts",
+            "{} entries in the stream come from other producers; they are processed, but no job accounts for them",
             report.foreign
         ));
     }
     if report.dead_letters > 0 {
-        let letters = counted(report.dead_letters, "dead letter", "dead letters");
+        let letters = plural(report.dead_letters, "dead letter");
         lines.push(format!("{letters}, each with its reason"));
     }
     for missing in &report.missing_sample {
@@ -272,13 +272,13 @@ fn describe(report: &Report) -> String {
     }
     if report.missing > 0 {
         lines.push(format!(
-            "{} rows are neither in the stream nor in the ledger: if Redis lost data, `isobar outbox flush` sends them again",
+            "{} rows are neither in the stream nor in the ledger; if Redis lost data, `isobar outbox flush` sends them again",
             report.missing
         ));
     }
     for lost in &report.lost {
         lines.push(format!(
-            "LOST {} open rows of job {}: something removed entries from the stream (`isobar doctor` may say what), or another host's outbox has to send them again",
+            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`), or the outbox of another host must send them again",
             lost.rows, lost.job_id
         ));
     }

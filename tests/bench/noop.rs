@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{Append, Appended, Broker, Topic};
-use isobar_consumer::pipeline::{Company, Pipeline, Verdict};
+use isobar_consumer::pipeline::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
 use isobar_consumer::{Until, Worker};
-use isobar_model::ids::{CityId, JobId};
+use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
-use isobar_store::{CityFailure, Records, Store, StoreError};
+use isobar_store::{Records, Store, StoreError};
 use isobar_upstream::{Answer, Waiting};
 use tokio_util::sync::CancellationToken;
 
@@ -87,7 +87,7 @@ impl Pipeline for Noop {
     type Record = ();
 
     const NAME: PipelineName = PipelineName::Weather;
-    const CURRENT: &'static str = "it is there";
+    const SKIP_REASON: &'static str = "the result is current";
 
     fn topic(&self) -> &Topic {
         &self.topic
@@ -101,33 +101,29 @@ impl Pipeline for Noop {
         &task.head
     }
 
-    fn subject(task: &WeatherTask) -> (Option<CityId>, Option<String>) {
-        (task.city_id, task.city.clone())
+    fn subject(task: &WeatherTask) -> TaskSubject {
+        TaskSubject { text: task.city.clone(), city_id: task.city_id }
     }
 
-    fn company(&self, _task: &WeatherTask) -> Company {
-        Company { kind: "noop", limit: BATCH_LIMIT }
+    fn batch_key(&self, _task: &WeatherTask) -> BatchKey {
+        BatchKey { kind: "noop", limit: BATCH_LIMIT }
     }
 
-    async fn current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![false; tasks.len()])
     }
 
-    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<Verdict<()>>> {
-        Answer::Ok(vec![Verdict::Record(()); tasks.len()])
+    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<TaskOutcome<()>>> {
+        Answer::Ok(vec![TaskOutcome::Record(()); tasks.len()])
     }
 
     fn records(&self, _records: Vec<()>) -> Records {
         Records::default()
     }
 
-    fn failure(&self, _task: &WeatherTask, _error: &str) -> Option<CityFailure> {
-        None
-    }
+    fn apply_flags(&self, _: &isobar_broker::Switches) {}
 
-    fn obey(&self, _: &isobar_broker::Switches) {}
-
-    async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         None
     }
 

@@ -282,7 +282,7 @@ fn verdict(target: Option<Target>, value: Option<f64>) -> String {
 /// Thousands apart where there are some, decimals where there are few digits.
 fn number(value: f64) -> String {
     if value >= 1_000.0 {
-        isobar_producer::thousands(value.round() as u64)
+        isobar_model::human::grouped(value.round() as u64)
     } else if value >= 100.0 || value.fract() == 0.0 {
         format!("{value:.0}")
     } else {

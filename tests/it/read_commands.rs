@@ -1,7 +1,5 @@
 //! Looking, on the terminal: commands say what the API says, and change nothing.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::harness::http::Http;
@@ -96,7 +94,7 @@ async fn watching_ends_with_the_job_and_says_how(place: Place) {
     let watch = ["jobs", "watch", &job.to_string()];
     // No worker has opened it in the store.
     let mut watching = place.isobar(watch).spawn();
-    watching.wait_for_line(|line| line.contains("no worker has had any of it yet"), PATIENCE).await;
+    watching.wait_for_line(|line| line.contains("no worker has started it yet"), PATIENCE).await;
     place.drain().await.expect_code(3);
     assert_eq!(watching.wait(PATIENCE).await, 3, "a row was rejected");
     let said = watching.stdout_so_far();
@@ -106,9 +104,9 @@ async fn watching_ends_with_the_job_and_says_how(place: Place) {
 
     let other = place.produce("tuesday", CITIES).await;
     let mut stopped = place.isobar(["jobs", "watch", &other.to_string()]).spawn();
-    stopped.wait_for_line(|line| line.contains("no worker has had any of it yet"), PATIENCE).await;
+    stopped.wait_for_line(|line| line.contains("no worker has started it yet"), PATIENCE).await;
     stopped.terminate();
-    assert_eq!(stopped.wait(Duration::from_secs(10)).await, 75);
+    assert_eq!(stopped.wait(PATIENCE).await, 75);
     place.isobar(["jobs", "cancel", &other.to_string()]).run().await.expect_code(0);
     place.drain().await;
     until(PATIENCE, "the job ends", async || {
@@ -121,9 +119,9 @@ async fn watching_ends_with_the_job_and_says_how(place: Place) {
 
 async fn what_is_not_there_is_said_and_what_is_wrong_refused(place: Place) {
     for (args, code, words) in [
-        (["jobs", "list"], 0, "there are no jobs yet"),
-        (["dead", "list"], 0, "nothing was given up"),
-        (["dead", "groups"], 0, "nothing was given up"),
+        (["jobs", "list"], 0, "no jobs yet"),
+        (["dead", "list"], 0, "no dead letters"),
+        (["dead", "groups"], 0, "no dead letters"),
     ] {
         let said = place.isobar(args).run().await.expect_code(code);
         assert!(said.stdout.contains(words), "{said:?}");
@@ -135,12 +133,12 @@ async fn what_is_not_there_is_said_and_what_is_wrong_refused(place: Place) {
     for id in [nobody, &retry] {
         for verb in ["show", "watch", "results", "cancel", "retry"] {
             let said = place.isobar(["jobs", verb, id]).run().await.expect_code(1);
-            assert!(said.stderr.contains(&format!("there is no job {id}")), "{said:?}");
+            assert!(said.stderr.contains(&format!("job {id} does not exist")), "{said:?}");
             assert_eq!(said.stdout, "");
         }
     }
     let said = place.isobar(["dead", "show", "17"]).run().await.expect_code(1);
-    assert!(said.stderr.contains("there is no dead letter 17"), "{said:?}");
+    assert!(said.stderr.contains("dead letter 17 does not exist"), "{said:?}");
     for args in [
         vec!["jobs", "list", "--limit", "0"],
         vec!["jobs", "list", "--limit", "501"],

@@ -268,7 +268,12 @@ async fn two_workers_share_the_work_and_nothing_is_stored_twice() {
     let worker = || {
         let worker =
             stage.isobar(["consume", "--drain", "--json", "--locations-per-request", "10"]);
-        async move { worker.env("ISOBAR_CONCURRENCY", "1").run().await.expect_code(0).json() }
+        // Nobody dies here, and what a starved worker lost would be fetched twice.
+        let worker = worker
+            .env("ISOBAR_CONCURRENCY", "1")
+            .env("ISOBAR_CLAIM_IDLE", "30s")
+            .env("ISOBAR_REQUEST_TIMEOUT", "10s");
+        async move { worker.run().await.expect_code(0).json() }
     };
     let (one, two) = tokio::join!(worker(), worker());
     let [one, two] = [one, two].map(|ended| counts(&ended, ["succeeded"])[0]);

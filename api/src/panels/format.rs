@@ -9,7 +9,7 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use isobar_producer::thousands;
+use isobar_model::human::grouped;
 
 /// A whole number with its thousands apart: `34,006`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub struct Count(pub u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&thousands(self.0))
+        f.write_str(&grouped(self.0))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The lights: store, broker, upstream, reading.
 
 use askama::Template;
-use isobar_producer::counted;
+use isobar_model::human::plural;
 
 use super::Lamp;
 use crate::panels::format::When;
@@ -130,7 +130,7 @@ fn reading(look: &Look) -> Light {
     let workers: Vec<&Beat> =
         look.beats.value.iter().flatten().filter(|beat| beat.worker().is_some()).collect();
     let waits = workers.iter().filter(|beat| beat.state.paused_reason.is_some()).count();
-    let all = counted(workers.len() as u64, "worker", "workers");
+    let all = plural(workers.len() as u64, "worker");
     match workers.first() {
         None => {
             light(Lamp::Warn, "no worker", "nothing is fetched until one starts".to_owned(), pause)

@@ -4,7 +4,7 @@
 
 use askama::Template;
 use chrono::TimeDelta;
-use isobar_producer::counted;
+use isobar_model::human::plural;
 use isobar_store::JobStatus;
 
 use super::Lamp;
@@ -89,7 +89,7 @@ impl Jobs {
     }
 
     fn more_running(&self) -> String {
-        counted(self.more as u64, "more job runs", "more jobs run")
+        format!("{} running", plural(self.more as u64, "more job"))
     }
 }
 
@@ -143,7 +143,7 @@ impl Ended {
             skipped: Count(job.skipped),
             failed: Count(job.failed),
             any_failed: job.failed > 0,
-            retryable: retryable(job).map(|n| counted(n, "failed row", "failed rows")),
+            retryable: retryable(job).map(|n| plural(n, "failed row")),
             took: job
                 .started_at
                 .map(|started| Span((ended_at - started).num_seconds().max(0) as u64)),

@@ -87,12 +87,14 @@ pub async fn reset_breaker(
     actor: Actor,
 ) -> Result<Json<BreakerReset>, Problem> {
     let mut reset_at = Utc::now();
-    let [host, geocoder] = app.upstream.hosts().map(str::to_owned);
-    for host in [&geocoder, &host] {
-        reset_at = app.desk(&actor).throw(&Switch::Breaker(host.clone())).await?.at;
+    // The host of forecasts comes first in the list: it is reset last and named in the answer.
+    let mut host = "";
+    for name in app.upstream.hosts().into_iter().rev() {
+        host = name;
+        reset_at = app.desk(&actor).throw(&Switch::Breaker(name.to_owned())).await?.at;
     }
     app.upstream.obey(&app.broker.switches(&app.topic).await?);
-    Ok(Json(BreakerReset { host, reset_at }))
+    Ok(Json(BreakerReset { host: host.to_owned(), reset_at }))
 }
 
 /// Pause a job

@@ -55,7 +55,6 @@ pub struct Standing {
 
 impl Stats {
     pub fn of(settings: &Settings, standing: &Standing) -> Self {
-        let totals = &standing.totals;
         let pipelines = PipelineName::streams().map(|pipeline| {
             let of = standing.pipelines.get(&pipeline).cloned().unwrap_or_default();
             let depth = standing.depths.get(&pipeline).copied().unwrap_or_default();
@@ -69,19 +68,6 @@ impl Stats {
             };
             (pipeline.as_str(), stats)
         });
-        let totals = [
-            ("cities", totals.cities),
-            ("weather", totals.snapshots),
-            ("users", totals.users),
-            ("addresses", totals.addresses),
-            ("credit_cards", totals.cards),
-            ("jobs", totals.jobs),
-            ("job_tasks", totals.ledger_rows),
-            ("dead_letters", totals.dead_letters),
-            ("search_history", totals.searches),
-            ("operations", totals.operations),
-            ("schedule_ticks", totals.ticks),
-        ];
-        Self { totals: totals.into(), pipelines: pipelines.collect() }
+        Self { totals: standing.totals.tables().collect(), pipelines: pipelines.collect() }
     }
 }

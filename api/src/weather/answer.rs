@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use isobar_model::ids::CityId;
-use isobar_settings::values::FreshFor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
@@ -116,19 +115,6 @@ pub fn ttl(longest: Duration, fresh_until: DateTime<Utc>, now: DateTime<Utc>) ->
     longest.min(fresh).max(MIN_TTL)
 }
 
-/// Whether a stored snapshot needs no upstream request.
-pub fn is_current(
-    fresh_for: FreshFor,
-    fresh_until: DateTime<Utc>,
-    synced_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> bool {
-    match fresh_for {
-        FreshFor::Auto => now < fresh_until,
-        FreshFor::Fixed(life) => TimeDelta::from_std(life).is_ok_and(|life| now < synced_at + life),
-    }
-}
-
 /// Weak, because hit and miss of one snapshot differ in a word and mean the same.
 fn etag(answer: &WeatherAnswer) -> HeaderValue {
     let content = serde_json::to_vec(answer).expect("an answer is plain data");
@@ -142,6 +128,8 @@ fn etag(answer: &WeatherAnswer) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn answer(at: DateTime<Utc>) -> WeatherAnswer {
@@ -173,18 +161,6 @@ mod tests {
             let found = ttl(longest, in_seconds(fresh_until), now);
             assert_eq!(found.as_secs(), expected, "{fresh_until}");
         }
-    }
-
-    #[test]
-    fn a_snapshot_is_current_until_something_newer_exists_or_as_long_as_was_said() {
-        let now = Utc::now();
-        let minute = TimeDelta::minutes(1);
-        assert!(is_current(FreshFor::Auto, now + minute, now - minute, now));
-        assert!(!is_current(FreshFor::Auto, now, now - minute, now));
-        let fixed = |seconds| FreshFor::Fixed(Duration::from_secs(seconds));
-        assert!(is_current(fixed(61), now - minute, now - minute, now));
-        assert!(!is_current(fixed(60), now + minute, now - minute, now));
-        assert!(!is_current(fixed(0), now + minute, now, now));
     }
 
     #[test]

@@ -5,18 +5,17 @@
 //! list's is the same one under its source's own number, and is preferred, for it has a snapshot.
 //! Only a name that neither knows goes to the geocoder, whose answer the store keeps for ever.
 
-use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::city::{Place, fold_name};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
 use isobar_store::CityRow;
+use isobar_upstream::cities::{city_from_row, is_same_city};
 
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 
 /// The longest name that is looked up, in bytes of UTF-8.
 const MAX_NAME_BYTES: usize = 200;
-/// Two cities of one name this close together are one; in degrees.
-const SAME_CITY_DEG: f64 = 0.25;
 
 /// What was asked for, fit to be compared and cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub struct Meant {
 /// The city that is meant, as far as store (`stored`, most populous first) and list know.
 pub fn meant(asked: &Asked, stored: &[CityRow]) -> Option<Meant> {
     let listed = gazetteer::builtin().by_name(&asked.name, asked.country_code.as_deref());
-    let stored: Vec<Place> = stored.iter().filter_map(place_of).collect();
+    let stored: Vec<Place> = stored.iter().filter_map(city_from_row).collect();
     choose(listed, &stored)
 }
 
@@ -80,11 +79,11 @@ fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<Meant> {
         return Some(Meant { place: stored.first()?.clone(), candidates: stored.len() });
     };
     let others =
-        stored.iter().filter(|place| !is_listed(place.id) && !is_near(place, listed)).count();
+        stored.iter().filter(|place| !is_listed(place.id) && !is_same_city(place, listed)).count();
     let same = stored
         .iter()
         .find(|place| place.id == listed.id)
-        .or_else(|| stored.iter().find(|place| is_near(place, listed)));
+        .or_else(|| stored.iter().find(|place| is_same_city(place, listed)));
     let larger = stored.first().filter(|place| place.population > listed.population);
     let mut place = larger.or(same).unwrap_or(listed).clone();
     if larger.is_none() && place.country_code.is_none() {
@@ -97,30 +96,10 @@ fn is_listed(id: CityId) -> bool {
     gazetteer::builtin().by_id(id).is_some()
 }
 
-fn is_near(one: &Place, other: &Place) -> bool {
-    let (one, other) = (one.coordinates, other.coordinates);
-    (one.latitude() - other.latitude()).abs() < SAME_CITY_DEG
-        && (one.longitude() - other.longitude()).abs() < SAME_CITY_DEG
-}
-
-/// A row as a place; the coordinates of its snapshot will do where it has none of its own.
-fn place_of(row: &CityRow) -> Option<Place> {
-    let coordinates = row.coordinates.or_else(|| {
-        let weather = row.weather.as_ref()?;
-        Coordinates::new(weather.latitude, weather.longitude).ok()
-    })?;
-    Some(Place {
-        id: row.id,
-        name: row.name.clone(),
-        country_code: row.country_code.clone(),
-        admin1_code: row.admin1_code.clone(),
-        coordinates,
-        population: row.population,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use isobar_model::city::Coordinates;
+
     use super::*;
 
     fn place(id: i64, latitude: f64, population: Option<i64>) -> Place {

@@ -11,21 +11,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use isobar_broker::Broker;
 use isobar_model::city::Place;
+use isobar_model::freshness::is_current;
 use isobar_model::ids::CityId;
 use isobar_settings::Settings;
 use isobar_store::{Commit, Records, Snapshot, Store, WeatherRow};
 use isobar_telemetry::chain;
 use isobar_telemetry::metric::{Label, Metric};
+use isobar_upstream::cities::snapshot;
 use isobar_upstream::wmo::condition;
-use isobar_upstream::{Answer, Observation, Priority, Upstream};
+use isobar_upstream::{Answer, Priority, Upstream};
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::Origin;
-use super::answer::{Cached, Prepared, WeatherAnswer, is_current, ttl};
+use super::answer::{Cached, Prepared, WeatherAnswer, ttl};
 use super::city::{Asked, Meant, meant};
 use super::single_flight::Flights;
 
@@ -224,7 +226,7 @@ impl Inner {
             let cause = anyhow::anyhow!("no observation came for one location");
             return Err(Problem::internal(cause));
         };
-        let snapshot = snapshot_of(&place, observation, Utc::now());
+        let snapshot = snapshot(place.clone(), observation, Utc::now());
         let row = row_of(&place, &snapshot);
         let commit = Commit { records: Records::Weather(vec![snapshot]), ..Commit::default() };
         let stored = self.store.commit(&commit).await;
@@ -293,27 +295,6 @@ fn failure<T>(answer: &Answer<T>) -> Problem {
             failed(&format!("{code}: {reason}"))
         }
         Answer::Split { reason } => failed(reason),
-    }
-}
-
-fn snapshot_of(place: &Place, seen: Observation, now: DateTime<Utc>) -> Snapshot {
-    Snapshot {
-        city_id: place.id,
-        name: Some(place.name.clone()),
-        country_code: place.country_code.clone(),
-        admin1_code: place.admin1_code.clone(),
-        coordinates: place.coordinates,
-        population: place.population,
-        temperature: seen.temperature,
-        windspeed: seen.windspeed,
-        winddirection: seen.winddirection,
-        weathercode: seen.weathercode,
-        humidity: seen.humidity,
-        time: seen.time,
-        observed_at: seen.observed_at,
-        fresh_until: seen.fresh_until,
-        raw_payload: seen.raw_payload,
-        synced_at: now,
     }
 }
 

@@ -1,29 +1,28 @@
-//! People: users who come with their task, addresses and cards that are asked for.
+//! Users: the tasks of users, addresses and cards.
 //!
-//! One request finds something for all tasks of a batch. A provider that is away, limits us or is
-//! asked wrongly holds up its own tasks and nobody else's: they wait in the stream, and users go on
-//! being stored. So reading never stops for a provider, and no answer blames the stream as a whole.
+//! A user comes with its task. One request to a provider serves all tasks of a batch.
+//!
+//! Guarantees: a provider that fails, limits or rejects us defers its own tasks only. They wait in
+//! the stream while users are stored, so reading never stops for a provider.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_broker::{Switches, Topic};
-use isobar_model::ids::{CityId, UserId};
+use isobar_model::ids::UserId;
 use isobar_model::pipeline::{Enrichment, PipelineName};
 use isobar_model::task::{Errand, Fields, PersonTask, TaskHead, Undecodable};
 use isobar_model::user::{Address, Card, Flaw};
 use isobar_settings::Settings;
-use isobar_store::{CityFailure, Found, People, Records, SeenUser, Store, StoreError};
+use isobar_store::{Found, People, Records, SeenUser, Store, StoreError};
 use isobar_upstream::{Answer, LARGEST_REQUEST, Providers, Waiting};
-use serde_json::json;
 
-use super::{Company, Pipeline, Verdict};
+use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
+use super::newest::newest;
 
-/// Users that go into the store together.
-const USERS: usize = 500;
-/// When a provider is asked again that only a person can mend.
+/// The most users of one batch, and so of one step towards the store.
+const USERS_PER_BATCH: usize = 500;
+/// The delay of a task whose provider is misconfigured.
 const MISCONFIGURED_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 #[derive(Clone, Debug)]
@@ -33,9 +32,9 @@ pub struct PeoplePipeline {
     store: Store,
 }
 
-/// What a finished task brings.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Person {
+pub enum UserRecord {
     User(SeenUser),
     Address(Found<Address>),
     Card(Found<Card>),
@@ -49,10 +48,10 @@ impl PeoplePipeline {
 
 impl Pipeline for PeoplePipeline {
     type Task = PersonTask;
-    type Record = Person;
+    type Record = UserRecord;
 
     const NAME: PipelineName = PipelineName::Users;
-    const CURRENT: &'static str = "the user has one already";
+    const SKIP_REASON: &'static str = "the user has one already";
 
     fn topic(&self) -> &Topic {
         &self.topic
@@ -66,98 +65,91 @@ impl Pipeline for PeoplePipeline {
         &task.head
     }
 
-    fn subject(task: &PersonTask) -> (Option<CityId>, Option<String>) {
-        (None, Some(task.errand.key()))
+    fn subject(task: &PersonTask) -> TaskSubject {
+        TaskSubject { text: Some(task.errand.key()), city_id: None }
     }
 
-    fn company(&self, task: &PersonTask) -> Company {
+    fn batch_key(&self, task: &PersonTask) -> BatchKey {
         let limit = match &task.errand {
-            Errand::User { .. } => USERS,
+            Errand::User { .. } => USERS_PER_BATCH,
             Errand::Address(_) | Errand::Card(_) => LARGEST_REQUEST,
         };
-        Company { kind: task.errand.kind(), limit }
+        BatchKey { kind: task.errand.kind(), limit }
     }
 
-    async fn current(&self, tasks: &[&PersonTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&PersonTask]) -> Result<Vec<bool>, StoreError> {
         let mut current = vec![false; tasks.len()];
         for what in [Enrichment::Address, Enrichment::Card] {
-            let asked: Vec<UserId> = tasks.iter().filter_map(|task| misses(task, what)).collect();
-            if asked.is_empty() {
+            let lacking: Vec<UserId> =
+                tasks.iter().filter_map(|task| lacking_user(task, what)).collect();
+            if lacking.is_empty() {
                 continue;
             }
-            let have = self.store.users_with(what, &asked).await?;
+            let have = self.store.users_with(what, &lacking).await?;
             for (is_current, task) in current.iter_mut().zip(tasks) {
-                *is_current |= misses(task, what).is_some_and(|user| have.contains(&user));
+                *is_current |= lacking_user(task, what).is_some_and(|user| have.contains(&user));
             }
         }
         Ok(current)
     }
 
-    async fn fetch(&self, tasks: &[&PersonTask]) -> Answer<Vec<Verdict<Person>>> {
-        let users: Vec<UserId> = tasks.iter().filter_map(|task| user(&task.errand)).collect();
+    async fn fetch(&self, tasks: &[&PersonTask]) -> Answer<Vec<TaskOutcome<UserRecord>>> {
+        let users: Vec<UserId> = tasks.iter().filter_map(|task| user_id(&task.errand)).collect();
         Answer::Ok(match tasks.first().map(|task| &task.errand) {
             None => Vec::new(),
-            Some(Errand::User { .. }) => tasks.iter().map(|task| brought(task)).collect(),
+            Some(Errand::User { .. }) => tasks.iter().map(|task| from_task(task)).collect(),
             Some(Errand::Address(_)) => {
-                verdicts(&users, self.providers.addresses(&users).await, Person::Address)
+                outcomes(&users, self.providers.addresses(&users).await, UserRecord::Address)
             }
             Some(Errand::Card(_)) => {
-                verdicts(&users, self.providers.cards(&users).await, Person::Card)
+                outcomes(&users, self.providers.cards(&users).await, UserRecord::Card)
             }
         })
     }
 
-    fn records(&self, records: Vec<Person>) -> Records {
-        let (mut users, mut addresses, mut cards) =
-            (HashMap::new(), HashMap::new(), HashMap::new());
+    fn records(&self, records: Vec<UserRecord>) -> Records {
+        let (mut users, mut addresses, mut cards) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
             match record {
-                Person::User(seen) => {
-                    keep_newest(&mut users, seen.user.external_id, seen, |seen| seen.seen_at);
-                }
-                Person::Address(found) => {
-                    keep_newest(&mut addresses, found.user_id, found, |found| found.found_at);
-                }
-                Person::Card(found) => {
-                    keep_newest(&mut cards, found.user_id, found, |found| found.found_at);
-                }
+                UserRecord::User(user) => users.push(user),
+                UserRecord::Address(address) => addresses.push(address),
+                UserRecord::Card(card) => cards.push(card),
             }
         }
         Records::People(People {
-            users: users.into_values().collect(),
-            addresses: addresses.into_values().collect(),
-            cards: cards.into_values().collect(),
+            users: newest(users, |user| user.user.external_id, |user| user.seen_at),
+            addresses: newest(addresses, |address| address.user_id, |address| address.found_at),
+            cards: newest(cards, |card| card.user_id, |card| card.found_at),
         })
     }
 
-    fn failure(&self, _: &PersonTask, _: &str) -> Option<CityFailure> {
-        None
+    fn apply_flags(&self, flags: &Switches) {
+        self.providers.apply_flags(flags);
     }
 
-    fn obey(&self, switches: &Switches) {
-        self.providers.obey(switches);
-    }
-
-    async fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
         None
     }
 
     async fn upstream_state(&self) -> serde_json::Value {
-        let [addresses, cards] = self.providers.states().await;
-        json!({ "addresses": addresses, "cards": cards })
+        let states = self.providers.states().await.into_iter();
+        states
+            .map(|(name, state)| (name.to_owned(), serde_json::json!(state)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }
 
-/// The user of the store whom a task is for.
-fn user(errand: &Errand) -> Option<UserId> {
+/// The stored user that a task enriches.
+fn user_id(errand: &Errand) -> Option<UserId> {
     match errand {
         Errand::User { .. } => None,
         Errand::Address(user) | Errand::Card(user) => Some(*user),
     }
 }
 
-/// Who may have that already, so that nobody need be asked.
-fn misses(task: &PersonTask, what: Enrichment) -> Option<UserId> {
+/// The user that the task enriches with `what`, unless the task forces a request.
+fn lacking_user(task: &PersonTask, what: Enrichment) -> Option<UserId> {
     let ((Errand::Address(user), Enrichment::Address) | (Errand::Card(user), Enrichment::Card)) =
         (&task.errand, what)
     else {
@@ -166,60 +158,51 @@ fn misses(task: &PersonTask, what: Enrichment) -> Option<UserId> {
     (!task.head.force).then_some(*user)
 }
 
-fn brought(task: &PersonTask) -> Verdict<Person> {
+fn from_task(task: &PersonTask) -> TaskOutcome<UserRecord> {
     match &task.errand {
-        Errand::User { user, seen_at } => {
-            Verdict::Record(Person::User(SeenUser { user: (**user).clone(), seen_at: *seen_at }))
-        }
+        Errand::User { user, seen_at } => TaskOutcome::Record(UserRecord::User(SeenUser {
+            user: (**user).clone(),
+            seen_at: *seen_at,
+        })),
         // Tasks of a batch are of one kind.
-        Errand::Address(_) | Errand::Card(_) => {
-            Verdict::Retry { code: "bad_response", reason: "it was not asked for".to_owned() }
-        }
+        Errand::Address(_) | Errand::Card(_) => TaskOutcome::Retry {
+            code: "bad_response",
+            reason: "the task was in a batch of users".to_owned(),
+        },
     }
 }
 
-/// What a provider's answer means for each of the users it was asked for.
-fn verdicts<T>(
+/// The outcome for each of `users` of a provider's answer.
+fn outcomes<T>(
     users: &[UserId],
     answer: Answer<Vec<Result<T, Flaw>>>,
-    person: impl Fn(Found<T>) -> Person,
-) -> Vec<Verdict<Person>> {
-    let all = |verdict: Verdict<Person>| vec![verdict; users.len()];
+    record: impl Fn(Found<T>) -> UserRecord,
+) -> Vec<TaskOutcome<UserRecord>> {
+    let all = |outcome: TaskOutcome<UserRecord>| vec![outcome; users.len()];
     let found_at = Utc::now();
     match answer {
         Answer::Ok(records) => {
             let mut records = records.into_iter();
-            let verdict = |user_id: &UserId| match records.next() {
+            let outcome = |user_id: &UserId| match records.next() {
                 Some(Ok(what)) => {
-                    Verdict::Record(person(Found { user_id: *user_id, what, found_at }))
+                    TaskOutcome::Record(record(Found { user_id: *user_id, what, found_at }))
                 }
-                Some(Err(Flaw { code, reason })) => Verdict::Failed { code, reason },
-                None => Verdict::Retry {
+                Some(Err(Flaw { code, reason })) => TaskOutcome::Failed { code, reason },
+                None => TaskOutcome::Retry {
                     code: "bad_response",
-                    reason: "the provider gave fewer than it was asked for".to_owned(),
+                    reason: "the provider answered for fewer users than were requested".to_owned(),
                 },
             };
-            users.iter().map(verdict).collect()
+            users.iter().map(outcome).collect()
         }
-        Answer::Retry { code, reason } => all(Verdict::Retry { code, reason }),
+        Answer::Retry { code, reason } => all(TaskOutcome::Retry { code, reason }),
         Answer::Wait { until, why } => {
             let reason = format!("the provider has to wait: {}", why.as_str());
-            all(Verdict::Later { until, reason })
+            all(TaskOutcome::Deferred { until, reason })
         }
         Answer::Config { reason } | Answer::Split { reason } | Answer::Location { reason, .. } => {
-            all(Verdict::Later { until: found_at + MISCONFIGURED_PAUSE, reason })
+            all(TaskOutcome::Deferred { until: found_at + MISCONFIGURED_PAUSE, reason })
         }
-    }
-}
-
-fn keep_newest<K: Eq + Hash, T>(
-    kept: &mut HashMap<K, T>,
-    key: K,
-    record: T,
-    time: impl Fn(&T) -> DateTime<Utc>,
-) {
-    if kept.get(&key).is_none_or(|known| time(&record) >= time(known)) {
-        kept.insert(key, record);
     }
 }
 
@@ -239,37 +222,26 @@ mod tests {
     }
 
     #[test]
-    fn a_short_answer_serves_the_first_and_a_flaw_fails_its_own_user() {
+    fn a_short_answer_serves_the_first_users() {
         let flaw = Flaw::new("bad_address", "the address has no city");
         let answer = Answer::Ok(vec![Ok(address("Ely")), Err(flaw)]);
-        let found = verdicts(&[UserId(1), UserId(2), UserId(3)], answer, Person::Address);
+        let found = outcomes(&[UserId(1), UserId(2), UserId(3)], answer, UserRecord::Address);
         assert!(
-            matches!(&found[0], Verdict::Record(Person::Address(found)) if found.user_id.0 == 1)
+            matches!(&found[0], TaskOutcome::Record(UserRecord::Address(found)) if found.user_id.0 == 1)
         );
-        assert!(matches!(found[1], Verdict::Failed { code: "bad_address", .. }));
-        assert!(matches!(found[2], Verdict::Retry { .. }));
+        assert!(matches!(found[1], TaskOutcome::Failed { code: "bad_address", .. }));
+        assert!(matches!(found[2], TaskOutcome::Retry { .. }));
     }
 
     #[test]
-    fn a_provider_that_waits_or_refuses_uses_up_no_attempt() {
+    fn a_waiting_provider_uses_up_no_attempt() {
         let until = Utc::now() + TimeDelta::minutes(5);
         for answer in [
             Answer::Wait { until, why: Waiting::Breaker },
             Answer::Config { reason: "status 403".into() },
         ] {
-            let found = verdicts(&[UserId(1)], answer, Person::Address);
-            assert!(matches!(found[..], [Verdict::Later { .. }]), "{found:?}");
+            let found = outcomes(&[UserId(1)], answer, UserRecord::Address);
+            assert!(matches!(found[..], [TaskOutcome::Deferred { .. }]), "{found:?}");
         }
-    }
-
-    #[test]
-    fn of_two_finds_for_one_user_the_newer_stays() {
-        let mut kept = HashMap::new();
-        let now = Utc::now();
-        for (city, found_at) in [("new", now), ("old", now - TimeDelta::minutes(1))] {
-            let found = Found { user_id: UserId(1), what: address(city), found_at };
-            keep_newest(&mut kept, found.user_id, found, |found| found.found_at);
-        }
-        assert_eq!(kept[&UserId(1)].what.city, "new");
     }
 }

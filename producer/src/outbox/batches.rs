@@ -1,23 +1,21 @@
-//! Frozen batches: put in with the cursor, read by the relay, marked, pruned.
+//! Frozen batches: committed with the cursor, read by the relay, confirmed, pruned.
 //!
-//! A batch is never changed after [`Outbox::commit`] (I2); only its receipt comes and goes. Batches
-//! are pruned from the lowest on, without gaps, so that what is left can always be sent again from
-//! the lowest one and fits the chain of hashes.
+//! Guarantees: a batch never changes after [`Outbox::commit`] (I2); only its receipt is set and
+//! cleared. Batches are pruned from the lowest upwards without gaps, so the rest can always be sent
+//! again from the lowest one and fits the chain of hashes.
 
 use isobar_broker::Receipt;
-use isobar_model::ids::{JobId, TaskId};
-use isobar_model::task::{Control, Fields, TaskHead};
+use isobar_model::ids::TaskId;
 use isobar_sqlite::SqliteError;
-use rusqlite::{OptionalExtension, Transaction, named_params};
-use serde::Serialize;
+use rusqlite::{OptionalExtension, named_params};
 
-use super::Outbox;
-use super::jobs::{JobKey, json, unsigned};
+use super::columns::{JobKey, json, unsigned};
+use super::file::Outbox;
 use super::seen_keys;
 
-/// A batch on its way into the outbox, with all that commits with it (I1).
+/// A new batch, with everything that commits in its transaction (I1).
 #[derive(Clone, Debug)]
-pub struct Frozen {
+pub struct FrozenBatch {
     pub job: JobKey,
     pub seq: u64,
     pub previous_hash: String,
@@ -25,15 +23,15 @@ pub struct Frozen {
     pub payload: String,
     pub n_tasks: u64,
     pub n_control: u64,
-    /// The tasks' ids: the keys that the job has now seen.
+    /// The ids of the tasks, which are the keys that the job has seen.
     pub ids: Vec<TaskId>,
-    /// Where the source goes on, as JSON.
+    /// Where another process continues the source, as JSON.
     pub cursor: Option<String>,
-    /// What the batch adds to the job's accounts.
+    /// What the batch adds to the counters of the job.
     pub rows: u64,
     pub rejected: u64,
     pub duplicates: u64,
-    /// Set with the last batch: how the source ended, and why if it failed.
+    /// Set in the last batch: how the source ended, and why if it failed.
     pub sealed: Option<(&'static str, Option<String>)>,
 }
 
@@ -49,20 +47,12 @@ pub struct StoredBatch {
 }
 
 impl StoredBatch {
-    /// The lines, ready for the append: tasks, then control messages.
+    /// The lines for the append: tasks, then control messages.
     pub fn lines(&self) -> (Vec<&str>, Vec<&str>) {
         let mut lines = self.payload.lines();
         let tasks = lines.by_ref().take(self.n_tasks as usize).collect();
         (tasks, lines.collect())
     }
-}
-
-/// That a batch was sent, and where it went.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    pub job: JobKey,
-    pub seq: u64,
-    pub receipt: Receipt,
 }
 
 /// A batch that has a receipt.
@@ -72,27 +62,10 @@ pub struct SentBatch {
     pub receipt: Receipt,
 }
 
-/// What a batch holds, for `verify`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BatchIds {
-    pub seq: u64,
-    pub sent: bool,
-    /// Tasks and rejects: whatever will have a row in the ledger of its job.
-    pub tasks: Vec<Published>,
-}
-
-/// A task as a batch holds it. Published again, it is of another job than the batch, or of none.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Published {
-    pub job_id: Option<JobId>,
-    pub task_id: TaskId,
-    pub try_number: u32,
-}
-
 impl Outbox {
-    /// Batch, cursor, seen keys and accounts in one transaction (I1). False if the job is not
-    /// extracting any more: then nothing was written.
-    pub async fn commit(&self, frozen: Frozen) -> Result<bool, SqliteError> {
+    /// Writes batch, cursor, seen keys and counters in one transaction (I1). Returns false, and
+    /// writes nothing, if the job is not extracting any more.
+    pub async fn commit(&self, frozen: FrozenBatch) -> Result<bool, SqliteError> {
         let committed = self
             .write(move |tx| {
                 let (outcome, error) = match &frozen.sealed {
@@ -142,7 +115,7 @@ impl Outbox {
                 Ok(true)
             })
             .await?;
-        self.announce();
+        self.notify_relays();
         Ok(committed)
     }
 
@@ -167,23 +140,6 @@ impl Outbox {
         .await
     }
 
-    /// Remembers that a batch was sent; written with the next transaction.
-    pub fn remember_sent(&self, mark: Mark) {
-        self.marks().push(mark);
-    }
-
-    pub fn unwritten_marks(&self) -> usize {
-        self.marks().len()
-    }
-
-    /// Writes the marks that wait for a transaction.
-    pub async fn flush_marks(&self) -> Result<(), SqliteError> {
-        if self.unwritten_marks() == 0 {
-            return Ok(());
-        }
-        self.write(|_| Ok(())).await
-    }
-
     /// Sent batches of a job above `after`, in order.
     pub async fn sent(
         &self,
@@ -197,17 +153,14 @@ impl Outbox {
                  WHERE job = ?1 AND seq > ?2 AND receipt IS NOT NULL ORDER BY seq LIMIT ?3",
             )?
             .query_map((job, after as i64, limit), |row| {
-                Ok(SentBatch {
-                    seq: unsigned(row, 0)?,
-                    receipt: json(1, &row.get::<_, String>(1)?)?,
-                })
+                Ok(SentBatch { seq: unsigned(row, 0)?, receipt: json(row, 1)? })
             })?
             .collect()
         })
         .await
     }
 
-    /// Takes the receipts back from `seq` on: what they say is not so any more.
+    /// Clears the receipts from `seq` on: the stream has lost these batches.
     pub async fn unmark_from(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
         self.write(move |tx| {
             tx.execute(
@@ -237,7 +190,7 @@ impl Outbox {
         .await
     }
 
-    /// Batches of all jobs that are to be sent still: a seal may be one without a task.
+    /// Unsent batches of all jobs, or of one. A batch with a seal may contain no task.
     pub async fn unsent_batches(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
         self.flush_marks().await?;
         self.read(move |db| {
@@ -251,7 +204,7 @@ impl Outbox {
         .await
     }
 
-    /// Tasks of all jobs (or of one) that are to be sent still.
+    /// Unsent tasks of all jobs, or of one.
     pub async fn unsent_tasks(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
         self.flush_marks().await?;
         self.read(move |db| {
@@ -265,7 +218,7 @@ impl Outbox {
         .await
     }
 
-    /// The control messages of a job's batches that are still here, for its list of rejects.
+    /// The control messages of the next batch above `after` that has any, for the list of rejects.
     pub async fn control_lines(
         &self,
         job: JobKey,
@@ -286,69 +239,4 @@ impl Outbox {
             (batch.seq, lines)
         }))
     }
-
-    /// The ids of a page of batches, in order; `after` is the last (job number, seq) seen.
-    pub async fn batch_ids(
-        &self,
-        after: (JobKey, u64),
-        limit: u32,
-    ) -> Result<Vec<((JobKey, u64), BatchIds)>, SqliteError> {
-        self.flush_marks().await?;
-        self.read(move |db| {
-            db.prepare_cached(
-                "SELECT b.job, b.seq, b.receipt IS NOT NULL, b.n_tasks, p.payload
-                 FROM batches b JOIN payloads p ON p.batch = b.key
-                 WHERE (b.job, b.seq) > (?1, ?2) ORDER BY b.job, b.seq LIMIT ?3",
-            )?
-            .query_map((after.0, after.1 as i64, limit), |row| {
-                let n_tasks = unsigned(row, 3)?;
-                let payload: String = row.get(4)?;
-                let mut tasks = Vec::with_capacity(n_tasks as usize);
-                for (at, line) in payload.lines().enumerate() {
-                    if at < n_tasks as usize {
-                        tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
-                    } else {
-                        tasks.extend(reject(line));
-                    }
-                }
-                let seq = unsigned(row, 1)?;
-                Ok(((row.get(0)?, seq), BatchIds { seq, sent: row.get(2)?, tasks }))
-            })?
-            .collect()
-        })
-        .await
-    }
-}
-
-pub(super) fn mark_sent(tx: &Transaction<'_>, marks: &[Mark]) -> rusqlite::Result<()> {
-    let mut update =
-        tx.prepare_cached("UPDATE batches SET receipt = ?3 WHERE job = ?1 AND seq = ?2")?;
-    for mark in marks {
-        let receipt = serde_json::to_string(&mark.receipt).expect("a receipt is plain data");
-        update.execute((mark.job, mark.seq as i64, receipt))?;
-    }
-    Ok(())
-}
-
-fn task(line: &str) -> Option<Published> {
-    let TaskHead { task_id, job_id, try_number, .. } =
-        TaskHead::from_fields(&fields(line)?).ok()?;
-    Some(Published { job_id, task_id, try_number })
-}
-
-/// A reject; opens and seals have no row in the ledger.
-fn reject(line: &str) -> Option<Published> {
-    match Control::from_fields(&fields(line)?).ok()?? {
-        Control::Reject(reject) => {
-            Some(Published { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 })
-        }
-        Control::Open(_) | Control::Seal(_) => None,
-    }
-}
-
-/// A line is an array of names and values in turn.
-fn fields(line: &str) -> Option<Fields> {
-    let flat: Vec<String> = serde_json::from_str(line).ok()?;
-    let pair = |pair: &[String]| (pair[0].clone().into_bytes(), pair[1].clone().into_bytes());
-    Some(Fields(flat.chunks_exact(2).map(pair).collect()))
 }

@@ -1,8 +1,11 @@
-//! The jobs of an outbox: found by identity and slot, opened, sealed, ended.
+//! The jobs of an outbox: opened, found by identity and slot, ended.
 //!
-//! A job is `extracting` until its seal is frozen, `sealed` until every batch of it is confirmed,
-//! then `done`: a small row that makes its slot "already done" for a month. `conflicted` means
-//! that the stream holds something else under its numbers; only a person can judge that.
+//! A job is `extracting` until its seal is frozen, `sealed` until all its batches are confirmed,
+//! then `done`: for a month its row marks the slot as already done. `conflicted` means that the
+//! stream holds other content under its numbers, which needs a person.
+//!
+//! A republication is a job without open and seal, of which the store knows nothing: each of its
+//! tasks still belongs to the job that it came from. The relay treats it like any job.
 
 use std::time::Duration;
 
@@ -11,20 +14,22 @@ use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_sqlite::SqliteError;
-use rusqlite::{OptionalExtension, Row, named_params};
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
 use serde::Serialize;
 
-use super::Outbox;
-use super::republications::KIND;
-use crate::source::{Cursor, JobSpec};
+use super::columns::{JobKey, job_id, json, time, unsigned};
+use super::file::Outbox;
+use crate::source::{JobSpec, SourceCursor};
 
-/// A job's number in this outbox: small, because every batch and key holds it.
-pub type JobKey = i64;
-
-/// A done job's row stays this long: its slot is known to be done.
+/// The stored kind of republications; other jobs store how they were started.
+const KIND: &str = "again";
+/// The row of a done job is kept for this long.
 const DONE_KEPT: Duration = Duration::from_hours(30 * 24);
 
 const COLUMNS: &str = "SELECT key, job_id, identity, slot, kind, source, spec, cursor, state, error, total, tasks, rejected, duplicates, last_seq, last_hash, confirmed_seq, created_at_ms FROM jobs";
+
+/// Conditions of a query for the newest running job.
+const RUNNING: &str = "state IN ('extracting', 'sealed') ORDER BY key DESC LIMIT 1";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,26 +61,27 @@ impl JobState {
 }
 
 #[derive(Clone, Debug)]
-pub struct NewJob {
+pub struct NewOutboxJob {
     pub job_id: JobId,
     pub slot: String,
+    /// Not stored for a republication.
     pub kind: JobKind,
     pub spec: JobSpec,
     pub created_at: DateTime<Utc>,
 }
 
-/// A job as the outbox knows it.
+/// A job as the outbox stores it.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct OutboxJob {
     pub key: JobKey,
     pub job_id: JobId,
     pub slot: String,
     pub kind: JobKind,
     pub source: String,
     pub spec: JobSpec,
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<SourceCursor>,
     pub state: JobState,
-    /// Why its source failed, where it did.
+    /// Why its source failed, if it did.
     pub error: Option<String>,
     pub rows: u64,
     pub tasks: u64,
@@ -87,7 +93,7 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
 }
 
-/// What the relay needs to know of a job that is not done.
+/// What the relay needs of a job that is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenJob {
     pub key: JobKey,
@@ -100,36 +106,45 @@ pub struct OpenJob {
 }
 
 impl Outbox {
-    /// Adds the job, or finds it if it is there already. The flag says which.
-    pub async fn open_job(&self, new: NewJob) -> Result<(Job, bool), SqliteError> {
+    /// Adds the job unless it exists. The flag is true if it is new.
+    pub async fn open_job(&self, new: NewOutboxJob) -> Result<(OutboxJob, bool), SqliteError> {
+        self.write(move |tx| insert(tx, &new)).await
+    }
+
+    /// Adds the republication, unless one of its identity with a key above `finished` is running:
+    /// then that one is returned.
+    pub async fn open_republication(
+        &self,
+        new: NewOutboxJob,
+        finished: JobKey,
+    ) -> Result<OutboxJob, SqliteError> {
         self.write(move |tx| {
-            let spec = serde_json::to_string(&new.spec).expect("a spec is plain data");
-            let added = tx.execute(
-                "INSERT INTO jobs (job_id, identity, slot, kind, stream, source, spec, created_at_ms)
-                 VALUES (:job_id, :identity, :slot, :kind, :stream, :source, :spec, :created_at_ms)
-                 ON CONFLICT (job_id) DO NOTHING",
-                named_params! {
-                    ":job_id": new.job_id.to_string(),
-                    ":identity": new.spec.identity(),
-                    ":slot": new.slot,
-                    ":kind": new.kind.as_str(),
-                    ":stream": new.spec.pipeline.stream().as_str(),
-                    ":source": new.spec.label(),
-                    ":spec": spec,
-                    ":created_at_ms": new.created_at.timestamp_millis(),
-                },
-            )?;
-            let job = tx.query_row(
-                &format!("{COLUMNS} WHERE job_id = ?1"),
-                [new.job_id.to_string()],
-                job,
-            )?;
-            Ok((job, added > 0))
+            let running = tx
+                .prepare_cached(&format!(
+                    "{COLUMNS} WHERE identity = ?1 AND key > ?2 AND {RUNNING}"
+                ))?
+                .query_row((new.spec.identity(), finished), job)
+                .optional()?;
+            match running {
+                Some(running) => Ok(running),
+                None => insert(tx, &new).map(|(job, _)| job),
+            }
         })
         .await
     }
 
-    pub async fn job(&self, id: JobId) -> Result<Option<Job>, SqliteError> {
+    /// The newest job of an identity that is neither done nor conflicted.
+    pub async fn running_job(&self, identity: String) -> Result<Option<OutboxJob>, SqliteError> {
+        self.read(move |db| {
+            db.prepare_cached(&format!("{COLUMNS} WHERE identity = ?1 AND {RUNNING}"))?
+                .query_row([identity], job)
+                .optional()
+        })
+        .await
+    }
+
+    /// A job by its id; a republication is not found.
+    pub async fn job(&self, id: JobId) -> Result<Option<OutboxJob>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1 AND kind <> ?2"))?
                 .query_row([id.to_string().as_str(), KIND], job)
@@ -138,8 +153,8 @@ impl Outbox {
         .await
     }
 
-    /// The sync that was asked for last.
-    pub async fn newest_sync(&self) -> Result<Option<Job>, SqliteError> {
+    /// The sync that was requested last.
+    pub async fn newest_sync(&self) -> Result<Option<OutboxJob>, SqliteError> {
         self.read(|db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE kind = 'sync' ORDER BY key DESC LIMIT 1"))?
                 .query_row([], job)
@@ -148,8 +163,8 @@ impl Outbox {
         .await
     }
 
-    /// The job that has this slot, whatever its source; the newest if there are several.
-    pub async fn job_of_slot(&self, slot: &str) -> Result<Option<Job>, SqliteError> {
+    /// The newest job with this slot, whatever its source.
+    pub async fn job_of_slot(&self, slot: &str) -> Result<Option<OutboxJob>, SqliteError> {
         let slot = slot.to_owned();
         self.read(move |db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE slot = ?1 ORDER BY key DESC LIMIT 1"))?
@@ -159,19 +174,17 @@ impl Outbox {
         .await
     }
 
-    /// All jobs whose source is not read to its end, oldest first; republications apart.
-    pub async fn extracting(&self) -> Result<Vec<Job>, SqliteError> {
+    /// All jobs whose source is not read to its end, oldest first; republications too.
+    pub async fn extracting(&self) -> Result<Vec<OutboxJob>, SqliteError> {
         self.read(|db| {
-            db.prepare_cached(&format!(
-                "{COLUMNS} WHERE state = 'extracting' AND kind <> ?1 ORDER BY key"
-            ))?
-            .query_map([KIND], job)?
-            .collect()
+            db.prepare_cached(&format!("{COLUMNS} WHERE state = 'extracting' ORDER BY key"))?
+                .query_map([], job)?
+                .collect()
         })
         .await
     }
 
-    /// What the relay of a stream may have work for: every job that is neither done nor conflicted.
+    /// The jobs of a stream that are neither done nor conflicted, for its relay.
     pub async fn open_jobs(&self, pipeline: PipelineName) -> Result<Vec<OpenJob>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(
@@ -182,7 +195,7 @@ impl Outbox {
             .query_map([pipeline.stream().as_str()], |row| {
                 Ok(OpenJob {
                     key: row.get(0)?,
-                    job_id: id(row, 1)?,
+                    job_id: job_id(row, 1)?,
                     sealed: row.get::<_, String>(2)? == "sealed",
                     last_seq: unsigned(row, 3)?,
                     confirmed_seq: unsigned(row, 4)?,
@@ -194,7 +207,22 @@ impl Outbox {
         .await
     }
 
-    /// Every batch of it is confirmed: the job is done.
+    /// Ends the extraction of a republication; the relay does the rest.
+    pub async fn end_republication(&self, key: JobKey) -> Result<(), SqliteError> {
+        self.write(move |tx| {
+            tx.execute(
+                "UPDATE jobs SET state = 'sealed', cursor = NULL
+                 WHERE key = ?1 AND state = 'extracting'",
+                [key],
+            )?;
+            Ok(())
+        })
+        .await?;
+        self.notify_relays();
+        Ok(())
+    }
+
+    /// Marks the job as done: every batch of it is confirmed.
     pub async fn finish_job(&self, key: JobKey) -> Result<(), SqliteError> {
         let now_ms = Utc::now().timestamp_millis();
         self.write(move |tx| {
@@ -211,7 +239,7 @@ impl Outbox {
         .await
     }
 
-    /// The stream holds something else under this job's numbers.
+    /// The stream holds other content under the numbers of this job.
     pub async fn mark_conflicted(&self, key: JobKey, why: &str) -> Result<(), SqliteError> {
         let why = why.to_owned();
         self.write(move |tx| {
@@ -225,11 +253,33 @@ impl Outbox {
     }
 }
 
-fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let cursor: Option<String> = row.get(7)?;
-    Ok(Job {
+fn insert(tx: &Transaction<'_>, new: &NewOutboxJob) -> rusqlite::Result<(OutboxJob, bool)> {
+    let kind = if new.spec.is_republication() { KIND } else { new.kind.as_str() };
+    let added = tx.execute(
+        "INSERT INTO jobs (job_id, identity, slot, kind, stream, source, spec, created_at_ms)
+         VALUES (:job_id, :identity, :slot, :kind, :stream, :source, :spec, :created_at_ms)
+         ON CONFLICT (job_id) DO NOTHING",
+        named_params! {
+            ":job_id": new.job_id.to_string(),
+            ":identity": new.spec.identity(),
+            ":slot": new.slot,
+            ":kind": kind,
+            ":stream": new.spec.pipeline.stream().as_str(),
+            ":source": new.spec.label(),
+            ":spec": serde_json::to_string(&new.spec).expect("a spec is plain data"),
+            ":created_at_ms": new.created_at.timestamp_millis(),
+        },
+    )?;
+    let id = new.job_id.to_string();
+    let job = tx.query_row(&format!("{COLUMNS} WHERE job_id = ?1"), [id], job)?;
+    Ok((job, added > 0))
+}
+
+fn job(row: &Row<'_>) -> rusqlite::Result<OutboxJob> {
+    let has_cursor = row.get::<_, Option<String>>(7)?.is_some();
+    Ok(OutboxJob {
         key: row.get(0)?,
-        job_id: id(row, 1)?,
+        job_id: job_id(row, 1)?,
         slot: row.get(3)?,
         kind: match row.get::<_, String>(4)?.as_str() {
             "sync" => JobKind::Sync,
@@ -237,8 +287,8 @@ fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
             _ => JobKind::Produce,
         },
         source: row.get(5)?,
-        spec: json(6, &row.get::<_, String>(6)?)?,
-        cursor: cursor.map(|text| json(7, &text)).transpose()?,
+        spec: json(row, 6)?,
+        cursor: has_cursor.then(|| json(row, 7)).transpose()?,
         state: JobState::parse(&row.get::<_, String>(8)?),
         error: row.get(9)?,
         rows: unsigned(row, 10)?,
@@ -250,25 +300,4 @@ fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         confirmed_seq: unsigned(row, 16)?,
         created_at: time(row, 17)?,
     })
-}
-
-pub(super) fn id(row: &Row<'_>, at: usize) -> rusqlite::Result<JobId> {
-    let text: String = row.get(at)?;
-    text.parse().map_err(|error| unreadable(at, error))
-}
-
-pub(super) fn unsigned(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(at).map(|number| number as u64)
-}
-
-pub(super) fn json<T: serde::de::DeserializeOwned>(at: usize, text: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(text).map_err(|error| unreadable(at, error))
-}
-
-pub(super) fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<DateTime<Utc>> {
-    Ok(DateTime::from_timestamp_millis(row.get(at)?).unwrap_or_default())
-}
-
-fn unreadable(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
 }

@@ -1,8 +1,8 @@
-//! One producer per outbox: an operating-system lock on a file beside it.
+//! The lock of an outbox: one producer at a time, by an operating-system lock on a file beside it.
 //!
-//! The lock ends with the process, however it ends, so nothing is ever left locked. The file says
-//! who holds it, for the message that the second one prints; the lock itself is what counts.
-//! SQLite's own locks would not do: they are held for a transaction, this one for a run.
+//! Guarantees: the lock ends with the process, however it ends. The file names the holder, for the
+//! message that a second process prints; only the lock itself counts. SQLite's own locks do not
+//! serve here: they last for a transaction, this one lasts for a run.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -27,7 +27,7 @@ pub enum LockError {
 }
 
 impl OutboxLock {
-    /// Takes the lock of the outbox at `outbox` or says who has it; never waits.
+    /// Takes the lock of the outbox at `outbox`, or reports its holder; never waits.
     pub fn take(outbox: &Path) -> Result<Self, LockError> {
         let path = lock_path(outbox);
         let failed = |source| LockError::Io { path: path.clone(), source };
@@ -45,7 +45,7 @@ impl OutboxLock {
             }
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Whoever wrote it may be writing still; a name is only for people.
+                // The holder may still be writing its name, which is only for people.
                 let _ = file.read_to_string(&mut holder);
                 let holder = match holder.trim() {
                     "" => "another process".to_owned(),
@@ -65,7 +65,7 @@ fn lock_path(outbox: &Path) -> PathBuf {
 }
 
 fn sign(file: &mut File) -> io::Result<()> {
-    // Only the command's name: its arguments may hold secrets.
+    // Only the name of the command: its arguments may contain secrets.
     let command = std::env::args().nth(1).unwrap_or_default();
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     file.set_len(0)?;
@@ -78,12 +78,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_is_told_who_holds_it_and_the_next_gets_it() {
+    fn the_error_names_the_holder_of_the_lock() {
         let folder = tempfile::tempdir().expect("a folder");
         let outbox = folder.path().join("outbox.db");
         let first = OutboxLock::take(&outbox).expect("free");
-        let told = OutboxLock::take(&outbox).expect_err("held").to_string();
-        assert!(told.contains(&format!("pid {}", std::process::id())), "{told}");
+        let refused = OutboxLock::take(&outbox).expect_err("held").to_string();
+        assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         OutboxLock::take(&outbox).expect("free again");
     }

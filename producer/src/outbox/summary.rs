@@ -1,4 +1,6 @@
-//! The outbox for people and dashboards: jobs with their accounts, and how much waits.
+//! The summary of an outbox: its jobs with their counters, and its depth.
+//!
+//! Next: `isobar outbox status` and the dashboard, which show it.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;
@@ -6,8 +8,9 @@ use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 
-use super::Outbox;
-use super::jobs::{JobState, id, time, unsigned};
+use super::columns::{job_id, time, unsigned};
+use super::file::Outbox;
+use super::jobs::JobState;
 
 const COLUMNS: &str =
     "SELECT job_id, kind, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
@@ -37,7 +40,7 @@ pub struct JobSummary {
     pub age_seconds: u64,
 }
 
-/// How much waits in an outbox.
+/// The backlog of an outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxDepth {
     pub jobs: u64,
@@ -45,13 +48,13 @@ pub struct OutboxDepth {
     pub unsent_tasks: u64,
     pub unconfirmed_batches: u64,
     pub conflicts: u64,
-    /// Age of the oldest job with unsent tasks; nothing unsent, no age.
+    /// Age of the oldest job with unsent tasks; `None` if there are none.
     #[serde(default)]
     pub oldest_unsent_seconds: Option<u64>,
 }
 
 impl Outbox {
-    /// Jobs with their accounts, newest first: those that are not done, then those that are.
+    /// Jobs that are not done, then jobs that are done; the newest first.
     pub async fn summaries(&self, limit: u32) -> Result<Vec<JobSummary>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(&format!("{COLUMNS} ORDER BY state = 'done', key DESC LIMIT ?1"))?
@@ -96,7 +99,7 @@ impl Outbox {
         .await
     }
 
-    /// Whether anything is known to be in the stream.
+    /// Whether a batch has a receipt.
     pub async fn has_sent(&self) -> Result<bool, SqliteError> {
         self.read(|db| {
             db.query_row(
@@ -112,7 +115,7 @@ impl Outbox {
 fn summary(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
     let created_at = time(row, 14)?;
     Ok(JobSummary {
-        job_id: id(row, 0)?,
+        job_id: job_id(row, 0)?,
         kind: row.get(1)?,
         source: row.get(2)?,
         slot: row.get(3)?,

@@ -1,50 +1,51 @@
-//! What became of sent batches: finished, still in the stream, or lost with it.
+//! Confirmation: whether a sent batch is finished, still in the stream, or lost.
 //!
-//! A batch is confirmed when the watermark covers it, the stream's epoch is the one it was sent in
-//! and none of its entries is left in the stream: by I3 their results are committed then. Only
-//! then is it pruned, and always from the lowest on. Where the epoch is another one or the
-//! watermark is below a batch that was sent, the stream lost it: its receipt is taken back and it
-//! is sent again; the ledger makes that harmless. The stream alone tells, no store is asked.
+//! A batch is confirmed if the watermark covers it, the epoch of the stream is that of its receipt,
+//! and none of its entries is left in the stream: by I3 their results are committed. Only then it is
+//! pruned, always from the lowest upwards.
+//!
+//! If the epoch differs or the watermark is below a sent batch, the stream has lost it. Its receipt
+//! is cleared and it is sent again; the ledger makes that harmless. Does not: ask the store.
 
 use isobar_broker::Receipt;
 use isobar_model::ids::JobId;
 
-use super::{Relay, RelayError};
+use super::step::{Relay, RelayError};
 use crate::outbox::{JobKey, OpenJob, SentBatch};
 
-/// Receipts asked about at a time.
+/// Receipts in one query.
 const PAGE: u32 = 200;
 
-/// What the receipts of one job say, lowest first.
+/// The state of a page of receipts of one job.
 #[derive(Debug, Default, PartialEq)]
-struct Verdict {
-    /// May be finished: the unbroken run from the lowest batch on.
+struct Confirmation {
+    /// The unbroken run from the lowest batch on; these may be finished.
     candidates: Vec<SentBatch>,
-    /// From here on nothing that was sent is there any more.
+    /// From this batch on, the stream has lost what was sent.
     lost_from: Option<u64>,
 }
 
 impl Relay {
-    /// Makes the stream whole, takes back what it lost, prunes what is finished.
+    /// Heals the stream, clears the receipts of lost batches, prunes finished ones.
     pub async fn reconcile(&mut self) -> Result<(), RelayError> {
         isobar_failpoint::hit("producer.heal.before");
         let healed = self.broker.heal(&self.topic).await?;
         isobar_failpoint::hit("producer.heal.after");
         if healed.recreated && self.outbox.has_sent().await? {
-            tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and is whole again; what was sent and is not confirmed will be sent again");
+            tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and has been recreated; batches that are not confirmed will be sent again");
         }
         self.outbox.flush_marks().await?;
         let open = self.outbox.open_jobs(self.pipeline).await?;
         let ids: Vec<JobId> = open.iter().map(|job| job.job_id).collect();
         let marks = self.broker.watermarks(&self.topic, &ids).await?;
-        // Someone may have healed in between: judge by the epoch that the watermarks are of.
+        // Another process may have healed the stream: use the epoch of the watermarks.
         let epoch = marks.epoch.unwrap_or_default();
         for job in open {
             let watermark = marks.last_seq.get(&job.job_id).copied();
             self.settle_sent(&job, &epoch, watermark).await?;
         }
         self.ahead = None;
-        self.look().await?;
+        self.refresh_jobs().await?;
         Ok(())
     }
 
@@ -61,15 +62,15 @@ impl Relay {
             let sent = self.outbox.sent(job.key, after, PAGE).await?;
             let Some(last) = sent.last().map(|batch| batch.seq) else { break };
             after = last;
-            let verdict = judge(epoch, watermark, confirmed, sent);
+            let state = confirmed_prefix(epoch, watermark, confirmed, sent);
             if unbroken {
-                let candidates = verdict.candidates.len();
-                let finished = self.finished(verdict.candidates).await?;
+                let candidates = state.candidates.len();
+                let finished = self.finished(state.candidates).await?;
                 unbroken = finished.len() == candidates && candidates as u32 == PAGE;
                 confirmed = finished.last().copied().unwrap_or(confirmed);
             }
-            if let Some(seq) = verdict.lost_from {
-                tracing::warn!(job_id = %job.job_id, from = seq, "batches are not in the stream any more and are sent again");
+            if let Some(seq) = state.lost_from {
+                tracing::warn!(job_id = %job.job_id, from = seq, "the stream has lost batches; they are sent again");
                 isobar_failpoint::hit("producer.unmark.before");
                 self.outbox.unmark_from(job.key, seq).await?;
                 isobar_failpoint::hit("producer.unmark.after");
@@ -90,7 +91,7 @@ impl Relay {
         Ok(())
     }
 
-    /// The leading batches of which nothing is left in the stream.
+    /// The leading batches that have no entry left in the stream.
     async fn finished(&self, candidates: Vec<SentBatch>) -> Result<Vec<u64>, RelayError> {
         let (seqs, receipts): (Vec<u64>, Vec<Receipt>) =
             candidates.into_iter().map(|batch| (batch.seq, batch.receipt)).unzip();
@@ -116,22 +117,27 @@ impl Relay {
     }
 }
 
-/// Judges a page of receipts that starts behind `confirmed`.
-fn judge(epoch: &str, watermark: Option<u64>, confirmed: u64, sent: Vec<SentBatch>) -> Verdict {
+/// Examines a page of receipts that starts after `confirmed`.
+fn confirmed_prefix(
+    epoch: &str,
+    watermark: Option<u64>,
+    confirmed: u64,
+    sent: Vec<SentBatch>,
+) -> Confirmation {
     let reached = watermark.unwrap_or_default();
-    let mut verdict = Verdict::default();
+    let mut state = Confirmation::default();
     let mut expected = confirmed + 1;
     for batch in sent {
         if batch.receipt.epoch != epoch || batch.seq > reached {
-            verdict.lost_from = Some(batch.seq);
+            state.lost_from = Some(batch.seq);
             break;
         }
         if batch.seq == expected {
             expected += 1;
-            verdict.candidates.push(batch);
+            state.candidates.push(batch);
         }
     }
-    verdict
+    state
 }
 
 #[cfg(test)]
@@ -148,25 +154,25 @@ mod tests {
             .collect()
     }
 
-    fn verdict(watermark: Option<u64>, batches: &[(u64, &str)]) -> (Vec<u64>, Option<u64>) {
-        let verdict = judge("now", watermark, 2, sent(batches));
-        (verdict.candidates.iter().map(|batch| batch.seq).collect(), verdict.lost_from)
+    fn state(watermark: Option<u64>, batches: &[(u64, &str)]) -> (Vec<u64>, Option<u64>) {
+        let state = confirmed_prefix("now", watermark, 2, sent(batches));
+        (state.candidates.iter().map(|batch| batch.seq).collect(), state.lost_from)
     }
 
     #[test]
-    fn what_the_watermark_covers_in_this_epoch_may_be_finished() {
-        assert_eq!(verdict(Some(4), &[(3, "now"), (4, "now")]), (vec![3, 4], None));
+    fn covered_batches_of_this_epoch_may_be_finished() {
+        assert_eq!(state(Some(4), &[(3, "now"), (4, "now")]), (vec![3, 4], None));
     }
 
     #[test]
-    fn what_was_sent_in_another_epoch_or_above_the_watermark_is_lost() {
-        assert_eq!(verdict(Some(3), &[(3, "now"), (4, "now"), (5, "now")]), (vec![3], Some(4)));
-        assert_eq!(verdict(Some(9), &[(3, "before"), (4, "before")]), (vec![], Some(3)));
-        assert_eq!(verdict(None, &[(3, "now")]), (vec![], Some(3)));
+    fn batches_beyond_epoch_or_watermark_are_lost() {
+        assert_eq!(state(Some(3), &[(3, "now"), (4, "now"), (5, "now")]), (vec![3], Some(4)));
+        assert_eq!(state(Some(9), &[(3, "before"), (4, "before")]), (vec![], Some(3)));
+        assert_eq!(state(None, &[(3, "now")]), (vec![], Some(3)));
     }
 
     #[test]
-    fn nothing_above_a_gap_is_pruned_before_the_gap_is_closed() {
-        assert_eq!(verdict(Some(9), &[(4, "now"), (5, "now")]), (vec![], None));
+    fn batches_above_a_gap_are_not_pruned() {
+        assert_eq!(state(Some(9), &[(4, "now"), (5, "now")]), (vec![], None));
     }
 }

@@ -1,4 +1,4 @@
-//! What a scheduler says and counts: one function per event, so that line and counter agree.
+//! The events of a scheduler: one function writes the log line and counts, so that they agree.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_model::schedule::{Schedule, TickOutcome};
@@ -38,38 +38,38 @@ pub fn ended(claim: &TickClaim, ending: &TickEnding) {
     }
 }
 
-/// Ticks that are not run.
-pub fn noted(claim: &TickClaim, ending: &TickEnding) {
+/// A tick that is not run.
+pub fn skipped(claim: &TickClaim, ending: &TickEnding) {
     count(ending.outcome);
     let (schedule, tick) = (&claim.schedule, time(claim.tick));
     tracing::warn!(schedule, tick, outcome = ending.outcome.as_str(), "{}", ending.detail);
 }
 
-pub fn let_go(claim: &TickClaim) {
+pub fn released(claim: &TickClaim) {
     let (schedule, tick) = (&claim.schedule, time(claim.tick));
-    tracing::info!(schedule, tick, "left a tick to whoever comes next");
+    tracing::info!(schedule, tick, "released the tick");
 }
 
 pub fn lost(claim: &TickClaim) {
     let (schedule, tick) = (&claim.schedule, time(claim.tick));
-    tracing::warn!(schedule, tick, "another scheduler has taken over a tick of ours");
+    tracing::warn!(schedule, tick, "another scheduler has taken over the tick");
 }
 
 pub fn store_away(schedule: &Schedule, error: &StoreError) {
     let schedule = schedule.name;
-    tracing::warn!(schedule, error = chain(error), "the store is away; ticks wait for it");
+    tracing::warn!(schedule, error = chain(error), "the store is unavailable; ticks wait for it");
 }
 
 pub fn store_back(schedule: &Schedule) {
-    tracing::info!(schedule = schedule.name, "the store is back");
+    tracing::info!(schedule = schedule.name, "the store is available again");
 }
 
-pub fn not_ours(schedule: &Schedule, tick: &Tick) {
+pub fn foreign_tick(schedule: &Schedule, tick: &Tick) {
     tracing::warn!(
         schedule = schedule.name,
         tick = time(tick.tick),
         owner = tick.owner,
-        "this tick is none of `{}`: another scheduler goes by another expression, and the ticks of both fire",
+        "tick does not match `{}`: another scheduler uses a different expression; the ticks of both will fire",
         schedule.expression
     );
 }

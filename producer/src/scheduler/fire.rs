@@ -1,42 +1,48 @@
-//! One tick: claimed, run, and finished by whoever has it then.
+//! One tick: claims it, runs it, and records its outcome.
 //!
-//! The lease is renewed while the producer runs. If it is lost all the same, the run ends at the next
-//! batch and what came of it is for the new owner to say; two that ran at the same time have put the
-//! same batches into the stream, once. A stop lets the tick go at once, so that nobody waits for the
-//! lease. How a run ended is told when the store takes it, however long that is.
+//! The lease is renewed while the producer runs. If it is lost, the run ends at the next batch and the
+//! new owner records the outcome. Two runs at the same time append the same batches, once.
+//!
+//! On shutdown the tick is released at once; the next scheduler does not have to wait for the lease.
+//! The outcome is recorded as soon as the store answers, however long that takes.
 
 use std::time::Duration;
 
-use crate::run::{Order, Report, Tools, run as produce};
-use crate::{Backoff, Failure, Remedy, thousands};
+use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
+use isobar_model::human::grouped;
 use isobar_model::schedule::TickOutcome;
 use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
 use isobar_telemetry::chain;
 use tokio_util::sync::CancellationToken;
 
-use super::{ScheduleRunner, events};
+use super::events;
+use super::runner::ScheduleRunner;
+use crate::failure::{Failure, Remedy};
+use crate::pauses::pauses;
+use crate::report::Report;
+use crate::run::{Order, Tools, run as produce};
 
-/// A lease is renewed so many times in the silence that would lose it.
+/// Renewals within one lease.
 const RENEWALS: u32 = 4;
-const FINISH_BASE: Duration = Duration::from_millis(100);
-const FINISH_CAP: Duration = Duration::from_secs(5);
-/// How long a process that ends waits for the store; then the lease ends by itself.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// A sentence of the history is not longer than this.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// How long a process that shuts down waits for the store; then the lease expires.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// The longest sentence of the history.
 const MAX_DETAIL_CHARS: usize = 1_000;
 
-/// How a run of ours came to its end.
-enum Ending {
+/// How a run of this process ended.
+enum RunEnd {
     Ran(TickEnding),
-    /// We are stopped: whoever comes next goes on.
+    /// Shutdown: the next scheduler continues.
     Stopped,
-    /// Somebody else has it.
+    /// Another scheduler owns the tick.
     Lost,
 }
 
-/// Claims the tick and runs it; false if it is not to be had. `left` is the tick as a dead owner
-/// left it.
+/// Claims the tick and runs it; false if another scheduler owns it. `left` is the tick as a dead
+/// owner left it.
 pub async fn fire(
     runner: &ScheduleRunner,
     tick: DateTime<Utc>,
@@ -50,36 +56,23 @@ pub async fn fire(
     isobar_failpoint::hit("schedule.claim.after");
     events::fired(&claim, left);
     match run(runner, &claim, stop).await {
-        Ending::Ran(ending) => {
+        RunEnd::Ran(ending) => {
             isobar_failpoint::hit("schedule.finish.before");
             finish(runner, &claim, &ending, stop).await;
             isobar_failpoint::hit("schedule.finish.after");
         }
-        Ending::Stopped => {
+        RunEnd::Stopped => {
             let released = runner.store.renew_tick(&claim, Duration::ZERO);
-            // If the store is away, the lease ends by itself.
-            let _ = tokio::time::timeout(FAREWELL, released).await;
-            events::let_go(&claim);
+            // If the store is down, the lease expires.
+            let _ = tokio::time::timeout(SHUTDOWN_GRACE, released).await;
+            events::released(&claim);
         }
-        Ending::Lost => events::lost(&claim),
+        RunEnd::Lost => events::lost(&claim),
     }
     Ok(true)
 }
 
-impl ScheduleRunner {
-    pub fn claim(&self, tick: DateTime<Utc>) -> TickClaim {
-        TickClaim {
-            schedule: self.schedule.name.to_owned(),
-            tick,
-            owner: self.owner.clone(),
-            job_id: self.order.at(tick).job_id(),
-            started_at: Utc::now(),
-            lease: self.lease,
-        }
-    }
-}
-
-async fn run(runner: &ScheduleRunner, claim: &TickClaim, stop: &CancellationToken) -> Ending {
+async fn run(runner: &ScheduleRunner, claim: &TickClaim, stop: &CancellationToken) -> RunEnd {
     let stopping = stop.child_token();
     let order = runner.order.at(claim.tick);
     let tools = Tools {
@@ -89,29 +82,33 @@ async fn run(runner: &ScheduleRunner, claim: &TickClaim, stop: &CancellationToke
         progress: std::sync::Arc::default(),
         shutdown: stopping.clone(),
     };
-    let work = in_turn(runner, order, &tools);
+    let work = run_exclusive(runner, order, &tools);
     tokio::pin!(work);
     tokio::select! {
         result = &mut work => {
             let stopped = stop.is_cancelled();
-            ending(result, stopped)
+            run_end(result, stopped)
         }
-        () = keep(runner, claim) => {
+        () = renew_until_lost(runner, claim) => {
             stopping.cancel();
-            // It ends in good order; what it says of itself no longer counts.
+            // The run ends in order; its result does not count any more.
             let _ = work.await;
-            Ending::Lost
+            RunEnd::Lost
         }
     }
 }
 
-async fn in_turn(runner: &ScheduleRunner, order: Order, tools: &Tools) -> Result<Report, Failure> {
+async fn run_exclusive(
+    runner: &ScheduleRunner,
+    order: Order,
+    tools: &Tools,
+) -> Result<Report, Failure> {
     let _turn = runner.outbox.lock().await;
     produce(order, tools).await
 }
 
-/// Renews the lease, and returns only when it is lost.
-async fn keep(runner: &ScheduleRunner, claim: &TickClaim) {
+/// Renews the lease; returns when it is lost.
+async fn renew_until_lost(runner: &ScheduleRunner, claim: &TickClaim) {
     loop {
         tokio::time::sleep(runner.lease / RENEWALS).await;
         match runner.store.renew_tick(claim, runner.lease).await {
@@ -119,35 +116,35 @@ async fn keep(runner: &ScheduleRunner, claim: &TickClaim) {
             Ok(false) => return,
             Err(error) => {
                 let (schedule, error) = (runner.schedule.name, chain(&error));
-                tracing::warn!(schedule, error, "cannot renew the lease of a tick; going on");
+                tracing::warn!(schedule, error, "cannot renew the lease of a tick; trying again");
             }
         }
     }
 }
 
-/// What the end of a run is to its tick.
-fn ending(result: Result<Report, Failure>, stopped: bool) -> Ending {
+/// Turns the result of a run into the end of its tick.
+fn run_end(result: Result<Report, Failure>, stopped: bool) -> RunEnd {
     let (outcome, detail) = match result {
         Ok(report) => (TickOutcome::Done, describe(&report)),
         Err(failure) => match failure.remedy {
-            Remedy::TryAgain if stopped => return Ending::Stopped,
+            Remedy::TryAgain if stopped => return RunEnd::Stopped,
             Remedy::TryAgain => (TickOutcome::TryAgain, failure.message),
             Remedy::GiveUp | Remedy::Configure => (TickOutcome::Failed, failure.message),
         },
     };
     let detail = detail.chars().take(MAX_DETAIL_CHARS).collect();
-    Ending::Ran(TickEnding { at: Utc::now(), outcome, detail })
+    RunEnd::Ran(TickEnding { at: Utc::now(), outcome, detail })
 }
 
 fn describe(report: &Report) -> String {
     format!(
         "{} rows from {}, {} tasks, {} rejected, {} duplicates; {} published",
-        thousands(report.rows),
+        grouped(report.rows),
         report.source,
-        thousands(report.tasks),
-        thousands(report.rejected),
-        thousands(report.duplicates),
-        thousands(report.published),
+        grouped(report.tasks),
+        grouped(report.rejected),
+        grouped(report.duplicates),
+        grouped(report.published),
     )
 }
 
@@ -157,31 +154,33 @@ async fn finish(
     ending: &TickEnding,
     stop: &CancellationToken,
 ) {
-    let told = async {
-        let mut pauses = Backoff::new(FINISH_BASE, FINISH_CAP);
+    let recorded = async {
+        let mut is_first = true;
+        let mut pauses = pauses(FIRST_RETRY, LONGEST_RETRY).build();
         loop {
             match runner.store.finish_tick(claim, ending).await {
                 Ok(true) => return events::ended(claim, ending),
                 Ok(false) => return events::lost(claim),
                 Err(error) => {
-                    if pauses.tries() == 0 {
+                    if std::mem::take(&mut is_first) {
                         events::store_away(&runner.schedule, &error);
                     }
-                    tokio::time::sleep(pauses.pause()).await;
+                    let pause = pauses.next().unwrap_or(LONGEST_RETRY);
+                    tokio::time::sleep(pause).await;
                 }
             }
         }
     };
-    let farewell = async {
+    let grace_over = async {
         stop.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
     };
     tokio::select! {
-        () = told => {}
-        () = farewell => tracing::warn!(
+        () = recorded => {}
+        () = grace_over => tracing::warn!(
             schedule = claim.schedule,
             tick = events::time(claim.tick),
-            "the store is away: the next scheduler finds out that this tick is done"
+            "the store is unavailable: the next scheduler will find that this tick is done"
         ),
     }
 }

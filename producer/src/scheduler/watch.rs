@@ -1,118 +1,125 @@
-//! Waits for the ticks of one schedule and sees to it that each is decided about.
+//! The watch over one schedule: waits for its ticks, and fires or skips each of them.
 //!
-//! A look ([`look`]) asks the store what is known, decides ([`due`]), notes what is not run and
-//! claims what is. It keeps nothing in memory that another scheduler or the next start could not
-//! find out, so it may be cut off anywhere. Between two looks it sleeps to the next tick by the
-//! wall clock, and never for long: a clock may be set, and a tick be left by its owner.
+//! One [`poll`] reads the last tick from the store, decides ([`due`]), records skipped ticks and
+//! claims the one that is due. Between two polls it sleeps until the next tick by the wall clock, for
+//! a limited time: the clock may be set, or another owner may leave its tick.
 //!
-//! A store that is away is waited for, for ever.
+//! Guarantees: everything it knows is in the store, so it may be cut off anywhere. It waits for a
+//! store that is down, without a limit.
 
 use std::time::Duration;
 
-use crate::Backoff;
-use crate::outbox::Outbox;
+use backon::{BackoffBuilder, ExponentialBackoff};
 use chrono::{DateTime, Utc};
-use isobar_model::schedule::TickOutcome;
-use isobar_model::schedule::{Due, Known, due};
+use isobar_model::schedule::{Due, Known, TickOutcome, due};
 use isobar_store::{StoreError, TickClaim, TickEnding};
 use tokio_util::sync::CancellationToken;
 
+use super::events;
 use super::fire::fire;
-use super::{ScheduleRunner, events};
+use super::runner::ScheduleRunner;
+use crate::outbox::Outbox;
+use crate::pauses::pauses;
 
-/// The longest sleep: how late a clock that was set forward is noticed.
-const MAX_NAP: Duration = Duration::from_secs(30);
-/// Between two looks at a tick that somebody else has.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Who has nothing left in its outbox claims so much later than who has: rows that lie on one host
-/// are not to wait until chance gives it a tick.
-const HEAD_START: Duration = Duration::from_millis(200);
-const AWAY_BASE: Duration = Duration::from_millis(100);
-const AWAY_CAP: Duration = Duration::from_secs(5);
+/// The longest sleep: the delay after which a clock that was set forward is noticed.
+const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// Between two polls of a tick that another scheduler owns.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A scheduler without leftovers in its outbox claims later by this time. So the host that holds
+/// unsent rows gets the tick, and they do not wait for a later one.
+const LEFTOVERS_HEAD_START: Duration = Duration::from_millis(200);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
-/// Until `stop`.
+/// Runs until `stop`.
 pub async fn watch(runner: ScheduleRunner, stop: CancellationToken) {
     let began = Utc::now();
-    let mut away = Backoff::new(AWAY_BASE, AWAY_CAP);
+    // Set while the store is down.
+    let mut retries: Option<ExponentialBackoff> = None;
     while !stop.is_cancelled() {
-        let pause = match look(&runner, began, &stop).await {
+        let pause = match poll(&runner, began, &stop).await {
             Ok(pause) => {
-                if away.tries() > 0 {
+                if retries.take().is_some() {
                     events::store_back(&runner.schedule);
-                    away.reset();
                 }
                 pause
             }
             Err(error) => {
-                if away.tries() == 0 {
+                if retries.is_none() {
                     events::store_away(&runner.schedule, &error);
                 }
-                away.pause()
+                let retries =
+                    retries.get_or_insert_with(|| pauses(FIRST_RETRY, LONGEST_RETRY).build());
+                retries.next().unwrap_or(LONGEST_RETRY)
             }
         };
-        // That it was cancelled is seen at the head of the loop.
+        // The head of the loop checks for the cancellation.
         let _ = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
 }
 
-/// Decides about everything that is due by now, and says when to look again.
-async fn look(
+/// Decides about every tick that is due, and returns when to poll again.
+async fn poll(
     runner: &ScheduleRunner,
     began: DateTime<Utc>,
     stop: &CancellationToken,
 ) -> Result<Duration, StoreError> {
     let (store, schedule) = (&runner.store, &runner.schedule);
     if let Some(left) = store.unfinished_tick(schedule.name).await? {
-        // Its owner renews its lease, so it is ours only if that owner is no more.
+        // Its owner renews the lease, so the claim succeeds only if that owner is dead.
         let fired = fire(runner, left.tick, Some(&left), stop).await?;
-        return Ok(if fired { Duration::ZERO } else { nap(runner).min(LOOK_EVERY) });
+        return Ok(if fired { Duration::ZERO } else { until_next_tick(runner).min(POLL_INTERVAL) });
     }
     let now = Utc::now();
     let known = match store.last_tick(schedule.name, now).await? {
         Some(last) => {
             if last.started_at > began && last.owner != runner.owner && !schedule.is_tick(last.tick)
             {
-                runner.warned_foreign.call_once(|| events::not_ours(schedule, &last));
+                runner.warned_foreign.call_once(|| events::foreign_tick(schedule, &last));
             }
             last.known()
         }
         None => Known::beginning(began),
     };
     let due = due(schedule, known, now);
-    note(runner, &due, known).await?;
+    record_skipped(runner, &due, known).await?;
     let Some(tick) = due.fire else {
-        let nap = nap(runner);
+        let sleep = until_next_tick(runner);
         tracing::debug!(
             schedule = schedule.name,
-            nap_ms = nap.as_millis() as u64,
+            nap_ms = sleep.as_millis() as u64,
             "nothing is due"
         );
-        return Ok(nap);
+        return Ok(sleep);
     };
-    if !has_leftovers(runner).await {
-        // Cut short by a stop, which the run then hears of.
-        let _ = stop.run_until_cancelled(tokio::time::sleep(HEAD_START)).await;
+    if !has_unsent(runner).await {
+        // A stop cuts this short; it is checked below.
+        let _ = stop.run_until_cancelled(tokio::time::sleep(LEFTOVERS_HEAD_START)).await;
     }
     if stop.is_cancelled() {
         return Ok(Duration::ZERO);
     }
     let fired = fire(runner, tick, None, stop).await?;
-    Ok(if fired { Duration::ZERO } else { nap(runner).min(LOOK_EVERY) })
+    Ok(if fired { Duration::ZERO } else { until_next_tick(runner).min(POLL_INTERVAL) })
 }
 
-/// Until the next tick.
-fn nap(runner: &ScheduleRunner) -> Duration {
+/// The time until the next tick, at most [`MAX_SLEEP`].
+fn until_next_tick(runner: &ScheduleRunner) -> Duration {
     let now = Utc::now();
     let until = runner.schedule.next(now).and_then(|next| (next - now).to_std().ok());
-    until.map_or(MAX_NAP, |until| until.min(MAX_NAP))
+    until.map_or(MAX_SLEEP, |until| until.min(MAX_SLEEP))
 }
 
-/// Writes down what will not be run, under the last tick of each span.
-async fn note(runner: &ScheduleRunner, due: &Due, known: Known) -> Result<(), StoreError> {
+/// Records the ticks that are not run, under the last tick of each range.
+async fn record_skipped(
+    runner: &ScheduleRunner,
+    due: &Due,
+    known: Known,
+) -> Result<(), StoreError> {
     if let Some(span) = due.passed_over {
         let at = known.busy_until;
-        let detail = format!("{span} fell due while the run before was still going");
-        note_one(
+        let detail = format!("{span} fell due while the previous run was still working");
+        record_one(
             runner,
             span.last,
             TickEnding { at, outcome: TickOutcome::SkippedOverlap, detail },
@@ -120,36 +127,36 @@ async fn note(runner: &ScheduleRunner, due: &Due, known: Known) -> Result<(), St
         .await?;
     }
     if let Some(span) = due.missed {
-        let made_up = due.fire.map_or_else(String::new, |tick| {
-            format!("; the run of {} makes up for it", events::time(tick))
+        let replaced = due.fire.map_or_else(String::new, |tick| {
+            format!("; the run of {} replaces it", events::time(tick))
         });
-        let detail = format!("nobody was there to fire {span}{made_up}");
+        let detail = format!("missed: no scheduler was running for {span}{replaced}");
         let ending = TickEnding { at: Utc::now(), outcome: TickOutcome::Missed, detail };
-        note_one(runner, span.last, ending).await?;
+        record_one(runner, span.last, ending).await?;
     }
     Ok(())
 }
 
-async fn note_one(
+async fn record_one(
     runner: &ScheduleRunner,
     tick: DateTime<Utc>,
     ending: TickEnding,
 ) -> Result<(), StoreError> {
     let claim = TickClaim { job_id: None, ..runner.claim(tick) };
     if runner.store.note_tick(&claim, &ending).await? {
-        events::noted(&claim, &ending);
+        events::skipped(&claim, &ending);
     }
     Ok(())
 }
 
-/// Whether an earlier run left anything that only this host can go on with.
-async fn has_leftovers(runner: &ScheduleRunner) -> bool {
+/// Whether an earlier run left rows that only this host can send.
+async fn has_unsent(runner: &ScheduleRunner) -> bool {
     let path = runner.settings.outbox_of(runner.order.spec.pipeline);
     if !path.exists() {
         return false;
     }
     let Ok(outbox) = Outbox::open(&path) else {
-        // The run will say why.
+        // The run will report the error.
         return false;
     };
     outbox.depth().await.is_ok_and(|depth| depth.extracting > 0 || depth.unsent_tasks > 0)

@@ -1,14 +1,47 @@
-//! When a city service has failed so often that asking again helps nobody.
+//! The circuit breaker of a source: a service that failed often is not asked for some time.
 //!
-//! Pure: failure times and a clock in, a verdict out. The times are kept in the outbox file
-//! ([`outbox::failures`](crate::outbox)), so that cron runs, each a process of its own, share
-//! them. After the open time the next request is the probe: if it fails, the window is full
-//! again and the breaker opens anew; if it succeeds, the times are forgotten.
+//! The decision is pure: failure times and a clock in, the end of the open time out. The times
+//! are stored ([`failure_log`](super::failure_log)), so cron runs share them. After the open time
+//! the next request is the probe. If it fails, the breaker opens again, because the window is
+//! still full; if it succeeds, the times are deleted.
 
+use chrono::{DateTime, Utc};
 use isobar_settings::values::BreakerSpec;
+use isobar_sqlite::SqliteError;
+
+use super::failure_log::FailureLog;
+
+pub struct SourceBreaker {
+    spec: BreakerSpec,
+    log: FailureLog,
+}
+
+impl SourceBreaker {
+    pub fn new(spec: BreakerSpec, log: FailureLog) -> Self {
+        Self { spec, log }
+    }
+
+    /// Until when the host must not be asked.
+    pub async fn open_until(&self) -> Result<Option<DateTime<Utc>>, SqliteError> {
+        let until_ms = open_until(&self.spec, &self.log.failures().await?, now_ms());
+        Ok(until_ms.map(|ms| DateTime::from_timestamp_millis(ms as i64).unwrap_or_default()))
+    }
+
+    pub async fn record_failure(&self) -> Result<(), SqliteError> {
+        self.log.add(now_ms(), self.spec.window + self.spec.open).await
+    }
+
+    /// Closes the breaker if it was open and this was the probe.
+    pub async fn record_success(&self) -> Result<(), SqliteError> {
+        if self.log.failures().await?.len() >= self.spec.failures as usize {
+            self.log.clear().await?;
+        }
+        Ok(())
+    }
+}
 
 /// Until when the breaker is open (ms since 1970), if it is at `now_ms`. `failures_ms` ascend.
-pub fn open_until(spec: &BreakerSpec, failures_ms: &[u64], now_ms: u64) -> Option<u64> {
+fn open_until(spec: &BreakerSpec, failures_ms: &[u64], now_ms: u64) -> Option<u64> {
     let window_ms = spec.window.as_millis() as u64;
     let opened_ms = failures_ms
         .windows(spec.failures as usize)
@@ -17,6 +50,10 @@ pub fn open_until(spec: &BreakerSpec, failures_ms: &[u64], now_ms: u64) -> Optio
         .next_back()?;
     let until_ms = opened_ms + spec.open.as_millis() as u64;
     (now_ms < until_ms).then_some(until_ms)
+}
+
+fn now_ms() -> u64 {
+    Utc::now().timestamp_millis() as u64
 }
 
 #[cfg(test)]
@@ -29,7 +66,7 @@ mod tests {
         BreakerSpec { failures: 3, window: Duration::from_secs(10), open: Duration::from_mins(1) };
 
     #[test]
-    fn it_opens_when_enough_failures_fall_into_one_window() {
+    fn enough_failures_in_one_window_open_it() {
         assert_eq!(open_until(&SPEC, &[], 0), None);
         assert_eq!(open_until(&SPEC, &[0, 4_000], 5_000), None);
         assert_eq!(open_until(&SPEC, &[0, 9_000, 12_000], 12_000), None);
@@ -37,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn it_closes_after_its_time_and_opens_again_when_the_probe_fails_soon() {
+    fn a_failed_probe_opens_it_again() {
         let failures = [0, 1_000, 2_000];
         assert_eq!(open_until(&SPEC, &failures, 61_999), Some(62_000));
         assert_eq!(open_until(&SPEC, &failures, 62_000), None);

@@ -1,42 +1,31 @@
-//! One page of a city service: from JSON to rows.
+//! One page of a city service: reads JSON into rows. Pure.
 //!
-//! Accepts `{"cities":[…]}` and a bare array, and the names that such services give their fields.
-//! Pure: bytes in, rows and a fingerprint out. A row that makes no sense is a reject of its own;
-//! only a page that is no list of cities at all is an error, which the caller retries.
+//! Accepts `{"cities":[…]}` and a bare array, with the field names that such services use. An
+//! unusable row becomes a reject and the other rows stay. A page that is not a list of cities is an
+//! error, which the caller retries.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::row::{Raw, Row, Unusable, decide};
+use super::page::SourcePage;
+use super::row::{RawRow, Row, RowError, decide};
 
-/// What one answer of the service holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Page {
-    pub rows: Vec<Row>,
-    /// How many rows the service says it has, in all.
-    pub total_count: Option<u64>,
-    /// There is nothing but this page, whatever is asked for.
-    pub is_whole: bool,
-    /// Equal for pages that hold the same rows.
-    pub fingerprint: String,
-}
-
-pub fn parse(body: &[u8]) -> Result<Page, String> {
-    let document: Value =
-        serde_json::from_slice(body).map_err(|error| format!("the answer is no JSON: {error}"))?;
+pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
+    let document: Value = serde_json::from_slice(body)
+        .map_err(|error| format!("the answer is not valid JSON: {error}"))?;
     let Some(cities) =
         document.as_array().or_else(|| document.get("cities").and_then(Value::as_array))
     else {
-        return Err("the answer is neither a list nor an object with \"cities\"".to_owned());
+        return Err("the answer is neither an array nor an object with \"cities\"".to_owned());
     };
     let mut hash = Sha256::new();
     for city in cities {
         hash.update(city.to_string());
         hash.update(b"\n");
     }
-    Ok(Page {
+    Ok(SourcePage {
         rows: cities.iter().map(row).collect(),
         total_count: document.get("total_count").and_then(Value::as_u64),
         is_whole: false,
@@ -47,14 +36,16 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
 fn row(city: &Value) -> Row {
     match city {
         Value::Object(fields) => decide(&raw(fields)),
-        Value::String(name) => decide(&Raw { name: Some(Cow::Borrowed(name)), ..Raw::default() }),
-        _ => Row::Reject(Unusable::new("bad_row", "the row is no object")),
+        Value::String(name) => {
+            decide(&RawRow { name: Some(Cow::Borrowed(name)), ..RawRow::default() })
+        }
+        _ => Row::Reject(RowError::new("bad_row", "the row is not an object")),
     }
 }
 
-fn raw(fields: &Map<String, Value>) -> Raw<'_> {
+fn raw(fields: &Map<String, Value>) -> RawRow<'_> {
     let first = |names: &[&str]| names.iter().find_map(|name| text(fields.get(*name)?));
-    Raw {
+    RawRow {
         city_id: first(&["city_id", "id", "geoname_id"]),
         name: first(&["name", "city", "city_name"]),
         country: first(&["country_code", "country"]),
@@ -63,7 +54,7 @@ fn raw(fields: &Map<String, Value>) -> Raw<'_> {
     }
 }
 
-/// A field as text. What is neither text nor a number becomes its JSON, which no check accepts.
+/// A field as text. A value that is neither text nor a number becomes JSON, which no check accepts.
 fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::Null => None,
@@ -83,13 +74,14 @@ mod tests {
             .iter()
             .map(|row| match row {
                 Row::Task(subject) => subject.key(),
-                Row::Reject(unusable) => unusable.code.to_owned(),
+                Row::Reject(error) => error.code.to_owned(),
+                Row::Republished(task) => panic!("{task:?}"),
             })
             .collect()
     }
 
     #[test]
-    fn the_spellings_of_one_city_are_the_same_row() {
+    fn field_names_of_all_services_are_read() {
         for city in [
             r#"{"city_id":7,"name":"X","country_code":"FR","latitude_deg":1.5,"longitude_deg":2}"#,
             r#"{"id":"7","city":"X","country":"fr","lat":"1.5","lon":"2"}"#,
@@ -102,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_makes_no_sense_is_a_reject_and_the_others_stay() {
+    fn an_unusable_row_is_a_reject_and_the_others_stay() {
         assert_eq!(
             ids(r#"[{"id":1.5,"name":"X"},{"id":1,"name":" ","lat":0,"lon":0},3,
                  {"id":2,"name":"X","lat":true,"lon":0},{"id":3,"lat":0,"lon":0}]"#),
@@ -111,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_is_an_error() {
+    fn other_documents_are_errors() {
         for body in ["<html>", "{\"cities\":null}", "{}", "7", "{\"cities\":[{"] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
@@ -119,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_with_the_same_rows_have_the_same_fingerprint() {
+    fn equal_rows_have_equal_fingerprints() {
         let one = parse(br#"{"cities":[{"id":1}],"page":0}"#).expect("a page");
         let two = parse(br#"{"page":1,"cities":[{"id": 1}]}"#).expect("a page");
         let three = parse(br#"{"cities":[{"id":2}]}"#).expect("a page");

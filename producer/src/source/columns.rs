@@ -1,24 +1,24 @@
-//! Which column of a file is what: the delimiter and the header, from the file's first line.
+//! Columns: finds the delimiter and the meaning of each column in the first line of a file. Pure.
 //!
 //! Header names match in any case, with spaces or dashes for underscores; unknown columns are
 //! ignored. A file with one column and no known header is a plain list of names, and its first
-//! line is its first city. Pure: takes the line, gives [`Columns`] or a sentence for the owner.
+//! line is its first city. A line that names no city gives an error text for the owner of the file.
 
 use std::borrow::Cow;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::formula::restored;
-use super::row::Raw;
+use super::formula::unescape_formula;
+use super::row::RawRow;
 
-/// Splits nothing in text that people write: for files of one column, whose names may hold commas.
+/// Does not occur in text that people write: for files of one column, whose names may hold commas.
 const NO_DELIMITER: u8 = 0x1f;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
-/// More columns than any file of cities has; what lies beyond is ignored.
+/// More columns than any file of cities has; further columns are ignored.
 pub const MAX_COLUMNS: usize = 512;
 
-/// Where each known field stands in a record.
+/// The position of each known field in a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
     pub delimiter: u8,
@@ -32,13 +32,13 @@ pub struct Columns {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum Column {
     Id,
     Name,
     Country,
     Latitude,
     Longitude,
-    /// Known, and not carried by a task.
+    /// Known, but not part of a task.
     Other,
 }
 
@@ -47,10 +47,10 @@ impl Columns {
     pub fn detect(first_line: &[u8]) -> Result<Self, String> {
         let candidates = DELIMITERS.map(|delimiter| {
             let header = fields(first_line, delimiter);
-            let known = header.iter().filter(|name| known(name).is_some()).count();
+            let known = header.iter().filter(|name| parse(name).is_some()).count();
             (known, header.len(), delimiter, header)
         });
-        // The delimiter that makes most sense of the line; of equals, the one that splits most.
+        // The delimiter that gives the most known names; among equals, the most columns.
         let (count, width, delimiter, header) = candidates
             .into_iter()
             .max_by_key(|(known, width, delimiter, _)| {
@@ -60,15 +60,15 @@ impl Columns {
         if width == 1 && count == 0 {
             return Ok(Self { delimiter: NO_DELIMITER, name: Some(0), ..Self::default() });
         }
-        let at = |wanted| header.iter().position(|name| known(name) == Some(wanted));
+        let at = |wanted| header.iter().position(|name| parse(name) == Some(wanted));
         let columns = Self {
             delimiter: if width == 1 { NO_DELIMITER } else { delimiter },
             has_header: true,
-            city_id: at(Known::Id),
-            name: at(Known::Name),
-            country: at(Known::Country),
-            latitude: at(Known::Latitude),
-            longitude: at(Known::Longitude),
+            city_id: at(Column::Id),
+            name: at(Column::Name),
+            country: at(Column::Country),
+            latitude: at(Column::Latitude),
+            longitude: at(Column::Longitude),
         };
         if columns.name.is_none() && columns.city_id.is_none() {
             return Err(format!(
@@ -79,43 +79,43 @@ impl Columns {
         Ok(columns)
     }
 
-    /// A parser for records from any place in a file on. It takes a byte order mark for what it is
-    /// there: text. Otherwise a row would read differently where somebody else went on.
+    /// A parser for records from any position in a file. It reads a byte order mark as text;
+    /// otherwise a row would differ when another process continues exactly there.
     pub fn parser(&self) -> Reader {
         let mut parser = ReaderBuilder::new().delimiter(self.delimiter).build();
-        // It looks for a mark in what it is given first. A line end before a record is nothing.
+        // The parser looks for a mark in its first input only. A line end before a record is ignored.
         parser.read_record(b"\n", &mut [0], &mut [0]);
         parser
     }
 
-    /// The fields of one record that mean something here.
-    pub fn raw<'a>(&self, field: impl Fn(usize) -> Option<&'a str>) -> Raw<'a> {
+    /// The known fields of one record.
+    pub fn raw<'a>(&self, field: impl Fn(usize) -> Option<&'a str>) -> RawRow<'a> {
         let cell = |column: Option<usize>| column.and_then(&field);
         let at = |column: Option<usize>| cell(column).map(Cow::Borrowed);
-        let mut raw = Raw {
+        let mut raw = RawRow {
             city_id: at(self.city_id),
-            name: cell(self.name).map(|name| Cow::Borrowed(restored(name))),
+            name: cell(self.name).map(|name| Cow::Borrowed(unescape_formula(name))),
             country: at(self.country),
             latitude: at(self.latitude),
             longitude: at(self.longitude),
         };
         if self.name.is_some() && raw.name.is_none() {
-            // The record ends before its name: blank, not absent.
+            // The record ends before its name: the name is blank, not absent.
             raw.name = Some(Cow::Borrowed(""));
         }
         raw
     }
 }
 
-fn known(name: &str) -> Option<Known> {
+fn parse(name: &str) -> Option<Column> {
     let name = name.trim().to_lowercase().replace([' ', '-'], "_");
     Some(match name.as_str() {
-        "city" | "name" | "city_name" => Known::Name,
-        "country" | "country_code" => Known::Country,
-        "latitude" | "lat" | "latitude_deg" => Known::Latitude,
-        "longitude" | "lon" | "lng" | "longitude_deg" => Known::Longitude,
-        "id" | "city_id" | "geoname_id" => Known::Id,
-        "admin1" | "admin1_code" | "population" => Known::Other,
+        "city" | "name" | "city_name" => Column::Name,
+        "country" | "country_code" => Column::Country,
+        "latitude" | "lat" | "latitude_deg" => Column::Latitude,
+        "longitude" | "lon" | "lng" | "longitude_deg" => Column::Longitude,
+        "id" | "city_id" | "geoname_id" => Column::Id,
+        "admin1" | "admin1_code" | "population" => Column::Other,
         _ => return None,
     })
 }
@@ -126,7 +126,7 @@ fn fields(line: &[u8], delimiter: u8) -> Vec<String> {
     let mut parser = ReaderBuilder::new().delimiter(delimiter).build();
     let (result, _, written, mut count) = parser.read_record(line, &mut output, &mut ends);
     if result == ReadRecordResult::InputEmpty {
-        // The end of the line is the end of the header.
+        // The end of the line ends the header.
         count += parser.read_record(&[], &mut output[written..], &mut ends[count..]).3;
     }
     let mut start = 0;
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delimiters_and_names_of_any_case_are_found() {
+    fn delimiters_and_header_names_are_detected() {
         for (line, delimiter) in [
             ("city_id,city,country,latitude,longitude", b','),
             ("ID;Name;Country Code;LAT;LNG", b';'),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_column_without_a_known_header_is_a_list_of_names() {
+    fn one_column_without_header_is_a_list_of_names() {
         let list = Columns::detect(b"Paris").expect("a list");
         assert!(!list.has_header);
         let named = Columns::detect(b"City").expect("a header");
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_names_no_city_says_what_it_has() {
+    fn the_error_lists_the_columns_of_the_file() {
         let error = Columns::detect(b"foo,lat,lon").expect_err("unusable");
         assert!(error.contains("foo, lat, lon"), "{error}");
         assert!(Columns::detect(b"Paris,FR,48.85,2.35").is_err());
     }
 
     #[test]
-    fn a_record_that_ends_before_its_name_has_a_blank_one() {
+    fn a_short_record_has_a_blank_name() {
         let columns = Columns::detect(b"lat,lon,city").expect("a header");
         let record = ["1", "2"];
         let raw = columns.raw(|at| record.get(at).copied());

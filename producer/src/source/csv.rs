@@ -1,61 +1,52 @@
-//! A CSV file as a source that can stop after any row and go on there in another process.
+//! A CSV file as a source.
 //!
-//! The whole file is hashed first: its content is its identity, wherever it lies and whatever it
-//! is called. The cursor is the byte offset, the running hash of all bytes before it, the row
-//! number and the columns. Going on hashes the bytes before once more and refuses a file that has
-//! changed; a file that changes while it is read is noticed at its end. Memory is that of one
-//! record ([`Records`]) and of the rows asked for.
+//! The whole file is hashed first: its content identifies it, not its path or name. The cursor is
+//! the byte offset, the running hash of all bytes before it, the row number and the columns.
+//!
+//! Guarantees: another process continues after any row. It hashes the bytes before the offset again
+//! and refuses a file that has changed; a change during reading is detected at the end of the file.
+//! Memory is bounded by one record ([`CsvRecords`]) and the rows requested.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use super::columns::Columns;
-use super::records::{Record, Records, hash_prefix, hex};
-use super::row::{Row, decide};
-use super::{SourceError, SourceRow};
+use super::cursor::CsvCursor;
+use super::error::SourceError;
+use super::records::{CsvRecords, Record, hash_prefix, hex};
+use super::row::{Row, SourceRow, decide};
 
-/// The first line must fit here, or it is no header.
+/// The longest header line.
 const MAX_HEADER_BYTES: u64 = 64 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[derive(Debug)]
-pub struct Csv {
+pub struct CsvSource {
     path: PathBuf,
     content_hash: String,
-    records: Records,
+    records: CsvRecords,
     row: u64,
-}
-
-/// Where to go on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CsvCursor {
-    offset: u64,
-    running_hash: String,
-    row: u64,
-    columns: Columns,
 }
 
 /// What identifies a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct FileContent {
     pub hash: String,
     pub bytes: u64,
 }
 
-/// Reads the file once, to know its content.
-pub fn content(path: &Path) -> io::Result<Content> {
+/// Reads and hashes the whole file.
+pub fn content(path: &Path) -> io::Result<FileContent> {
     let mut file = File::open(path)?;
     let bytes = file.metadata()?.len();
     let hash = hash_prefix(&mut file, bytes)?
-        .ok_or_else(|| io::Error::other("the file became shorter while it was read"))?;
-    Ok(Content { hash: hex(hash), bytes })
+        .ok_or_else(|| io::Error::other("the file was truncated while being read"))?;
+    Ok(FileContent { hash: hex(hash), bytes })
 }
 
-impl Csv {
-    /// Opens at the beginning, or where `cursor` says. Blocks.
+impl CsvSource {
+    /// Opens at the beginning, or at `cursor`. Blocks.
     pub fn open(
         path: &Path,
         content_hash: &str,
@@ -70,7 +61,7 @@ impl Csv {
                     .map_err(unreadable)?
                     .filter(|hash| hex(hash.clone()) == cursor.running_hash)
                     .ok_or_else(|| SourceError::changed(path))?;
-                let records = Records::at(file, cursor.columns.clone(), cursor.offset, prefix)
+                let records = CsvRecords::at(file, cursor.columns.clone(), cursor.offset, prefix)
                     .map_err(unreadable)?;
                 (records, cursor.row)
             }
@@ -78,7 +69,7 @@ impl Csv {
         Ok(Self { path: path.to_owned(), content_hash: content_hash.to_owned(), records, row })
     }
 
-    fn begin(mut file: File, path: &Path) -> Result<Records, SourceError> {
+    fn begin(mut file: File, path: &Path) -> Result<CsvRecords, SourceError> {
         let unreadable = |source| SourceError::unreadable(path, source);
         let (start, line) = first_line(&mut file).map_err(unreadable)?;
         if line.is_empty() {
@@ -90,7 +81,7 @@ impl Csv {
             .map_err(unreadable)?
             .ok_or_else(|| SourceError::changed(path))?;
         let has_header = columns.has_header;
-        let mut records = Records::at(file, columns, start, prefix).map_err(unreadable)?;
+        let mut records = CsvRecords::at(file, columns, start, prefix).map_err(unreadable)?;
         if has_header {
             records.next().map_err(unreadable)?;
         }
@@ -108,7 +99,7 @@ impl Csv {
                 .map_err(|source| SourceError::unreadable(&self.path, source))?;
             let row = match record {
                 Record::Fields(fields) => decide(&columns.raw(|column| fields.get(column))),
-                Record::Bad(unusable) => Row::Reject(unusable),
+                Record::Bad(error) => Row::Reject(error),
                 Record::Blank => continue,
                 Record::End => {
                     self.check_whole()?;
@@ -141,7 +132,7 @@ impl Csv {
     }
 }
 
-/// Where the first line that is not blank starts, and its bytes without the line end.
+/// The offset of the first line that is not blank, and its bytes without the line end.
 fn first_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file.by_ref());
@@ -163,7 +154,7 @@ fn first_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
         while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             line.pop();
         }
-        // A file of the Macs of old ends its lines with CR alone.
+        // Files of old Macs end their lines with CR alone.
         if let Some(end) = line.iter().position(|byte| *byte == b'\r') {
             line.truncate(end);
         }
@@ -176,7 +167,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::source::Subject;
+    use crate::source::row::RowSubject;
 
     fn file(bytes: &[u8]) -> (tempfile::NamedTempFile, String) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
@@ -189,14 +180,14 @@ mod tests {
     fn codes(rows: &[SourceRow]) -> Vec<(u64, &'static str)> {
         rows.iter()
             .filter_map(|row| match &row.row {
-                Row::Reject(unusable) => Some((row.number, unusable.code)),
-                Row::Task(_) => None,
+                Row::Reject(error) => Some((row.number, error.code)),
+                Row::Task(_) | Row::Republished(_) => None,
             })
             .collect()
     }
 
     #[test]
-    fn the_sample_with_rejects_gives_exactly_those_it_documents() {
+    fn the_sample_gives_exactly_its_documented_rejects() {
         let (file, hash) = file(include_bytes!("../../../data/samples/cities-with-rejects.csv"));
         let expected: Vec<(u64, &str)> =
             include_str!("../../../data/samples/cities-with-rejects.expected.csv")
@@ -207,7 +198,7 @@ mod tests {
                     (row.parse().expect("a number"), code)
                 })
                 .collect();
-        let mut csv = Csv::open(file.path(), &hash, None).expect("opens");
+        let mut csv = CsvSource::open(file.path(), &hash, None).expect("opens");
         let rows = csv.read(1000).expect("reads");
         assert_eq!(codes(&rows), expected);
         assert_eq!(rows.len(), 22);
@@ -216,54 +207,54 @@ mod tests {
     #[test]
     fn a_list_of_names_needs_no_header() {
         let (file, hash) = file(b"Paris\n\n\"Mianzhu, Deyang, Sichuan\"\nWashington, D.C.\n");
-        let mut csv = Csv::open(file.path(), &hash, None).expect("opens");
+        let mut csv = CsvSource::open(file.path(), &hash, None).expect("opens");
         let names: Vec<_> = csv
             .read(10)
             .expect("reads")
             .into_iter()
             .map(|row| match row.row {
-                Row::Task(Subject::City(city)) => city.name.expect("named"),
-                Row::Task(other) => panic!("{other:?}"),
-                Row::Reject(unusable) => unusable.code.to_owned(),
+                Row::Task(RowSubject::City(city)) => city.name.expect("named"),
+                Row::Reject(error) => error.code.to_owned(),
+                other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(names, ["Paris", "Mianzhu, Deyang, Sichuan", "Washington, D.C."]);
     }
 
     #[test]
-    fn it_goes_on_where_it_stopped_and_refuses_another_file() {
+    fn a_cursor_continues_the_same_file_only() {
         let (file, hash) = file(b"city\nA\nB\nC\nD\n");
-        let mut csv = Csv::open(file.path(), &hash, None).expect("opens");
+        let mut csv = CsvSource::open(file.path(), &hash, None).expect("opens");
         assert_eq!(csv.read(2).expect("reads").len(), 2);
         let cursor: CsvCursor =
             serde_json::from_str(&serde_json::to_string(&csv.cursor()).expect("plain data"))
                 .expect("reads back");
-        let mut rest = Csv::open(file.path(), &hash, Some(&cursor)).expect("opens");
+        let mut rest = CsvSource::open(file.path(), &hash, Some(&cursor)).expect("opens");
         let rows = rest.read(10).expect("reads");
         assert_eq!(rows.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 4]);
 
         std::fs::write(file.path(), b"city\nA\nX\nC\nD\n").expect("writes");
-        let refused = Csv::open(file.path(), &hash, Some(&cursor)).expect_err("changed");
+        let refused = CsvSource::open(file.path(), &hash, Some(&cursor)).expect_err("changed");
         assert!(refused.to_string().contains("changed"), "{refused}");
     }
 
     #[test]
-    fn a_file_that_changes_while_it_is_read_is_noticed() {
+    fn a_change_during_reading_is_detected() {
         let (file, _) = file(b"city\nA\nB\n");
-        let mut csv = Csv::open(file.path(), "another hash", None).expect("opens");
+        let mut csv = CsvSource::open(file.path(), "another hash", None).expect("opens");
         assert!(matches!(csv.read(10), Err(SourceError::Changed { .. })));
     }
 
     #[test]
-    fn an_empty_file_and_one_of_other_things_say_so() {
-        for (bytes, says) in [
+    fn unusable_files_are_refused_with_a_reason() {
+        for (bytes, reason) in [
             (b"".as_slice(), "is empty"),
             (b"\xef\xbb\xbf\n \r\n", "is empty"),
             (b"foo,bar\n1,2\n", "foo, bar"),
         ] {
             let (file, hash) = file(bytes);
-            let error = Csv::open(file.path(), &hash, None).expect_err("unusable");
-            assert!(error.to_string().contains(says), "{error}");
+            let error = CsvSource::open(file.path(), &hash, None).expect_err("unusable");
+            assert!(error.to_string().contains(reason), "{error}");
         }
     }
 }

@@ -1,15 +1,14 @@
-//! Text that a spreadsheet would take for a formula, made harmless on the way out and itself again on
-//! the way in.
+//! Formula escaping: text that a spreadsheet would run as a formula becomes plain text.
 //!
-//! A name such as `=HYPERLINK(…)` is run by whoever opens an exported file. An apostrophe before it
-//! makes it text; numbers are left alone. Every text comes back as it was, also one that begins with
-//! apostrophes of its own (`'s-Hertogenbosch` is a city).
+//! A spreadsheet that opens an exported file runs a name such as `=HYPERLINK(…)`. An apostrophe in
+//! front makes it text; numbers stay as they are. Guarantees: an escaped text that is imported again
+//! is unchanged, also if it starts with an apostrophe (`'s-Hertogenbosch` is a city).
 
 use std::borrow::Cow;
 
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
-/// The text as a cell of a file that people open.
+/// The text as a cell of a file for spreadsheets.
 pub fn neutralised(text: &str) -> Cow<'_, str> {
     if is_dangerous(text) && text.parse::<f64>().is_err() {
         Cow::Owned(format!("'{text}"))
@@ -18,15 +17,15 @@ pub fn neutralised(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text that [`neutralised`] was given.
-pub fn restored(cell: &str) -> &str {
+/// The inverse of [`neutralised`].
+pub fn unescape_formula(cell: &str) -> &str {
     match cell.strip_prefix('\'') {
         Some(text) if is_dangerous(text) => text,
         _ => cell,
     }
 }
 
-/// Whether a formula's sign comes first, behind apostrophes or not.
+/// Whether a formula sign comes first, apart from apostrophes.
 fn is_dangerous(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(FORMULA)
 }
@@ -36,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_formula_becomes_text_and_every_text_comes_back() {
+    fn every_escaped_text_is_restored() {
         for (text, cell) in [
             ("=1+1", "'=1+1"),
             ("+49", "+49"),
@@ -52,7 +51,7 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(neutralised(text), cell);
-            assert_eq!(restored(cell), text);
+            assert_eq!(unescape_formula(cell), text);
         }
     }
 }

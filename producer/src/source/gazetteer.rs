@@ -2,15 +2,14 @@
 
 use isobar_model::gazetteer::builtin;
 
-use super::SourceRow;
-use super::row::{City, Row, Subject};
+use super::row::{Row, RowSubject, SourceCity, SourceRow};
 
 #[derive(Debug)]
-pub struct Gazetteer {
+pub struct GazetteerSource {
     position: u64,
 }
 
-impl Gazetteer {
+impl GazetteerSource {
     pub fn at(position: u64) -> Self {
         Self { position }
     }
@@ -28,8 +27,8 @@ impl Gazetteer {
             .skip(from as usize)
             .take(limit)
             .zip(from + 1..)
-            .map(|(place, number)| {
-                let row = Row::Task(Subject::City(City::listed(place)));
+            .map(|(city, number)| {
+                let row = Row::Task(RowSubject::City(SourceCity::from_gazetteer(city)));
                 SourceRow { number, row }
             })
             .collect();
@@ -44,9 +43,9 @@ mod tests {
 
     #[test]
     fn the_list_is_read_in_pieces_to_its_end() {
-        let mut source = Gazetteer::at(0);
+        let mut source = GazetteerSource::at(0);
         assert_eq!(source.read(500).len(), 500);
-        let mut rest = Gazetteer::at(source.position());
+        let mut rest = GazetteerSource::at(source.position());
         assert_eq!(rest.read(1)[0].number, 501);
         assert_eq!(rest.read(100_000).len(), 34_006 - 501);
         assert!(rest.read(1).is_empty());

@@ -1,43 +1,35 @@
-//! Users of the store who miss an address or a card, as a source.
+//! Users of the store that lack an address or a card, as a source.
 //!
-//! The lowest ids first, so that each run takes those who have waited longest. Its cursor is the last
-//! id taken. With `force` all users are taken, whatever they have.
+//! The lowest ids come first, so each run reads the users that have waited longest. The cursor is
+//! the last id read. With `force` all users are read, whatever they have.
 
-use isobar_model::ids::UserId;
 use isobar_model::pipeline::Enrichment;
 use isobar_store::Store;
 use isobar_telemetry::chain;
-use serde::{Deserialize, Serialize};
 
-use super::row::{Row, Subject};
-use super::{SourceError, SourceRow};
+use super::cursor::IncompleteCursor;
+use super::error::SourceError;
+use super::row::{Row, RowSubject, SourceRow};
 
-pub struct Lacking {
+pub struct IncompleteUsers {
     store: Store,
     missing: Enrichment,
-    everyone: bool,
-    cursor: LackingCursor,
+    all: bool,
+    cursor: IncompleteCursor,
 }
 
-/// Where to go on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LackingCursor {
-    after: Option<UserId>,
-    row: u64,
-}
-
-impl Lacking {
-    pub fn open(store: Store, missing: Enrichment, everyone: bool, cursor: LackingCursor) -> Self {
-        Self { store, missing, everyone, cursor }
+impl IncompleteUsers {
+    pub fn new(store: Store, missing: Enrichment, all: bool, cursor: IncompleteCursor) -> Self {
+        Self { store, missing, all, cursor }
     }
 
-    pub fn cursor(&self) -> LackingCursor {
+    pub fn cursor(&self) -> IncompleteCursor {
         self.cursor
     }
 
     /// Up to `limit` rows; none at the end.
     pub async fn read(&mut self, limit: usize) -> Result<Vec<SourceRow>, SourceError> {
-        let missing = (!self.everyone).then_some(self.missing);
+        let missing = (!self.all).then_some(self.missing);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let ids = self.store.user_ids(missing, self.cursor.after, limit).await;
         let ids = ids.map_err(|error| SourceError::Away {
@@ -48,7 +40,7 @@ impl Lacking {
         for id in ids {
             self.cursor.after = Some(id);
             self.cursor.row += 1;
-            let row = Row::Task(Subject::Lacks(self.missing, id));
+            let row = Row::Task(RowSubject::Incomplete(self.missing, id));
             rows.push(SourceRow { number: self.cursor.row, row });
         }
         Ok(rows)

@@ -1,35 +1,30 @@
-//! Which rows a job takes: its source, how many of them, and whether freshness counts.
+//! Which rows a job reads: its source, how many of them, and whether fresh snapshots count.
 //!
-//! A [`JobSpec`] is written into the outbox with the job, so that any later process can open the
-//! source again and go on. Its [`identity`](JobSpec::identity) says when two runs mean the same
-//! list: pipeline, kind, URL or content, limit and force; where a file lies is no part of it.
+//! Guarantees: the outbox stores the spec with the job, so any later process can open the source
+//! again. Two runs with the same [`identity`](JobSpec::identity) read the same list: it holds the
+//! pipeline, the kind, the URL or content, the limit and `force`, and not the path of a file.
+//! Does not: open anything (see [`reader`](super::reader)).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use isobar_model::ids::JobId;
 use isobar_model::pipeline::{Enrichment, PipelineName, RowKind};
 use isobar_settings::Settings;
 use isobar_settings::values::masked;
-use isobar_store::Store;
+use isobar_store::DeadFilter;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::csv::{Content, Csv};
-use super::gazetteer::Gazetteer;
-use super::incomplete_users::{Lacking, LackingCursor};
-use super::paged_api::{Api, ApiCursor, Connection, Limits, List};
-use super::{Cursor, Source, SourceError};
-use crate::outbox::Outbox;
+use super::csv::FileContent;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredSpec", into = "StoredSpec")]
 pub struct JobSpec {
-    /// Absent in what was written before there were others.
-    #[serde(default)]
     pub pipeline: PipelineName,
     pub origin: Origin,
-    /// Rows to take at most.
+    /// Maximum number of rows.
     pub limit: Option<u64>,
-    /// Fetch even where the snapshot is current.
+    /// Fetch even if the snapshot is current.
     pub force: bool,
 }
 
@@ -44,7 +39,7 @@ pub enum Origin {
     },
     Csv {
         path: PathBuf,
-        /// What people call it: a file name, or `standard input`.
+        /// The name that people read: a file name, or `standard input`.
         name: String,
         content_hash: String,
         bytes: u64,
@@ -53,10 +48,71 @@ pub enum Origin {
     Users {
         url: Url,
     },
-    /// Users of the store who miss something.
-    Lacking {
+    /// Users of the store that lack something.
+    #[serde(rename = "lacking")]
+    Incomplete {
         missing: Enrichment,
     },
+    /// Tasks of the store that failed.
+    #[serde(skip)]
+    Republish {
+        request: RepublishRequest,
+        /// Tasks that matched at the request.
+        expected: u64,
+    },
+}
+
+/// Which tasks are published again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepublishRequest {
+    /// The failed rows of a job whose input is kept.
+    Retry { job_id: JobId },
+    /// The dead letters of a filter, up to the newest id at the request.
+    Replay { filter: DeadFilter, newest: i64 },
+}
+
+/// The stored form. Republications keep the one they had before they were a source.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredSpec {
+    Republish {
+        pipeline: PipelineName,
+        wanted: RepublishRequest,
+        expected: u64,
+    },
+    Rows {
+        /// Absent in jobs that were stored before there were several pipelines.
+        #[serde(default)]
+        pipeline: PipelineName,
+        origin: Origin,
+        limit: Option<u64>,
+        force: bool,
+    },
+}
+
+impl From<JobSpec> for StoredSpec {
+    fn from(JobSpec { pipeline, origin, limit, force }: JobSpec) -> Self {
+        match origin {
+            Origin::Republish { request: wanted, expected } => {
+                Self::Republish { pipeline, wanted, expected }
+            }
+            origin => Self::Rows { pipeline, origin, limit, force },
+        }
+    }
+}
+
+impl From<StoredSpec> for JobSpec {
+    fn from(stored: StoredSpec) -> Self {
+        match stored {
+            StoredSpec::Republish { pipeline, wanted, expected } => {
+                Self::republish(pipeline, wanted, expected)
+            }
+            StoredSpec::Rows { pipeline, origin, limit, force } => {
+                Self { pipeline, origin, limit, force }
+            }
+        }
+    }
 }
 
 impl Origin {
@@ -68,77 +124,58 @@ impl Origin {
         }
     }
 
-    pub fn csv(path: PathBuf, name: String, content: Content) -> Self {
+    pub fn csv(path: PathBuf, name: String, content: FileContent) -> Self {
         Self::Csv { path, name, content_hash: content.hash, bytes: content.bytes }
     }
 }
 
-/// What a source may need to be opened.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    pub settings: &'a Settings,
-    pub outbox: &'a Outbox,
-    /// For sources that are the store.
-    pub store: Option<&'a Store>,
-    pub shutdown: &'a CancellationToken,
-}
-
-impl Surroundings<'_> {
-    fn connection(self, base: &Url, list: List) -> Connection {
-        let Self { settings, outbox, shutdown, .. } = self;
-        Connection {
-            base: base.clone(),
-            list,
-            limits: Limits {
-                attempts: settings.source_attempts,
-                breaker: settings.source_breaker,
-                timeout: settings.request_timeout.0,
-            },
-            outbox: outbox.clone(),
-            shutdown: shutdown.clone(),
-        }
-    }
-}
-
 impl JobSpec {
-    /// What a bare `isobar produce` takes: the configured city source, else the built-in list.
-    pub fn configured(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
+    /// What a bare `isobar produce` reads: the configured city service, else the built-in list.
+    pub fn configured(
+        pipeline: PipelineName,
+        settings: &Settings,
+        limit: Option<u64>,
+        force: bool,
+    ) -> Self {
         match &settings.city_source_url {
-            Some(url) => {
-                let origin = Origin::api(&url.0, settings);
-                Self { pipeline: PipelineName::Weather, origin, limit, force }
-            }
-            None => Self::gazetteer(settings, limit, force),
+            Some(url) => Self { pipeline, origin: Origin::api(&url.0, settings), limit, force },
+            None => Self::gazetteer(pipeline, settings, limit, force),
         }
     }
 
-    pub fn gazetteer(settings: &Settings, limit: Option<u64>, force: bool) -> Self {
+    pub fn gazetteer(
+        pipeline: PipelineName,
+        settings: &Settings,
+        limit: Option<u64>,
+        force: bool,
+    ) -> Self {
         let limit = limit.unwrap_or(settings.gazetteer_limit as u64);
-        let (pipeline, origin) = (PipelineName::Weather, Origin::Gazetteer);
-        Self { pipeline, origin, limit: Some(limit), force }
+        Self { pipeline, origin: Origin::Gazetteer, limit: Some(limit), force }
     }
 
-    /// What a run of that pipeline takes where nothing else is said.
+    /// What a run of that pipeline reads if no source is named.
     pub fn of(
         pipeline: PipelineName,
         settings: &Settings,
         limit: Option<u64>,
         force: bool,
     ) -> Self {
-        let lacking = |missing| Self {
-            pipeline,
-            origin: Origin::Lacking { missing },
-            limit: Some(limit.unwrap_or(u64::from(settings.enrich_batch_size))),
-            force,
-        };
         match pipeline.spec().rows {
-            RowKind::Cities => Self::configured(settings, limit, force),
+            RowKind::Cities => Self::configured(pipeline, settings, limit, force),
             RowKind::Users => {
                 let origin = Origin::Users { url: settings.users_url() };
                 Self { pipeline, origin, limit, force }
             }
-            RowKind::Incomplete(missing) => lacking(missing),
+            RowKind::Incomplete(missing) => {
+                let limit = limit.unwrap_or(u64::from(settings.enrich_batch_size));
+                Self { pipeline, origin: Origin::Incomplete { missing }, limit: Some(limit), force }
+            }
         }
+    }
+
+    pub fn republish(pipeline: PipelineName, request: RepublishRequest, expected: u64) -> Self {
+        let origin = Origin::Republish { request, expected };
+        Self { pipeline, origin, limit: None, force: false }
     }
 
     pub fn identity(&self) -> String {
@@ -148,27 +185,52 @@ impl JobSpec {
             }
             Origin::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
             Origin::Gazetteer => ("gazetteer", ""),
-            Origin::Lacking { .. } => ("store", ""),
+            Origin::Incomplete { .. } => ("store", ""),
+            Origin::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
+                return format!("retry|{job_id}");
+            }
+            Origin::Republish { request: RepublishRequest::Replay { .. }, .. } => {
+                return format!("replay|{}", self.pipeline);
+            }
         };
         let limit = self.limit.map(|limit| limit.to_string()).unwrap_or_default();
         format!("{}|{kind}|{which}|{limit}|{}", self.pipeline, u8::from(self.force))
     }
 
-    /// What a person calls the source.
+    /// The source's name for people.
     pub fn label(&self) -> String {
         match &self.origin {
             Origin::Api { url, .. } | Origin::Users { url } => masked(url),
-            Origin::Lacking { missing } => match (missing, self.force) {
+            Origin::Incomplete { missing } => match (missing, self.force) {
                 (_, true) => format!("all users, for {}", self.pipeline),
                 (Enrichment::Address, false) => "users without an address".to_owned(),
                 (Enrichment::Card, false) => "users without a card".to_owned(),
             },
             Origin::Csv { name, .. } => name.clone(),
             Origin::Gazetteer => "gazetteer".to_owned(),
+            Origin::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
+                format!("retry of job {job_id}")
+            }
+            Origin::Republish { request: RepublishRequest::Replay { .. }, .. } => {
+                "replay of dead letters".to_owned()
+            }
         }
     }
 
-    pub fn path(&self) -> Option<&std::path::Path> {
+    /// A republication has no open and no seal: each task still belongs to the job it came from.
+    pub fn is_republication(&self) -> bool {
+        matches!(self.origin, Origin::Republish { .. })
+    }
+
+    /// Tasks that a republication matched at its request.
+    pub fn expected(&self) -> u64 {
+        match self.origin {
+            Origin::Republish { expected, .. } => expected,
+            _ => 0,
+        }
+    }
+
+    pub fn path(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Csv { path, .. } => Some(path),
             _ => None,
@@ -190,7 +252,7 @@ impl JobSpec {
         }
     }
 
-    /// Rows there will be at most, where that is known beforehand.
+    /// The maximum number of rows, if it is known before reading.
     pub fn rows_total(&self) -> Option<u64> {
         match &self.origin {
             Origin::Gazetteer => {
@@ -198,66 +260,6 @@ impl JobSpec {
                 Some(self.limit.map_or(all, |limit| limit.min(all)))
             }
             _ => self.limit,
-        }
-    }
-
-    /// Opens the source, at its beginning or where `cursor` says.
-    pub async fn open(
-        &self,
-        cursor: Option<Cursor>,
-        around: Surroundings<'_>,
-    ) -> Result<Source, SourceError> {
-        match (&self.origin, cursor) {
-            (
-                Origin::Api { url, page_limit, page_first },
-                cursor @ (None | Some(Cursor::Api(_))),
-            ) => {
-                let connection = around.connection(url, List::Cities { page_limit: *page_limit });
-                let cursor = match cursor {
-                    Some(Cursor::Api(cursor)) => cursor,
-                    _ => ApiCursor::first(*page_first),
-                };
-                Ok(Source::Api(Box::new(Api::open(connection, cursor)?)))
-            }
-            (Origin::Csv { path, content_hash, .. }, cursor @ (None | Some(Cursor::Csv(_)))) => {
-                let (path, content_hash) = (path.clone(), content_hash.clone());
-                let opened = tokio::task::spawn_blocking(move || {
-                    let cursor = match &cursor {
-                        Some(Cursor::Csv(cursor)) => Some(cursor),
-                        _ => None,
-                    };
-                    Csv::open(&path, &content_hash, cursor)
-                })
-                .await
-                .map_err(|panic| SourceError::unusable(format!("opening the file: {panic}")))?;
-                Ok(Source::Csv(Some(Box::new(opened?))))
-            }
-            (Origin::Gazetteer, None) => Ok(Source::Gazetteer(Gazetteer::at(0))),
-            (Origin::Gazetteer, Some(Cursor::Gazetteer(position))) => {
-                Ok(Source::Gazetteer(Gazetteer::at(position)))
-            }
-            (Origin::Users { url }, cursor @ (None | Some(Cursor::Api(_)))) => {
-                let key = around.settings.users_api_key.clone();
-                let connection = around.connection(url, List::Users { key });
-                let cursor = match cursor {
-                    Some(Cursor::Api(cursor)) => cursor,
-                    _ => ApiCursor::default(),
-                };
-                Ok(Source::Api(Box::new(Api::open(connection, cursor)?)))
-            }
-            (Origin::Lacking { missing }, cursor @ (None | Some(Cursor::Lacking(_)))) => {
-                let cursor = match cursor {
-                    Some(Cursor::Lacking(cursor)) => cursor,
-                    _ => LackingCursor::default(),
-                };
-                let Some(store) = around.store.cloned() else {
-                    return Err(SourceError::unusable("the store was not opened"));
-                };
-                Ok(Source::Lacking(Lacking::open(store, *missing, self.force, cursor)))
-            }
-            (_, Some(_)) => {
-                Err(SourceError::unusable("the outbox holds a position in another kind of source"))
-            }
         }
     }
 }
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_is_the_same_source_wherever_it_lies() {
+    fn the_content_identifies_a_file_and_the_path_does_not() {
         let one = csv("/a/cities.csv", "abc");
         assert_eq!(one.identity(), csv("/b/other.csv", "abc").identity());
         assert_ne!(one.identity(), csv("/a/cities.csv", "def").identity());
@@ -289,5 +291,30 @@ mod tests {
         let forced = JobSpec { force: true, ..one.clone() };
         assert_ne!(one.identity(), limited.identity());
         assert_ne!(one.identity(), forced.identity());
+    }
+
+    #[test]
+    fn each_pipeline_has_jobs_of_its_own() {
+        let weather = csv("/a/cities.csv", "abc");
+        assert_eq!(weather.identity(), "weather|csv|abc||0");
+        let other = JobSpec { pipeline: PipelineName::Users, ..weather };
+        assert_eq!(other.identity(), "users|csv|abc||0");
+    }
+
+    #[test]
+    fn stored_specs_stay_readable() {
+        let stored = [
+            r#"{"pipeline":"weather","origin":{"kind":"gazetteer"},"limit":5,"force":true}"#,
+            r#"{"pipeline":"cards","origin":{"kind":"lacking","missing":"card"},"limit":5,"force":false}"#,
+            r#"{"pipeline":"weather","wanted":{"retry":{"job_id":"6fa1c1f0-52c4-4c39-9a55-0000000000aa"}},"expected":3}"#,
+            r#"{"pipeline":"users","wanted":{"replay":{"filter":{"code":null,"job_id":null,"id":4},"newest":9}},"expected":1}"#,
+        ];
+        for text in stored {
+            let spec: JobSpec = serde_json::from_str(text).expect("reads");
+            assert_eq!(serde_json::to_string(&spec).expect("plain data"), text);
+        }
+        let old = r#"{"origin":{"kind":"gazetteer"},"limit":null,"force":false}"#;
+        let spec: JobSpec = serde_json::from_str(old).expect("reads");
+        assert_eq!(spec.pipeline, PipelineName::Weather);
     }
 }

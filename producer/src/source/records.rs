@@ -1,10 +1,10 @@
-//! Records of a CSV file, one at a time, in bounded memory whatever the file holds.
+//! Records of a CSV file, one at a time, in bounded memory whatever the file contains.
 //!
-//! csv-core does the parsing (RFC 4180); this file adds what a hostile or broken file needs: a
-//! record is at most [`MAX_RECORD_BYTES`] long, and a quote that never closes costs the row in
-//! which it opens and no other. It counts the bytes that each record took and hashes them, so that
-//! a reader can stop after any record and go on there later, sure that the bytes before are the
-//! same. What a record means is decided in [`row`](super::row).
+//! csv-core parses (RFC 4180); this file handles hostile and broken input. A record is at most
+//! [`MAX_RECORD_BYTES`] long, and a quote that never closes costs only the row in which it opens.
+//! The bytes of each record are counted and hashed, so a reader can continue after any record and
+//! check that the bytes before it are the same.
+//! Does not: decide what a record means (see [`row`](super::row)).
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -14,17 +14,17 @@ use isobar_model::task::MAX_FIELD_BYTES;
 use sha2::{Digest, Sha256};
 
 use super::columns::{Columns, MAX_COLUMNS};
-use super::row::{Unusable, too_long};
+use super::row::{RowError, too_long};
 
-/// A quoted field that is still open after this much is taken for a quote that never closes.
+/// A quoted field that is still open after this many bytes counts as a quote that never closes.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
-/// Room for the fields of a record; rows with more hold a field that is too long, or rubbish.
+/// Room for the fields of one record; a longer record has a field that is too long.
 const OUTPUT_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 64 << 10;
 
-/// A file at a place between two records.
+/// A file, positioned between two records.
 #[derive(Debug)]
-pub struct Records {
+pub struct CsvRecords {
     file: BufReader<File>,
     parser: Reader,
     columns: Columns,
@@ -34,24 +34,24 @@ pub struct Records {
     ends: Vec<usize>,
 }
 
-/// One record, or why its bytes are none.
+/// One record, or why there is none.
 #[derive(Debug, PartialEq)]
 pub enum Record<'a> {
     /// Fields by column, blank ones included.
-    Fields(Fields<'a>),
-    /// A line of white space: no row.
+    Fields(RecordFields<'a>),
+    /// A line of white space, which is not a row.
     Blank,
-    Bad(Unusable),
+    Bad(RowError),
     End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Fields<'a> {
+pub struct RecordFields<'a> {
     text: &'a str,
     ends: &'a [usize],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RecordFields<'a> {
     pub fn get(&self, column: usize) -> Option<&'a str> {
         let end = *self.ends.get(column)?;
         let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -59,22 +59,22 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// How the raw bytes of a record ended.
-struct Taken {
+/// The parsed bytes of one record: lengths in `output` and `ends`.
+struct RawRecord {
     written: usize,
     count: usize,
     overflow: bool,
-    end: Ending,
+    end: RecordEnd,
 }
 
-enum Ending {
+enum RecordEnd {
     Record,
     NeverCloses,
     File,
 }
 
-impl Records {
-    /// From `offset`, which is the start of a record; `hash` is of all bytes before.
+impl CsvRecords {
+    /// Starts at `offset`, the start of a record; `hash` is of all bytes before it.
     pub fn at(mut file: File, columns: Columns, offset: u64, hash: Sha256) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self {
@@ -92,31 +92,31 @@ impl Records {
         &self.columns
     }
 
-    /// How far it has been read, and the hash of all that.
+    /// The offset of the next record, and the hash of all bytes before it.
     pub fn position(&self) -> (u64, Sha256) {
         (self.offset, self.hash.clone())
     }
 
     pub fn next(&mut self) -> io::Result<Record<'_>> {
         let start = (self.offset, self.hash.clone());
-        let taken = self.take()?;
-        match taken.end {
-            Ending::File if taken.count == 0 => return Ok(Record::End),
-            Ending::NeverCloses => {
+        let raw = self.take()?;
+        match raw.end {
+            RecordEnd::File if raw.count == 0 => return Ok(Record::End),
+            RecordEnd::NeverCloses => {
                 (self.offset, self.hash) = start;
                 self.skip_line()?;
-                return Ok(Record::Bad(Unusable::new(
+                return Ok(Record::Bad(RowError::new(
                     "unclosed_quote",
                     "a quote opens in this line and never closes",
                 )));
             }
-            Ending::Record | Ending::File => {}
+            RecordEnd::Record | RecordEnd::File => {}
         }
-        Ok(self.judge(&taken))
+        Ok(self.check(&raw))
     }
 
-    /// Runs the parser to the end of one record. Fields that do not fit are dropped, and told.
-    fn take(&mut self) -> io::Result<Taken> {
+    /// Parses one record. Fields that do not fit are dropped, and `overflow` is set.
+    fn take(&mut self) -> io::Result<RawRecord> {
         let start = self.offset;
         let (mut written, mut count, mut overflow) = (0, 0, false);
         let (mut quotes, mut lines, mut last) = (0_usize, 0_usize, b'\n');
@@ -138,19 +138,19 @@ impl Records {
             written += more;
             count += ended;
             let end = match result {
-                // The file ends inside quotes that opened on an earlier line: its last field has
-                // line ends, and nothing closed it. (Counting quotes alone is not enough: an inch
-                // mark is one.)
+                // The file ends inside quotes that opened on an earlier line: the last field has
+                // line ends, and no quote closed it. Counting quotes alone is not enough, because
+                // an inch mark is a quote too.
                 ReadRecordResult::Record
                     if at_end
                         && lines > 0
                         && (last != b'"' || quotes % 2 == 1)
                         && (overflow || self.last_field(written, count).contains(&b'\n')) =>
                 {
-                    Some(Ending::NeverCloses)
+                    Some(RecordEnd::NeverCloses)
                 }
-                ReadRecordResult::Record => Some(Ending::Record),
-                ReadRecordResult::End => Some(Ending::File),
+                ReadRecordResult::Record => Some(RecordEnd::Record),
+                ReadRecordResult::End => Some(RecordEnd::File),
                 ReadRecordResult::OutputFull => {
                     (written, overflow) = (0, true);
                     None
@@ -162,10 +162,10 @@ impl Records {
                 ReadRecordResult::InputEmpty => None,
             };
             if let Some(end) = end {
-                return Ok(Taken { written, count, overflow, end });
+                return Ok(RawRecord { written, count, overflow, end });
             }
             if self.offset - start > MAX_RECORD_BYTES {
-                return Ok(Taken { written, count, overflow, end: Ending::NeverCloses });
+                return Ok(RawRecord { written, count, overflow, end: RecordEnd::NeverCloses });
             }
         }
     }
@@ -175,42 +175,42 @@ impl Records {
         self.output.get(start..written).unwrap_or_default()
     }
 
-    fn judge(&self, taken: &Taken) -> Record<'_> {
-        if taken.overflow {
+    fn check(&self, raw: &RawRecord) -> Record<'_> {
+        if raw.overflow {
             return Record::Bad(too_long("the row or a field of it"));
         }
-        let ends = &self.ends[..taken.count];
-        let bytes = &self.output[..taken.written];
+        let ends = &self.ends[..raw.count];
+        let bytes = &self.output[..raw.written];
         let mut start = 0;
         let mut whole = true;
         for &end in ends {
             if end - start > MAX_FIELD_BYTES {
                 return Record::Bad(too_long("a field"));
             }
-            // Each field by itself: two broken halves must not make a whole letter.
+            // Each field on its own: two broken halves must not form a whole letter.
             whole &= str::from_utf8(&bytes[start..end]).is_ok();
             start = end;
         }
         let Some(text) = str::from_utf8(bytes).ok().filter(|_| whole) else {
             let city = String::from_utf8_lossy(bytes.get(..200).unwrap_or(bytes)).into_owned();
             return Record::Bad(
-                Unusable::new("invalid_utf8", "the row is not valid UTF-8").called(Some(&city)),
+                RowError::new("invalid_utf8", "the row is not valid UTF-8").with_name(Some(&city)),
             );
         };
         if text.contains('\0') {
-            return Record::Bad(Unusable::new("nul_byte", "the row holds a NUL byte"));
+            return Record::Bad(RowError::new("nul_byte", "the row contains a NUL byte"));
         }
         if ends.len() == 1 && text.trim().is_empty() {
             return Record::Blank;
         }
-        Record::Fields(Fields { text, ends })
+        Record::Fields(RecordFields { text, ends })
     }
 
-    /// Goes back to `self.offset` and on to the line after it.
+    /// Skips the line at `self.offset`.
     fn skip_line(&mut self) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.offset))?;
         self.parser = self.columns.parser();
-        // Line ends before the record belong to no line of it.
+        // Line ends before the record do not belong to it.
         let mut inside = false;
         loop {
             let input = self.file.fill_buf()?;
@@ -234,13 +234,13 @@ impl Records {
 
 #[expect(
     clippy::naive_bytecount,
-    reason = "the compiler makes vector code of it; no crate is needed"
+    reason = "the compiler vectorises this loop; a crate is not needed"
 )]
 fn occurrences(bytes: &[u8], wanted: u8) -> usize {
     bytes.iter().filter(|byte| **byte == wanted).count()
 }
 
-/// The hash of the first `length` bytes, ready to go on; `None` when there are not so many.
+/// The unfinished hash of the first `length` bytes; `None` if the file is shorter.
 pub fn hash_prefix(file: &mut File, length: u64) -> io::Result<Option<Sha256>> {
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha256::new();
@@ -258,11 +258,11 @@ mod tests {
 
     use super::*;
 
-    fn records(content: &[u8]) -> Records {
+    fn records(content: &[u8]) -> CsvRecords {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("writes");
         let columns = Columns::detect(b"city,lat,lon").expect("a header");
-        Records::at(file, columns, 0, Sha256::new()).expect("opens")
+        CsvRecords::at(file, columns, 0, Sha256::new()).expect("opens")
     }
 
     fn all(content: &[u8]) -> Vec<String> {
@@ -275,14 +275,14 @@ mod tests {
                     fields.join("|")
                 }
                 Record::Blank => "blank".to_owned(),
-                Record::Bad(unusable) => unusable.code.to_owned(),
+                Record::Bad(error) => error.code.to_owned(),
                 Record::End => return seen,
             });
         }
     }
 
     #[test]
-    fn quotes_line_ends_and_blank_lines_are_understood() {
+    fn quotes_line_ends_and_blank_lines_are_parsed() {
         assert_eq!(
             all(b"a,1,2\r\n\r\n\"b, c\",3,4\n  \n\"d\ne\",5,\"\"\"6\"\"\"\nf"),
             ["a|1|2", "b, c|3|4", "blank", "d\ne|5|\"6\"", "f"]
@@ -290,12 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_never_closes_costs_its_row_and_no_other() {
+    fn an_unclosed_quote_costs_only_its_row() {
         assert_eq!(
             all(b"a,1,2\n\"b,3,4\nc,5,6\nd,7,8\n"),
             ["a|1|2", "unclosed_quote", "c|5|6", "d|7|8"]
         );
-        // An inch mark makes the number of quotes even, and the quote is as open as before.
+        // An inch mark makes the number of quotes even, but the quote is still open.
         assert_eq!(
             all(b"a,1,2\n5\" b,\"c,4\nd,5,6\ne,7,8\n"),
             ["a|1|2", "unclosed_quote", "d|5|6", "e|7|8"]
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_too_long_costs_its_row_and_no_other() {
+    fn a_long_field_costs_only_its_row() {
         for length in [MAX_FIELD_BYTES + 1, OUTPUT_BYTES * 3] {
             let content = format!("a,1,2\n{},3,4\nc,5,6\n", "x".repeat(length));
             assert_eq!(all(content.as_bytes()), ["a|1|2", "field_too_long", "c|5|6"]);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_utf8_and_nul_bytes_cost_their_rows() {
+    fn broken_utf8_and_nul_bytes_cost_only_their_rows() {
         assert_eq!(
             all(b"Z\xfcrich,1,2\nA\xc3,\xbc,2\na\0b,1,2\nc,5,6\n"),
             ["invalid_utf8", "invalid_utf8", "nul_byte", "c|5|6"]
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_on_from_any_record_reads_the_same_rest() {
+    fn reading_continues_after_any_record() {
         let content = b"a,1,2\r\n\"b\nc\",3,4\r\n\r\nd,5,6\n\"e,7,8\nf,9,0\n";
         let whole = all(content);
         for stop in 0..whole.len() {
@@ -344,7 +344,8 @@ mod tests {
             file.write_all(content).expect("writes");
             let prefix = hash_prefix(&mut file, offset).expect("reads").expect("there");
             assert_eq!(hex(prefix.clone()), hex(hash), "after {stop}");
-            let mut rest = Records::at(file, first.columns.clone(), offset, prefix).expect("opens");
+            let mut rest =
+                CsvRecords::at(file, first.columns.clone(), offset, prefix).expect("opens");
             let mut left = whole.len() - stop;
             while rest.next().expect("reads") != Record::End {
                 left -= 1;

@@ -1,11 +1,10 @@
-//! What one source row means: a city to fetch, or a reason why it is none.
+//! Rows: what one row of a source means, a task or a reject with its reason. Pure.
 //!
-//! Pure functions from text to [`Row`], the same for a page of the city service and a line of a
-//! file, so that both reject the same things with the same codes. Names without coordinates are
-//! resolved in the built-in list here, in the producer; what the list does not know goes on by
-//! its name, and the worker asks the geocoder.
+//! A page of the city service and a line of a file use the same functions, so both reject the same
+//! input with the same codes. Names without coordinates are resolved in the built-in list here, in
+//! the producer. A name that the list does not contain stays a name; the worker asks the geocoder.
 //!
-//! Deliberately absent: row numbers, duplicates and jobs; see [`extract`](crate::extract).
+//! Does not: number rows, find duplicates or know jobs (see [`extract`](crate::extract)).
 
 use std::borrow::Cow;
 
@@ -16,14 +15,23 @@ use isobar_model::pipeline::Enrichment;
 use isobar_model::task::{Errand, MAX_FIELD_BYTES};
 use isobar_model::user::User;
 
-/// A reject shows this much of what the row called its city.
+use super::republished_task::RepublishedTask;
+
+/// The length to which a reject shows the name in its row.
 const SHOWN_CHARS: usize = 120;
 
-/// A row as text; `None` where the source has no such field or says nothing in it.
+/// A row with its number: from 1, over all pages, without the header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceRow {
+    pub number: u64,
+    pub row: Row,
+}
+
+/// A row as text; `None` if the source has no such field or leaves it empty.
 #[derive(Clone, Debug, Default)]
-pub struct Raw<'a> {
+pub struct RawRow<'a> {
     pub city_id: Option<Cow<'a, str>>,
-    /// `Some("")` is a name that is there and blank, which is a reject; `None` is no name at all.
+    /// `Some("")` is a blank name, which is a reject; `None` is an absent name.
     pub name: Option<Cow<'a, str>>,
     pub country: Option<Cow<'a, str>>,
     pub latitude: Option<Cow<'a, str>>,
@@ -32,42 +40,44 @@ pub struct Raw<'a> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Row {
-    Task(Subject),
-    Reject(Unusable),
+    Task(RowSubject),
+    Reject(RowError),
+    /// Already a task, of the job that it came from.
+    Republished(RepublishedTask),
 }
 
 /// What a task is about.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Subject {
-    City(City),
+pub enum RowSubject {
+    City(SourceCity),
     User(Box<User>),
-    Lacks(Enrichment, UserId),
+    Incomplete(Enrichment, UserId),
 }
 
-/// A city as far as source and built-in list know it.
+/// A city as far as the source and the built-in list describe it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct City {
+pub struct SourceCity {
     pub id: Option<CityId>,
     pub name: Option<String>,
     pub country_code: Option<String>,
     pub coordinates: Option<Coordinates>,
 }
 
-/// Why a row is no task: a stable code and a sentence.
+/// Why a row is not a task: a stable code and a sentence.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unusable {
+pub struct RowError {
     pub code: &'static str,
     pub reason: String,
     pub city: Option<String>,
 }
 
-impl Unusable {
+impl RowError {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), city: None }
     }
 
     #[must_use]
-    pub fn called(mut self, city: Option<&str>) -> Self {
+    pub fn with_name(mut self, city: Option<&str>) -> Self {
         self.city = city
             .map(|name| name.trim().chars().take(SHOWN_CHARS).collect())
             .filter(|name: &String| !name.is_empty());
@@ -75,20 +85,20 @@ impl Unusable {
     }
 }
 
-impl Subject {
-    /// What finds duplicates.
+impl RowSubject {
+    /// Equal for duplicates.
     pub fn key(&self) -> String {
         match self {
             Self::City(city) => city.key(),
             Self::User(user) => format!("user:{}", user.external_id),
-            Self::Lacks(Enrichment::Address, id) => Errand::Address(*id).key(),
-            Self::Lacks(Enrichment::Card, id) => Errand::Card(*id).key(),
+            Self::Incomplete(Enrichment::Address, id) => Errand::Address(*id).key(),
+            Self::Incomplete(Enrichment::Card, id) => Errand::Card(*id).key(),
         }
     }
 }
 
-impl City {
-    /// What finds duplicates: the number, or what it is called and where.
+impl SourceCity {
+    /// Equal for duplicates: the id, or name, country and coordinates.
     pub fn key(&self) -> String {
         match self.id {
             Some(id) => id.to_string(),
@@ -100,7 +110,7 @@ impl City {
         }
     }
 
-    /// The number under which it is stored; none while nobody knows where the city is.
+    /// The id under which it is stored; `None` while its coordinates are unknown.
     pub fn stored_id(&self) -> Option<CityId> {
         self.id.or_else(|| {
             self.coordinates.map(|at| {
@@ -113,25 +123,25 @@ impl City {
         })
     }
 
-    pub fn listed(place: &Place) -> Self {
+    pub fn from_gazetteer(city: &Place) -> Self {
         Self {
-            id: Some(place.id),
-            name: Some(place.name.clone()),
-            country_code: place.country_code.clone(),
-            coordinates: Some(place.coordinates),
+            id: Some(city.id),
+            name: Some(city.name.clone()),
+            country_code: city.country_code.clone(),
+            coordinates: Some(city.coordinates),
         }
     }
 }
 
 /// Decides what a row is.
-pub fn decide(raw: &Raw<'_>) -> Row {
-    match usable(raw) {
-        Ok(city) => Row::Task(Subject::City(resolve(city))),
-        Err(unusable) => Row::Reject(unusable.called(raw.name.as_deref())),
+pub fn decide(raw: &RawRow<'_>) -> Row {
+    match city(raw) {
+        Ok(city) => Row::Task(RowSubject::City(resolve(city))),
+        Err(error) => Row::Reject(error.with_name(raw.name.as_deref())),
     }
 }
 
-fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
+fn city(raw: &RawRow<'_>) -> Result<SourceCity, RowError> {
     for (field, text) in [
         ("city_id", &raw.city_id),
         ("name", &raw.name),
@@ -144,74 +154,78 @@ fn usable(raw: &Raw<'_>) -> Result<City, Unusable> {
             return Err(too_long(field));
         }
         if text.contains('\0') {
-            return Err(Unusable::new("nul_byte", format!("{field} holds a NUL byte")));
+            return Err(RowError::new("nul_byte", format!("{field} contains a NUL byte")));
         }
     }
     let name = match raw.name.as_deref().map(str::trim) {
-        Some("") => return Err(Unusable::new("blank_name", "the name is blank")),
+        Some("") => return Err(RowError::new("blank_name", "the name is blank")),
         name => name.map(str::to_owned),
     };
-    let id = said(raw.city_id.as_ref()).map(city_id).transpose()?;
-    let country_code = said(raw.country.as_ref()).map(country_code).transpose()?;
-    let coordinates = coordinates(said(raw.latitude.as_ref()), said(raw.longitude.as_ref()))?;
-    let city = City { id, name, country_code, coordinates };
+    let id = non_empty(raw.city_id.as_ref()).map(city_id).transpose()?;
+    let country_code = non_empty(raw.country.as_ref()).map(country_code).transpose()?;
+    let coordinates =
+        coordinates(non_empty(raw.latitude.as_ref()), non_empty(raw.longitude.as_ref()))?;
+    let city = SourceCity { id, name, country_code, coordinates };
     match (&city.name, city.id, city.coordinates) {
         (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(city),
         (None, Some(id), None) if builtin().by_id(id).is_some() => Ok(city),
-        (None, Some(id), None) => Err(Unusable::new(
+        (None, Some(id), None) => Err(RowError::new(
             "missing_coordinate",
             format!(
-                "city {id} has neither name nor coordinates, and the built-in list does not know it"
+                "city {id} has neither name nor coordinates, and it is not in the built-in list"
             ),
         )),
         (None, None, _) => {
-            Err(Unusable::new("blank_name", "there is neither a name nor a city_id"))
+            Err(RowError::new("blank_name", "there is neither a name nor a city_id"))
         }
     }
 }
 
-pub fn too_long(field: &str) -> Unusable {
-    Unusable::new("field_too_long", format!("{field} is longer than {MAX_FIELD_BYTES} bytes"))
+pub fn too_long(field: &str) -> RowError {
+    RowError::new("field_too_long", format!("{field} is longer than {MAX_FIELD_BYTES} bytes"))
 }
 
-fn said<'a>(field: Option<&'a Cow<'_, str>>) -> Option<&'a str> {
+fn non_empty<'a>(field: Option<&'a Cow<'_, str>>) -> Option<&'a str> {
     field.map(|text| &**text).map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn city_id(text: &str) -> Result<CityId, Unusable> {
-    // Negative numbers are ours: cities that their source does not number.
+fn city_id(text: &str) -> Result<CityId, RowError> {
+    // Negative ids are derived here, for cities without an id in their source.
     match text.parse::<i64>() {
         Ok(id) if id > 0 => Ok(CityId(id)),
-        _ => Err(Unusable::new(
+        _ => Err(RowError::new(
             "bad_city_id",
             "city_id must be a whole number from 1 to 9223372036854775807",
         )),
     }
 }
 
-fn country_code(text: &str) -> Result<String, Unusable> {
+fn country_code(text: &str) -> Result<String, RowError> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(text.to_ascii_uppercase())
     } else {
-        Err(Unusable::new("bad_country_code", "the country must be its code of two letters, as FR"))
+        Err(RowError::new(
+            "bad_country_code",
+            "the country must be its code of two letters, for example FR",
+        ))
     }
 }
 
 fn coordinates(
     latitude: Option<&str>,
     longitude: Option<&str>,
-) -> Result<Option<Coordinates>, Unusable> {
+) -> Result<Option<Coordinates>, RowError> {
     let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
-    // A bad half is named before a missing one: it is what the file's owner must mend.
+    // A bad half is reported before a missing one: it is what the owner of the file must correct.
     if let Some(text) = latitude
-        && let Err(off) = Coordinates::new(number(text), 0.0)
+        && let Err(error) = Coordinates::new(number(text), 0.0)
     {
-        return Err(Unusable::new("bad_latitude", off.to_string()));
+        return Err(RowError::new("bad_latitude", error.to_string()));
     }
     if let Some(text) = longitude
-        && let Err(off) = Coordinates::new(0.0, number(text))
+        && let Err(error) = Coordinates::new(0.0, number(text))
     {
-        return Err(Unusable::new("bad_longitude", off.to_string()));
+        return Err(RowError::new("bad_longitude", error.to_string()));
     }
     match (latitude, longitude) {
         (Some(latitude), Some(longitude)) => {
@@ -219,34 +233,34 @@ fn coordinates(
         }
         (None, None) => Ok(None),
         (Some(_), None) => {
-            Err(Unusable::new("missing_coordinate", "there is a latitude but no longitude"))
+            Err(RowError::new("missing_coordinate", "there is a latitude but no longitude"))
         }
         (None, Some(_)) => {
-            Err(Unusable::new("missing_coordinate", "there is a longitude but no latitude"))
+            Err(RowError::new("missing_coordinate", "there is a longitude but no latitude"))
         }
     }
 }
 
-/// Adds what the built-in list knows to a city without coordinates.
-fn resolve(city: City) -> City {
+/// Completes a city without coordinates from the built-in list.
+fn resolve(city: SourceCity) -> SourceCity {
     if city.coordinates.is_some() {
         return city;
     }
-    let by_id = city.id.and_then(|id| builtin().by_id(id)).filter(|place| {
-        // A source's own numbers may happen to be someone else's in the list.
-        city.name.as_deref().is_none_or(|name| fold_name(name) == fold_name(&place.name))
+    let by_id = city.id.and_then(|id| builtin().by_id(id)).filter(|listed| {
+        // The same id may mean another city in the source than in the list.
+        city.name.as_deref().is_none_or(|name| fold_name(name) == fold_name(&listed.name))
     });
     let found = by_id.or_else(|| {
         let name = city.name.as_deref()?;
-        let (place, _) = builtin().by_name(name, city.country_code.as_deref())?;
-        Some(place)
+        let (listed, _) = builtin().by_name(name, city.country_code.as_deref())?;
+        Some(listed)
     });
     match found {
-        Some(place) => City {
-            id: city.id.or(Some(place.id)),
-            name: city.name.or_else(|| Some(place.name.clone())),
-            country_code: city.country_code.or_else(|| place.country_code.clone()),
-            coordinates: Some(place.coordinates),
+        Some(listed) => SourceCity {
+            id: city.id.or(Some(listed.id)),
+            name: city.name.or_else(|| Some(listed.name.clone())),
+            country_code: city.country_code.or_else(|| listed.country_code.clone()),
+            coordinates: Some(listed.coordinates),
         },
         None => city,
     }
@@ -256,9 +270,14 @@ fn resolve(city: City) -> City {
 mod tests {
     use super::*;
 
-    fn raw<'a>(id: &'a str, name: Option<&'a str>, country: &'a str, at: [&'a str; 2]) -> Raw<'a> {
+    fn raw<'a>(
+        id: &'a str,
+        name: Option<&'a str>,
+        country: &'a str,
+        at: [&'a str; 2],
+    ) -> RawRow<'a> {
         let field = |text: &'a str| Some(Cow::from(text)).filter(|text| !text.is_empty());
-        Raw {
+        RawRow {
             city_id: field(id),
             name: name.map(Cow::from),
             country: field(country),
@@ -267,15 +286,15 @@ mod tests {
         }
     }
 
-    fn code(raw: &Raw<'_>) -> &'static str {
+    fn code(raw: &RawRow<'_>) -> &'static str {
         match decide(raw) {
-            Row::Task(_) => "task",
-            Row::Reject(unusable) => unusable.code,
+            Row::Task(_) | Row::Republished(_) => "task",
+            Row::Reject(error) => error.code,
         }
     }
 
     #[test]
-    fn each_way_to_be_unusable_has_its_code() {
+    fn each_unusable_row_has_its_code() {
         let here = ["48.85", "2.35"];
         let long = "x".repeat(MAX_FIELD_BYTES + 1);
         for (row, expected) in [
@@ -305,15 +324,15 @@ mod tests {
         }
     }
 
-    fn city(row: &Raw<'_>) -> City {
+    fn city(row: &RawRow<'_>) -> SourceCity {
         match decide(row) {
-            Row::Task(Subject::City(city)) => city,
+            Row::Task(RowSubject::City(city)) => city,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_name_without_coordinates_is_found_in_the_list_and_the_country_narrows_it() {
+    fn a_bare_name_is_resolved_within_its_country() {
         let paris = city(&raw("", Some("paris"), "", ["", ""]));
         assert_eq!(paris.id, Some(CityId(2_988_507)));
         assert_eq!(paris.country_code.as_deref(), Some("FR"));
@@ -325,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_the_sources_own_is_kept_and_never_taken_for_another_city() {
+    fn an_id_of_the_source_never_means_another_city() {
         let own = city(&raw("2988507", Some("Tokyo"), "", ["", ""]));
         assert_eq!(own.id, Some(CityId(2_988_507)));
         let tokyo = builtin().by_name("Tokyo", None).expect("known").0;
@@ -333,18 +352,18 @@ mod tests {
     }
 
     #[test]
-    fn a_city_without_a_number_gets_one_from_its_name_and_place() {
+    fn a_city_without_an_id_gets_a_derived_one() {
         let hamlet = city(&raw("", Some("Hamlet"), "FR", ["1.5", "2.5"]));
         assert!(hamlet.stored_id().expect("numbered").0 < 0);
         assert_eq!(hamlet.key(), "hamlet|FR|1.5000,2.5000");
     }
 
     #[test]
-    fn a_reject_shows_no_more_of_a_name_than_fits_a_line() {
+    fn a_reject_shortens_a_long_name() {
         let long = "é".repeat(500);
-        let Row::Reject(unusable) = decide(&raw("x", Some(&long), "", ["", ""])) else {
+        let Row::Reject(error) = decide(&raw("x", Some(&long), "", ["", ""])) else {
             panic!("rejected");
         };
-        assert_eq!(unusable.city.expect("shown").chars().count(), SHOWN_CHARS);
+        assert_eq!(error.city.expect("shown").chars().count(), SHOWN_CHARS);
     }
 }

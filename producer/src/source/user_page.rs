@@ -1,27 +1,28 @@
-//! One page of a list of users: from JSON to rows.
+//! One page of a user service: reads JSON into rows. Pure.
 //!
-//! The answer's shape says whose it is: an array is JSONPlaceholder's whole list, `users` with
-//! `total` a page of DummyJSON, `items` with `total` a page of our own API. Pure: bytes in, rows and
-//! a fingerprint out. The fingerprint is of what is kept of a user and of nothing else: DummyJSON's
-//! pages hold card numbers.
+//! The shape of the answer identifies the service: an array is JSONPlaceholder's whole list, `users`
+//! with `total` a page of DummyJSON, `items` with `total` a page of our own API.
+//!
+//! Guarantees: the fingerprint covers only the fields that are kept of a user, because DummyJSON's
+//! pages contain card numbers.
 
 use isobar_model::user::{items, profile};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::city_page::Page;
-use super::row::{Row, Subject, Unusable};
+use super::page::SourcePage;
+use super::row::{Row, RowError, RowSubject};
 
-pub fn parse(body: &[u8]) -> Result<Page, String> {
-    // Not serde's own words: they would quote what they could not read.
+pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
+    // Without serde's message, which would quote the text that it could not read.
     let answer: Value =
-        serde_json::from_slice(body).map_err(|_| "the answer is no JSON".to_owned())?;
+        serde_json::from_slice(body).map_err(|_| "the answer is not valid JSON".to_owned())?;
     let is_whole = answer.is_array();
     let is_page =
         ["users", "items"].iter().any(|name| answer.get(name).is_some_and(Value::is_array));
     if !is_whole && !is_page {
         return Err(
-            "the answer is neither a list nor an object with \"users\" or \"items\"".to_owned()
+            "the answer is neither an array nor an object with \"users\" or \"items\"".to_owned()
         );
     }
     let rows: Vec<Row> = items(&answer).iter().map(row).collect();
@@ -29,7 +30,7 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
     for row in &rows {
         hash.update(format!("{row:?}\n"));
     }
-    Ok(Page {
+    Ok(SourcePage {
         rows,
         total_count: answer.get("total").and_then(Value::as_u64),
         is_whole,
@@ -39,11 +40,11 @@ pub fn parse(body: &[u8]) -> Result<Page, String> {
 
 fn row(record: &Value) -> Row {
     match profile::read(record) {
-        Ok(user) => Row::Task(Subject::User(Box::new(user))),
-        Err(flaw) => {
+        Ok(user) => Row::Task(RowSubject::User(Box::new(user))),
+        Err(invalid) => {
             let id = record.get("external_id").or_else(|| record.get("id"));
-            let called = id.and_then(Value::as_i64).map(|id| format!("user:{id}"));
-            Row::Reject(Unusable::new(flaw.code, flaw.reason).called(called.as_deref()))
+            let name = id.and_then(Value::as_i64).map(|id| format!("user:{id}"));
+            Row::Reject(RowError::new(invalid.code, invalid.reason).with_name(name.as_deref()))
         }
     }
 }
@@ -52,12 +53,12 @@ fn row(record: &Value) -> Row {
 mod tests {
     use super::*;
 
-    fn page(body: &str) -> Page {
+    fn page(body: &str) -> SourcePage {
         parse(body.as_bytes()).expect("a page")
     }
 
     #[test]
-    fn the_shape_says_whether_there_may_be_more() {
+    fn the_shape_decides_whether_more_pages_follow() {
         let user = r#"{"id":1,"name":"Ada","email":"ada@x.org"}"#;
         let whole = page(&format!("[{user}]"));
         assert_eq!((whole.is_whole, whole.total_count, whole.rows.len()), (true, None, 1));
@@ -71,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_user_is_a_reject_of_its_own_and_nothing_of_a_card_is_kept() {
+    fn a_bad_user_is_a_reject_and_cards_are_dropped() {
         let page = page(
             r#"[{"id":1,"name":"Ada","email":"x","bank":{"cardNumber":"3693233511855044"}},
                 {"id":2,"name":"Bo","email":"bo@x.org","bank":{"cardNumber":"3693233511855044"}}]"#,
         );
-        let Row::Reject(unusable) = &page.rows[0] else { panic!("rejected") };
-        assert_eq!((unusable.code, unusable.city.as_deref()), ("bad_email", Some("user:1")));
+        let Row::Reject(error) = &page.rows[0] else { panic!("rejected") };
+        assert_eq!((error.code, error.city.as_deref()), ("bad_email", Some("user:1")));
         assert!(!format!("{page:?}").contains("3693"));
         let other_card = parse(
             br#"[{"id":1,"name":"Ada","email":"x"},{"id":2,"name":"Bo","email":"bo@x.org"}]"#,

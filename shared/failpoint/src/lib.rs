@@ -43,8 +43,6 @@ pub const POINTS: &[&str] = &[
     "producer.finish.after",
     "republish.open.before",
     "republish.open.after",
-    "republish.freeze.before",
-    "republish.freeze.after",
     "republish.delete.before",
     "republish.delete.after",
     "republish.end.before",

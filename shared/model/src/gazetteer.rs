@@ -40,10 +40,15 @@ impl Gazetteer {
         self.by_id.get(&id).map(|&at| &self.cities[at as usize])
     }
 
-    /// The most populous city of a name, in a country if one is given, and how many cities match.
+    /// All cities of that name, most populous first.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Place> {
+        let positions = self.by_name.get(fold_name(name).as_str());
+        positions.into_iter().flatten().map(|&at| &self.cities[at as usize])
+    }
+
+    /// The most populous city of that name, in that country if one is given, and how many there are.
     pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&Place, usize)> {
-        let indexes = self.by_name.get(fold_name(name).as_str())?;
-        let mut found = indexes.iter().map(|&at| &self.cities[at as usize]).filter(|city| {
+        let mut found = self.named(name).filter(|city| {
             country_code.is_none_or(|code| {
                 city.country_code.as_deref().is_some_and(|its| its.eq_ignore_ascii_case(code))
             })

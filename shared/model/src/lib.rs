@@ -3,13 +3,15 @@
 //! Guarantees: values in, decision out.
 //! Does not: touch network, files, clock or metrics, or import another crate of this workspace.
 //! Next: [`ids`], [`city`], [`gazetteer`] (the built-in list of cities), [`user`], [`task`] (a unit
-//! of work on the wire), [`pipeline`] (the table of pipelines), [`schedule`], [`quota`] with
-//! [`quota_forecast`], [`duration`] and [`string_enum`] (how values are written). ARCHITECTURE.md
-//! has the picture and the invariants I1–I8.
+//! of work on the wire), [`pipeline`] (the table of pipelines), [`schedule`], [`freshness`], [`quota`]
+//! with [`quota_forecast`], [`duration`], [`human`] and [`string_enum`] (how values are written).
+//! ARCHITECTURE.md has the picture and the invariants I1–I8.
 
 pub mod city;
 pub mod duration;
+pub mod freshness;
 pub mod gazetteer;
+pub mod human;
 pub mod ids;
 pub mod pipeline;
 pub mod quota;

@@ -5,12 +5,13 @@
 
 use std::net::SocketAddr;
 
+use isobar_model::freshness::FreshFor;
 use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 
 use crate::environment::Environment;
 use crate::rate_limit::RateSpec;
 use crate::values::{
-    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, Folder, FreshFor, HttpUrl, LogFormat, Names,
+    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, Folder, HttpUrl, LogFormat, Names,
     Provider, QuotaSpec, RedisUrl, Seconds, Secret,
 };
 

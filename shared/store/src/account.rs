@@ -1,34 +1,37 @@
-//! A job's account: what a commit does to the counters and the state of its jobs, decided here
-//! for both databases.
+//! Accounts: what a commit does to the counters and the state of its jobs, for both databases.
 //!
-//! [`Tally`] gathers what the ledger let in (I5: counters move only with a ledger row, so a repeat
-//! gathers nothing); [`Account::after`] says what that makes of a job. Opens, tasks, rejects and the
-//! seal may come in any order and any number of times: the first open and the first seal count.
-//! Once the job is sealed, `total = succeeded + failed + skipped + open`.
+//! [`CommitTally`] collects what the ledger accepted; [`Account::after`] computes the new state of a
+//! job. Opens, tasks, rejects and the seal may come in any order and any number of times: the first
+//! open and the first seal count.
 //!
-//! Pure: no SQL, no clock. The backends read a row, ask, and write the answer.
+//! Guarantees: counters move only with a ledger row, so a repeat moves none (I5). After the seal,
+//! `total = succeeded + failed + skipped + open`. Pure: a backend reads a row, asks, writes it.
+//! Next: `jobs.rs` of each backend.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::ledger::{Commit, CommitReport, JobRow, JobStatus, RowStatus, bounded};
+use crate::commit::{Commit, CommitReport};
+use crate::job::JobStatus;
+use crate::ledger::RowStatus;
+use crate::value::clamp_i64;
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 
 /// The state of a job as its row holds it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Account {
+pub(crate) struct Account {
     pub id: JobId,
-    /// Whether kind, source and creation time are the job's own; until its open comes they are not.
+    /// Whether kind, source and creation time are the job's own; before its open they are not.
     pub known: bool,
     pub kind: JobKind,
     pub pipeline: PipelineName,
     pub source: String,
     pub created_at: DateTime<Utc>,
     pub status: JobStatus,
-    /// How the source ended, once that is known.
+    /// How the source ended; `None` before the seal.
     pub sealed: Option<SealOutcome>,
     pub total: Option<i64>,
     pub succeeded: i64,
@@ -41,7 +44,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// A job of which nothing is known but that it exists.
+    /// A job before its first message.
     pub fn unknown(id: JobId, created_at: DateTime<Utc>) -> Self {
         Self {
             id,
@@ -67,8 +70,8 @@ impl Account {
         self.succeeded + self.failed + self.skipped
     }
 
-    /// The account once `change` is entered.
-    pub fn after(&self, change: &Change, now: DateTime<Utc>) -> Self {
+    /// The account after `change`.
+    pub fn after(&self, change: &JobChange, now: DateTime<Utc>) -> Self {
         let mut next = self.clone();
         if let (false, Some(open)) = (self.known, &change.open) {
             next.known = true;
@@ -77,20 +80,20 @@ impl Account {
             next.source.clone_from(&open.source);
             next.created_at = open.created_at;
         }
-        next.succeeded += change.moves.succeeded;
-        next.failed += change.moves.failed;
-        next.skipped += change.moves.skipped;
-        next.rejected += change.moves.rejected;
+        next.succeeded += change.delta.succeeded;
+        next.failed += change.delta.failed;
+        next.skipped += change.delta.skipped;
+        next.rejected += change.delta.rejected;
         if let (None, Some(seal)) = (self.sealed, &change.seal) {
             next.sealed = Some(seal.outcome);
-            next.total = Some(bounded(seal.rows));
-            next.duplicates = bounded(seal.duplicates);
+            next.total = Some(clamp_i64(seal.rows));
+            next.duplicates = clamp_i64(seal.duplicates);
             next.skipped += next.duplicates;
         }
-        // Every end is final: a retry moves the counters of a finished job, not its state. But a job
-        // that was given up before anything came (`fail_job`) and was resumed after all goes on.
-        let given_up = self.status == JobStatus::Failed && self.sealed.is_none();
-        if given_up || !self.status.is_final() {
+        // A final state stays: a retry moves the counters of a finished job, not its state. Except a
+        // job that `fail_job` ended before any message came, and that was resumed after all.
+        let never_sealed = self.status == JobStatus::Failed && self.sealed.is_none();
+        if never_sealed || !self.status.is_final() {
             next.advance(change.first_finished, now);
         }
         next
@@ -120,33 +123,12 @@ impl Account {
         }
     }
 
-    pub fn into_row(self) -> JobRow {
-        let processed = self.processed() as u64;
-        JobRow {
-            id: self.id,
-            kind: self.kind,
-            pipeline: self.pipeline,
-            source: self.source,
-            status: self.status,
-            total: self.total.map(|total| total as u64),
-            processed,
-            succeeded: self.succeeded as u64,
-            failed: self.failed as u64,
-            skipped: self.skipped as u64,
-            rejected: self.rejected as u64,
-            duplicates: self.duplicates as u64,
-            created_at: self.created_at,
-            started_at: self.started_at,
-            finished_at: self.finished_at,
-        }
-    }
-
-    /// What of this account the ledger contradicts; `counted` is what the ledger holds.
-    pub fn contradiction(&self, processed: i64, counted: Moves) -> Option<String> {
-        let mut wrong = Vec::new();
-        let mut compare = |name: &str, account: i64, ledger: i64, what: &str| {
+    /// How this account differs from the ledger, which holds `counted`; `None` if it does not.
+    pub fn mismatch(&self, processed: i64, counted: CounterDelta) -> Option<String> {
+        let mut differences = Vec::new();
+        let mut compare = |name: &str, account: i64, ledger: i64, other: &str| {
             if account != ledger {
-                wrong.push(format!("{name} is {account}, {what} {ledger}"));
+                differences.push(format!("{name} is {account}, {other} {ledger}"));
             }
         };
         compare("succeeded", self.succeeded, counted.succeeded, "the ledger has");
@@ -160,13 +142,13 @@ impl Account {
         {
             compare("processed", processed, total, "total is");
         }
-        (!wrong.is_empty()).then(|| wrong.join("; "))
+        (!differences.is_empty()).then(|| differences.join("; "))
     }
 }
 
-/// What ledger rows add to the counters of a job; a retry takes away what the row said before.
+/// What ledger rows add to the counters of a job; a retry subtracts the row's old status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Moves {
+pub(crate) struct CounterDelta {
     pub succeeded: i64,
     pub failed: i64,
     pub skipped: i64,
@@ -174,7 +156,7 @@ pub(super) struct Moves {
     pub rejected: i64,
 }
 
-impl Moves {
+impl CounterDelta {
     pub fn add(&mut self, status: RowStatus, rejected: bool, rows: i64) {
         match status {
             RowStatus::Success => self.succeeded += rows,
@@ -187,32 +169,32 @@ impl Moves {
     }
 }
 
-/// What one transaction does to one job.
+/// What one transaction changes in one job.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Change {
+pub(crate) struct JobChange {
     pub open: Option<JobOpen>,
     pub seal: Option<JobSeal>,
-    pub moves: Moves,
-    /// The earliest of the job's tasks in this commit: when the job started, if it is the first.
+    pub delta: CounterDelta,
+    /// The earliest end of a task in this commit: the job's start, if it has none.
     pub first_finished: Option<DateTime<Utc>>,
 }
 
-impl Change {
+impl JobChange {
     fn is_empty(&self) -> bool {
-        self.open.is_none() && self.seal.is_none() && self.moves == Moves::default()
+        self.open.is_none() && self.seal.is_none() && self.delta == CounterDelta::default()
     }
 }
 
-/// What one transaction has done so far: the report, and the changes its jobs still await.
+/// The report of one transaction so far, and the changes that its jobs still need.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    changes: BTreeMap<JobId, Change>,
+pub(crate) struct CommitTally {
+    changes: BTreeMap<JobId, JobChange>,
     pub report: CommitReport,
 }
 
-impl Tally {
-    pub fn of(commit: &Commit) -> Self {
-        let mut changes = BTreeMap::<JobId, Change>::new();
+impl CommitTally {
+    pub fn from_commit(commit: &Commit) -> Self {
+        let mut changes = BTreeMap::<JobId, JobChange>::new();
         for open in &commit.opens {
             let change = changes.entry(open.job_id).or_default();
             change.open.get_or_insert_with(|| open.clone());
@@ -228,33 +210,41 @@ impl Tally {
         Self { changes, report: CommitReport::default() }
     }
 
-    /// `rows` rows were new to the ledger.
-    pub fn entered(&mut self, job: JobId, status: RowStatus, rejected: bool, rows: i64) {
+    /// Counts rows that were new to the ledger.
+    pub fn count_inserted(&mut self, job: JobId, status: RowStatus, rejected: bool, rows: i64) {
         let change = self.changes.entry(job).or_default();
-        change.moves.add(status, rejected, rows);
+        change.delta.add(status, rejected, rows);
         self.count(status, rows);
     }
 
-    /// A row took the place of one of a lower try.
-    pub fn replaced(&mut self, job: JobId, old: (RowStatus, bool), new: (RowStatus, bool)) {
+    /// Counts a row that replaced a lower try.
+    pub fn count_replaced(&mut self, job: JobId, old: (RowStatus, bool), new: (RowStatus, bool)) {
         let change = self.changes.entry(job).or_default();
-        change.moves.add(old.0, old.1, -1);
-        change.moves.add(new.0, new.1, 1);
+        change.delta.add(old.0, old.1, -1);
+        change.delta.add(new.0, new.1, 1);
         self.count(new.0, 1);
     }
 
-    /// The jobs that this commit changes, in the order in which every commit touches them.
-    pub fn take_changes(&mut self) -> Vec<(JobId, Change)> {
-        std::mem::take(&mut self.changes)
-            .into_iter()
-            .filter(|(_, change)| !change.is_empty())
-            .collect()
+    /// The jobs that this commit changes, in the order that every commit keeps.
+    pub fn changed_jobs(&self) -> Vec<JobId> {
+        let changes = self.changes.iter().filter(|(_, change)| !change.is_empty());
+        changes.map(|(id, _)| *id).collect()
     }
 
-    pub fn settled(&mut self, before: &Account, after: &Account) {
-        if after.status.is_final() && !before.status.is_final() {
-            self.report.finished_jobs.push(after.id);
+    /// The accounts that differ after this commit; `before` has those of all changed jobs.
+    pub fn change_jobs(&mut self, before: &[Account], now: DateTime<Utc>) -> Vec<Account> {
+        let mut changed = Vec::new();
+        for before in before {
+            let Some(change) = self.changes.get(&before.id) else { continue };
+            let after = before.after(change, now);
+            if after.status.is_final() && !before.status.is_final() {
+                self.report.finished_jobs.push(after.id);
+            }
+            if after != *before {
+                changed.push(after);
+            }
         }
+        changed
     }
 
     fn count(&mut self, status: RowStatus, rows: i64) {
@@ -267,17 +257,53 @@ impl Tally {
     }
 }
 
-/// The outcome of a seal, as the store has it.
-pub(super) fn outcome_named(name: &str) -> Option<SealOutcome> {
-    SealOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+sql! {
+    /// PostgreSQL locks the rows; in SQLite the transaction has the write lock.
+    LOCK = r"
+SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed,
+    succeeded, failed, skipped, rejected, duplicates, started_at, finished_at
+FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE
+" => "SELECT * FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id";
+    ADD(Account) = r"
+INSERT INTO jobs (job_id, kind, source, status, created_at, known)
+SELECT job_id, kind, source, status, created_at, known FROM given WHERE true
+ON CONFLICT (job_id) DO NOTHING
+";
+    UPDATE(Account) = r"
+UPDATE jobs SET known = given.known, kind = given.kind, source = given.source,
+    created_at = given.created_at, status = given.status, sealed = given.sealed,
+    total = given.total, processed = given.processed, succeeded = given.succeeded,
+    failed = given.failed, skipped = given.skipped, rejected = given.rejected,
+    duplicates = given.duplicates, started_at = given.started_at,
+    finished_at = given.finished_at, pipeline = given.pipeline
+FROM given WHERE jobs.job_id = given.job_id
+";
 }
 
-pub(super) fn kind_named(name: &str) -> Option<JobKind> {
-    [JobKind::Sync, JobKind::Import, JobKind::Produce]
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
-}
+given! { Account as account {
+    job_id: uuid = account.id,
+    known: boolean = account.known,
+    kind: text = account.kind.as_str(),
+    pipeline: text = account.pipeline.as_str(),
+    source: text = &account.source,
+    created_at: timestamptz = account.created_at,
+    status: text = account.status.as_str(),
+    sealed: text = account.sealed.map(SealOutcome::as_str),
+    total: bigint = account.total,
+    processed: bigint = account.processed(),
+    succeeded: bigint = account.succeeded,
+    failed: bigint = account.failed,
+    skipped: bigint = account.skipped,
+    rejected: bigint = account.rejected,
+    duplicates: bigint = account.duplicates,
+    started_at: timestamptz = account.started_at,
+    finished_at: timestamptz = account.finished_at,
+} }
 
+row! { Account {
+    id: "job_id", known, kind, pipeline, source, created_at, status, sealed, total, succeeded,
+    failed, skipped, rejected, duplicates, started_at, finished_at,
+} }
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,23 +316,23 @@ mod tests {
         JobId::derive("test", "slot")
     }
 
-    fn rows(succeeded: i64, failed: i64, skipped: i64) -> Change {
-        Change {
-            moves: Moves { succeeded, failed, skipped, rejected: 0 },
+    fn rows(succeeded: i64, failed: i64, skipped: i64) -> JobChange {
+        JobChange {
+            delta: CounterDelta { succeeded, failed, skipped, rejected: 0 },
             first_finished: Some(at(2)),
-            ..Change::default()
+            ..JobChange::default()
         }
     }
 
-    fn seal(rows: u64, duplicates: u64, outcome: SealOutcome) -> Change {
-        Change {
+    fn seal(rows: u64, duplicates: u64, outcome: SealOutcome) -> JobChange {
+        JobChange {
             seal: Some(JobSeal { job_id: job(), rows, rejected: 0, duplicates, outcome }),
-            ..Change::default()
+            ..JobChange::default()
         }
     }
 
-    fn open() -> Change {
-        Change {
+    fn open() -> JobChange {
+        JobChange {
             open: Some(JobOpen {
                 job_id: job(),
                 pipeline: PipelineName::Weather,
@@ -315,12 +341,12 @@ mod tests {
                 slot: "slot".into(),
                 created_at: at(0),
             }),
-            ..Change::default()
+            ..JobChange::default()
         }
     }
 
     /// The ends of every order of `changes`.
-    fn in_every_order(changes: &[Change]) -> Vec<Account> {
+    fn in_every_order(changes: &[JobChange]) -> Vec<Account> {
         if changes.is_empty() {
             return vec![Account::unknown(job(), at(1))];
         }
@@ -414,12 +440,12 @@ mod tests {
     #[test]
     fn a_contradiction_names_both_numbers() {
         let account = Account { succeeded: 3, ..Account::unknown(job(), at(1)) };
-        let mut counted = Moves::default();
+        let mut counted = CounterDelta::default();
         counted.add(RowStatus::Success, false, 3);
-        assert_eq!(account.contradiction(3, counted), None);
+        assert_eq!(account.mismatch(3, counted), None);
         counted.add(RowStatus::Failed, true, 1);
         assert_eq!(
-            account.contradiction(3, counted).as_deref(),
+            account.mismatch(3, counted).as_deref(),
             Some("failed is 0, the ledger has 1; rejected is 0, the ledger has 1")
         );
     }

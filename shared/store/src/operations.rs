@@ -1,51 +1,41 @@
-//! The record of what operators did: who, when, what, to what.
+//! Operations: the audit log of operator actions (who, when, what).
 //!
-//! A row is written before the deed (or with it, in one transaction), so that nothing happens
-//! unrecorded; a deed that then fails leaves a row for an attempt. Rows are kept for
+//! A row is written before the action takes effect, or in its transaction, so every change has an
+//! author. An action that then fails leaves a row for the attempt. Rows are kept for
 //! [`OPERATIONS_KEPT`].
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::JobStatus;
+use crate::error::Result;
+use crate::job::JobStatus;
+use crate::nul::strip_nul;
+use crate::store::Store;
+use crate::value::Value;
+use isobar_model::ids::JobId;
+use isobar_model::string_enum;
 
-/// A year, and a little for whoever looks a day late.
-pub(super) const OPERATIONS_KEPT: Duration = Duration::from_hours(400 * 24);
+/// A year, and some days for a late reader.
+pub(crate) const OPERATIONS_KEPT: Duration = Duration::from_hours(400 * 24);
 
-/// What an operator may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    JobCancel,
-    JobRetry,
-    JobPause,
-    JobResume,
-    DeadReplay,
-    DeadDiscard,
-    StreamPause,
-    StreamResume,
-    BreakerReset,
-    HistoryClear,
-}
-
-impl Action {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::JobCancel => "job.cancel",
-            Self::JobRetry => "job.retry",
-            Self::JobPause => "job.pause",
-            Self::JobResume => "job.resume",
-            Self::DeadReplay => "dead.replay",
-            Self::DeadDiscard => "dead.discard",
-            Self::StreamPause => "stream.pause",
-            Self::StreamResume => "stream.resume",
-            Self::BreakerReset => "breaker.reset",
-            Self::HistoryClear => "history.clear",
-        }
+string_enum! {
+    /// What an operator may do, as the audit log stores it.
+    Action {
+        JobCancel = "job.cancel",
+        JobRetry = "job.retry",
+        JobPause = "job.pause",
+        JobResume = "job.resume",
+        DeadReplay = "dead.replay",
+        DeadDiscard = "dead.discard",
+        StreamPause = "stream.pause",
+        StreamResume = "stream.resume",
+        BreakerReset = "breaker.reset",
+        HistoryClear = "history.clear"
     }
 }
 
-/// What became of the wish to cancel a job.
+/// The outcome of a request to cancel a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CancelAnswer {
     Cancelling,
@@ -54,14 +44,14 @@ pub enum CancelAnswer {
     Unknown,
 }
 
-/// A row to be written.
+/// A row to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOperation {
     pub at: DateTime<Utc>,
     /// `api <address>` or `cli <user>@<host>`.
     pub actor: String,
     pub action: Action,
-    /// A job, a host; nothing where there is only one.
+    /// A job or a host; absent where there is only one.
     pub subject: Option<String>,
     pub detail: Option<String>,
 }
@@ -80,9 +70,20 @@ impl NewOperation {
     pub fn saying(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
+
+    /// The arguments of [`RECORD`].
+    pub(crate) fn args(&self) -> Vec<Value<'_>> {
+        args![
+            self.at,
+            strip_nul(&self.actor),
+            self.action.as_str(),
+            self.subject.as_deref().map(strip_nul),
+            self.detail.as_deref().map(strip_nul),
+        ]
+    }
 }
 
-/// A row as it is read; the action may be a newer version's.
+/// A stored row. The action is text, because a newer version may have written it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     pub id: i64,
@@ -91,4 +92,42 @@ pub struct Operation {
     pub action: String,
     pub subject: Option<String>,
     pub detail: Option<String>,
+}
+
+sql! {
+    RECORD = r"
+INSERT INTO operations (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)
+";
+    CANCEL = r"
+UPDATE jobs SET status = 'cancelling'
+WHERE job_id = $1 AND status IN ('queued', 'running', 'cancelling')
+";
+    STATUS = "SELECT job_id, status FROM jobs WHERE job_id = $1";
+    PAGE = r"
+SELECT id, at, actor, action, subject, detail FROM operations
+WHERE id < $1 ORDER BY id DESC LIMIT $2
+";
+}
+
+row! { Operation { id, at, actor, action, subject, detail } }
+
+impl Store {
+    /// Requests the end of a job, and records it in the same transaction: from then on workers
+    /// skip its tasks. A job that has ended, or that is unknown, does not change.
+    pub async fn request_cancel(
+        &self,
+        id: JobId,
+        operation: &NewOperation,
+    ) -> Result<CancelAnswer> {
+        dispatch_timed!(self, backend => backend.request_cancel(id, operation))
+    }
+
+    pub async fn record_operation(&self, operation: &NewOperation) -> Result<()> {
+        self.run(&RECORD, operation.args()).await.map(drop)
+    }
+
+    /// Newest first, below id `before` if given.
+    pub async fn operations(&self, before: Option<i64>, limit: u32) -> Result<Vec<Operation>> {
+        self.all(&PAGE, args![before.unwrap_or(i64::MAX), limit]).await
+    }
 }

@@ -1,19 +1,21 @@
-//! The ticks of schedules: who fires one, until when it is theirs, and what came of it.
+//! Ticks: which scheduler runs a tick of a schedule, until when, and with which outcome.
 //!
-//! A tick is a row, and its key decides: [`Store::claim_tick`] lets in one of any number of
-//! claimers. While it runs its owner renews a lease; a tick whose lease has ended may be claimed
-//! again, one that is finished never. A schedule has one unfinished tick at the most (a unique index
-//! sees to it), so that no two runs of it ever overlap, and what a dead owner left comes first.
+//! Guarantees: of any number of claimers one gets a tick. Its owner renews a lease while it runs; a
+//! tick whose lease has ended may be claimed again, a finished tick never. A unique index allows
+//! one unfinished tick a schedule, so its runs never overlap.
 //!
-//! Leases are kept by the clock of the database, so hosts need not agree about the time; the other
-//! times are those of the schedulers, to be compared with ticks. What is due is not decided here
-//! ([`isobar_model::schedule`]).
+//! Leases follow the clock of the database, so hosts need not agree about the time. The other times
+//! are those of the schedulers.
+//! Next: [`isobar_model::schedule`], which decides what is due.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Result, Store, either};
+use crate::error::Result;
+use crate::nul::strip_nul;
+use crate::sql::Sql;
+use crate::store::Store;
 use isobar_model::ids::JobId;
 use isobar_model::schedule::{Known, TickOutcome};
 
@@ -22,7 +24,7 @@ use isobar_model::schedule::{Known, TickOutcome};
 pub struct Tick {
     pub schedule: String,
     pub tick: DateTime<Utc>,
-    /// The scheduler that has it or had it last.
+    /// The scheduler that has it, or had it last.
     pub owner: String,
     pub started_at: DateTime<Utc>,
     pub done_at: Option<DateTime<Utc>>,
@@ -31,7 +33,7 @@ pub struct Tick {
     pub job_id: Option<JobId>,
 }
 
-/// What somebody who wants to fire a tick brings.
+/// A scheduler's claim on a tick.
 #[derive(Clone, Debug)]
 pub struct TickClaim {
     pub schedule: String,
@@ -51,10 +53,10 @@ pub struct TickEnding {
 }
 
 impl Tick {
-    /// What a finished tick says about those after it.
+    /// This tick as the base for the next one.
     pub fn known(&self) -> Known {
         let busy_until = match self.outcome {
-            // It was noted long after it was due, and kept nobody busy.
+            // It was recorded long after it was due, and no run was busy with it.
             Some(TickOutcome::Missed) | None => self.tick,
             Some(_) => self.done_at.unwrap_or(self.tick),
         };
@@ -62,35 +64,77 @@ impl Tick {
     }
 }
 
+sql! {
+    RENEW = r"
+UPDATE schedule_ticks SET lease_until = clock_timestamp() + make_interval(secs => $4)
+WHERE schedule = $1 AND tick = $2 AND owner = $3 AND done_at IS NULL
+" => r"
+UPDATE schedule_ticks SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', $4 || ' seconds')
+WHERE schedule = $1 AND tick = $2 AND owner = $3 AND done_at IS NULL
+";
+    FINISH = r"
+UPDATE schedule_ticks SET done_at = $4, outcome = $5, detail = $6
+WHERE schedule = $1 AND tick = $2 AND owner = $3 AND done_at IS NULL
+";
+    SKIP = r"
+INSERT INTO schedule_ticks (schedule, tick, owner, started_at, lease_until, done_at, outcome, detail)
+VALUES ($1, $2, $3, $4, $4, $4, $5, $6)
+ON CONFLICT DO NOTHING
+";
+    UNFINISHED = r"
+SELECT schedule, tick, owner, started_at, done_at, outcome, detail, job_id
+FROM schedule_ticks WHERE schedule = $1 AND done_at IS NULL
+";
+    PAGE = r"
+SELECT schedule, tick, owner, started_at, done_at, outcome, detail, job_id
+FROM schedule_ticks WHERE schedule = $1 AND tick < $2 ORDER BY tick DESC LIMIT $3
+";
+}
+
+row! { Tick { schedule, tick, owner, started_at, done_at, outcome, detail, job_id } }
+
+/// The scheduler limits these calls by the lease, so they have no limit of their own.
 impl Store {
-    /// Makes the tick the claimer's: a new one, or an unfinished one whose lease has ended. False if
-    /// it is finished, if another has it, or if another tick of the schedule is unfinished.
+    /// Claims a tick: a new one, or an unfinished one whose lease has ended. False if it is
+    /// finished, if another scheduler owns it, or if another tick of the schedule is unfinished.
     pub async fn claim_tick(&self, claim: &TickClaim) -> Result<bool> {
-        either!(self, backend => backend.claim_tick(claim).await)
+        dispatch!(self, backend => backend.claim_tick(claim).await)
     }
 
-    /// From now on the claimer has it for another lease; a lease of nothing lets it go. False if it
-    /// has been taken over or finished.
+    /// Extends the claimer's lease from now; a lease of zero releases the tick. False if another
+    /// scheduler has taken it over, or if it is finished.
     pub async fn renew_tick(&self, claim: &TickClaim, lease: Duration) -> Result<bool> {
-        either!(self, backend => backend.renew_tick(claim, lease).await)
+        let args = args![&claim.schedule, claim.tick, &claim.owner, lease.as_secs_f64()];
+        dispatch!(self, backend => backend.run(&RENEW, args).await.map(|rows| rows > 0))
     }
 
-    /// False if it has been taken over or finished.
+    /// False if another scheduler has taken it over, or if it is finished.
     pub async fn finish_tick(&self, claim: &TickClaim, ending: &TickEnding) -> Result<bool> {
-        either!(self, backend => backend.finish_tick(claim, ending).await)
+        self.end_tick(&FINISH, claim, ending).await
     }
 
-    /// Notes a tick that is not run; one that is known already is left as it is, and that is false.
+    /// Records a tick that does not run. False if the tick is known; it does not change then.
     pub async fn note_tick(&self, claim: &TickClaim, ending: &TickEnding) -> Result<bool> {
-        either!(self, backend => backend.note_tick(claim, ending).await)
+        self.end_tick(&SKIP, claim, ending).await
     }
 
-    /// The one tick of the schedule that is not finished, if there is one.
+    async fn end_tick(
+        &self,
+        sql: &'static Sql,
+        claim: &TickClaim,
+        ending: &TickEnding,
+    ) -> Result<bool> {
+        let (outcome, detail) = (ending.outcome.as_str(), strip_nul(&ending.detail));
+        let args = args![&claim.schedule, claim.tick, &claim.owner, ending.at, outcome, detail];
+        dispatch!(self, backend => backend.run(sql, args).await.map(|rows| rows > 0))
+    }
+
+    /// The unfinished tick of the schedule, if there is one.
     pub async fn unfinished_tick(&self, schedule: &str) -> Result<Option<Tick>> {
-        either!(self, backend => backend.unfinished_tick(schedule).await)
+        dispatch!(self, backend => backend.one(&UNFINISHED, args![schedule]).await)
     }
 
-    /// The newest tick at or before `time`: one from a clock that was ahead is not in the way.
+    /// The newest tick at or before `time`. A later one, from a clock that was ahead, is ignored.
     pub async fn last_tick(&self, schedule: &str, time: DateTime<Utc>) -> Result<Option<Tick>> {
         let before = time + TimeDelta::milliseconds(1);
         Ok(self.ticks(schedule, Some(before), 1).await?.pop())
@@ -103,8 +147,9 @@ impl Store {
         before: Option<DateTime<Utc>>,
         limit: u32,
     ) -> Result<Vec<Tick>> {
-        // The last day that is written with four digits, so that text sorts as time does.
+        // The last second with a year of four digits, so that text sorts as time does.
         let end = || DateTime::from_timestamp(253_402_300_799, 0).expect("a day of the year 9999");
-        either!(self, backend => backend.ticks(schedule, before.unwrap_or_else(end), limit).await)
+        let args = args![schedule, before.unwrap_or_else(end), limit];
+        dispatch!(self, backend => backend.all(&PAGE, args).await)
     }
 }

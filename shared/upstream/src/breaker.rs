@@ -1,11 +1,12 @@
-//! A circuit breaker for one upstream host.
+//! Breaker: a circuit breaker for one upstream host.
 //!
-//! Opens at N failures within a window that are at least half of its calls, or when nothing has
-//! succeeded for a whole window (few slow timeouts are as bad as many fast errors); stays open for a
-//! time that doubles while probes fail; lets one probe through at a time. The state machine is
-//! failsafe's; the policy is ours ([`Window`]), since none of its own means "N within a window",
-//! and so is the single probe, since its half-open state lets every waiting caller through.
-//! What is no failure of the host (429 and other 4xx) is not recorded at all.
+//! It opens at N failures within a window that are at least half of its calls, or when nothing has
+//! succeeded for a whole window (few slow timeouts are as bad as many fast errors). It stays open
+//! for a time that doubles while probes fail, and lets one probe through at a time.
+//!
+//! The state machine is failsafe's. The policy is our own ([`FailureWindow`]), since failsafe has
+//! none for "N within a window"; so is the single probe, since failsafe lets all waiting callers
+//! through when half open. Answers that do not count as failures (429, other 4xx) are not recorded.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,23 +18,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use isobar_settings::values::BreakerSpec;
 
-/// However often probes fail, the host is tried again this often.
+/// The longest time between two probes.
 const LONGEST_OPEN: Duration = Duration::from_mins(10);
-/// How soon a caller that found the probe taken should ask again.
+/// When a caller should retry while another one holds the probe.
 const PROBE_TAKEN: TimeDelta = TimeDelta::milliseconds(500);
-/// Calls remembered at the most; more within one window do not change what they say.
-const CALLS: usize = 10_000;
+/// The most calls that a window remembers: a sample of this size is enough.
+const MAX_CALLS: usize = 10_000;
 
 /// Cheap to clone; clones are one breaker.
 #[derive(Clone)]
 pub struct Breaker {
-    machine: StateMachine<Window, ()>,
+    machine: StateMachine<FailureWindow, ()>,
     probe: Arc<Semaphore>,
-    open: Opening,
+    open: OpenUntil,
 }
 
-/// Since when a host is shut out, shared between the policy that decides and whoever asks.
-type Opening = Arc<Mutex<Option<DateTime<Utc>>>>;
+/// Until when the breaker is open: written by the policy, read by callers.
+type OpenUntil = Arc<Mutex<Option<DateTime<Utc>>>>;
 
 impl std::fmt::Debug for Breaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -41,8 +42,8 @@ impl std::fmt::Debug for Breaker {
     }
 }
 
-/// The right to one call; what became of it is recorded by consuming it. Dropped without a word
-/// (the call was cancelled, or said nothing about the host), it records nothing.
+/// The right to one call. Consuming it records the outcome. Dropping it records nothing: the call
+/// was cancelled, or its answer is not about the health of the host.
 #[derive(Debug)]
 pub struct Permit {
     breaker: Breaker,
@@ -51,17 +52,17 @@ pub struct Permit {
 
 impl Breaker {
     pub fn new(spec: BreakerSpec) -> Self {
-        let open = Opening::default();
-        let policy = Window::new(spec, open.clone());
+        let open = OpenUntil::default();
+        let policy = FailureWindow::new(spec, open.clone());
         Self { machine: StateMachine::new(policy, ()), probe: Arc::new(Semaphore::new(1)), open }
     }
 
-    /// The right to call, or when to ask again.
+    /// The right to call; the error is the time of the next try.
     pub fn admit(&self) -> Result<Permit, DateTime<Utc>> {
-        let Some(until) = self.opened_until() else {
+        let Some(until) = self.last_opened_until() else {
             return Ok(Permit { breaker: self.clone(), _probe: None });
         };
-        // It was opened and no probe has closed it yet: one at a time from now on.
+        // It has opened and no probe has closed it yet: one call at a time.
         let Ok(probe) = Arc::clone(&self.probe).try_acquire_owned() else {
             return Err(until.max(Utc::now() + PROBE_TAKEN));
         };
@@ -71,26 +72,26 @@ impl Breaker {
         Err(until.max(Utc::now() + PROBE_TAKEN))
     }
 
-    /// Until when every call would be refused, if it would be now.
-    pub fn shut_until(&self) -> Option<DateTime<Utc>> {
-        self.opened_until().filter(|until| *until > Utc::now())
+    /// Until when every call is refused; `None` if a call may be admitted now.
+    pub fn open_until(&self) -> Option<DateTime<Utc>> {
+        self.last_opened_until().filter(|until| *until > Utc::now())
     }
 
-    /// Closes it as a probe that succeeded would; one that is closed keeps what it has counted.
+    /// Closes it as a successful probe does. A closed breaker keeps its counts.
     pub fn reset(&self) {
         self.machine.reset();
     }
 
     /// `closed`, `open` or `half_open`.
     pub fn state(&self) -> &'static str {
-        match self.opened_until() {
+        match self.last_opened_until() {
             None => "closed",
             Some(until) if until > Utc::now() => "open",
             Some(_) => "half_open",
         }
     }
 
-    fn opened_until(&self) -> Option<DateTime<Utc>> {
+    fn last_opened_until(&self) -> Option<DateTime<Utc>> {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,26 +106,26 @@ impl Permit {
     }
 }
 
-/// When the breaker opens, and for how long.
-struct Window {
+/// The failure policy: when the breaker opens, and for how long.
+struct FailureWindow {
     spec: BreakerSpec,
     /// When each call within the window ended, and whether it failed.
     calls: VecDeque<(Instant, bool)>,
     /// The first failure since the last success.
     failing_since: Option<Instant>,
     next_open: Duration,
-    open: Opening,
+    open: OpenUntil,
 }
 
-impl Window {
-    fn new(spec: BreakerSpec, open: Opening) -> Self {
+impl FailureWindow {
+    fn new(spec: BreakerSpec, open: OpenUntil) -> Self {
         Self { spec, calls: VecDeque::new(), failing_since: None, next_open: spec.open, open }
     }
 
     fn record(&mut self, failed: bool, now: Instant) {
         self.calls.push_back((now, failed));
         self.failing_since = failed.then(|| self.failing_since.unwrap_or(now));
-        while self.calls.len() > CALLS
+        while self.calls.len() > MAX_CALLS
             || self.calls.front().is_some_and(|(at, _)| now.duration_since(*at) > self.spec.window)
         {
             self.calls.pop_front();
@@ -133,9 +134,9 @@ impl Window {
 
     fn is_failing(&self, now: Instant) -> bool {
         let failures = self.calls.iter().filter(|(_, failed)| *failed).count();
-        let silent =
+        let is_silent =
             self.failing_since.is_some_and(|since| now.duration_since(since) >= self.spec.window);
-        silent || failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
+        is_silent || failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
     }
 
     fn set_open(&self, until: Option<DateTime<Utc>>) {
@@ -143,7 +144,7 @@ impl Window {
     }
 }
 
-impl FailurePolicy for Window {
+impl FailurePolicy for FailureWindow {
     fn record_success(&mut self) {
         self.record(false, Instant::now());
     }
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_at_the_nth_failure_and_says_until_when() {
+    fn the_nth_failure_opens_it() {
         let breaker = Breaker::new(spec(20, Duration::from_secs(15)));
         fail(&breaker, 19);
         assert_eq!(breaker.state(), "closed");
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_among_many_successes_do_not_open_it() {
+    fn failures_among_many_successes_keep_it_closed() {
         let breaker = Breaker::new(spec(20, Duration::from_secs(15)));
         for _ in 0..30 {
             breaker.admit().expect("closed").succeeded();
@@ -206,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_only_times_out_opens_it_too_though_slowly() {
+    fn a_window_without_success_opens_it() {
         let spec = spec(20, Duration::from_secs(15));
-        let mut window = Window::new(spec, Opening::default());
+        let mut window = FailureWindow::new(spec, OpenUntil::default());
         let start = Instant::now();
         for seconds in [0, 10, 20] {
             window.record(true, start + Duration::from_secs(seconds));
@@ -221,19 +222,19 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_closes_it_at_once_and_the_open_time_starts_anew() {
+    fn a_reset_closes_it_and_restores_the_open_time() {
         let breaker = Breaker::new(spec(1, Duration::from_secs(15)));
         fail(&breaker, 1);
         assert!(breaker.admit().is_err());
         breaker.reset();
-        assert_eq!((breaker.state(), breaker.shut_until()), ("closed", None));
+        assert_eq!((breaker.state(), breaker.open_until()), ("closed", None));
         fail(&breaker, 1);
-        let wait = breaker.shut_until().expect("open again") - Utc::now();
+        let wait = breaker.open_until().expect("open again") - Utc::now();
         assert!((14..=15).contains(&wait.num_seconds()), "{wait}");
     }
 
     #[test]
-    fn one_probe_at_a_time_and_a_dropped_one_frees_the_place() {
+    fn one_probe_runs_at_a_time() {
         let breaker = Breaker::new(spec(1, Duration::ZERO));
         fail(&breaker, 1);
         std::iter::repeat_with(|| breaker.state()).find(|state| *state == "half_open");
@@ -245,16 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn the_open_time_doubles_while_probes_fail_and_starts_anew_after_a_success() {
-        let (spec, open) = (spec(1, Duration::from_secs(400)), Opening::default());
-        let mut window = Window::new(spec, open);
+    fn the_open_time_doubles_while_probes_fail() {
+        let (spec, open) = (spec(1, Duration::from_secs(400)), OpenUntil::default());
+        let mut window = FailureWindow::new(spec, open);
         assert_eq!(window.mark_dead_on_failure(), Some(Duration::from_secs(400)));
         assert_eq!(window.mark_dead_on_failure(), Some(LONGEST_OPEN));
         window.revived();
         assert_eq!(window.mark_dead_on_failure(), Some(Duration::from_secs(400)));
     }
 
-    /// failsafe lets a call through only once its clock has moved on.
+    /// failsafe admits a call only after its clock has advanced.
     fn until_admitted(breaker: &Breaker) -> Permit {
         std::iter::repeat_with(|| breaker.admit()).find_map(Result::ok).expect("a permit")
     }

@@ -1,8 +1,8 @@
-//! The key of the cards' fingerprints: the setting `ISOBAR_CARD_KEY`, else a file in the data dir.
+//! Card key: the key of card fingerprints, from `ISOBAR_CARD_KEY` or a file in the data folder.
 //!
-//! Guarantees: a missing file is made once, whole or not at all, however many processes start at
-//! the same time; only its owner may read it. A file that is not a key is never replaced.
-//! Next: [`CardKey`], which makes the fingerprints.
+//! Guarantees: a missing file is created once and atomically, however many processes start at
+//! the same time. Only its owner may read it. A file that is not a key is never replaced.
+//! Next: [`CardKey`], which computes the fingerprints.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,10 +14,10 @@ use isobar_settings::Settings;
 
 const FILE: &str = "card.key";
 const KEY_BYTES: usize = 32;
-/// Tries of reading a key that another process is writing.
+/// Reads of a key that another process may be creating.
 const TRIES: u32 = 2;
 
-/// The key of this installation; makes one where there is none.
+/// The key of this installation. Creates one if there is none.
 pub fn open(settings: &Settings) -> io::Result<CardKey> {
     match &settings.card_key {
         Some(secret) => Ok(CardKey::from_secret(secret.expose())),
@@ -35,7 +35,7 @@ fn read_or_create(path: &Path) -> io::Result<CardKey> {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!(
-                        "{} is not a key of Isobar; remove it to have a new one made",
+                        "{} is not a key of Isobar; remove it and a new one is created",
                         path.display()
                     ),
                 ));
@@ -44,7 +44,7 @@ fn read_or_create(path: &Path) -> io::Result<CardKey> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other(format!("{} is created and removed by other processes", path.display())))
+    Err(io::Error::other(format!("{} was created and removed by other processes", path.display())))
 }
 
 fn create(path: &Path) -> io::Result<()> {
@@ -53,7 +53,7 @@ fn create(path: &Path) -> io::Result<()> {
     let mut file: File =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     let written = file.write_all(&key).and_then(|()| file.sync_all());
-    // A link never replaces: of two that start at once, both read the key of the first.
+    // A link never replaces a file: two processes that start together use the first one's key.
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_only_its_owner_reads_it() {
+    fn a_key_is_created_once_for_its_owner_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         let of = || read_or_create(&path).expect("a key").fingerprint("4111111111111111");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_key_is_left_alone() {
+    fn a_file_that_is_not_a_key_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         fs::write(&path, "short").expect("writes");

@@ -1,38 +1,35 @@
-//! One request to an upstream host, from admission to answer.
+//! Client: one request to an upstream host, from admission to answer.
 //!
-//! At most two tries, and only for what a second try can mend at once (connect, reset, 408, 5xx);
-//! each has its own admission and timeout, so the worst attempt is known:
+//! Guarantees: at most two tries, and only for an error that may pass at once (connect, reset,
+//! 408, 5xx). Each try has its own admission and timeout, so the longest attempt is known:
 //! [`Settings::worst_attempt`].
+//! Next: [`crate::host`] (admission), [`crate::classify`] (the outcome of a status).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
+use isobar_broker::Broker;
+use isobar_settings::{REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
+use isobar_telemetry::metric::{Label, Metric};
 use metrics::{counter, histogram};
 use rand::Rng;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response};
+use reqwest::RequestBuilder;
 
-use super::classify::{Verdict, verdict};
-use super::host::Host;
-use super::{Answer, Priority, Waiting};
-use isobar_broker::Broker;
-use isobar_model::quota::QuotaLimits;
-use isobar_settings::{GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES, Settings};
-use isobar_telemetry::metric::{Label, Metric};
+use crate::answer::{Answer, Priority, Waiting};
+use crate::classify::{ErrorClass, classify};
+use crate::host::Host;
+use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, install_tls, receive};
+use crate::service::Service;
 
-/// A thousand locations with every variable we ask for are a tenth of this.
-const BODY_BYTES: usize = 8 << 20;
-/// Of a provider's reason, as much as a person reads.
+/// Characters of a provider's reason that are kept.
 const REASON_CHARS: usize = 300;
-const CONNECT_LIMIT: std::time::Duration = std::time::Duration::from_secs(5);
-/// Windows reopen for everyone at once: arrive spread over this.
+/// A quota window reopens for all workers at once: their requests are spread over this.
 const REOPENING_JITTER_MS: i64 = 2_000;
 
 pub const REQUESTS: Metric = Metric::counter(
     "isobar_upstream_requests_total",
-    "Requests to weather services by what came of them; wait is one that was not sent.",
+    "Requests to weather services by outcome; wait is a request that was not sent.",
 )
 .by(&[Label::open("host"), Label::open("outcome")]);
 pub const REQUEST_SECONDS: Metric = Metric::histogram(
@@ -41,62 +38,20 @@ pub const REQUEST_SECONDS: Metric = Metric::histogram(
 )
 .by(&[Label::open("host")]);
 
-/// Makes TLS work; once per process, more often does no harm.
-pub fn install_tls() {
-    // An error says that one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     settings: Arc<Settings>,
     broker: Broker,
-    forecast: Host,
-    geocoder: Host,
+    /// In the order of [`Service::ALL`].
+    hosts: [Host; Service::ALL.len()],
 }
 
-/// A client for these addresses.
-pub fn http_client(settings: &Settings, urls: &[&url::Url]) -> anyhow::Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder();
-    if urls.iter().all(|url| url.scheme() == "http") {
-        // A machine without certificates needs none for this.
-        builder = builder.tls_certs_only([]);
-    }
-    if urls.iter().all(|url| is_loopback(url)) {
-        // What runs on this host is never behind a proxy.
-        builder = builder.no_proxy();
-    }
-    builder
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_LIMIT.min(settings.request_timeout.0))
-        .timeout(settings.request_timeout.0)
-        .tcp_nodelay(true)
-        .user_agent(concat!("isobar/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .context("cannot set up the HTTP client")
-}
-
-/// What a host is called: with its port where that is not the usual one.
-pub fn host_name(url: &url::Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// One try's end.
-enum Try<T> {
+/// The end of one try.
+enum AttemptOutcome<T> {
     Over(Answer<T>),
-    /// Worth another try at once.
-    Again {
+    /// A second try at once may succeed.
+    TryAgain {
         code: &'static str,
         reason: String,
     },
@@ -105,20 +60,9 @@ enum Try<T> {
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         install_tls();
-        let http = http_client(&settings, &[settings.upstream_url(), &settings.geocoding_url.0])?;
-        let name = host_name;
-        let breaker = settings.upstream_breaker;
-        let url = settings.upstream_url();
-        let forecast =
-            Host::new(name(url), settings.quota_limits(), settings.is_free_tier(), breaker);
-        let url = &settings.geocoding_url.0;
-        // Its own allowance, counted by its own host.
-        let limits = match url.host_str() {
-            Some(GEOCODING_HOST) => settings.quota_limits(),
-            _ => QuotaLimits::default(),
-        };
-        let geocoder = Host::new(name(url), limits, false, breaker);
-        Ok(Self { http, settings, broker, forecast, geocoder })
+        let http = http_client(&settings, &Service::ALL.map(|service| service.url(&settings)))?;
+        let hosts = Service::ALL.map(|service| service.host(&settings));
+        Ok(Self { http, settings, broker, hosts })
     }
 
     pub fn settings(&self) -> &Settings {
@@ -129,31 +73,31 @@ impl Client {
         &self.broker
     }
 
-    pub fn forecast(&self) -> &Host {
-        &self.forecast
+    pub fn host(&self, service: Service) -> &Host {
+        &self.hosts[service as usize]
     }
 
-    pub fn geocoder(&self) -> &Host {
-        &self.geocoder
+    pub fn hosts(&self) -> impl Iterator<Item = (Service, &Host)> {
+        Service::ALL.into_iter().zip(&self.hosts)
     }
 
-    /// Sends what `build` makes and reads the answer with `parse`, whose error says what is wrong
-    /// with a success. `weight` is what the provider counts for it.
+    /// Sends the request of `build` and reads the answer with `parse`, whose error says why a
+    /// success cannot be used. `weight` is what the provider counts for the request.
     pub async fn request<T>(
         &self,
         host: &Host,
         weight: u64,
         priority: Priority,
         build: impl Fn(&reqwest::Client) -> RequestBuilder,
-        parse: impl Fn(&[u8]) -> Result<T, Unreadable>,
+        parse: impl Fn(&[u8]) -> Result<T, InvalidResponse>,
     ) -> Answer<T> {
         let mut tries = 1;
         loop {
             let began = Instant::now();
             let end = self.attempt(host, weight, priority, build(&self.http), &parse).await;
             let outcome = match &end {
-                Try::Over(answer) => outcome(answer),
-                Try::Again { code, .. } => code,
+                AttemptOutcome::Over(answer) => outcome(answer),
+                AttemptOutcome::TryAgain { code, .. } => code,
             };
             if outcome != "wait" {
                 histogram!(REQUEST_SECONDS.name, "host" => host.name.clone())
@@ -161,8 +105,8 @@ impl Client {
             }
             counter!(REQUESTS.name, "host" => host.name.clone(), "outcome" => outcome).increment(1);
             match end {
-                Try::Over(answer) => return answer,
-                Try::Again { code, reason } if tries >= REQUEST_TRIES => {
+                AttemptOutcome::Over(answer) => return answer,
+                AttemptOutcome::TryAgain { code, reason } if tries >= REQUEST_TRIES => {
                     tracing::warn!(
                         host = host.name,
                         tries,
@@ -171,7 +115,7 @@ impl Client {
                     );
                     return Answer::Retry { code, reason };
                 }
-                Try::Again { .. } => {
+                AttemptOutcome::TryAgain { .. } => {
                     tries += 1;
                     let share = rand::rng().random_range(0.0..1.0);
                     tokio::time::sleep(REQUEST_RETRY_PAUSE.mul_f64(share)).await;
@@ -186,189 +130,141 @@ impl Client {
         weight: u64,
         priority: Priority,
         request: RequestBuilder,
-        parse: impl Fn(&[u8]) -> Result<T, Unreadable>,
-    ) -> Try<T> {
+        parse: impl Fn(&[u8]) -> Result<T, InvalidResponse>,
+    ) -> AttemptOutcome<T> {
         let broker = &self.broker;
         let timeout = self.settings.request_timeout.0;
-        let admission = match host.enter(broker, weight, priority, timeout).await {
+        let admission = match host.admit(broker, weight, priority, timeout).await {
             Ok(admission) => admission,
-            Err((until, why)) => return Try::Over(Answer::Wait { until, why }),
+            Err((until, why)) => return AttemptOutcome::Over(Answer::Wait { until, why }),
         };
-        let received = match request.send().await {
+        let response = match request.send().await {
             Ok(response) => receive(response).await,
             Err(error) => Err(error.into()),
         };
-        let received = match received {
-            Ok(received) => received,
-            Err(trouble) => {
-                // Unknown to us what it counted: an error counts one.
-                host.leave(broker, admission, 1).await.failed();
-                return trouble.into_try();
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                // The provider's count is unknown: an error counts one.
+                host.finish(broker, admission, 1).await.failed();
+                return after_transport_error(error);
             }
         };
         let now = Utc::now();
-        if received.status == 200 {
-            match parse(&received.body) {
+        if response.status == 200 {
+            match parse(&response.body) {
                 Ok(value) => {
-                    host.leave(broker, admission, weight).await.succeeded();
-                    host.succeeded();
-                    return Try::Over(Answer::Ok(value));
+                    host.finish(broker, admission, weight).await.succeeded();
+                    host.mark_healthy();
+                    return AttemptOutcome::Over(Answer::Ok(value));
                 }
-                Err(Unreadable::Units(reason)) => {
-                    host.leave(broker, admission, weight).await.succeeded();
-                    host.misconfigured(&reason);
-                    return Try::Over(Answer::Config { reason });
+                Err(InvalidResponse::Units(reason)) => {
+                    host.finish(broker, admission, weight).await.succeeded();
+                    host.mark_misconfigured(&reason);
+                    return AttemptOutcome::Over(Answer::Config { reason });
                 }
-                Err(Unreadable::Broken(what)) => {
-                    // A used-up quota has been seen under a 200 too.
-                    let reason = reason(&received.body);
-                    let Verdict::Exhausted(until) = verdict(200, &reason, None, now) else {
-                        host.leave(broker, admission, 1).await.failed();
-                        tracing::warn!(host = host.name, error = what, "an answer cannot be read");
-                        return Try::Over(Answer::Retry { code: "bad_response", reason: what });
+                Err(InvalidResponse::Broken(error)) => {
+                    // Open-Meteo has reported an exhausted quota with status 200, too.
+                    let reason = reason_of(&response.body);
+                    let ErrorClass::Exhausted(until) = classify(200, &reason, None, now) else {
+                        host.finish(broker, admission, 1).await.failed();
+                        tracing::warn!(host = host.name, error, "an answer cannot be read");
+                        let answer = Answer::Retry { code: "bad_response", reason: error };
+                        return AttemptOutcome::Over(answer);
                     };
-                    drop(host.leave(broker, admission, 0).await);
-                    return Try::Over(self.shut(host, until).await);
+                    drop(host.finish(broker, admission, 0).await);
+                    return AttemptOutcome::Over(self.close_quota(host, until).await);
                 }
             }
         }
-        let status = received.status;
-        let reason = reason(&received.body);
-        let said = if reason.is_empty() {
+        let status = response.status;
+        let reason = reason_of(&response.body);
+        let error = if reason.is_empty() {
             format!("status {status}")
         } else {
             format!("status {status}: {reason}")
         };
-        match verdict(status, &reason, received.retry_after.as_deref(), now) {
-            Verdict::Retry => {
-                host.leave(broker, admission, 1).await.failed();
-                Try::Again { code: "upstream_error", reason: said }
+        match classify(status, &reason, response.retry_after.as_deref(), now) {
+            ErrorClass::Retry => {
+                host.finish(broker, admission, 1).await.failed();
+                AttemptOutcome::TryAgain { code: "upstream_error", reason: error }
             }
-            Verdict::Exhausted(until) => {
-                drop(host.leave(broker, admission, 0).await);
+            ErrorClass::Exhausted(until) => {
+                drop(host.finish(broker, admission, 0).await);
                 tracing::warn!(host = host.name, status, error = reason, "the quota is used up");
-                Try::Over(self.shut(host, until).await)
+                AttemptOutcome::Over(self.close_quota(host, until).await)
             }
-            Verdict::Crowded(until) => {
-                drop(host.leave(broker, admission, 0).await);
-                Try::Over(Answer::Wait { until: jittered(until), why: Waiting::Concurrency })
+            ErrorClass::Crowded(until) => {
+                drop(host.finish(broker, admission, 0).await);
+                let until = with_jitter(until);
+                AttemptOutcome::Over(Answer::Wait { until, why: Waiting::Concurrency })
             }
-            Verdict::Location => {
-                host.leave(broker, admission, 1).await.succeeded();
-                Try::Over(Answer::Location { code: "location_rejected", reason: said })
+            ErrorClass::BadLocation => {
+                host.finish(broker, admission, 1).await.succeeded();
+                AttemptOutcome::Over(Answer::Location { code: "location_rejected", reason: error })
             }
-            Verdict::Split => {
-                host.leave(broker, admission, 1).await.succeeded();
-                Try::Over(Answer::Split { reason: said })
+            ErrorClass::TooLarge => {
+                host.finish(broker, admission, 1).await.succeeded();
+                AttemptOutcome::Over(Answer::Split { reason: error })
             }
-            Verdict::Config => {
-                drop(host.leave(broker, admission, 1).await);
-                host.misconfigured(&said);
+            ErrorClass::Misconfigured => {
+                drop(host.finish(broker, admission, 1).await);
+                host.mark_misconfigured(&error);
                 tracing::error!(
                     host = host.name,
                     status,
                     error = reason,
-                    "the upstream refuses how it is asked"
+                    "the upstream rejects our requests; check key, plan and address"
                 );
-                Try::Over(Answer::Config { reason: format!("{} answers {said}", host.name) })
+                let reason = format!("{} answers {error}", host.name);
+                AttemptOutcome::Over(Answer::Config { reason })
             }
         }
     }
 
-    async fn shut<T>(&self, host: &Host, until: DateTime<Utc>) -> Answer<T> {
-        let until = jittered(until);
-        host.exhausted(&self.broker, until).await;
+    async fn close_quota<T>(&self, host: &Host, until: DateTime<Utc>) -> Answer<T> {
+        let until = with_jitter(until);
+        host.mark_exhausted(&self.broker, until).await;
         Answer::Wait { until, why: Waiting::Quota }
     }
 }
 
-/// Why a 200 is no success.
-#[derive(Debug)]
-pub enum Unreadable {
-    /// It is not what was asked for: truncated, HTML, too short.
-    Broken(String),
-    /// It is in units that nobody asked for.
-    Units(String),
-}
-
-impl Unreadable {
-    pub fn json(error: &serde_json::Error) -> Self {
-        Self::Broken(format!("the answer is no JSON that we know: {error}"))
-    }
-}
-
-struct Received {
-    status: u16,
-    retry_after: Option<String>,
-    body: Vec<u8>,
-}
-
-enum Trouble {
-    Network(reqwest::Error),
-    TooLarge,
-}
-
-impl From<reqwest::Error> for Trouble {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Network(error.without_url())
-    }
-}
-
-impl Trouble {
-    fn into_try<T>(self) -> Try<T> {
-        match self {
-            Self::TooLarge => Try::Over(Answer::Retry {
-                code: "bad_response",
-                reason: format!("the answer is larger than {BODY_BYTES} bytes"),
-            }),
-            Self::Network(error) => {
-                let reason = isobar_telemetry::chain(&error);
-                if error.is_timeout() {
-                    // It had its time; a second wait would only hold the slot.
-                    Try::Over(Answer::Retry { code: "upstream_timeout", reason })
-                } else if error.is_connect() {
-                    Try::Again { code: "upstream_unreachable", reason }
-                } else {
-                    Try::Again { code: "upstream_reset", reason }
-                }
+fn after_transport_error<T>(error: TransportError) -> AttemptOutcome<T> {
+    match error {
+        TransportError::TooLarge => AttemptOutcome::Over(Answer::Retry {
+            code: "bad_response",
+            reason: format!("the answer is larger than {BODY_BYTES} bytes"),
+        }),
+        TransportError::Network(error) => {
+            let reason = isobar_telemetry::chain(&error);
+            if error.is_timeout() {
+                // It had its whole time; a second wait would only hold the slot.
+                AttemptOutcome::Over(Answer::Retry { code: "upstream_timeout", reason })
+            } else if error.is_connect() {
+                AttemptOutcome::TryAgain { code: "upstream_unreachable", reason }
+            } else {
+                AttemptOutcome::TryAgain { code: "upstream_reset", reason }
             }
         }
     }
 }
 
-async fn receive(mut response: Response) -> Result<Received, Trouble> {
-    let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned);
-    let mut body =
-        Vec::with_capacity(response.content_length().unwrap_or(0).min(BODY_BYTES as u64) as usize);
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_BYTES {
-            return Err(Trouble::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Received { status, retry_after, body })
-}
-
 /// The provider's own words: Open-Meteo's `reason`, OpenWeather's `message`.
-fn reason(body: &[u8]) -> String {
+fn reason_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
-    struct Said {
+    struct ErrorBody {
         #[serde(alias = "message")]
         reason: String,
     }
-    let Ok(said) = serde_json::from_slice::<Said>(body) else { return String::new() };
-    said.reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
+    let Ok(error) = serde_json::from_slice::<ErrorBody>(body) else { return String::new() };
+    error.reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
 }
 
-fn jittered(until: DateTime<Utc>) -> DateTime<Utc> {
+fn with_jitter(until: DateTime<Utc>) -> DateTime<Utc> {
     until + TimeDelta::milliseconds(rand::rng().random_range(0..REOPENING_JITTER_MS))
 }
 
+/// The value of the metrics' label.
 fn outcome<T>(answer: &Answer<T>) -> &'static str {
     match answer {
         Answer::Ok(_) => "ok",

@@ -1,35 +1,37 @@
-//! Providers of addresses and cards: unreliable by their own word, so nothing depends on them.
+//! Enrichment: the providers of addresses and cards.
 //!
-//! One request finds something for all that ask: `size` of random-data-api, or `limit` and `skip` of
-//! DummyJSON (each ignores the other's words). Answers belong to the users by position. A short one serves the
-//! first of them; the others are asked for again. Each provider has a breaker of its own that opens
-//! sooner than a weather service's, before the tasks that wait for it have used up their attempts.
+//! One request serves all users of a batch: `size` of random-data-api, or `limit` and `skip` of
+//! DummyJSON (each ignores the other's parameters). Records belong to the users by position; after
+//! a short answer the other users are requested again. Each provider has its own breaker, which
+//! opens sooner than a weather service's, before waiting tasks have used up their attempts.
 //!
-//! A card's number is dropped where the answer is read, before anything else can see it.
+//! Guarantees: a card number is dropped where the answer is read and has no field anywhere.
 
 use std::sync::Arc;
 
 use chrono::{NaiveDate, Utc};
-use serde_json::Value;
-use url::Url;
-
-use super::client::{Client, Unreadable, host_name, http_client};
-use super::host::Host;
-use super::{Answer, Priority, Upstream, UpstreamState, Waiting};
 use isobar_broker::Switches;
 use isobar_model::ids::UserId;
 use isobar_model::quota::QuotaLimits;
 use isobar_model::user::{Address, Card, CardKey, Flaw, address, card, items};
 use isobar_settings::values::BreakerSpec;
+use serde_json::Value;
+use url::Url;
 
-/// As many as random-data-api gives at once.
+use crate::answer::{Answer, Priority};
+use crate::client::Client;
+use crate::host::{Host, UpstreamState};
+use crate::http::{InvalidResponse, host_name, http_client};
+use crate::weather_client::Upstream;
+
+/// The most records that random-data-api gives for one request.
 pub const LARGEST_REQUEST: usize = 100;
-/// Failures that open a provider's breaker, whatever a weather service is allowed.
-const FAILURES: u32 = 5;
-/// Users are spread over the first so many of a fixed list, so that not all get the same.
+/// The most failures that open a provider's breaker, whatever a weather service is allowed.
+const MAX_FAILURES: u32 = 5;
+/// Users are spread over this many records of a fixed list, so that they differ.
 const SPREAD: i64 = 100;
 
-/// A client of both. Cheap to clone; clones share breakers and connections.
+/// A client of all providers. Cheap to clone; clones share breakers and connections.
 #[derive(Clone, Debug)]
 pub struct Providers {
     inner: Arc<Inner>,
@@ -38,98 +40,95 @@ pub struct Providers {
 #[derive(Debug)]
 struct Inner {
     client: Arc<Client>,
-    addresses: Provider,
-    cards: Provider,
+    addresses: Endpoint,
+    cards: Endpoint,
     key: CardKey,
 }
 
 #[derive(Debug)]
-struct Provider {
+struct Endpoint {
     host: Host,
     url: Url,
-    /// Why there is none, where the machine has no certificates.
+    /// The error says why the client could not be built: a machine without certificates.
     http: Result<reqwest::Client, String>,
 }
 
-/// For each user who was asked for, what was found, or why it is unusable; shorter if it was short.
+/// For each user a record, or why it is unusable; shorter if the answer was short.
 pub type Found<T> = Vec<Result<T, Flaw>>;
 
 impl Providers {
-    /// Beside the weather services, with the same broker and settings.
+    /// Uses the broker and the settings of the weather client.
     pub fn beside(upstream: &Upstream, key: CardKey) -> Self {
         let client = Arc::clone(&upstream.client);
         let settings = client.settings();
-        let of_setting = settings.upstream_breaker;
-        let breaker = BreakerSpec { failures: of_setting.failures.min(FAILURES), ..of_setting };
-        let provider = |url: Url| Provider {
+        let spec = settings.upstream_breaker;
+        let breaker = BreakerSpec { failures: spec.failures.min(MAX_FAILURES), ..spec };
+        let endpoint = |url: Url| Endpoint {
             host: Host::new(host_name(&url), QuotaLimits::default(), false, breaker),
             http: http_client(settings, &[&url]).map_err(|error| format!("{error:#}")),
             url,
         };
-        let addresses = provider(settings.addresses_url());
-        let cards = provider(settings.cards_url());
+        let addresses = endpoint(settings.addresses_url());
+        let cards = endpoint(settings.cards_url());
         Self { inner: Arc::new(Inner { client, addresses, cards, key }) }
     }
 
     pub async fn addresses(&self, users: &[UserId]) -> Answer<Found<Address>> {
-        self.ask(&self.inner.addresses, users, address::read).await
+        self.fetch(&self.inner.addresses, users, address::read).await
     }
 
     pub async fn cards(&self, users: &[UserId]) -> Answer<Found<Card>> {
         let today: NaiveDate = Utc::now().date_naive();
         let key = &self.inner.key;
-        self.ask(&self.inner.cards, users, |record| card::read(record, key, today)).await
+        self.fetch(&self.inner.cards, users, |record| card::read(record, key, today)).await
     }
 
-    async fn ask<T>(
+    async fn fetch<T>(
         &self,
-        provider: &Provider,
+        endpoint: &Endpoint,
         users: &[UserId],
         read: impl Fn(&Value) -> Result<T, Flaw>,
     ) -> Answer<Found<T>> {
-        let http = match &provider.http {
+        let http = match &endpoint.http {
             Ok(http) => http,
             Err(reason) => return Answer::Config { reason: reason.clone() },
         };
         let size = users.len().to_string();
         let first = users.iter().map(|user| user.0).min().unwrap_or_default();
         let skip = (first - 1).rem_euclid(SPREAD).to_string();
-        let asked = [("size", &size), ("limit", &size), ("skip", &skip)];
-        let build = |_: &reqwest::Client| http.get(provider.url.clone()).query(&asked);
+        let query = [("size", &size), ("limit", &size), ("skip", &skip)];
+        let build = |_: &reqwest::Client| http.get(endpoint.url.clone()).query(&query);
         let parse = |body: &[u8]| {
-            // Not serde's own words: they would quote what they could not read.
+            // serde's error is left out: it would quote the answer, and with it a card number.
             let answer: Value = serde_json::from_slice(body)
-                .map_err(|_| Unreadable::Broken("the answer is no JSON".to_owned()))?;
+                .map_err(|_| InvalidResponse::Broken("the answer is not valid JSON".to_owned()))?;
             match items(&answer) {
-                [] => Err(Unreadable::Broken("the answer holds no record".to_owned())),
+                [] => Err(InvalidResponse::Broken("the answer holds no record".to_owned())),
                 records => Ok(records.iter().take(users.len()).map(&read).collect()),
             }
         };
-        self.inner.client.request(&provider.host, 1, Priority::Batch, build, parse).await
+        self.inner.client.request(&endpoint.host, 1, Priority::Batch, build, parse).await
     }
 
-    /// Closes the breakers that operators have had reset since this was called last.
-    pub fn obey(&self, switches: &Switches) {
-        for host in self.hosts() {
-            if let Some(reset) = switches.breaker(&host.name) {
-                host.reset_breaker(reset);
-            }
+    /// Closes the breakers that operators have reset since the last call.
+    pub fn apply_flags(&self, flags: &Switches) {
+        for (_, host) in self.hosts() {
+            host.apply_flags(flags);
         }
     }
 
-    /// Until when neither is worth asking, if that is so now.
-    pub fn shut_until(&self) -> [Option<(chrono::DateTime<Utc>, Waiting)>; 2] {
-        self.hosts().map(Host::shut_until)
-    }
-
-    /// Addresses, then cards.
-    pub async fn states(&self) -> [UpstreamState; 2] {
+    /// The state of each provider, with its name in heartbeats.
+    pub async fn states(&self) -> Vec<(&'static str, UpstreamState)> {
         let broker = self.inner.client.broker();
-        let [addresses, cards] = self.hosts();
-        [addresses.state(broker).await, cards.state(broker).await]
+        let mut states = Vec::new();
+        for (name, host) in self.hosts() {
+            states.push((name, host.state(broker).await));
+        }
+        states
     }
 
-    pub(super) fn hosts(&self) -> [&Host; 2] {
-        [&self.inner.addresses.host, &self.inner.cards.host]
+    fn hosts(&self) -> impl Iterator<Item = (&'static str, &Host)> {
+        let Inner { addresses, cards, .. } = &*self.inner;
+        [("addresses", &addresses.host), ("cards", &cards.host)].into_iter()
     }
 }

@@ -1,19 +1,21 @@
-//! Open-Meteo's geocoder: from a name to places, most populous first.
+//! Geocoding: Open-Meteo's geocoder, from a name to cities, most populous first.
 //!
-//! One name a request, so answers are kept for ever by whoever asks. No match is a 200 without
-//! `results`. The first hit of the service is not the largest city of a name ("Moscow" is in
-//! Idaho too): they are ranked here.
+//! Guarantees: cities are ranked here by population, since the first hit of the service is not
+//! the largest ("Moscow" is in Idaho, too). A name without a match is an empty list.
+//! Does not: keep answers; one name is one request, so callers store them (see [`crate::cities`]).
 
-use serde::Deserialize;
-
-use super::client::{Client, Unreadable};
-use super::{Answer, Priority};
 use isobar_model::city::{Coordinates, Place};
 use isobar_model::ids::CityId;
+use serde::Deserialize;
+
+use crate::answer::{Answer, Priority};
+use crate::client::Client;
+use crate::http::InvalidResponse;
+use crate::service::Service;
 
 const CANDIDATES: &str = "10";
-/// Shorter names match nothing there.
-const SHORTEST_NAME_CHARS: usize = 2;
+/// The service matches no shorter name.
+const MIN_NAME_CHARS: usize = 2;
 
 pub async fn search(
     client: &Client,
@@ -22,27 +24,27 @@ pub async fn search(
     priority: Priority,
 ) -> Answer<Vec<Place>> {
     let name = name.trim();
-    if name.chars().count() < SHORTEST_NAME_CHARS {
+    if name.chars().count() < MIN_NAME_CHARS {
         return Answer::Ok(Vec::new());
     }
     let base = client.settings().geocoding_url.0.as_str().trim_end_matches('/');
     let endpoint = format!("{base}/v1/search");
     let build = |http: &reqwest::Client| {
-        let asked = [("name", name), ("count", CANDIDATES), ("language", "en"), ("format", "json")];
-        let request = http.get(&endpoint).query(&asked);
+        let query = [("name", name), ("count", CANDIDATES), ("language", "en"), ("format", "json")];
+        let request = http.get(&endpoint).query(&query);
         match country_code {
             Some(code) => request.query(&[("countryCode", code)]),
             None => request,
         }
     };
-    client.request(client.geocoder(), 1, priority, build, read).await
+    client.request(client.host(Service::Geocoding), 1, priority, build, read).await
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct GeocodeResponse {
     #[serde(default)]
     results: Vec<Match>,
-    /// Always there: tells an empty answer from something that is no answer.
+    /// Always present: distinguishes an empty answer from foreign JSON.
     #[serde(rename = "generationtime_ms")]
     _generationtime_ms: f64,
 }
@@ -57,25 +59,26 @@ struct Match {
     population: Option<i64>,
 }
 
-fn read(body: &[u8]) -> Result<Vec<Place>, Unreadable> {
-    let found: Found = serde_json::from_slice(body).map_err(|error| Unreadable::json(&error))?;
-    let mut places: Vec<Place> = found
+fn read(body: &[u8]) -> Result<Vec<Place>, InvalidResponse> {
+    let response: GeocodeResponse =
+        serde_json::from_slice(body).map_err(|error| InvalidResponse::json(&error))?;
+    let mut cities: Vec<Place> = response
         .results
         .into_iter()
-        .filter_map(|found| {
+        .filter_map(|hit| {
             Some(Place {
-                id: CityId(found.id),
-                name: found.name,
-                country_code: found.country_code.filter(|code| !code.is_empty()),
-                // Its own numbers for regions are not the codes of our list.
+                id: CityId(hit.id),
+                name: hit.name,
+                country_code: hit.country_code.filter(|code| !code.is_empty()),
+                // The service numbers regions otherwise than the built-in list.
                 admin1_code: None,
-                coordinates: Coordinates::new(found.latitude, found.longitude).ok()?,
-                population: found.population,
+                coordinates: Coordinates::new(hit.latitude, hit.longitude).ok()?,
+                population: hit.population,
             })
         })
         .collect();
-    places.sort_by_key(|place| std::cmp::Reverse(place.population.unwrap_or(0)));
-    Ok(places)
+    cities.sort_by_key(|city| std::cmp::Reverse(city.population.unwrap_or(0)));
+    Ok(cities)
 }
 
 #[cfg(test)]
@@ -83,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_populous_comes_first_and_no_match_is_empty() {
+    fn hits_are_ranked_by_population() {
         let body = br#"{"results":[
             {"id":5601538,"name":"Moscow","latitude":46.7,"longitude":-117.0,"country_code":"US","population":25060},
             {"id":524901,"name":"Moscow","latitude":55.75,"longitude":37.6,"country_code":"RU","population":10381222}],
             "generationtime_ms":0.8}"#;
-        let places = read(body).expect("reads");
-        assert_eq!(places[0].country_code.as_deref(), Some("RU"));
+        let cities = read(body).expect("reads");
+        assert_eq!(cities[0].country_code.as_deref(), Some("RU"));
         assert_eq!(read(br#"{"generationtime_ms":0.5}"#).expect("reads"), []);
-        assert!(matches!(read(b"{}"), Err(Unreadable::Broken(_))));
+        assert!(matches!(read(b"{}"), Err(InvalidResponse::Broken(_))));
     }
 }

@@ -1,28 +1,28 @@
-//! One upstream host: its breaker, its quota, and what it last said about either.
+//! Host: the breaker and the quota of one upstream host, and its last reported state.
 //!
 //! The quota is kept in the broker, by the broker's clock, so that every worker and the API share
-//! it; a host without limits costs no call to the broker at all. What the provider says overrides
-//! what we counted: a 429 shuts the host for everyone until the boundary that it names.
+//! it. A host without limits costs no call to the broker. A report of the provider overrides our
+//! count: after a 429 the host is closed to all processes until the boundary that it names.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
-
-use super::breaker::{Breaker, Permit};
-use super::{Priority, UpstreamState, Waiting};
-use isobar_broker::{Broker, BrokerError, QuotaAnswer, Reservation, Thrown};
+use isobar_broker::{Broker, BrokerError, QuotaAnswer, Reservation, Switches};
 use isobar_model::quota::{QuotaLimits, QuotaUse};
 use isobar_settings::values::BreakerSpec;
 use isobar_telemetry::chain;
+use uuid::Uuid;
 
-/// The free tier runs one request at a time for an address, so the fleet shares one place.
-const FREE_TIER_PLACES: u32 = 1;
-/// How soon to ask again for a place that is taken, or a broker that does not answer.
-const SOON: TimeDelta = TimeDelta::milliseconds(250);
-/// A place is freed this long after the longest request, if its holder died.
-const PLACE_SLACK: Duration = Duration::from_secs(5);
+use crate::answer::{Priority, Waiting};
+use crate::breaker::{Breaker, Permit};
+
+/// The free tier runs one request at a time for an address, so the fleet shares one slot.
+const FREE_TIER_SLOTS: u32 = 1;
+/// When to retry after a slot was taken, or the broker did not respond.
+const RETRY_SOON: TimeDelta = TimeDelta::milliseconds(250);
+/// A slot is freed this long after the longest request, in case its holder died.
+const SLOT_SLACK: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Host {
@@ -31,123 +31,145 @@ pub struct Host {
     /// Whether requests of the whole fleet take turns.
     takes_turns: bool,
     breaker: Breaker,
-    said: Mutex<Said>,
+    reported: Mutex<Reported>,
 }
 
-/// What the host told us, until it tells otherwise.
+/// The last state that the host, or our own count, reported.
 #[derive(Debug, Default)]
-struct Said {
-    shut_until: Option<DateTime<Utc>>,
-    /// The same for those who ask in batches: a tenth may be left for the others.
-    batch_shut_until: Option<DateTime<Utc>>,
+struct Reported {
+    closed_until: Option<DateTime<Utc>>,
+    /// The same for batch requests: a tenth may be left for interactive ones.
+    batch_closed_until: Option<DateTime<Utc>>,
     config_error: Option<String>,
-    /// When an operator had the breaker reset last, as far as we have heard.
+    /// The last reset of the breaker by an operator that was applied here.
     reset_at: Option<DateTime<Utc>>,
 }
 
-/// The right to one request; must be ended by [`Host::leave`].
+/// The state of a host, for health checks and dashboards.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct UpstreamState {
+    pub host: String,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: &'static str,
+    pub breaker_until: Option<DateTime<Utc>>,
+    pub quota: QuotaUse,
+    /// The last configuration error, until a request succeeds.
+    pub config_error: Option<String>,
+}
+
+impl UpstreamState {
+    /// The states of a breaker.
+    pub const BREAKER: [&'static str; 3] = ["closed", "open", "half_open"];
+}
+
+/// The right to one request; must be ended by [`Host::finish`].
 #[derive(Debug)]
 pub struct Admission {
-    pub permit: Permit,
+    permit: Permit,
     reservation: Option<Reservation>,
-    place: Option<String>,
+    slot: Option<String>,
 }
 
 impl Host {
     pub fn new(name: String, limits: QuotaLimits, takes_turns: bool, breaker: BreakerSpec) -> Self {
-        Self { name, limits, takes_turns, breaker: Breaker::new(breaker), said: Mutex::default() }
+        let breaker = Breaker::new(breaker);
+        Self { name, limits, takes_turns, breaker, reported: Mutex::default() }
     }
 
-    /// Quota, place, breaker, in this order; or until when to wait, and why.
-    pub async fn enter(
+    /// Takes quota, slot and breaker permit, in this order; the error says until when to wait.
+    pub async fn admit(
         &self,
         broker: &Broker,
         weight: u64,
         priority: Priority,
         timeout: Duration,
     ) -> Result<Admission, (DateTime<Utc>, Waiting)> {
-        if let Some(until) = self.said_shut_until(priority) {
+        if let Some(until) = self.reported_until(priority) {
             return Err((until, Waiting::Quota));
         }
         let reservation = self.reserve(broker, weight, priority).await?;
-        let place = match self.take_place(broker, timeout).await {
-            Ok(place) => place,
+        let slot = match self.acquire_slot(broker, timeout).await {
+            Ok(slot) => slot,
             Err(wait) => {
-                self.settle(broker, reservation, 0).await;
+                self.correct(broker, reservation, 0).await;
                 return Err(wait);
             }
         };
         match self.breaker.admit() {
-            Ok(permit) => Ok(Admission { permit, reservation, place }),
+            Ok(permit) => Ok(Admission { permit, reservation, slot }),
             Err(until) => {
-                self.settle(broker, reservation, 0).await;
-                self.free_place(broker, place).await;
+                self.correct(broker, reservation, 0).await;
+                self.release_slot(broker, slot).await;
                 Err((until, Waiting::Breaker))
             }
         }
     }
 
-    /// Ends a request: `used` is what the provider counted. Returns the right to tell the breaker.
-    pub async fn leave(&self, broker: &Broker, admission: Admission, used: u64) -> Permit {
-        self.settle(broker, admission.reservation, used).await;
-        self.free_place(broker, admission.place).await;
+    /// Ends a request: `used` is what the provider counted. The caller records the outcome in the
+    /// permit.
+    pub async fn finish(&self, broker: &Broker, admission: Admission, used: u64) -> Permit {
+        self.correct(broker, admission.reservation, used).await;
+        self.release_slot(broker, admission.slot).await;
         admission.permit
     }
 
-    /// The provider says that its quota is used up until then.
-    pub async fn exhausted(&self, broker: &Broker, until: DateTime<Utc>) {
-        self.said().shut_until = Some(until);
+    /// The provider reports that its quota is used up until then.
+    pub async fn mark_exhausted(&self, broker: &Broker, until: DateTime<Utc>) {
+        self.reported().closed_until = Some(until);
         if !self.limits.is_none() {
             let wait = (until - Utc::now()).to_std().unwrap_or_default();
             if let Err(error) = broker.quota_shut(&self.name, wait).await {
                 tracing::warn!(
                     host = self.name,
                     error = chain(&error),
-                    "could not tell others of a used-up quota"
+                    "could not share the end of the quota with other processes"
                 );
             }
         }
     }
 
-    pub fn succeeded(&self) {
-        let mut said = self.said();
-        said.config_error = None;
-        said.shut_until = None;
+    /// A request succeeded: quota and configuration are in order.
+    pub fn mark_healthy(&self) {
+        let mut reported = self.reported();
+        reported.config_error = None;
+        reported.closed_until = None;
     }
 
-    pub fn misconfigured(&self, reason: &str) {
-        self.said().config_error = Some(reason.to_owned());
+    pub fn mark_misconfigured(&self, reason: &str) {
+        self.reported().config_error = Some(reason.to_owned());
     }
 
-    /// Closes the breaker if nobody has told of this reset before.
-    pub fn reset_breaker(&self, reset: &Thrown) {
-        let known = self.said().reset_at.replace(reset.at);
-        if known != Some(reset.at) && self.breaker.state() != "closed" {
+    /// Closes the breaker if an operator has reset it since the last call.
+    pub fn apply_flags(&self, flags: &Switches) {
+        let Some(reset) = flags.breaker(&self.name) else { return };
+        let previous = self.reported().reset_at.replace(reset.at);
+        if previous != Some(reset.at) && self.breaker.state() != "closed" {
             self.breaker.reset();
             tracing::info!(host = self.name, by = reset.by, "the breaker was reset");
         }
     }
 
-    pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        let quota = self.said_shut_until(Priority::Batch).map(|until| (until, Waiting::Quota));
-        quota.or_else(|| Some((self.breaker.shut_until()?, Waiting::Breaker)))
+    /// Until when a batch request would be refused, and why; `None` if it would be sent.
+    pub fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        let quota = self.reported_until(Priority::Batch).map(|until| (until, Waiting::Quota));
+        quota.or_else(|| Some((self.breaker.open_until()?, Waiting::Breaker)))
     }
 
     pub async fn state(&self, broker: &Broker) -> UpstreamState {
         UpstreamState {
             host: self.name.clone(),
             breaker: self.breaker.state(),
-            breaker_until: self.breaker.shut_until(),
-            // A broker that does not answer shows elsewhere.
+            breaker_until: self.breaker.open_until(),
+            // A broker that does not respond is shown elsewhere.
             quota: self.quota(broker).await.unwrap_or_default(),
-            config_error: self.said().config_error.clone(),
+            config_error: self.reported().config_error.clone(),
         }
     }
 
-    /// What is used of the quota, by the whole fleet.
+    /// What the whole fleet has used of the quota.
     pub async fn quota(&self, broker: &Broker) -> Result<QuotaUse, BrokerError> {
         if self.limits.is_none() {
-            let shut_until = self.said_shut_until(Priority::Batch);
+            let shut_until = self.reported_until(Priority::Batch);
             return Ok(QuotaUse { shut_until, ..QuotaUse::default() });
         }
         broker.quota_use(&self.name, &self.limits).await
@@ -163,7 +185,7 @@ impl Host {
     }
 
     pub fn is_misconfigured(&self) -> bool {
-        self.said().config_error.is_some()
+        self.reported().config_error.is_some()
     }
 
     async fn reserve(
@@ -175,24 +197,24 @@ impl Host {
         if self.limits.is_none() {
             return Ok(None);
         }
-        let keep_back = priority == Priority::Batch;
-        match broker.quota_reserve(&self.name, &self.limits, weight, keep_back).await {
+        let keep_reserve = priority == Priority::Batch;
+        match broker.quota_reserve(&self.name, &self.limits, weight, keep_reserve).await {
             Ok(QuotaAnswer::Granted(reservation)) => Ok(Some(reservation)),
             Ok(QuotaAnswer::Shut { until }) => {
-                if keep_back {
-                    self.said().batch_shut_until = Some(until);
+                if keep_reserve {
+                    self.reported().batch_closed_until = Some(until);
                 }
                 Err((until, Waiting::Quota))
             }
-            // Not knowing the quota is no failed attempt (I7).
+            // An unknown quota is a wait, not a failed attempt (I7).
             Err(error) => {
-                tracing::warn!(host = self.name, error = chain(&error), "cannot ask for quota");
-                Err((Utc::now() + SOON * 4, Waiting::Quota))
+                tracing::warn!(host = self.name, error = chain(&error), "cannot reserve quota");
+                Err((Utc::now() + RETRY_SOON * 4, Waiting::Quota))
             }
         }
     }
 
-    async fn take_place(
+    async fn acquire_slot(
         &self,
         broker: &Broker,
         timeout: Duration,
@@ -201,41 +223,41 @@ impl Host {
             return Ok(None);
         }
         let holder = Uuid::new_v4().to_string();
-        let ttl = timeout + PLACE_SLACK;
-        match broker.slot_acquire(&self.name, &holder, FREE_TIER_PLACES, ttl).await {
+        let ttl = timeout + SLOT_SLACK;
+        match broker.slot_acquire(&self.name, &holder, FREE_TIER_SLOTS, ttl).await {
             Ok(true) => Ok(Some(holder)),
-            Ok(false) | Err(_) => Err((Utc::now() + SOON, Waiting::Concurrency)),
+            Ok(false) | Err(_) => Err((Utc::now() + RETRY_SOON, Waiting::Concurrency)),
         }
     }
 
-    async fn settle(&self, broker: &Broker, reservation: Option<Reservation>, used: u64) {
+    async fn correct(&self, broker: &Broker, reservation: Option<Reservation>, used: u64) {
         if let Some(reservation) = reservation.filter(|reservation| reservation.weight != used)
             && let Err(error) = broker.quota_settle(&self.name, &reservation, used).await
         {
-            // We then count too much, never too little.
-            tracing::debug!(host = self.name, error = chain(&error), "could not settle quota");
+            // Our count is then too high, never too low.
+            tracing::debug!(host = self.name, error = chain(&error), "could not correct the quota");
         }
     }
 
-    async fn free_place(&self, broker: &Broker, place: Option<String>) {
-        if let Some(holder) = place
+    async fn release_slot(&self, broker: &Broker, slot: Option<String>) {
+        if let Some(holder) = slot
             && let Err(error) = broker.slot_release(&self.name, &holder).await
         {
-            // It frees itself by its expiry.
-            tracing::debug!(host = self.name, error = chain(&error), "could not free a place");
+            // Its expiry frees it.
+            tracing::debug!(host = self.name, error = chain(&error), "could not release a slot");
         }
     }
 
-    fn said_shut_until(&self, priority: Priority) -> Option<DateTime<Utc>> {
-        let said = self.said();
+    fn reported_until(&self, priority: Priority) -> Option<DateTime<Utc>> {
+        let reported = self.reported();
         let until = match priority {
-            Priority::Interactive => said.shut_until,
-            Priority::Batch => said.shut_until.max(said.batch_shut_until),
+            Priority::Interactive => reported.closed_until,
+            Priority::Batch => reported.closed_until.max(reported.batch_closed_until),
         };
         until.filter(|until| *until > Utc::now())
     }
 
-    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> MutexGuard<'_, Reported> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

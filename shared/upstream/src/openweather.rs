@@ -1,16 +1,20 @@
-//! OpenWeather's current weather: one location a request, translated into the contract's units.
+//! OpenWeather: its current weather, one location a request, in the units of [`Observation`].
 //!
-//! Metric units give °C and m/s; wind becomes km/h, condition ids become WMO codes, `dt` becomes
-//! the time. The key is in the URL, so no URL of this file reaches a log or an error.
+//! Metric units give °C and m/s. Wind becomes km/h, condition ids become WMO codes, `dt` becomes
+//! the time. The key is in the URL, so no URL of this file may reach a log or an error.
 
 use chrono::{DateTime, TimeDelta};
+use isobar_model::city::Coordinates;
 use serde::Deserialize;
 
-use super::client::{Client, Unreadable};
-use super::{Answer, Observation, Priority, wmo};
-use isobar_model::city::Coordinates;
+use crate::answer::{Answer, Priority};
+use crate::client::Client;
+use crate::http::InvalidResponse;
+use crate::observation::Observation;
+use crate::service::Service;
+use crate::wmo;
 
-/// How often a station's value changes; the service does not tell.
+/// How often a station's value changes. The service does not report it.
 const INTERVAL: TimeDelta = TimeDelta::minutes(10);
 
 pub async fn weather(
@@ -19,7 +23,8 @@ pub async fn weather(
     priority: Priority,
 ) -> Answer<Vec<Observation>> {
     let [location] = locations else {
-        let reason = format!("OpenWeather takes one location a request, not {}", locations.len());
+        let reason =
+            format!("OpenWeather accepts one location per request, not {}", locations.len());
         return Answer::Split { reason };
     };
     let settings = client.settings();
@@ -34,7 +39,7 @@ pub async fn weather(
             ("appid", key),
         ])
     };
-    client.request(client.forecast(), 1, priority, build, read).await
+    client.request(client.host(Service::Forecast), 1, priority, build, read).await
 }
 
 #[derive(Deserialize)]
@@ -64,14 +69,15 @@ struct Wind {
     deg: Option<f64>,
 }
 
-fn read(body: &[u8]) -> Result<Vec<Observation>, Unreadable> {
+fn read(body: &[u8]) -> Result<Vec<Observation>, InvalidResponse> {
     let text = str::from_utf8(body)
-        .map_err(|_| Unreadable::Broken("the answer is no UTF-8".to_owned()))?;
-    let current: Current = serde_json::from_str(text).map_err(|error| Unreadable::json(&error))?;
+        .map_err(|_| InvalidResponse::Broken("the answer is not valid UTF-8".to_owned()))?;
+    let current: Current =
+        serde_json::from_str(text).map_err(|error| InvalidResponse::json(&error))?;
     let time = DateTime::from_timestamp(current.dt, 0)
         .and_then(|at| Some((at, at.checked_add_signed(INTERVAL)?)));
     let (observed_at, fresh_until) =
-        time.ok_or_else(|| Unreadable::Broken(format!("the time {} is none", current.dt)))?;
+        time.ok_or_else(|| InvalidResponse::Broken(format!("{} is not a valid time", current.dt)))?;
     let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
     Ok(vec![Observation {
         temperature: current.main.temp,
@@ -107,6 +113,6 @@ mod tests {
         assert_eq!(seen.windspeed, Some(14.8));
         assert_eq!((seen.weathercode, seen.winddirection), (Some(2), Some(270)));
         assert_eq!(seen.time, "2024-11-30T22:00");
-        assert!(matches!(read(b"<html>"), Err(Unreadable::Broken(_))));
+        assert!(matches!(read(b"<html>"), Err(InvalidResponse::Broken(_))));
     }
 }

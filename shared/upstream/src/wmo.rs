@@ -1,6 +1,8 @@
-//! Weather codes: the WMO's, in words, and OpenWeather's as the WMO's.
+//! WMO: the WMO's weather codes in words, and OpenWeather's condition ids as WMO codes.
+//!
+//! Guarantees: every code that [`from_openweather`] gives has words in [`condition`].
 
-/// What a WMO code means, in lower case, as people say it.
+/// The meaning of a WMO code, in lower case.
 pub fn condition(code: i32) -> &'static str {
     match code {
         0 => "clear sky",
@@ -35,7 +37,7 @@ pub fn condition(code: i32) -> &'static str {
     }
 }
 
-/// The WMO code nearest to an OpenWeather condition id; `None` for one that we do not know.
+/// The WMO code nearest to an OpenWeather condition id; `None` for an unknown id.
 pub fn from_openweather(id: i64) -> Option<i32> {
     Some(match id {
         200..=202 | 210..=212 | 221 | 230..=232 => 95,
@@ -54,7 +56,7 @@ pub fn from_openweather(id: i64) -> Option<i32> {
         602 => 75,
         620 => 85,
         621 | 622 => 86,
-        // Mist, smoke, haze, dust and their like: what the WMO's short list has is fog.
+        // Mist, smoke, haze and dust: fog is the nearest code of the WMO's short list.
         701..=781 => 45,
         800 => 0,
         801 => 1,

@@ -1,19 +1,19 @@
-//! `isobar dead discard`: throws dead letters away.
+//! `isobar dead discard`: discards dead letters.
 
-use isobar_producer::counted;
+use isobar_model::human::plural;
 use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
-use super::Which;
+use super::DeadLetterSelection;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::operator::Operator;
 
-pub async fn run(which: Which, app: &App) -> anyhow::Result<Exit> {
-    let filter = which.filter()?;
+pub async fn run(selection: DeadLetterSelection, app: &App) -> anyhow::Result<Exit> {
+    let filter = selection.filter()?;
     let operator = Operator::open(app).await?;
-    let store = &operator.parts.store;
-    let dry_run = which.dry_run;
+    let store = &operator.context.store;
+    let dry_run = selection.dry_run;
     let discarded = if dry_run {
         store.count_dead_letters(&filter).await?
     } else {
@@ -22,11 +22,11 @@ pub async fn run(which: Which, app: &App) -> anyhow::Result<Exit> {
         store.discard_dead_letters(&filter).await?
     };
     app.print(&json!({ "dry_run": dry_run, "discarded": discarded }), || {
-        let letters = counted(discarded, "dead letter", "dead letters");
+        let letters = plural(discarded, "dead letter");
         if dry_run {
-            format!("{letters} would be thrown away; nothing was changed")
+            format!("{letters} would be discarded; nothing was changed")
         } else {
-            format!("{letters} thrown away")
+            format!("{letters} discarded")
         }
     })?;
     Ok(Exit::Done)

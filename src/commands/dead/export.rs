@@ -1,26 +1,26 @@
-//! `isobar dead export`: all dead letters of a filter as JSON lines.
+//! `isobar dead export`: dead letters as JSON lines, newest first.
 //!
-//! It is for files and other programs, so it looks the same with and without `--json`. Letters that
-//! come while it runs are not in it: it goes from the newest down.
+//! The output is the same with and without `--json`. Dead letters that arrive during the export are
+//! not in it.
 
 use std::io::{self, BufWriter, Write};
 
 use isobar_api::DeadItem;
 use isobar_store::DeadFilter;
 
-use super::Filter;
+use super::DeadLetterArgs;
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::list_output::PAGE;
 
-pub async fn run(filter: &Filter, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
+pub async fn run(filter: &DeadLetterArgs, app: &App) -> anyhow::Result<Exit> {
+    let context = Context::open(app.settings()?).await?;
     let filter = DeadFilter::from(filter);
     let mut out = BufWriter::new(io::stdout());
     let mut before = None;
     loop {
-        let letters = parts.store.dead_letters(&filter, before, PAGE).await?;
+        let letters = context.store.dead_letters(&filter, before, PAGE).await?;
         let Some(last) = letters.last() else { break };
         before = Some(last.id);
         for letter in letters {

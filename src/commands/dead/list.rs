@@ -4,27 +4,28 @@ use isobar_api::DeadItem;
 use isobar_store::DeadFilter;
 use serde_json::json;
 
-use super::Filter;
+use super::DeadLetterArgs;
 use crate::age::{age, seconds_since};
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    filter: Filter,
-    /// How many are shown; `isobar dead export` writes all
+    filter: DeadLetterArgs,
+    /// Number of dead letters to show; `isobar dead export` writes all
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
-    let found = parts.store.dead_letters(&DeadFilter::from(&args.filter), None, args.limit).await?;
+    let context = Context::open(app.settings()?).await?;
+    let found =
+        context.store.dead_letters(&DeadFilter::from(&args.filter), None, args.limit).await?;
     let items: Vec<DeadItem> = found.into_iter().map(DeadItem::from).collect();
     app.print(&json!({ "items": items }), || match items.as_slice() {
-        [] => "nothing was given up".to_owned(),
+        [] => "no dead letters".to_owned(),
         items => items.iter().map(line).collect::<Vec<_>>().join("\n"),
     })?;
     Ok(Exit::Done)

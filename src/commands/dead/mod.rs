@@ -1,8 +1,7 @@
-//! `isobar dead`: what was given up, looked at, published again or thrown away, on the terminal.
+//! `isobar dead`: dead letters on the terminal, one file per verb.
 //!
-//! One file per verb. What each prints is what the API answers under `/dead-letters`. A verb that
-//! changes something wants a filter or `--all`, so that nobody means all of them by leaving
-//! something out.
+//! Guarantees: each verb prints what the API answers under `/dead-letters`. A verb that changes
+//! something needs a filter or `--all`: a forgotten filter never means all dead letters.
 
 mod discard;
 mod export;
@@ -15,7 +14,7 @@ use isobar_model::ids::JobId;
 use isobar_store::DeadFilter;
 
 use crate::app::App;
-use crate::exit::{Exit, Stop};
+use crate::exit::{Exit, ExitError};
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar dead groups")]
@@ -32,58 +31,60 @@ enum Action {
     /// Count dead letters by code
     #[command(before_help = "Example: isobar dead groups")]
     Groups(groups::Args),
-    /// Show one with its payload
+    /// Show a dead letter with its payload
     #[command(before_help = "Example: isobar dead show 17")]
     Show(show::Args),
-    /// Write all of them as JSON, one a line, newest first
+    /// Write dead letters as JSON lines, newest first
     #[command(before_help = "Example: isobar dead export --code undecodable > dead.jsonl")]
-    Export(Filter),
-    /// Publish dead letters again
+    Export(DeadLetterArgs),
+    /// Replay dead letters: publish their tasks again
     #[command(before_help = "Example: isobar dead replay --code upstream_error")]
     Replay(replay::Args),
-    /// Throw dead letters away
+    /// Discard dead letters
     #[command(before_help = "Example: isobar dead discard --code undecodable --dry-run")]
-    Discard(Which),
+    Discard(DeadLetterSelection),
 }
 
-/// Which dead letters are looked at: all, unless restricted.
+/// Restricts which dead letters are shown.
 #[derive(Debug, clap::Args)]
-struct Filter {
-    /// Only those of this code
+struct DeadLetterArgs {
+    /// Only with this error code
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     code: Option<String>,
-    /// Only those of this job
+    /// Only of this job
     #[arg(long, value_name = "JOB_ID")]
     job: Option<JobId>,
 }
 
-impl From<&Filter> for DeadFilter {
-    fn from(filter: &Filter) -> Self {
+impl From<&DeadLetterArgs> for DeadFilter {
+    fn from(filter: &DeadLetterArgs) -> Self {
         Self { code: filter.code.clone(), job_id: filter.job, id: None }
     }
 }
 
-/// Which dead letters are changed.
+/// The dead letters to change.
 #[derive(Debug, clap::Args)]
-struct Which {
+struct DeadLetterSelection {
     #[command(flatten)]
-    filter: Filter,
+    filter: DeadLetterArgs,
     /// Only this one
     #[arg(long)]
     id: Option<i64>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with_all = ["code", "job", "id"])]
     all: bool,
-    /// Count, and change nothing
+    /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Which {
+impl DeadLetterSelection {
     fn filter(&self) -> anyhow::Result<DeadFilter> {
         let filter = DeadFilter { id: self.id, ..DeadFilter::from(&self.filter) };
         if filter == DeadFilter::default() && !self.all {
-            return Err(Stop::usage("say which: --code, --job or --id, or --all for all of them"));
+            return Err(ExitError::usage(
+                "select dead letters with --code, --job or --id, or use --all",
+            ));
         }
         Ok(filter)
     }
@@ -96,6 +97,6 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Action::Show(args) => show::run(&args, app).await,
         Action::Export(filter) => export::run(&filter, app).await,
         Action::Replay(args) => replay::run(args, app).await,
-        Action::Discard(which) => discard::run(which, app).await,
+        Action::Discard(selection) => discard::run(selection, app).await,
     }
 }

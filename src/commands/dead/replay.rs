@@ -1,69 +1,70 @@
-//! `isobar dead replay`: publishes dead letters again.
+//! `isobar dead replay`: publishes dead letters again, each with the next try.
 
 use std::time::Duration;
 
 use isobar_model::duration::duration;
-use isobar_producer::{counted, thousands};
+use isobar_model::human::{grouped, plural};
 use isobar_store::{Action, NewOperation};
 use serde_json::json;
 
-use super::Which;
+use super::DeadLetterSelection;
 use crate::app::App;
 use crate::exit::Exit;
 use crate::operator::Operator;
-use crate::republish::{self, Again};
+use crate::republish::{self, RepublishReport};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    which: Which,
-    /// How long to wait for room in the stream (exit code 75 then)
+    selection: DeadLetterSelection,
+    /// How long to wait for room in the stream (then exit 75)
     #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
     max_wait: Duration,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    let filter = args.which.filter()?;
+    let filter = args.selection.filter()?;
     app.stop_on_signals()?;
     let operator = Operator::open(app).await?;
-    let imports = operator.parts.imports()?;
-    if args.which.dry_run {
+    let imports = operator.context.imports()?;
+    if args.selection.dry_run {
         let found = imports.letters(&filter).await?;
         let document = json!({
             "dry_run": true, "matched": found.matched, "replayable": found.replayable,
         });
         app.print(&document, || {
             format!(
-                "{}, {} of them fit to be published again; nothing was changed",
-                counted(found.matched, "dead letter", "dead letters"),
-                thousands(found.replayable)
+                "{}, {} of them can be replayed; nothing was changed",
+                plural(found.matched, "dead letter"),
+                grouped(found.replayable)
             )
         })?;
         return Ok(Exit::Done);
     }
     let operation = NewOperation::now(operator.actor(), Action::DeadReplay);
-    operator.parts.store.record_operation(&operation.saying(filter.to_string())).await?;
+    operator.context.store.record_operation(&operation.saying(filter.to_string())).await?;
     let replay = imports.replay(&filter).await?;
     let letters = replay.letters;
-    let done = republish::work_off(&imports, &operator.parts, args.max_wait, app).await?;
-    let document = Again {
-        asked: json!({
+    let published_by =
+        republish::publish_pending(&imports, &operator.context, args.max_wait, app).await?;
+    let document = RepublishReport {
+        request: json!({
             "replay_id": replay.replay_id,
             "matched": letters.matched,
             "replayable": letters.replayable,
         }),
-        done: done.clone(),
+        done: published_by.clone(),
     };
     app.print(&document, || match letters.replayable {
         0 => format!(
-            "{}, none of them fit to be published again",
-            counted(letters.matched, "dead letter", "dead letters")
+            "{}, none of them can be replayed",
+            plural(letters.matched, "dead letter")
         ),
         replayable => format!(
-            "replay {}: {} of {}; {done}",
+            "replay {}: {} of {}; {published_by}",
             replay.replay_id,
-            thousands(replayable),
-            counted(letters.matched, "dead letter", "dead letters")
+            grouped(replayable),
+            plural(letters.matched, "dead letter")
         ),
     })?;
     Ok(Exit::Done)

@@ -1,26 +1,26 @@
 //! `isobar dead show ID`: one dead letter with its payload.
 
-use anyhow::Context;
+use anyhow::Context as _;
 use isobar_api::DeadItem;
 use isobar_store::DeadFilter;
 
 use crate::age::time;
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its number, as `isobar dead list` shows it
+    /// Its id, as `isobar dead list` shows it
     id: i64,
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
+    let context = Context::open(app.settings()?).await?;
     let filter = DeadFilter { id: Some(args.id), ..DeadFilter::default() };
-    let found = parts.store.dead_letters(&filter, None, 1).await?.pop();
+    let found = context.store.dead_letters(&filter, None, 1).await?.pop();
     let letter = found.with_context(|| {
-        format!("there is no dead letter {}; `isobar dead list` shows the newest", args.id)
+        format!("dead letter {} does not exist; `isobar dead list` shows the newest", args.id)
     })?;
     let item = DeadItem::from(letter);
     app.print(&item, || describe(&item))?;

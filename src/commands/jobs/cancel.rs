@@ -1,7 +1,7 @@
-//! `isobar jobs cancel ID`: ends a job, also one that only this host's outbox knows.
+//! `isobar jobs cancel ID`: cancels a job, also one that only an outbox of this host knows.
 //!
-//! A run that was killed while it extracted has left its job unsealed in the outbox; if its file is
-//! gone or another one, no run will ever finish it. Here it is sealed, and its spooled file removed.
+//! A run that was killed during extraction leaves its job unsealed in the outbox. If its file no
+//! longer exists, no run can finish it: this command seals it and removes its spooled file.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +21,13 @@ use crate::operator::Operator;
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
     let mut answer = operator.desk().cancel(id).await?;
-    if answer == CancelAnswer::Unknown && announce(id, &operator).await? {
+    if answer == CancelAnswer::Unknown && create_row(id, &operator).await? {
         answer = operator.desk().cancel(id).await?;
     }
     match answer {
         CancelAnswer::Cancelling => {}
         CancelAnswer::Ended(status) => {
-            bail!("job {id} has ended already: it is {}", status.as_str())
+            bail!("job {id} has already ended: {}", status.as_str())
         }
         CancelAnswer::Unknown => return Err(unknown(id)),
     }
@@ -36,23 +36,23 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
         sealed |= seal(&path, id, &operator).await? == Cancelled::Sealed;
     }
     app.print(&json!({ "job_id": id, "status": "cancelling", "sealed": sealed }), || {
-        let mut said = format!("job {id} is being cancelled: what is left of it is skipped");
+        let mut text = format!("job {id} is being cancelled; its open tasks are skipped");
         if sealed {
-            said.push_str(
-                "\nits last batches wait in the outbox; the next run sends them, or `isobar outbox flush`",
+            text.push_str(
+                "\nits last batches are in the outbox; the next run sends them, or run `isobar outbox flush`",
             );
         }
-        said
+        text
     })?;
     Ok(Exit::Done)
 }
 
 fn outboxes(operator: &Operator) -> impl Iterator<Item = PathBuf> {
-    operator.parts.settings.outboxes().into_iter().filter(|path| path.exists())
+    operator.context.settings.outboxes().into_iter().filter(|path| path.exists())
 }
 
-/// Tells the store of a job that no worker has had anything of, so that it can be cancelled there.
-async fn announce(id: JobId, operator: &Operator) -> anyhow::Result<bool> {
+/// Creates the row of a job that no worker has seen yet, so that the store can cancel it.
+async fn create_row(id: JobId, operator: &Operator) -> anyhow::Result<bool> {
     for path in outboxes(operator) {
         if let Some(job) = Outbox::open(&path)?.job(id).await? {
             let new = NewJob {
@@ -62,23 +62,23 @@ async fn announce(id: JobId, operator: &Operator) -> anyhow::Result<bool> {
                 source: job.source,
                 created_at: job.created_at,
             };
-            operator.parts.store.create_job(&new).await?;
+            operator.context.store.create_job(&new).await?;
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Seals the job in one outbox; what was spooled for it is read no more.
+/// Seals the job in one outbox and removes the file that was spooled for it.
 async fn seal(path: &Path, id: JobId, operator: &Operator) -> anyhow::Result<Cancelled> {
     let outbox = Outbox::open(path)?;
-    let here = cancel(&outbox, id, operator.actor()).await?;
-    if here == Cancelled::Sealed
+    let outcome = cancel(&outbox, id, operator.actor()).await?;
+    if outcome == Cancelled::Sealed
         && let Some(job) = outbox.job(id).await?
         && let Some(file) = job.spec.path()
-        && file.starts_with(operator.parts.settings.data_file("spool"))
+        && file.starts_with(operator.context.settings.data_file("spool"))
     {
         remove_if_there(file)?;
     }
-    Ok(here)
+    Ok(outcome)
 }

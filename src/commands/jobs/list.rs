@@ -2,37 +2,37 @@
 
 use chrono::Utc;
 use isobar_api::{JobState, Pauses};
-use isobar_producer::thousands;
+use isobar_model::human::grouped;
 use isobar_store::JobRow;
 use serde_json::json;
 
 use crate::age::{age, seconds_since};
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many are shown
+    /// Number of jobs to show
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
-    let rows = parts.store.jobs(None, args.limit).await?;
-    let jobs = states(&parts, rows).await;
+    let context = Context::open(app.settings()?).await?;
+    let rows = context.store.jobs(None, args.limit).await?;
+    let jobs = states(&context, rows).await;
     app.print(&json!({ "items": jobs }), || match jobs.as_slice() {
-        [] => "there are no jobs yet; `isobar produce` makes one".to_owned(),
+        [] => "no jobs yet; `isobar produce` creates one".to_owned(),
         jobs => jobs.iter().map(line).collect::<Vec<_>>().join("\n"),
     })?;
     Ok(Exit::Done)
 }
 
-/// The jobs as the API shows them, with what holds them up.
-pub async fn states(parts: &Parts, rows: Vec<JobRow>) -> Vec<JobState> {
+/// The jobs as the API shows them, with the reason why they wait.
+pub async fn states(context: &Context, rows: Vec<JobRow>) -> Vec<JobState> {
     let pauses = if rows.iter().any(|row| !row.status.is_final()) {
-        Pauses::ask(&parts.broker, &parts.topic(), &parts.upstream).await
+        Pauses::ask(&context.broker, &context.topic(), &context.upstream).await
     } else {
         Pauses::default()
     };
@@ -46,19 +46,19 @@ pub async fn states(parts: &Parts, rows: Vec<JobRow>) -> Vec<JobState> {
 
 /// One job on one line.
 pub fn line(job: &JobState) -> String {
-    let total = job.total.map_or_else(|| "?".to_owned(), thousands);
+    let total = job.total.map_or_else(|| "?".to_owned(), grouped);
     let mut line = format!(
         "{}  {:<10}  {} of {total} ({} failed, {} skipped)  {} ago  {}",
         job.job_id,
         job.status.as_str(),
-        thousands(job.processed),
-        thousands(job.failed),
-        thousands(job.skipped),
+        grouped(job.processed),
+        grouped(job.failed),
+        grouped(job.skipped),
         age(seconds_since(job.created_at)),
         job.source,
     );
     if let Some(reason) = &job.paused_reason {
-        line.push_str("  waits: ");
+        line.push_str("  waiting: ");
         line.push_str(reason);
     }
     line

@@ -1,6 +1,4 @@
-//! `isobar jobs`: what the API says and does about jobs, on the terminal.
-//!
-//! One file per verb.
+//! `isobar jobs`: the job routes of the API on the terminal, one file per verb.
 
 mod cancel;
 pub mod list;
@@ -30,37 +28,37 @@ enum Action {
     /// Show jobs, newest first
     #[command(before_help = "Example: isobar jobs list --limit 5")]
     List(list::Args),
-    /// Show how a job stands
+    /// Show a job
     #[command(before_help = "Example: isobar jobs show 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Show(One),
-    /// Follow a job to its end: exit code 0 done, 3 some rows failed, 1 failed or cancelled
+    /// Watch a job until it ends: exit 0 done, 3 some rows failed, 1 failed or cancelled
     #[command(before_help = "Example: isobar jobs watch 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Watch(One),
-    /// Show what became of each row
+    /// Show the result of each row
     #[command(
         before_help = "Example: isobar jobs results 6fa1c1f0-52c4-4c39-9a55-000000000001 --status failed"
     )]
     Results(results::Args),
-    /// End a job: what is left of it is skipped
+    /// Cancel a job: its open tasks are skipped
     #[command(before_help = "Example: isobar jobs cancel 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Cancel(One),
-    /// Set a job aside until it is resumed
+    /// Pause a job until it is resumed
     #[command(before_help = "Example: isobar jobs pause 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Pause(One),
-    /// Let a paused job go on
+    /// Resume a paused job
     #[command(before_help = "Example: isobar jobs resume 6fa1c1f0-52c4-4c39-9a55-000000000001")]
     Resume(One),
     /// Publish the failed rows of a job again
     #[command(before_help = "Example: isobar jobs retry 6fa1c1f0-52c4-4c39-9a55-000000000001")]
-    Retry(Again),
+    Retry(RetryArgs),
 }
 
-/// A job whose failed rows are published again.
+/// The arguments of `retry`.
 #[derive(Debug, clap::Args)]
-struct Again {
+struct RetryArgs {
     #[command(flatten)]
     one: One,
-    /// How long to wait for room in the stream (exit code 75 then)
+    /// How long to wait for room in the stream (then exit 75)
     #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
     max_wait: Duration,
 }
@@ -82,10 +80,10 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Action::Cancel(one) => cancel::run(one.id, app).await,
         Action::Pause(one) => pause::pause(one.id, app).await,
         Action::Resume(one) => pause::resume(one.id, app).await,
-        Action::Retry(again) => retry::run(again.one.id, again.max_wait, app).await,
+        Action::Retry(args) => retry::run(args.one.id, args.max_wait, app).await,
     }
 }
 
 fn unknown(id: JobId) -> anyhow::Error {
-    anyhow::anyhow!("there is no job {id}; `isobar jobs list` shows the newest")
+    anyhow::anyhow!("job {id} does not exist; `isobar jobs list` shows the newest")
 }

@@ -12,23 +12,23 @@ use crate::operator::Operator;
 
 pub async fn pause(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
-    let job = operator.parts.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    let job = operator.context.store.job(id).await?.ok_or_else(|| unknown(id))?;
     if job.status.is_final() {
-        bail!("job {id} has ended already: it is {}", job.status.as_str());
+        bail!("job {id} has already ended: {}", job.status.as_str());
     }
-    let thrown = operator.desk().throw(&Switch::Job(id)).await?;
-    app.print(&json!({ "job_id": id, "paused": true, "by": thrown.by, "at": thrown.at }), || {
-        format!("job {id} is paused by {thrown}; `isobar jobs resume {id}` lets it go on")
+    let paused = operator.desk().throw(&Switch::Job(id)).await?;
+    app.print(&json!({ "job_id": id, "paused": true, "by": paused.by, "at": paused.at }), || {
+        format!("job {id} is paused by {paused}; resume it with `isobar jobs resume {id}`")
     })?;
     Ok(Exit::Done)
 }
 
 pub async fn resume(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
-    operator.parts.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    operator.context.store.job(id).await?.ok_or_else(|| unknown(id))?;
     let was_paused = operator.desk().let_go(&Switch::Job(id)).await?;
     app.print(&json!({ "job_id": id, "paused": false, "was_paused": was_paused }), || {
-        if was_paused { format!("job {id} goes on") } else { format!("job {id} was not paused") }
+        if was_paused { format!("job {id} resumed") } else { format!("job {id} was not paused") }
     })?;
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
-//! `isobar jobs results ID`: what became of each row, in the order of the rows.
+//! `isobar jobs results ID`: the result of each row, in row order.
 //!
-//! It pages by itself and holds one page at a time, so that a job of a million rows is written as it
-//! is read. `--json` is one document all the same.
+//! Guarantees: one page is in memory at a time, so a job of a million rows is written while it is
+//! read. `--json` is one document.
 
 use isobar_api::ResultItem;
 use isobar_model::ids::JobId;
@@ -9,27 +9,27 @@ use isobar_store::{LedgerCursor, RowStatus};
 
 use super::unknown;
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
-use crate::list_output::{Items, PAGE};
+use crate::list_output::{ListOutput, PAGE};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     one: super::One,
-    /// Only rows that ended so: success, failed or skipped
+    /// Only rows with this result: success, failed or skipped
     #[arg(long, value_parser = status)]
     status: Option<RowStatus>,
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     let id: JobId = args.one.id;
-    let parts = Parts::open(app.settings()?).await?;
-    parts.store.job(id).await?.ok_or_else(|| unknown(id))?;
-    let mut items = Items::begin(app)?;
+    let context = Context::open(app.settings()?).await?;
+    context.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    let mut items = ListOutput::begin(app)?;
     let mut after = None;
     loop {
-        let rows = parts.store.ledger(id, args.status, after, PAGE).await?;
+        let rows = context.store.ledger(id, args.status, after, PAGE).await?;
         let Some(last) = rows.last() else { break };
         after = Some(LedgerCursor { row: last.row, task_id: last.task_id });
         for row in rows {
@@ -42,7 +42,7 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
 }
 
 fn status(text: &str) -> Result<RowStatus, String> {
-    RowStatus::parse(text).ok_or_else(|| "write success, failed or skipped".to_owned())
+    RowStatus::parse(text).ok_or_else(|| "expected success, failed or skipped".to_owned())
 }
 
 fn line(item: &ResultItem) -> String {

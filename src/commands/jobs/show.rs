@@ -1,27 +1,27 @@
-//! `isobar jobs show ID`: how one job stands.
+//! `isobar jobs show ID`: one job with its counters.
 
-use anyhow::Context;
+use anyhow::Context as _;
 use isobar_api::JobState;
+use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
-use isobar_producer::thousands;
 
 use super::list::states;
 use super::unknown;
 use crate::age::{age, time};
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
-    let parts = Parts::open(app.settings()?).await?;
-    let row = parts.store.job(id).await?.ok_or_else(|| unknown(id))?;
-    let job = states(&parts, vec![row]).await.pop().context("one row is one state")?;
+    let context = Context::open(app.settings()?).await?;
+    let row = context.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    let job = states(&context, vec![row]).await.pop().context("one row is one state")?;
     app.print(&job, || describe(&job))?;
     Ok(Exit::Done)
 }
 
 fn describe(job: &JobState) -> String {
-    let total = job.total.map_or_else(|| "not known yet".to_owned(), thousands);
+    let total = job.total.map_or_else(|| "unknown until the source is read".to_owned(), grouped);
     let mut lines = vec![
         format!("job        {}", job.job_id),
         format!("kind       {}", job.kind.as_str()),
@@ -30,13 +30,13 @@ fn describe(job: &JobState) -> String {
         format!("rows       {total}"),
         format!(
             "processed  {} ({} succeeded, {} failed, {} skipped)",
-            thousands(job.processed),
-            thousands(job.succeeded),
-            thousands(job.failed),
-            thousands(job.skipped),
+            grouped(job.processed),
+            grouped(job.succeeded),
+            grouped(job.failed),
+            grouped(job.skipped),
         ),
-        format!("rejected   {} of the failed", thousands(job.rejected)),
-        format!("duplicates {} of the skipped", thousands(job.duplicates)),
+        format!("rejected   {} of the failed", grouped(job.rejected)),
+        format!("duplicates {} of the skipped", grouped(job.duplicates)),
         format!("created    {}", time(Some(job.created_at))),
         format!("started    {}", time(job.started_at)),
         format!("finished   {}", time(job.finished_at)),
@@ -48,10 +48,10 @@ fn describe(job: &JobState) -> String {
         lines.push(format!("left       {}", age(left)));
     }
     if let Some(reason) = &job.paused_reason {
-        lines.push(format!("waits      {reason}"));
+        lines.push(format!("waiting    {reason}"));
     }
     if job.failed > 0 {
-        lines.push(format!("`isobar jobs results {} --status failed` says why", job.job_id));
+        lines.push(format!("`isobar jobs results {} --status failed` shows why", job.job_id));
     }
     lines.join("\n")
 }

@@ -1,8 +1,8 @@
-//! `isobar jobs watch ID`: a live bar that ends with the job.
+//! `isobar jobs watch ID`: a live bar until the job ends.
 //!
-//! The numbers are the ledger's, so it can be stopped and started again at any time, on any host. A
-//! store that is away for a while is waited for. A job that only the outbox of this host knows is
-//! waited for too: nobody has worked on it yet.
+//! Guarantees: the counters come from the ledger, so the command can be stopped and started again
+//! at any time, on any host. It waits while the store is down, and for a job that only an outbox of
+//! this host knows because no worker has seen it yet.
 
 use std::time::Duration;
 
@@ -16,29 +16,29 @@ use isobar_telemetry::chain;
 use super::list::{line, states};
 use super::unknown;
 use crate::app::App;
-use crate::context::Parts;
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::progress::{self, Bar};
 
-/// How often the job is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the job is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     app.stop_on_signals()?;
-    let parts = Parts::open(app.settings()?).await?;
+    let context = Context::open(app.settings()?).await?;
     let mut bar = Bar::new("job", "rows", app.global.quiet);
     let job = loop {
-        match look(&parts, id).await? {
-            Seen::Job(job) if job.status.is_final() => break job,
-            Seen::Job(job) => {
-                let message = job.paused_reason.map(|reason| format!("waits: {reason}"));
+        match poll(&context, id).await? {
+            JobSighting::Job(job) if job.status.is_final() => break job,
+            JobSighting::Job(job) => {
+                let message = job.paused_reason.map(|reason| format!("waiting: {reason}"));
                 bar.set(job.processed, job.total, message.unwrap_or_default());
             }
-            Seen::Nothing(why) => bar.set(0, None, why),
+            JobSighting::Unavailable(why) => bar.set(0, None, why),
         }
-        if app.shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+        if app.shutdown.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_none() {
             bar.finish();
-            progress::say(&format!("job {id} goes on; nobody watches it now"));
+            progress::print_status(&format!("stopped watching; job {id} continues"));
             return Ok(Exit::TryAgain);
         }
     };
@@ -47,26 +47,26 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     Ok(ending(job.status, job.failed))
 }
 
-/// What is to be seen of the job at a moment.
-enum Seen {
+/// The state of the job at one moment.
+enum JobSighting {
     Job(JobState),
-    /// Not yet, or not now.
-    Nothing(String),
+    /// It cannot be read now, with the reason.
+    Unavailable(String),
 }
 
-async fn look(parts: &Parts, id: JobId) -> anyhow::Result<Seen> {
-    let row = match parts.store.job(id).await {
-        Err(error) if error.is_transient() => return Ok(Seen::Nothing(chain(&error))),
+async fn poll(context: &Context, id: JobId) -> anyhow::Result<JobSighting> {
+    let row = match context.store.job(id).await {
+        Err(error) if error.is_transient() => return Ok(JobSighting::Unavailable(chain(&error))),
         row => row?,
     };
     if let Some(row) = row
-        && let Some(job) = states(parts, vec![row]).await.pop()
+        && let Some(job) = states(context, vec![row]).await.pop()
     {
-        return Ok(Seen::Job(job));
+        return Ok(JobSighting::Job(job));
     }
-    for path in parts.settings.outboxes() {
+    for path in context.settings.outboxes() {
         if path.exists() && Outbox::open(&path)?.job(id).await?.is_some() {
-            return Ok(Seen::Nothing("no worker has had any of it yet".to_owned()));
+            return Ok(JobSighting::Unavailable("no worker has started it yet".to_owned()));
         }
     }
     bail!(unknown(id))
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_says_how_the_job_ended() {
+    fn the_exit_code_follows_the_status() {
         assert_eq!(ending(JobStatus::Done, 0), Exit::Done);
         assert_eq!(ending(JobStatus::Done, 1), Exit::SomeFailed);
         assert_eq!(ending(JobStatus::Failed, 0), Exit::Failed);

@@ -142,7 +142,7 @@ async fn health_says_what_is_up_and_metrics_count_requests_by_route() {
 #[tokio::test]
 async fn while_it_drains_readyz_is_503_and_the_request_in_flight_finishes() {
     let mut api = Api::start().await;
-    api.fault(&json!({"endpoint": "/v1/forecast", "kind": "slow", "delay_ms": 400, "count": 1}))
+    api.fault(&json!({"endpoint": "/v1/forecast", "kind": "slow", "delay_ms": 3_000, "count": 1}))
         .await;
     let http = api.http.clone();
     let mut in_flight = tokio::task::JoinSet::new();

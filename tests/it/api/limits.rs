@@ -33,7 +33,7 @@ async fn raw(api: &Api) -> TcpStream {
 
 #[tokio::test]
 async fn readers_that_never_read_do_not_hold_the_streamed_lists() {
-    let limits = Limits { progress: Duration::from_secs(1), streams: 2, ..Limits::default() };
+    let limits = Limits { progress: Duration::from_secs(4), streams: 2, ..Limits::default() };
     let api = with(&[], limits).await;
     // More than the kernel keeps for a connection.
     for tens in 0..5 {
@@ -92,7 +92,7 @@ async fn connections_that_never_finish_their_head_make_room_for_others() {
 #[tokio::test]
 async fn a_full_server_says_so_at_once_and_still_answers_probes() {
     let api = with(&[], Limits { requests: 1, ..Limits::default() }).await;
-    api.fault(&json!({"endpoint": "/v1/forecast", "kind": "slow", "delay_ms": 600, "count": 1}))
+    api.fault(&json!({"endpoint": "/v1/forecast", "kind": "slow", "delay_ms": 3_000, "count": 1}))
         .await;
     let http = api.http.clone();
     let mut in_flight = JoinSet::new();

@@ -5,18 +5,14 @@
 //! binary, with a few things in it to be found. Seed and number of examples are fixed, so that a run
 //! which passes passes again; what it finds is a defect of the API or of the document.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::harness::guard::{clean_environment, program};
 use crate::harness::http::Http;
 use crate::harness::isobar::Isobar;
-use crate::harness::wait::{PATIENCE, eventually, until};
+use crate::harness::wait::{LONG_PATIENCE, PATIENCE, eventually, until};
 
-/// Many times what it takes; a server that hangs must not hang the tests.
-const RUN_LIMIT: Duration = Duration::from_mins(4);
 /// What is held against each answer. That nonsense is refused is the concern of tests that know
 /// which nonsense: an unknown parameter is ignored on purpose, and so is an empty one.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
@@ -57,7 +53,7 @@ async fn every_answer_is_as_the_document_says_whatever_is_asked() {
         .current_dir(dir.path())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(RUN_LIMIT, running)
+    let output = tokio::time::timeout(LONG_PATIENCE, running)
         .await
         .expect("schemathesis ends")
         .expect("schemathesis starts");

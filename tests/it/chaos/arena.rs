@@ -100,6 +100,20 @@ impl Arena {
         db.query_row("SELECT job_id FROM jobs", [], |row| row.get(0)).expect("a job")
     }
 
+    /// Jobs that an outbox holds whole and has not finished; none where it is not there yet.
+    pub fn sealed_jobs(&self, outbox: &str) -> Vec<String> {
+        if self.data_file(outbox).is_none() {
+            return Vec::new();
+        }
+        let db = self.open(outbox);
+        let Ok(mut sealed) = db.prepare("SELECT job_id FROM jobs WHERE state = 'sealed'") else {
+            // Its tables are not there yet.
+            return Vec::new();
+        };
+        let ids = sealed.query_map([], |row| row.get(0)).expect("runs");
+        ids.collect::<rusqlite::Result<_>>().expect("ids")
+    }
+
     /// Jobs of imports that are not done; an outbox that is busy has some.
     pub fn unconfirmed_imports(&self) -> i64 {
         let open = "SELECT count(*) FROM jobs WHERE state <> 'done'";

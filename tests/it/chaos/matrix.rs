@@ -4,11 +4,11 @@
 //! `isobar_failpoint::POINTS`, or not in a row below, fails a test. A point that its process never passes fails
 //! too. `ISOBAR_CRASH_AT` as a row has it replays one by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use isobar_failpoint::POINTS;
-use tokio::task::{JoinError, JoinSet, LocalSet};
+use tokio::task::{Id, JoinError, JoinSet, LocalSet};
 
 use super::arena::Backend;
 use super::scenario::{Case, Way};
@@ -68,17 +68,17 @@ const IMPORTING: &[(Way, &str)] = &[
 const REPUBLISHING: &[(Way, &str)] = &[
     (Way::Retry, "republish.open.before"),
     (Way::Retry, "republish.open.after"),
-    (Way::Retry, "republish.freeze.before"),
-    (Way::Retry, "republish.freeze.before:2"),
-    (Way::Retry, "republish.freeze.after"),
-    (Way::Retry, "republish.freeze.after:2"),
+    (Way::Retry, "producer.extract.before"),
+    (Way::Retry, "producer.extract.before:2"),
+    (Way::Retry, "producer.extract.after"),
+    (Way::Retry, "producer.extract.after:2"),
     (Way::Retry, "republish.delete.before"),
     (Way::Retry, "republish.delete.after"),
     (Way::Retry, "republish.delete.after:2"),
     (Way::Retry, "republish.end.before"),
     (Way::Retry, "republish.end.after"),
     (Way::Retry, "producer.append.after"),
-    (Way::Replay, "republish.freeze.after"),
+    (Way::Replay, "producer.extract.after"),
     (Way::Replay, "republish.delete.before:2"),
     (Way::Replay, "republish.end.before"),
 ];
@@ -138,24 +138,25 @@ async fn walk(backend: Backend, group: &'static [(Way, &'static str)]) {
     let sim = Sim::start(["--cities", "1"]).await;
     let mut waiting = group.iter();
     let mut running = JoinSet::new();
+    let mut begun: HashMap<Id, (Way, &str)> = HashMap::new();
     let mut wrong = Vec::new();
     loop {
         while running.len() < AT_A_TIME
             && let Some((way, at)) = waiting.next()
         {
             let sim_url = sim.url().to_owned();
-            running.spawn_local(async move {
+            let case = running.spawn_local(async move {
                 let case = Case { backend, way: *way, at, sim_url: &sim_url };
-                (*way, *at, case.survive().await)
+                case.survive().await
             });
+            begun.insert(case.id(), (*way, at));
         }
-        let Some(ended) = running.join_next().await else { break };
-        let (way, at, faults) = match ended {
-            Ok(ended) => ended,
-            Err(panic) => {
-                wrong.push(format!("a case ended early: {}", said(panic)));
-                continue;
-            }
+        let Some(ended) = running.join_next_with_id().await else { break };
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let (way, at) = begun[&id];
+        let faults = match ended {
+            Ok((_, faults)) => faults,
+            Err(panic) => vec![format!("it ended early: {}", said(panic))],
         };
         println!(
             "{backend:?} {way:?} {at}: {}",

@@ -3,9 +3,9 @@
 //! Real processes are killed, cut off and starved, and afterwards `checker` asks the databases
 //! themselves how every row has ended. `arena` is where that happens, on either backend; `source`
 //! says how each row must end. What is done to the processes: `matrix` kills them at every named
-//! point of the code, `killing` at any moment; `network` does to their connections what networks do,
-//! `redis`, `store`, `disk` and `clock` give their servers, files and hosts trouble; in a `crowd` they do it to each
-//! other. A `soak` looks at what grows.
+//! point of the code, `killing` at any moment; `network` does to their connections what networks do;
+//! `redis`, `store`, `disk` and `clock` give their servers, files and hosts trouble; in `contention`
+//! they do it to each other. A `soak` looks at what grows.
 
 mod arena;
 mod checker;

@@ -2,7 +2,7 @@
 //!
 //! A producer's run and a worker that is never restarted, with the proxy between them and Redis,
 //! PostgreSQL or the upstream. Nothing may hang longer than its named limit, so a case that is not at
-//! its end after [`LIMIT`] has failed, whatever it waits for.
+//! its end after [`LONG_PATIENCE`] has failed, whatever it waits for.
 
 use std::time::Duration;
 
@@ -15,11 +15,9 @@ use super::source::Source;
 use super::tables::Tables;
 use crate::harness::proxy::{Fault, Kind, Proxy};
 use crate::harness::sim::Sim;
-use crate::harness::wait::until;
+use crate::harness::wait::{LONG_PATIENCE, PATIENCE, until};
 
 const ROWS: u64 = 230;
-/// Above every limit of one connection, and below all of a person's patience.
-const LIMIT: Duration = Duration::from_mins(5);
 /// Cases at a time: most of one is waiting for a limit.
 const AT_A_TIME: usize = 4;
 /// Between whom the proxy is.
@@ -62,6 +60,27 @@ async fn postgres_behind_a_bad_network_loses_nothing() {
 #[tokio::test]
 async fn an_upstream_behind_a_bad_network_loses_nothing() {
     LocalSet::new().run_until(try_all(Between::WorkerAndUpstream)).await;
+}
+
+/// Its bar counts beside the worker, five times a second: here while the worker still connects.
+#[tokio::test]
+async fn a_drain_over_a_slow_connection_comes_to_its_end() {
+    let sim = Sim::start(["--cities", "1"]).await;
+    let arena = Arena::set(Backend::Servers, sim.url()).await;
+    let source = Source::of(ROWS, 0);
+    let report = from_file(&arena, &source).run().await.expect_code(0).json();
+    let id = report["job_id"].as_str().expect("an id").to_owned();
+    let kind = Kind::Late(Duration::from_millis(700));
+    let fault = Fault { kind, after_bytes: 0, connections: 1 };
+    let redis = arena.redis.as_ref().expect("servers");
+    let proxy = Proxy::start(redis.port(), fault).await;
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
+    let mut drain = arena.isobar(["consume", "--drain"]).env("REDIS_URL", url).spawn();
+    let code = drain.wait(PATIENCE).await;
+    // 3 says that some rows failed, as they must.
+    assert_eq!((code, proxy.had_it()), (3, 1), "{}", drain.stderr_so_far());
+    let wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 async fn try_all(between: Between) {
@@ -109,7 +128,7 @@ async fn survive(between: Between, fault: Fault) -> Vec<String> {
     let mut worker = arena.isobar(["consume"]).env(name, url).spawn();
     let mut id = None;
     // As cron does: again, while it says that it is worth it.
-    until(LIMIT, "the producer comes to its end", async || {
+    until(LONG_PATIENCE, "the producer comes to its end", async || {
         let ended = produce.run().await;
         assert!([0, 75].contains(&ended.code), "{between:?} {fault:?}: {ended:?}");
         id = (ended.code == 0).then(|| ended.json()["job_id"].as_str().expect("an id").to_owned());
@@ -119,13 +138,13 @@ async fn survive(between: Between, fault: Fault) -> Vec<String> {
     let id = id.expect("it ended well");
     let mut tables = Tables::of(&arena).await;
     let done = format!("SELECT count(*) FROM jobs WHERE status = 'done' AND job_id = '{id}'");
-    until(LIMIT, &format!("the job is done, {between:?} {fault:?}"), async || {
+    until(LONG_PATIENCE, &format!("the job is done, {between:?} {fault:?}"), async || {
         assert!(worker.is_running(), "{between:?} {fault:?}: {}", worker.stderr_so_far());
         tables.count(&done).await == 1
     })
     .await;
     worker.terminate();
-    let code = worker.wait(LIMIT).await;
+    let code = worker.wait(LONG_PATIENCE).await;
     let mut wrong = judge(&arena, &[Job { id, source: &source, fate: Fate::Done }]).await;
     if code != 0 {
         wrong.push(format!("the worker ended with {code}: {}", worker.stderr_so_far()));

@@ -13,7 +13,7 @@ use crate::harness::isobar::{Isobar, Running};
 use crate::harness::port::free_port;
 use crate::harness::redis::Redis;
 use crate::harness::sim::Sim;
-use crate::harness::wait::{PATIENCE, until};
+use crate::harness::wait::{LONG_PATIENCE, PATIENCE, until};
 
 const ROWS: u64 = 230;
 
@@ -133,7 +133,7 @@ impl Trouble {
     async fn passes(mut self) {
         let Self { arena, job, worker, tables, .. } = &mut self;
         let done = format!("SELECT count(*) FROM jobs WHERE status = 'done' AND job_id = '{job}'");
-        until(PATIENCE * 2, "the job is done", async || {
+        until(LONG_PATIENCE, "the job is done", async || {
             let flushed = arena.isobar(["outbox", "flush"]).run().await;
             assert!([0, 75].contains(&flushed.code), "{flushed:?}");
             assert!(worker.is_running(), "{}", worker.stderr_so_far());

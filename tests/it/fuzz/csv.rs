@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use isobar_producer::source::SourceRow;
-use isobar_producer::source::csv::{Csv, CsvCursor, content};
+use isobar_producer::source::csv::{CsvSource, content};
+use isobar_producer::source::{CsvCursor, SourceRow};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -20,7 +20,8 @@ fn read(path: &Path, at_once: usize) -> Result<(Vec<SourceRow>, CsvCursor), Stri
     let mut rows = Vec::new();
     let mut cursor: Option<CsvCursor> = None;
     loop {
-        let mut csv = Csv::open(path, &hash, cursor.as_ref()).map_err(|error| error.to_string())?;
+        let mut csv =
+            CsvSource::open(path, &hash, cursor.as_ref()).map_err(|error| error.to_string())?;
         let page = csv.read(at_once).map_err(|error| error.to_string())?;
         let kept = serde_json::to_string(&csv.cursor()).expect("a cursor is plain data");
         let kept = serde_json::from_str(&kept).expect("what was written is read");
@@ -41,7 +42,7 @@ fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
         let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
         prop_assert_eq!(numbers, (1..=rows.len() as u64).collect::<Vec<_>>());
         let hash = content(file.path()).expect("reads").hash;
-        let csv = Csv::open(file.path(), &hash, Some(&cursor)).expect("opens");
+        let csv = CsvSource::open(file.path(), &hash, Some(&cursor)).expect("opens");
         prop_assert_eq!(csv.bytes_done(), bytes.len() as u64);
     }
     Ok(())

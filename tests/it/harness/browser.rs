@@ -8,7 +8,6 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -323,6 +322,6 @@ mod tests {
         assert!(browser.url().await.starts_with("data:"));
         let dir = browser.dir.path().to_owned();
         drop(browser);
-        until(Duration::from_secs(5), "its folder is gone", async || !dir.exists()).await;
+        until(PATIENCE, "its folder is gone", async || !dir.exists()).await;
     }
 }

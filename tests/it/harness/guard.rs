@@ -15,12 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::wait::until;
+use super::wait::{PATIENCE, until};
 
 pub const SCRIPT: &str = include_str!("guard.sh");
-
-/// The longest that we wait for a child to be gone after a signal that it cannot ignore.
-const DEATH_LIMIT: Duration = Duration::from_secs(15);
 
 /// What to start, and how it is to end when nobody asked it to.
 pub struct Spec<'a> {
@@ -104,7 +101,7 @@ impl Guarded {
 
     pub async fn kill9(&mut self) -> i32 {
         self.signal("KILL");
-        self.wait(DEATH_LIMIT, "a killed child is gone").await
+        self.wait(PATIENCE, "a killed child is gone").await
     }
 }
 
@@ -113,7 +110,7 @@ impl Drop for Guarded {
         drop(self.signals.take());
         // Dropped in a synchronous place; still, no fixture may return while its server lives.
         let started = Instant::now();
-        while self.exit_code().is_none() && started.elapsed() < DEATH_LIMIT {
+        while self.exit_code().is_none() && started.elapsed() < PATIENCE {
             std::thread::park_timeout(Duration::from_millis(2));
         }
     }
@@ -202,7 +199,7 @@ mod tests {
             .spawn()
             .expect("start the guard");
         let child =
-            super::super::wait::eventually(DEATH_LIMIT, "the child says who it is", async || {
+            super::super::wait::eventually(PATIENCE, "the child says who it is", async || {
                 std::fs::read_to_string(&pid_file).ok().filter(|pid| pid.ends_with('\n'))
             })
             .await;
@@ -211,10 +208,8 @@ mod tests {
 
         parent.kill().expect("kill -9 of the parent");
         parent.wait().expect("the parent is gone");
-        until(DEATH_LIMIT, "the guard has ended", async || {
-            guard.try_wait().expect("wait").is_some()
-        })
-        .await;
+        until(PATIENCE, "the guard has ended", async || guard.try_wait().expect("wait").is_some())
+            .await;
         assert!(!is_alive(child), "the child {child} outlived its parent");
         assert!(!folder.exists(), "the folder outlived its parent");
     }
@@ -234,7 +229,7 @@ mod tests {
             last_signal: "KILL",
             remove: Some(home.path()),
         });
-        assert_eq!(guarded.wait(DEATH_LIMIT, "the child ends").await, 75);
+        assert_eq!(guarded.wait(PATIENCE, "the child ends").await, 75);
         assert_eq!(tail(&stderr), "trouble");
         assert!(home.path().exists());
     }

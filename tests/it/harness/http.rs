@@ -4,13 +4,11 @@
 //! connection that fails is a panic here (`try_get` for those that expect it). Redirects are not
 //! followed. It knows nothing of our routes.
 
-use std::time::Duration;
-
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+use super::wait::PATIENCE;
 
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -81,7 +79,7 @@ fn client(headers: HeaderMap) -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .default_headers(headers)
-        .timeout(REQUEST_LIMIT)
+        .timeout(PATIENCE)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build()

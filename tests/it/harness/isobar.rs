@@ -11,11 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::guard::{Guarded, Spec, clean_environment};
-use super::wait::eventually;
-
-/// A debug build with the whole pipeline behind it, on a busy machine with two cores.
-const RUN_LIMIT: Duration = Duration::from_mins(4);
+use super::guard::{Guarded, Spec, clean_environment, tail};
+use super::wait::{LONG_PATIENCE, within};
 
 /// One invocation: `Isobar::new(dir).env("REDIS_URL", url).args(["produce", "--json"]).run()`.
 #[derive(Clone, Debug)]
@@ -39,6 +36,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Running {
     child: Guarded,
+    arguments: Vec<String>,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -87,7 +85,7 @@ impl Isobar {
 
     pub async fn run(&self) -> Finished {
         let mut running = self.spawn();
-        let code = running.wait(RUN_LIMIT).await;
+        let code = running.wait(LONG_PATIENCE).await;
         Finished { code, stdout: read(&running.stdout), stderr: read(&running.stderr) }
     }
 
@@ -124,7 +122,7 @@ impl Isobar {
             last_signal: "KILL",
             remove: None,
         });
-        Running { child, stdout, stderr }
+        Running { child, arguments: self.arguments.clone(), stdout, stderr }
     }
 }
 
@@ -174,8 +172,14 @@ impl Running {
 
     /// The exit code; panics with what was said when the child is still running at the limit.
     pub async fn wait(&mut self, limit: Duration) -> i32 {
-        let what = format!("the child ends; see {}", self.stderr.display());
-        self.child.wait(limit, &what).await
+        let code = within(limit, async || self.child.exit_code()).await;
+        code.unwrap_or_else(|| {
+            panic!(
+                "waited {limit:?} in vain until `isobar {}` ends; it said last:\n{}",
+                self.arguments.join(" "),
+                tail(&self.stderr)
+            )
+        })
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -192,13 +196,14 @@ impl Running {
 
     /// The first whole line of standard error that fits.
     pub async fn wait_for_line(&self, fits: impl Fn(&str) -> bool, limit: Duration) -> String {
-        let what = format!("a line that fits in {}", self.stderr.display());
-        eventually(limit, &what, async || {
+        let line = within(limit, async || {
             let said = self.stderr_so_far();
             let whole = said.split_inclusive('\n').filter(|line| line.ends_with('\n'));
             whole.map(str::trim_end).find(|line| fits(line)).map(str::to_owned)
+        });
+        line.await.unwrap_or_else(|| {
+            panic!("waited {limit:?} in vain for a line that fits in:\n{}", tail(&self.stderr))
         })
-        .await
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
@@ -152,7 +151,7 @@ async fn connect(port: u16) -> RedisResult<MultiplexedConnection> {
     #[expect(clippy::disallowed_methods, reason = "the tests look into Redis past our own client")]
     let client = redis::Client::open(url(port))?;
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
     client.get_multiplexed_async_connection_with_config(&config).await
 }

@@ -94,5 +94,5 @@ async fn a_killed_run_whose_file_has_changed_is_dropped(site: Site) {
     let nobody = "6fa1c1f0-52c4-4c39-9a55-000000000001";
     let unknown = site.isobar(&["jobs", "cancel", nobody]).run().await;
     assert_eq!(unknown.code, 1);
-    assert!(unknown.stderr.contains("there is no job"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("does not exist"), "{}", unknown.stderr);
 }

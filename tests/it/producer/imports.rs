@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use isobar_broker::{Broker, EntryId, Lane, Topic};
+use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{Outbox, OutboxLock};
 use isobar_producer::spool::Spool;
 use isobar_producer::{Accepted, ImportError, Imports, NewImport};
@@ -66,6 +67,7 @@ impl Host {
             name: "cities.csv".to_owned(),
             force: false,
             idempotency_key: key.map(str::to_owned),
+            ..NewImport::default()
         };
         self.imports.accept(arriving, import).await
     }
@@ -121,7 +123,7 @@ async fn a_spooled_file_of_which_the_outbox_never_heard_is_found() {
     let spool = Spool::open(&host.settings.data_file("spool")).expect("opens");
     let mut incoming = spool.create().expect("creates");
     incoming.write(b"city\nParis\n").expect("writes");
-    let upload = incoming.upload("cities.csv", "key:1", false);
+    let upload = incoming.upload(PipelineName::Weather, "cities.csv", "key:1", false);
     incoming.finish(&upload).expect("finishes");
     host.work();
     host.until_in_stream(1).await;

@@ -76,8 +76,8 @@ async fn a_source_that_failed_too_often_is_left_alone_by_the_next_run_too() {
             .args(["produce"])
     };
     says(&run().run().await.expect_code(75), &["page 0 failed 2 times"]);
-    says(&run().run().await.expect_code(75), &["failed too often", "left alone until", "UTC"]);
-    says(&run().run().await.expect_code(75), &["failed too often", "left alone until", "UTC"]);
+    says(&run().run().await.expect_code(75), &["failed repeatedly", "next attempt at", "UTC"]);
+    says(&run().run().await.expect_code(75), &["failed repeatedly", "next attempt at", "UTC"]);
 }
 
 #[tokio::test]

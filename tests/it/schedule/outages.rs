@@ -29,7 +29,7 @@ async fn a_store_that_is_killed_in_mid_tick_is_waited_for_and_told_how_it_ended(
     let mut stored = Vec::new();
     until(PATIENCE, "the end cannot be told", async || {
         stored.extend(take_all(&stage).await);
-        scheduler.stderr_so_far().contains("the store is away")
+        scheduler.stderr_so_far().contains("the store is unavailable")
     })
     .await;
     stored.extend(take_all(&stage).await);
@@ -58,7 +58,7 @@ async fn a_store_that_is_away_before_the_tick_is_waited_for() {
     let scheduler = stage.isobar(["schedule"]).env("ISOBAR_SYNC_CRON", "@every 1s").spawn();
     tick_that(&stage, "a tick is done", |tick| tick.is("done") && tick.job_id.is_some()).await;
     postgres.stop().await;
-    scheduler.wait_for_line(|line| line.contains("the store is away"), PATIENCE).await;
+    scheduler.wait_for_line(|line| line.contains("the store is unavailable"), PATIENCE).await;
     postgres.start_again().await;
     let back = Utc::now();
     tick_that(&stage, "a later tick is done", |tick| tick.is("done") && tick.at > back).await;

@@ -115,7 +115,7 @@ async fn a_tick_belongs_to_its_owner_until_its_lease_ends(subject: Subject) {
 
 async fn a_lease_that_runs_out_by_itself_lets_others_in(subject: Subject) {
     let store = &subject.store;
-    let short = TickClaim { lease: Duration::from_millis(300), ..claim(1, "a") };
+    let short = TickClaim { lease: Duration::from_secs(2), ..claim(1, "a") };
     assert!(claimed(store, &short).await);
     assert!(!claimed(store, &claim(1, "b")).await);
     until(PATIENCE, "the lease has ended", async || claimed(store, &claim(1, "b")).await).await;

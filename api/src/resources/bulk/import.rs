@@ -106,7 +106,12 @@ pub async fn import(State(app): State<Shared>, request: Request) -> Result<Respo
         Some(Kind::Form) => from_path(&app, form(&small_body(request).await?)?).await?,
         None => return Err(unsupported()),
     };
-    let import = NewImport { name: received.name, force: received.force, idempotency_key };
+    let import = NewImport {
+        name: received.name,
+        force: received.force,
+        idempotency_key,
+        ..NewImport::default()
+    };
     let job = NewJob::from(app.imports.accept(received.spool, import).await?);
     isobar_failpoint::hit("api.import.accepted");
     // The file is safe by now: should this fail, the relay makes the job known later.

@@ -1,9 +1,9 @@
 //! What a producer left behind: a cron job is gone before a scrape comes, so the API tells of its
 //! last run, from the word that it left in the broker, and of what the outboxes hold.
 
+use isobar_producer::Report;
 use isobar_producer::last_run::{LastRun, Outcome, last_done, last_run};
 use isobar_producer::outbox::OutboxDepth;
-use isobar_producer::run::Report;
 use isobar_telemetry::exposition::Page;
 use isobar_telemetry::metric::{Label, Metric};
 use serde_json::Value;

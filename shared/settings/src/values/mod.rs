@@ -10,7 +10,7 @@ mod text;
 mod url;
 
 pub use choice::{BrokerKind, LogFormat, Provider};
-pub use policy::{BreakerSpec, FreshFor, QuotaSpec};
+pub use policy::{BreakerSpec, QuotaSpec};
 pub use quantity::{ByteSize, Seconds};
 pub use text::{Folder, Names, Secret};
 pub use url::{DatabaseUrl, HttpUrl, RedisUrl, masked};

@@ -91,36 +91,6 @@ impl fmt::Display for QuotaSpec {
     }
 }
 
-/// How long a snapshot counts as current.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FreshFor {
-    /// Until observation time + interval: before that the upstream has no newer data.
-    Auto,
-    /// For this long after the fetch; zero always fetches.
-    Fixed(Duration),
-}
-
-impl FromStr for FreshFor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("auto") {
-            Ok(Self::Auto)
-        } else {
-            duration(text).map(Self::Fixed)
-        }
-    }
-}
-
-impl fmt::Display for FreshFor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Fixed(duration) => f.write_str(&show_duration(*duration)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +101,6 @@ mod tests {
         assert_eq!(breaker.to_string(), "20/30s/15s");
         let quota: QuotaSpec = "600/m,10000/d".parse().expect("quota");
         assert_eq!(quota.to_string(), "600/m,10000/d");
-        assert_eq!("auto".parse::<FreshFor>().expect("auto").to_string(), "auto");
     }
 
     #[test]

@@ -1,37 +1,82 @@
-//! One commit is one transaction: results, ledger rows and job counters together, or none (I3).
+//! The transaction of a commit: results, ledger rows and job counters together, or none (I3).
 //!
 //! In the common case six round trips for any number of rows: begin, snapshots, ledger, jobs read
-//! and locked, jobs written, commit. Locks are taken in this order by everyone, each kind by key,
-//! so that two workers never wait for each other in a circle; job rows, which all workers share,
-//! are locked last and for the shortest time.
+//! and locked, jobs written, commit.
+//!
+//! Guarantees: every commit takes its locks in this order, each kind by key, so that two workers
+//! never wait for each other in a circle. Job rows, which all workers share, are locked last.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
-use super::{PostgresStore, dead_letters, jobs, ledger, snapshots, users};
-use crate::account::Tally;
-use crate::{Commit, CommitReport, Records, Result};
+use super::connection::PostgresStore;
+use super::ledger;
+use super::query::{query, write};
+use crate::account::{self, Account, CommitTally};
+use crate::commit::{Commit, CommitReport};
+use crate::dead_letter;
+use crate::error::Result;
+use crate::row::FromRow;
+use crate::sql::Batch;
+use isobar_model::ids::{CityId, JobId};
+
+sql! {
+    /// Two statements write cities; where both have rows, this takes the locks in one order.
+    LOCK_CITIES = r"
+SELECT id FROM cities WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+";
+}
 
 impl PostgresStore {
-    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
+    pub(crate) async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
         self.transact(commit).await.map_err(|error| self.failed(error))
     }
 
     async fn transact(&self, commit: &Commit) -> sqlx::Result<CommitReport> {
-        let mut tally = Tally::of(commit);
+        let mut tally = CommitTally::from_commit(commit);
         let mut tx = self.pool.begin().await?;
-        let snapshots = match &commit.records {
-            Records::Weather(snapshots) => snapshots.as_slice(),
-            Records::People(people) => {
-                users::write(&mut tx, people).await?;
-                &[]
-            }
-        };
-        snapshots::write(&mut tx, snapshots, &commit.failed_cities).await?;
-        ledger::enter(&mut tx, &commit.ledger, &mut tally).await?;
-        // After the ledger, which knows what has ended before.
-        tally.report.dead = dead_letters::bury(&mut tx, &commit.dead).await?;
-        jobs::settle(&mut tx, &mut tally, Utc::now()).await?;
+        lock_cities(&mut tx, commit).await?;
+        for batch in commit.results() {
+            write(&mut tx, &batch).await?;
+        }
+        ledger::insert_ledger_rows(&mut tx, &commit.ledger, &mut tally).await?;
+        // After the ledger, which knows the tasks that have ended before.
+        tally.report.dead = write(&mut tx, &dead_letter::batch(&commit.dead)).await?;
+        apply_job_changes(&mut tx, &mut tally, Utc::now()).await?;
         tx.commit().await?;
         Ok(tally.report)
     }
+}
+
+async fn lock_cities(tx: &mut PgConnection, commit: &Commit) -> sqlx::Result<()> {
+    let mut cities = commit.records.cities();
+    if cities.is_empty() || commit.failed_cities.is_empty() {
+        return Ok(());
+    }
+    cities.extend(commit.failed_cities.iter().map(|row| row.city_id));
+    query(&LOCK_CITIES, args![cities.as_slice() as &[CityId]]).execute(tx).await.map(drop)
+}
+
+async fn apply_job_changes(
+    tx: &mut PgConnection,
+    tally: &mut CommitTally,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let jobs = tally.changed_jobs();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut before = lock(tx, &jobs).await?;
+    if before.len() < jobs.len() {
+        let unknown: Vec<_> = jobs.iter().map(|id| Account::unknown(*id, now)).collect();
+        write(tx, &Batch::new(&account::ADD, &unknown)).await?;
+        before = lock(tx, &jobs).await?;
+    }
+    let changed = tally.change_jobs(&before, now);
+    write(tx, &Batch::new(&account::UPDATE, &changed)).await.map(drop)
+}
+
+async fn lock(tx: &mut PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<Account>> {
+    let rows = query(&account::LOCK, args![jobs]).fetch_all(tx).await?;
+    rows.iter().map(Account::from_row).collect()
 }

@@ -1,40 +1,40 @@
-//! What PostgreSQL's refusals mean to a caller, by SQLSTATE, decided here once.
+//! Errors of PostgreSQL: the class of each SQLSTATE, decided here once.
 //!
-//! Waiting may mend it, running it again may, bisecting the data may, or only a person can: that is
-//! all that callers ask. Message texts are never looked at; they differ by language and version.
+//! A caller can wait, repeat the transaction, bisect the data, or ask a person.
+//! Does not: read message texts; they differ by language and version.
 
 use sqlx::Error;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn classify(error: Error, location: &str) -> StoreError {
-    let meaning = match &error {
-        Error::Database(refusal) => {
-            refusal.code().map_or(Meaning::Unexpected, |code| meaning(&code))
+    let class = match &error {
+        Error::Database(error) => {
+            error.code().map_or(PgErrorClass::Unexpected, |code| class_of(&code))
         }
-        // A connection that is cut while it is opened answers with nothing, which no protocol is.
+        // A connection that is cut while it opens gives an empty answer: a protocol error.
         Error::Io(_)
         | Error::Protocol(_)
         | Error::PoolTimedOut
         | Error::PoolClosed
-        | Error::WorkerCrashed => Meaning::Unavailable,
-        Error::Configuration(_) | Error::Tls(_) => Meaning::Refused,
-        Error::Encode(_) => Meaning::Data,
-        _ => Meaning::Unexpected,
+        | Error::WorkerCrashed => PgErrorClass::Unavailable,
+        Error::Configuration(_) | Error::Tls(_) => PgErrorClass::Refused,
+        Error::Encode(_) => PgErrorClass::Data,
+        _ => PgErrorClass::Unexpected,
     };
     let location = location.to_owned();
     let source = anyhow::Error::new(error);
-    match meaning {
-        Meaning::Unavailable => StoreError::Unavailable { location, source },
-        Meaning::Conflict => StoreError::Conflict { source },
-        Meaning::Data => StoreError::Data { source },
-        Meaning::Refused => StoreError::Refused { location, source },
-        Meaning::Unexpected => StoreError::Unexpected { location, source },
+    match class {
+        PgErrorClass::Unavailable => StoreError::Unavailable { location, source },
+        PgErrorClass::Conflict => StoreError::Conflict { source },
+        PgErrorClass::Data => StoreError::Data { source },
+        PgErrorClass::Refused => StoreError::Refused { location, source },
+        PgErrorClass::Unexpected => StoreError::Unexpected { location, source },
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+enum PgErrorClass {
     Unavailable,
     Conflict,
     Data,
@@ -42,24 +42,23 @@ enum Meaning {
     Unexpected,
 }
 
-fn meaning(sqlstate: &str) -> Meaning {
+fn class_of(sqlstate: &str) -> PgErrorClass {
     match sqlstate {
         // Serialisation failure, deadlock.
-        "40001" | "40P01" => Meaning::Conflict,
-        // Read-only (a standby, a failover under way), our own time limits, a lock not to be had.
-        "25006" | "25P03" | "57014" | "55P03" => Meaning::Unavailable,
-        // No such database, no right to do this.
-        "3D000" | "42501" => Meaning::Refused,
-        _ if sqlstate.starts_with("57P") => Meaning::Unavailable,
+        "40001" | "40P01" => PgErrorClass::Conflict,
+        // Read-only (a standby, a failover), the time limits of this client, a lock timeout.
+        "25006" | "25P03" | "57014" | "55P03" => PgErrorClass::Unavailable,
+        // The database does not exist, or the role may not do this.
+        "3D000" | "42501" => PgErrorClass::Refused,
+        _ if sqlstate.starts_with("57P") => PgErrorClass::Unavailable,
         _ => match sqlstate.get(..2) {
             // Connection, resources (disk, memory, connections), the server's own I/O.
-            Some("08" | "53" | "58") => Meaning::Unavailable,
-            // Cardinality, data, constraint, and limits that only this row meets (an index entry
-            // too long).
-            Some("21" | "22" | "23" | "54") => Meaning::Data,
+            Some("08" | "53" | "58") => PgErrorClass::Unavailable,
+            // Cardinality, data, constraint, and limits of a row (an index entry too long).
+            Some("21" | "22" | "23" | "54") => PgErrorClass::Data,
             // Password, role.
-            Some("28") => Meaning::Refused,
-            _ => Meaning::Unexpected,
+            Some("28") => PgErrorClass::Refused,
+            _ => PgErrorClass::Unexpected,
         },
     }
 }
@@ -69,34 +68,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_class_of_refusal_has_its_meaning() {
+    fn every_sqlstate_has_its_class() {
         for (code, expected) in [
-            ("08006", Meaning::Unavailable),
-            ("57P01", Meaning::Unavailable),
-            ("57P03", Meaning::Unavailable),
-            ("57014", Meaning::Unavailable),
-            ("53100", Meaning::Unavailable),
-            ("53300", Meaning::Unavailable),
-            ("58030", Meaning::Unavailable),
-            ("25006", Meaning::Unavailable),
-            ("40001", Meaning::Conflict),
-            ("40P01", Meaning::Conflict),
-            ("40003", Meaning::Unexpected),
-            ("21000", Meaning::Data),
-            ("22021", Meaning::Data),
-            ("23514", Meaning::Data),
-            ("28P01", Meaning::Refused),
-            ("3D000", Meaning::Refused),
-            ("42501", Meaning::Refused),
-            ("42P01", Meaning::Unexpected),
-            ("", Meaning::Unexpected),
+            ("08006", PgErrorClass::Unavailable),
+            ("57P01", PgErrorClass::Unavailable),
+            ("57P03", PgErrorClass::Unavailable),
+            ("57014", PgErrorClass::Unavailable),
+            ("53100", PgErrorClass::Unavailable),
+            ("53300", PgErrorClass::Unavailable),
+            ("58030", PgErrorClass::Unavailable),
+            ("25006", PgErrorClass::Unavailable),
+            ("40001", PgErrorClass::Conflict),
+            ("40P01", PgErrorClass::Conflict),
+            ("40003", PgErrorClass::Unexpected),
+            ("21000", PgErrorClass::Data),
+            ("22021", PgErrorClass::Data),
+            ("23514", PgErrorClass::Data),
+            ("28P01", PgErrorClass::Refused),
+            ("3D000", PgErrorClass::Refused),
+            ("42501", PgErrorClass::Refused),
+            ("42P01", PgErrorClass::Unexpected),
+            ("", PgErrorClass::Unexpected),
         ] {
-            assert_eq!(meaning(code), expected, "{code}");
+            assert_eq!(class_of(code), expected, "{code}");
         }
     }
 
     #[test]
-    fn a_full_pool_and_a_cut_greeting_are_waited_for_and_a_wrong_url_is_not() {
+    fn a_full_pool_is_transient_and_a_wrong_url_is_not() {
         let timed_out = classify(Error::PoolTimedOut, "here");
         assert!(timed_out.is_transient(), "{timed_out}");
         let cut = classify(Error::Protocol("unexpected response".into()), "here");

@@ -1,12 +1,12 @@
-//! Brings the schema up, one process at a time.
+//! Migrations: upgrade the schema, one process at a time.
 //!
-//! All of it is one transaction under an advisory lock, so that any number of processes may start
-//! at once and a migration that fails leaves nothing. A database that is up to date is only read.
-//! A schema newer than this version knows is refused: running on it could undo what it stands for.
+//! Guarantees: all migrations run in one transaction under an advisory lock, so any number of
+//! processes may start at once, and a failed migration leaves no trace. A current database is only
+//! read. A schema newer than this version knows is refused, because this version could damage it.
 
 use sqlx::{Connection, PgConnection};
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// In order; the version of a schema is how many of them it has.
 const MIGRATIONS: &[&str] = &[
@@ -17,9 +17,9 @@ const MIGRATIONS: &[&str] = &[
 
 sql! {
     VERSION_TABLE = "SELECT to_regclass('isobar_schema') IS NOT NULL";
-    /// The number spells `isobar`; other users of the database will hardly take it.
+    /// The number spells `isobar`; other users of the database are unlikely to take it.
     LOCK = "SELECT pg_advisory_xact_lock(115917131014514)";
-    /// Waiting for another process' migration is no slow statement.
+    /// Waiting for the migration of another process may take long.
     NO_LIMIT = "SET LOCAL statement_timeout = 0";
     CREATE_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS isobar_schema (version integer NOT NULL)";
     VERSION = "SELECT coalesce(max(version), 0) FROM isobar_schema";
@@ -34,7 +34,7 @@ pub(super) async fn migrate(
     let known = MIGRATIONS.len() as u32;
     let found = version(connection).await.map_err(&classify)?;
     if found < known {
-        bring_up(connection).await.map_err(&classify)?;
+        upgrade(connection).await.map_err(&classify)?;
     }
     let found = version(connection).await.map_err(&classify)?;
     if found > known {
@@ -44,24 +44,25 @@ pub(super) async fn migrate(
 }
 
 async fn version(connection: &mut PgConnection) -> sqlx::Result<u32> {
-    let exists: bool = sqlx::query_scalar(VERSION_TABLE).fetch_one(&mut *connection).await?;
+    let exists: bool =
+        sqlx::query_scalar(VERSION_TABLE.postgres()).fetch_one(&mut *connection).await?;
     if !exists {
         return Ok(0);
     }
-    let version: i32 = sqlx::query_scalar(VERSION).fetch_one(connection).await?;
+    let version: i32 = sqlx::query_scalar(VERSION.postgres()).fetch_one(connection).await?;
     Ok(version as u32)
 }
 
-async fn bring_up(connection: &mut PgConnection) -> sqlx::Result<()> {
+async fn upgrade(connection: &mut PgConnection) -> sqlx::Result<()> {
     let mut tx = connection.begin().await?;
-    for statement in [NO_LIMIT, LOCK, CREATE_VERSION_TABLE] {
-        sqlx::query(statement).execute(&mut *tx).await?;
+    for statement in [&NO_LIMIT, &LOCK, &CREATE_VERSION_TABLE] {
+        sqlx::query(statement.postgres()).execute(&mut *tx).await?;
     }
-    // Asked again: whoever held the lock before us may have done it.
+    // Read again: the process that held the lock before may have migrated.
     let found = version(&mut tx).await?;
     for (before, migration) in MIGRATIONS.iter().enumerate().skip(found as usize) {
         sqlx::raw_sql(*migration).execute(&mut *tx).await?;
-        sqlx::query(SET_VERSION).bind(before as i32 + 1).execute(&mut *tx).await?;
+        sqlx::query(SET_VERSION.postgres()).bind(before as i32 + 1).execute(&mut *tx).await?;
     }
     tx.commit().await
 }

@@ -1,33 +1,50 @@
-//! One commit is one transaction: results, ledger rows and job counters together, or none (I3).
+//! The transaction of a commit: results, ledger rows and job counters together, or none (I3).
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use rusqlite::Transaction;
 
-use super::{SqliteStore, dead_letters, jobs, ledger, snapshots, users};
-use crate::account::Tally;
-use crate::nul::refuse_nul;
-use crate::{Commit, CommitReport, Records, Result};
+use super::connection::SqliteStore;
+use super::ledger;
+use super::query::{all, write};
+use crate::account::{self, Account, CommitTally};
+use crate::commit::{Commit, CommitReport};
+use crate::dead_letter;
+use crate::error::Result;
+use crate::sql::Batch;
 
 impl SqliteStore {
-    pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        // SQLite would take it; the promise is the same for both databases.
-        refuse_nul(commit)?;
+    pub(crate) async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
         let commit = commit.clone();
-        self.write(move |tx| {
-            let mut tally = Tally::of(&commit);
-            let snapshots = match &commit.records {
-                Records::Weather(snapshots) => snapshots.as_slice(),
-                Records::People(people) => {
-                    users::write(tx, people)?;
-                    &[]
-                }
-            };
-            snapshots::write(tx, snapshots, &commit.failed_cities)?;
-            ledger::enter(tx, &commit.ledger, &mut tally)?;
-            // After the ledger, which knows what has ended before.
-            tally.report.dead = dead_letters::bury(tx, &commit.dead)?;
-            jobs::settle(tx, &mut tally, Utc::now())?;
+        self.transaction(move |tx| {
+            let mut tally = CommitTally::from_commit(&commit);
+            for batch in commit.results() {
+                write(tx, &batch)?;
+            }
+            ledger::insert_ledger_rows(tx, &commit.ledger, &mut tally)?;
+            // After the ledger, which knows the tasks that have ended before.
+            tally.report.dead = write(tx, &dead_letter::batch(&commit.dead))?;
+            apply_job_changes(tx, &mut tally, Utc::now())?;
             Ok(tally.report)
         })
         .await
     }
+}
+
+fn apply_job_changes(
+    tx: &Transaction<'_>,
+    tally: &mut CommitTally,
+    now: DateTime<Utc>,
+) -> rusqlite::Result<()> {
+    let jobs = tally.changed_jobs();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut before: Vec<Account> = all(tx, &account::LOCK, &args![jobs.as_slice()])?;
+    if before.len() < jobs.len() {
+        let unknown: Vec<_> = jobs.iter().map(|id| Account::unknown(*id, now)).collect();
+        write(tx, &Batch::new(&account::ADD, &unknown))?;
+        before = all(tx, &account::LOCK, &args![jobs.as_slice()])?;
+    }
+    let changed = tally.change_jobs(&before, now);
+    write(tx, &Batch::new(&account::UPDATE, &changed)).map(drop)
 }

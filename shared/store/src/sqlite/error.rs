@@ -1,47 +1,53 @@
-//! What SQLite's refusals mean to a caller, decided here once.
+//! Errors of SQLite: the class of each code, decided here once.
 //!
-//! As with PostgreSQL: waiting may mend it, bisecting the data may, or only a person can. There is
-//! no conflict: one writer at a time holds the lock from the start of its transaction.
+//! A caller can wait, bisect the data, or ask a person. There are no conflicts: one writer at a
+//! time holds the lock, from the start of its transaction.
+
+use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::StoreError;
+use crate::error::StoreError;
 use isobar_sqlite::SqliteError;
 
 pub(super) fn classify(error: SqliteError) -> StoreError {
-    let (location, meaning) = match &error {
+    let (path, class) = match &error {
         SqliteError::NewerSchema { path, found, known } => {
             return StoreError::NewerSchema {
-                location: super::location(path),
+                location: location(path),
                 found: *found,
                 known: *known,
             };
         }
-        SqliteError::Busy { path } => (path, Meaning::Unavailable),
-        SqliteError::Closed { path } => (path, Meaning::Unexpected),
+        SqliteError::Busy { path } => (path, SqliteErrorClass::Unavailable),
+        SqliteError::Closed { path } => (path, SqliteErrorClass::Unexpected),
         SqliteError::Open { path, source } | SqliteError::Statement { path, source } => {
-            (path, meaning(source))
+            (path, class_of(source))
         }
     };
-    let location = super::location(location);
+    let location = location(path);
     let source = anyhow::Error::new(error);
-    match meaning {
-        Meaning::Unavailable => StoreError::Unavailable { location, source },
-        Meaning::Data => StoreError::Data { source },
-        Meaning::Refused => StoreError::Refused { location, source },
-        Meaning::Unexpected => StoreError::Unexpected { location, source },
+    match class {
+        SqliteErrorClass::Unavailable => StoreError::Unavailable { location, source },
+        SqliteErrorClass::Data => StoreError::Data { source },
+        SqliteErrorClass::Refused => StoreError::Refused { location, source },
+        SqliteErrorClass::Unexpected => StoreError::Unexpected { location, source },
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+enum SqliteErrorClass {
     Unavailable,
     Data,
     Refused,
     Unexpected,
 }
 
-fn meaning(error: &rusqlite::Error) -> Meaning {
+fn class_of(error: &rusqlite::Error) -> SqliteErrorClass {
+    // A text that SQLite would store and PostgreSQL would not.
+    if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) {
+        return SqliteErrorClass::Data;
+    }
     match error.sqlite_error_code() {
         Some(
             ErrorCode::DatabaseBusy
@@ -49,9 +55,9 @@ fn meaning(error: &rusqlite::Error) -> Meaning {
             | ErrorCode::SystemIoFailure
             | ErrorCode::DiskFull
             | ErrorCode::ReadOnly,
-        ) => Meaning::Unavailable,
+        ) => SqliteErrorClass::Unavailable,
         Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
-            Meaning::Data
+            SqliteErrorClass::Data
         }
         Some(
             ErrorCode::CannotOpen
@@ -59,9 +65,14 @@ fn meaning(error: &rusqlite::Error) -> Meaning {
             | ErrorCode::AuthorizationForStatementDenied
             | ErrorCode::NotADatabase
             | ErrorCode::DatabaseCorrupt,
-        ) => Meaning::Refused,
-        _ => Meaning::Unexpected,
+        ) => SqliteErrorClass::Refused,
+        _ => SqliteErrorClass::Unexpected,
     }
+}
+
+/// Where a file is, as a URL.
+pub(super) fn location(path: &Path) -> String {
+    format!("sqlite://{}", path.display())
 }
 
 #[cfg(test)]
@@ -69,23 +80,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_has_its_meaning() {
+    fn every_error_code_has_its_class() {
         use rusqlite::ffi;
         for (code, expected) in [
-            (ffi::SQLITE_BUSY, Meaning::Unavailable),
-            (ffi::SQLITE_IOERR, Meaning::Unavailable),
-            (ffi::SQLITE_FULL, Meaning::Unavailable),
-            (ffi::SQLITE_READONLY, Meaning::Unavailable),
-            (ffi::SQLITE_CONSTRAINT, Meaning::Data),
-            (ffi::SQLITE_TOOBIG, Meaning::Data),
-            (ffi::SQLITE_MISMATCH, Meaning::Data),
-            (ffi::SQLITE_CANTOPEN, Meaning::Refused),
-            (ffi::SQLITE_NOTADB, Meaning::Refused),
-            (ffi::SQLITE_ERROR, Meaning::Unexpected),
+            (ffi::SQLITE_BUSY, SqliteErrorClass::Unavailable),
+            (ffi::SQLITE_IOERR, SqliteErrorClass::Unavailable),
+            (ffi::SQLITE_FULL, SqliteErrorClass::Unavailable),
+            (ffi::SQLITE_READONLY, SqliteErrorClass::Unavailable),
+            (ffi::SQLITE_CONSTRAINT, SqliteErrorClass::Data),
+            (ffi::SQLITE_TOOBIG, SqliteErrorClass::Data),
+            (ffi::SQLITE_MISMATCH, SqliteErrorClass::Data),
+            (ffi::SQLITE_CANTOPEN, SqliteErrorClass::Refused),
+            (ffi::SQLITE_NOTADB, SqliteErrorClass::Refused),
+            (ffi::SQLITE_ERROR, SqliteErrorClass::Unexpected),
         ] {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
-            assert_eq!(meaning(&error), expected, "{code}");
+            assert_eq!(class_of(&error), expected, "{code}");
         }
-        assert_eq!(meaning(&rusqlite::Error::QueryReturnedNoRows), Meaning::Unexpected);
+        assert_eq!(class_of(&rusqlite::Error::QueryReturnedNoRows), SqliteErrorClass::Unexpected);
     }
 }

@@ -1,0 +1,45 @@
+//! An accepted job: it will be done, whatever happens to this process.
+
+use chrono::{DateTime, Utc};
+use isobar_model::ids::JobId;
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use isobar_store::NewJob as NewStoredJob;
+
+use crate::outbox::OutboxJob;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub job_id: JobId,
+    pub kind: JobKind,
+    pub pipeline: PipelineName,
+    pub source: String,
+    pub created_at: DateTime<Utc>,
+    /// False if the job existed before.
+    pub is_new: bool,
+}
+
+impl Accepted {
+    pub(super) fn new(job: OutboxJob, is_new: bool) -> Self {
+        Self {
+            job_id: job.job_id,
+            kind: job.kind,
+            pipeline: job.spec.pipeline,
+            source: job.source,
+            created_at: job.created_at,
+            is_new,
+        }
+    }
+}
+
+impl From<Accepted> for NewStoredJob {
+    fn from(job: Accepted) -> Self {
+        Self {
+            id: job.job_id,
+            kind: job.kind,
+            pipeline: job.pipeline,
+            source: job.source,
+            created_at: job.created_at,
+        }
+    }
+}

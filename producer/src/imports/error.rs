@@ -1,0 +1,20 @@
+//! Why an upload, a sync, a retry or a replay was not accepted.
+
+use isobar_sqlite::SqliteError;
+use isobar_store::StoreError;
+
+use crate::outbox::OpenError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("this Idempotency-Key was used for another file")]
+    KeyReused,
+    #[error("cannot write the spool")]
+    Spool(#[source] std::io::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Outbox(#[from] SqliteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

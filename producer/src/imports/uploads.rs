@@ -1,0 +1,127 @@
+//! Uploads: files that become jobs.
+//!
+//! Guarantees: when [`Imports::accept`] returns, the file is on disk and the job is in the outbox.
+//! The same idempotency key with the same file is the same job; with another file it is refused.
+
+use std::path::Path;
+
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::JobKind;
+use uuid::Uuid;
+
+use super::accepted::Accepted;
+use super::error::ImportError;
+use super::handle::Imports;
+use crate::outbox::NewOutboxJob;
+use crate::spool::{SpoolWriter, SpooledUpload};
+
+/// A file that is being received. If it is dropped before it is accepted, its bytes are removed.
+pub struct Arriving {
+    writer: Option<SpoolWriter>,
+}
+
+/// What describes an import, besides its file.
+#[derive(Clone, Debug, Default)]
+pub struct NewImport {
+    /// Whose rows are cities.
+    pub pipeline: PipelineName,
+    /// The name of the file for people.
+    pub name: String,
+    /// Fetch even if the snapshot is current.
+    pub force: bool,
+    /// The same key with the same content is the same job.
+    pub idempotency_key: Option<String>,
+}
+
+impl Imports {
+    pub async fn spool(&self) -> Result<Arriving, ImportError> {
+        let spool = self.inner.spool.clone();
+        let writer = blocking(move || spool.create()).await?;
+        Ok(Arriving { writer: Some(writer) })
+    }
+
+    /// Makes the file durable and adds its job.
+    pub async fn accept(
+        &self,
+        arriving: Arriving,
+        import: NewImport,
+    ) -> Result<Accepted, ImportError> {
+        let writer = arriving.writer.expect("an arriving file is written by one caller");
+        let slot = match &import.idempotency_key {
+            Some(key) => format!("key:{key}"),
+            None => Uuid::now_v7().to_string(),
+        };
+        let upload = writer.upload(import.pipeline, &import.name, &slot, import.force);
+        // Held from the check of the key until the job with the key exists.
+        let _one = match import.idempotency_key {
+            Some(_) => Some(self.inner.keyed.lock().await),
+            None => None,
+        };
+        if import.idempotency_key.is_some()
+            && let Some(job) = self.inner.outbox.job_of_slot(&slot).await?
+        {
+            return if job.job_id == upload.job_id {
+                Ok(Accepted::new(job, false))
+            } else {
+                Err(ImportError::KeyReused)
+            };
+        }
+        let finished = upload.clone();
+        blocking(move || writer.finish(&finished)).await?;
+        let accepted = self.register_upload(upload).await?;
+        self.inner.wake.notify_one();
+        // The worker may have found the file first; for the caller it is new.
+        Ok(Accepted { is_new: true, ..accepted })
+    }
+
+    /// Adds the job of a spooled upload to the outbox, or finds it there.
+    pub(super) async fn register_upload(
+        &self,
+        upload: SpooledUpload,
+    ) -> Result<Accepted, ImportError> {
+        let new = NewOutboxJob {
+            job_id: upload.job_id,
+            slot: upload.slot,
+            kind: JobKind::Import,
+            spec: upload.spec,
+            created_at: upload.created_at,
+        };
+        isobar_failpoint::hit("producer.adopt.before");
+        let (job, is_new) = self.inner.outbox.open_job(new).await?;
+        isobar_failpoint::hit("producer.adopt.after");
+        Ok(Accepted::new(job, is_new))
+    }
+}
+
+impl Arriving {
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ImportError> {
+        let bytes = bytes.to_vec();
+        self.with_writer(move |writer| writer.write(&bytes)).await
+    }
+
+    /// Copies a file of this host.
+    pub async fn write_file(&mut self, path: &Path) -> Result<(), ImportError> {
+        let path = path.to_owned();
+        self.with_writer(move |writer| writer.write_all_of(std::fs::File::open(path)?)).await
+    }
+
+    async fn with_writer<F>(&mut self, write: F) -> Result<(), ImportError>
+    where
+        F: FnOnce(&mut SpoolWriter) -> std::io::Result<()> + Send + 'static,
+    {
+        let mut writer = self.writer.take().expect("written by one caller at a time");
+        self.writer = Some(blocking(move || write(&mut writer).map(|()| writer)).await?);
+        Ok(())
+    }
+}
+
+async fn blocking<T, F>(work: F) -> Result<T, ImportError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> std::io::Result<T> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+        .map_err(ImportError::Spool)
+}

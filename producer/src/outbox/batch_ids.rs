@@ -1,0 +1,83 @@
+//! Batch ids: which tasks the batches of an outbox hold, for `verify`.
+
+use isobar_model::ids::{JobId, TaskId};
+use isobar_model::task::{Control, Fields, TaskHead};
+use isobar_sqlite::SqliteError;
+use serde::Serialize;
+
+use super::columns::{JobKey, unsigned};
+use super::file::Outbox;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BatchIds {
+    pub seq: u64,
+    pub sent: bool,
+    /// Tasks and rejects: everything that will have a row in the ledger of its job.
+    pub tasks: Vec<Published>,
+}
+
+/// A task of a batch. A republished task belongs to another job than the batch, or to none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Published {
+    pub job_id: Option<JobId>,
+    pub task_id: TaskId,
+    pub try_number: u32,
+}
+
+impl Outbox {
+    /// The ids of a page of batches, in order; `after` is the last (job number, seq) of the page
+    /// before.
+    pub async fn batch_ids(
+        &self,
+        after: (JobKey, u64),
+        limit: u32,
+    ) -> Result<Vec<((JobKey, u64), BatchIds)>, SqliteError> {
+        self.flush_marks().await?;
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT b.job, b.seq, b.receipt IS NOT NULL, b.n_tasks, p.payload
+                 FROM batches b JOIN payloads p ON p.batch = b.key
+                 WHERE (b.job, b.seq) > (?1, ?2) ORDER BY b.job, b.seq LIMIT ?3",
+            )?
+            .query_map((after.0, after.1 as i64, limit), |row| {
+                let n_tasks = unsigned(row, 3)?;
+                let payload: String = row.get(4)?;
+                let mut tasks = Vec::with_capacity(n_tasks as usize);
+                for (at, line) in payload.lines().enumerate() {
+                    if at < n_tasks as usize {
+                        tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
+                    } else {
+                        tasks.extend(reject(line));
+                    }
+                }
+                let seq = unsigned(row, 1)?;
+                Ok(((row.get(0)?, seq), BatchIds { seq, sent: row.get(2)?, tasks }))
+            })?
+            .collect()
+        })
+        .await
+    }
+}
+
+fn task(line: &str) -> Option<Published> {
+    let TaskHead { task_id, job_id, try_number, .. } =
+        TaskHead::from_fields(&fields(line)?).ok()?;
+    Some(Published { job_id, task_id, try_number })
+}
+
+/// A reject; opens and seals have no row in the ledger.
+fn reject(line: &str) -> Option<Published> {
+    match Control::from_fields(&fields(line)?).ok()?? {
+        Control::Reject(reject) => {
+            Some(Published { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 })
+        }
+        Control::Open(_) | Control::Seal(_) => None,
+    }
+}
+
+/// A line is an array in which names and values alternate.
+fn fields(line: &str) -> Option<Fields> {
+    let flat: Vec<String> = serde_json::from_str(line).ok()?;
+    let pair = |pair: &[String]| (pair[0].clone().into_bytes(), pair[1].clone().into_bytes());
+    Some(Fields(flat.chunks_exact(2).map(pair).collect()))
+}

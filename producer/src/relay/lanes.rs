@@ -1,0 +1,110 @@
+//! Lanes: how far each job is sent, and which job is next. Pure.
+//!
+//! Guarantees: jobs take turns, so a small import does not wait behind a large one. A paused job
+//! loses its turn and nothing else.
+
+use std::collections::BTreeMap;
+
+use isobar_model::ids::JobId;
+
+use crate::outbox::{JobKey, OpenJob};
+
+/// One job on its way into the stream.
+#[derive(Clone, Debug)]
+pub struct JobLane {
+    pub job_id: JobId,
+    pub last_seq: u64,
+    /// The lowest batch that is not confirmed.
+    pub floor: u64,
+    pub next: u64,
+    /// The highest batch that this process tried to append: a duplicate up to here is its own.
+    pub tried: u64,
+    /// The highest batch that was counted as published; batches sent again are not counted again.
+    pub counted: u64,
+    /// Whether a watermark below the floor was already dropped.
+    pub forgotten: bool,
+    /// Its batches are not sent.
+    pub paused: bool,
+}
+
+impl JobLane {
+    pub fn new(job: &OpenJob) -> Self {
+        Self {
+            job_id: job.job_id,
+            last_seq: job.last_seq,
+            floor: job.confirmed_seq + 1,
+            next: job.first_unsent.max(job.confirmed_seq + 1),
+            tried: 0,
+            counted: 0,
+            forgotten: false,
+            paused: false,
+        }
+    }
+
+    pub fn has_more(&self) -> bool {
+        self.next <= self.last_seq
+    }
+
+    fn may_send(&self) -> bool {
+        self.has_more() && !self.paused
+    }
+}
+
+/// The next job after `last` that has a batch to send, and the number of that batch.
+pub fn next_job(lanes: &BTreeMap<JobKey, JobLane>, last: JobKey) -> Option<(JobKey, u64)> {
+    next_other_job(lanes, last).or_else(|| {
+        let own = lanes.get(&last)?;
+        own.may_send().then_some((last, own.next))
+    })
+}
+
+/// The same, `last` itself excluded.
+pub fn next_other_job(lanes: &BTreeMap<JobKey, JobLane>, last: JobKey) -> Option<(JobKey, u64)> {
+    lanes
+        .range(last + 1..)
+        .chain(lanes.range(..last))
+        .find(|(_, lane)| lane.may_send())
+        .map(|(key, lane)| (*key, lane.next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(lengths: &[(JobKey, u64)]) -> BTreeMap<JobKey, JobLane> {
+        let lane = |last_seq| JobLane {
+            job_id: JobId::derive("test", "slot"),
+            last_seq,
+            floor: 1,
+            next: 1,
+            tried: 0,
+            counted: 0,
+            forgotten: false,
+            paused: false,
+        };
+        lengths.iter().map(|(key, last_seq)| (*key, lane(*last_seq))).collect()
+    }
+
+    #[test]
+    fn jobs_take_turns_until_all_are_sent() {
+        let mut lanes = lanes(&[(1, 4), (2, 1), (5, 2)]);
+        let (mut last, mut order) = (0, Vec::new());
+        while let Some((key, seq)) = next_job(&lanes, last) {
+            order.push((key, seq));
+            lanes.get_mut(&key).expect("there").next += 1;
+            last = key;
+        }
+        assert_eq!(order, [(1, 1), (2, 1), (5, 1), (1, 2), (5, 2), (1, 3), (1, 4)]);
+    }
+
+    #[test]
+    fn a_paused_job_loses_only_its_turn() {
+        let mut lanes = lanes(&[(1, 2), (2, 2)]);
+        lanes.get_mut(&1).expect("there").paused = true;
+        assert_eq!(next_job(&lanes, 2), Some((2, 1)));
+        lanes.get_mut(&2).expect("there").next = 3;
+        assert_eq!(next_job(&lanes, 2), None);
+        lanes.get_mut(&1).expect("there").paused = false;
+        assert_eq!(next_job(&lanes, 2), Some((1, 1)));
+    }
+}

@@ -1,0 +1,31 @@
+//! The request to cancel a job, recorded in the transaction that changes the job.
+
+use super::connection::PostgresStore;
+use super::query::query;
+use crate::error::Result;
+use crate::operations::{CANCEL, CancelAnswer, NewOperation, RECORD, STATUS};
+use crate::row::Row;
+use isobar_model::ids::JobId;
+
+impl PostgresStore {
+    pub(crate) async fn request_cancel(
+        &self,
+        id: JobId,
+        operation: &NewOperation,
+    ) -> Result<CancelAnswer> {
+        self.cancel(id, operation).await.map_err(|error| self.failed(error))
+    }
+
+    async fn cancel(&self, id: JobId, operation: &NewOperation) -> sqlx::Result<CancelAnswer> {
+        let mut tx = self.pool.begin().await?;
+        if query(&CANCEL, args![id]).execute(&mut *tx).await?.rows_affected() > 0 {
+            query(&RECORD, operation.args()).execute(&mut *tx).await?;
+            tx.commit().await?;
+            return Ok(CancelAnswer::Cancelling);
+        }
+        match query(&STATUS, args![id]).fetch_optional(&mut *tx).await? {
+            Some(row) => row.get("status").map(CancelAnswer::Ended),
+            None => Ok(CancelAnswer::Unknown),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The connection to PostgreSQL: a pool with time limits, and single calls through it.
+//!
+//! Guarantees: no statement outlives its limit on the server, and [`PostgresStore::with_timeout`]
+//! ends a call whose connection has died. An error never names user or password.
+//! Next: [`super::query`], [`super::error`].
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+
+use super::query::{batch, query, write};
+use super::{error, migrate};
+use crate::error::{Result, StoreError};
+use crate::row::FromRow;
+use crate::sql::{Batch, Sql};
+use crate::value::Value;
+
+/// How long a caller waits for a free connection of the pool, or a new one.
+const ACQUIRE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the first connection may take; a host that drops packets would take minutes.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Readiness is asked often and must be answered soon.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+/// The longest that a statement may run; the slowest is a count over the ledger.
+const STATEMENT_LIMIT_MS: &str = "60000";
+/// How long a call waits for its answer: a statement's limit, and time for both ways. The server
+/// keeps the first limit; only the client can keep this one, when the connection is dead.
+const ANSWER_LIMIT: Duration = Duration::from_secs(65);
+/// A transaction waits for its next statement only.
+const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
+
+sql! {
+    PING = "SELECT 1";
+    CAN_WRITE = "SELECT current_setting('transaction_read_only') = 'off'";
+}
+
+/// Cheap to clone; the connections close with the last clone.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pub(super) pool: PgPool,
+    location: Arc<str>,
+}
+
+impl PostgresStore {
+    /// Fails at once if no server answers, instead of after the pool's limit.
+    pub async fn open(url: &str, connections: u32) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| error::classify(error, "DATABASE_URL"))?
+            .application_name("isobar")
+            .options([
+                ("statement_timeout", STATEMENT_LIMIT_MS),
+                ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT_MS),
+                ("timezone", "UTC"),
+            ])
+            .disable_statement_logging();
+        let location: Arc<str> = location(&options).into();
+        let classify = |error| error::classify(error, &location);
+
+        let mut first =
+            timed(CONNECT_LIMIT, PgConnection::connect_with(&options)).await.map_err(classify)?;
+        migrate::migrate(&mut first, &location, classify).await?;
+        first.close().await.map_err(classify)?;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_LIMIT)
+            // The pool itself checks a connection that comes back, but without a time limit. A
+            // connection that was made while the server was read-only may stay read-only: close it.
+            .after_release(|connection, _| {
+                let answer = sqlx::query_scalar(CAN_WRITE.postgres()).fetch_one(connection);
+                Box::pin(timed(PING_LIMIT, answer))
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool, location })
+    }
+
+    pub fn location(&self) -> String {
+        self.location.to_string()
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        let answer = query(&PING, args![]).execute(&self.pool);
+        timed(PING_LIMIT, answer).await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// The result of `work`, or [`StoreError::Unavailable`] after the limit.
+    pub(crate) async fn with_timeout<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let timed_out = |_| Err(self.failed(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        tokio::time::timeout(ANSWER_LIMIT, work).await.unwrap_or_else(timed_out)
+    }
+
+    pub(crate) async fn all<T: FromRow>(
+        &self,
+        sql: &'static Sql,
+        args: Vec<Value<'_>>,
+    ) -> Result<Vec<T>> {
+        let rows = query(sql, args).fetch_all(&self.pool).await;
+        rows.and_then(|rows| rows.iter().map(T::from_row).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn one<T: FromRow>(
+        &self,
+        sql: &'static Sql,
+        args: Vec<Value<'_>>,
+    ) -> Result<Option<T>> {
+        let row = query(sql, args).fetch_optional(&self.pool).await;
+        row.and_then(|row| row.as_ref().map(T::from_row).transpose())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn run(&self, sql: &'static Sql, args: Vec<Value<'_>>) -> Result<u64> {
+        let done = query(sql, args).execute(&self.pool).await;
+        done.map(|done| done.rows_affected()).map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn run_together(
+        &self,
+        statements: Vec<(&'static Sql, Vec<Value<'_>>)>,
+    ) -> Result<()> {
+        let work = async {
+            let mut tx = self.pool.begin().await?;
+            for (sql, args) in statements {
+                query(sql, args).execute(&mut *tx).await?;
+            }
+            tx.commit().await
+        };
+        work.await.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn write(&self, rows: Batch<'_>) -> Result<u64> {
+        let work = async { write(&mut *self.pool.acquire().await?, &rows).await };
+        work.await.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn lookup<T: FromRow>(&self, rows: Batch<'_>) -> Result<Vec<T>> {
+        let Some(query) = batch(&rows) else { return Ok(Vec::new()) };
+        let found = query.fetch_all(&self.pool).await;
+        found
+            .and_then(|rows| rows.iter().map(T::from_row).collect())
+            .map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {
+        error::classify(error, &self.location)
+    }
+}
+
+async fn timed<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
+
+/// Host, port and database; never the user or the password.
+fn location(options: &PgConnectOptions) -> String {
+    let host = match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    let database = options.get_database().unwrap_or_default();
+    format!("postgres://{host}:{}/{database}", options.get_port())
+}

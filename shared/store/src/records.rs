@@ -1,0 +1,40 @@
+//! Records: what each pipeline stores with a commit.
+//!
+//! A further pipeline adds a variant and an arm here. Its types, statements and reads are a file of
+//! their own, as [`crate::weather`] and [`crate::users`]; its table joins [`crate::totals`].
+
+use crate::sql::Batch;
+use crate::users::People;
+use crate::weather::{self, Snapshot};
+use isobar_model::ids::CityId;
+
+/// The records of one commit.
+#[derive(Clone, Debug)]
+pub enum Records {
+    Weather(Vec<Snapshot>),
+    People(People),
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self::Weather(Vec::new())
+    }
+}
+
+impl Records {
+    /// The statements that write them, in the order that every commit keeps.
+    pub(crate) fn batches(&self) -> Vec<Batch<'_>> {
+        match self {
+            Self::Weather(snapshots) => weather::batches(snapshots),
+            Self::People(people) => people.batches(),
+        }
+    }
+
+    /// The rows of `cities` that the batches write.
+    pub(crate) fn cities(&self) -> Vec<CityId> {
+        match self {
+            Self::Weather(snapshots) => snapshots.iter().map(|row| row.city_id).collect(),
+            _ => Vec::new(),
+        }
+    }
+}

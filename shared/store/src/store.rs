@@ -1,0 +1,98 @@
+//! The store: one of two backends, and the calls that every noun is built from.
+//!
+//! Guarantees: a call to PostgreSQL that a server should answer has a time limit, so a dead
+//! connection cannot block its caller. A dropped call to SQLite still runs whole, or not at all.
+//! Does not: retry; the committer knows how long it may wait.
+//! Next: [`crate::commit`], then the files of the nouns (`job.rs`, `city.rs`, …).
+
+use isobar_settings::Settings;
+use isobar_settings::values::DatabaseUrl;
+
+use crate::error::Result;
+use crate::postgres::connection::PostgresStore;
+use crate::row::FromRow;
+use crate::sql::{Batch, Sql};
+use crate::sqlite::connection::SqliteStore;
+use crate::value::Value;
+
+/// The one way to the database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Postgres(PostgresStore),
+    Sqlite(SqliteStore),
+}
+
+impl Store {
+    /// Connects and upgrades the schema, one process at a time; a newer schema is refused.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        match settings.database() {
+            DatabaseUrl::Postgres(url) => {
+                PostgresStore::open(&url, settings.db_connections).await.map(Self::Postgres)
+            }
+            DatabaseUrl::Sqlite(path) => SqliteStore::open(&path).map(Self::Sqlite),
+        }
+    }
+
+    /// `postgres` or `sqlite`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// Where it is, without secrets.
+    pub fn location(&self) -> String {
+        dispatch!(self, backend => backend.location())
+    }
+
+    pub async fn ping(&self) -> Result<()> {
+        dispatch_timed!(self, backend => backend.ping())
+    }
+
+    pub(crate) async fn all<T: FromRow + Send + 'static>(
+        &self,
+        sql: &'static Sql,
+        args: Vec<Value<'_>>,
+    ) -> Result<Vec<T>> {
+        dispatch_timed!(self, backend => backend.all(sql, args))
+    }
+
+    pub(crate) async fn one<T: FromRow + Send + 'static>(
+        &self,
+        sql: &'static Sql,
+        args: Vec<Value<'_>>,
+    ) -> Result<Option<T>> {
+        dispatch_timed!(self, backend => backend.one(sql, args))
+    }
+
+    pub(crate) async fn count(&self, sql: &'static Sql, args: Vec<Value<'_>>) -> Result<u64> {
+        Ok(self.one(sql, args).await?.unwrap_or_default())
+    }
+
+    /// How many rows the statement changed.
+    pub(crate) async fn run(&self, sql: &'static Sql, args: Vec<Value<'_>>) -> Result<u64> {
+        dispatch_timed!(self, backend => backend.run(sql, args))
+    }
+
+    /// All of them in one transaction.
+    pub(crate) async fn run_together(
+        &self,
+        statements: Vec<(&'static Sql, Vec<Value<'_>>)>,
+    ) -> Result<()> {
+        dispatch_timed!(self, backend => backend.run_together(statements))
+    }
+
+    /// Writes all rows in one transaction; returns how many rows changed.
+    pub(crate) async fn write(&self, batch: Batch<'_>) -> Result<u64> {
+        dispatch_timed!(self, backend => backend.write(batch))
+    }
+
+    /// What the statement finds for the rows of the batch.
+    pub(crate) async fn lookup<T: FromRow + Send + 'static>(
+        &self,
+        batch: Batch<'_>,
+    ) -> Result<Vec<T>> {
+        dispatch_timed!(self, backend => backend.lookup(batch))
+    }
+}

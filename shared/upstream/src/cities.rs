@@ -1,0 +1,201 @@
+//! Cities: from a name or a number to a city, and from an observation to its snapshot.
+//!
+//! Guarantees: a name is looked up in the built-in list, then in the store, then at the geocoder;
+//! the store keeps the geocoder's answer, so each name costs one request. Workers and API use the
+//! same rules for what a stored row is and which records describe one city.
+
+use chrono::{DateTime, Utc};
+use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::gazetteer;
+use isobar_model::ids::CityId;
+use isobar_store::{CityRow, Snapshot, Store, StoreError};
+
+use crate::answer::{Answer, Priority};
+use crate::observation::Observation;
+use crate::weather_client::Upstream;
+
+/// The centres that two sources give for one city differ by less than this, in degrees.
+const SAME_CITY_DEG: f64 = 0.5;
+
+/// Finds cities by name and number. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CityFinder {
+    upstream: Upstream,
+    store: Store,
+}
+
+impl CityFinder {
+    pub fn new(upstream: Upstream, store: Store) -> Self {
+        Self { upstream, store }
+    }
+
+    /// The city of this name: the most populous of the first source that knows it, `None` if
+    /// no source does.
+    pub async fn find(
+        &self,
+        name: &str,
+        country_code: Option<&str>,
+        priority: Priority,
+    ) -> Result<Answer<Option<Place>>, StoreError> {
+        if let Some((city, _)) = gazetteer::builtin().by_name(name, country_code) {
+            return Ok(Answer::Ok(Some(city.clone())));
+        }
+        let folded = fold_name(name);
+        let stored = self.store.cities_named(&folded, country_code).await?;
+        if let Some(city) = stored.iter().find_map(city_from_row) {
+            return Ok(Answer::Ok(Some(city)));
+        }
+        let answer = self.upstream.geocode(name, country_code, priority).await;
+        let city = match answer.into_result() {
+            Ok(cities) => cities.into_iter().next(),
+            Err(failure) => return Ok(failure),
+        };
+        if let Some(city) = &city {
+            self.store.remember_city(&folded, country_code, city).await?;
+        }
+        Ok(Answer::Ok(city))
+    }
+
+    /// The city of this number, if the built-in list or the store knows where it is.
+    pub async fn by_id(&self, id: CityId) -> Result<Option<Place>, StoreError> {
+        if let Some(city) = gazetteer::builtin().by_id(id) {
+            return Ok(Some(city.clone()));
+        }
+        Ok(self.store.city(id).await?.as_ref().and_then(city_from_row))
+    }
+}
+
+/// A stored row as a city. A row without coordinates takes those of its snapshot; without either
+/// it is `None`.
+pub fn city_from_row(row: &CityRow) -> Option<Place> {
+    let coordinates = row.coordinates.or_else(|| {
+        let weather = row.weather.as_ref()?;
+        Coordinates::new(weather.latitude, weather.longitude).ok()
+    })?;
+    Some(Place {
+        id: row.id,
+        name: row.name.clone(),
+        country_code: row.country_code.clone(),
+        admin1_code: row.admin1_code.clone(),
+        coordinates,
+        population: row.population,
+    })
+}
+
+/// Whether two centres may belong to one city.
+pub fn is_near(one: Coordinates, other: Coordinates) -> bool {
+    distance_deg(one, other) < SAME_CITY_DEG
+}
+
+/// Whether `record` describes the listed city of the same name. Between two listed cities their
+/// numbers decide. A record under another source's number describes the nearest listed city.
+pub fn is_same_city(record: &Place, listed: &Place) -> bool {
+    if record.id == listed.id {
+        return true;
+    }
+    let list = gazetteer::builtin();
+    let distance = distance_deg(record.coordinates, listed.coordinates);
+    distance < SAME_CITY_DEG
+        && list.by_id(record.id).is_none()
+        && list
+            .named(&listed.name)
+            .filter(|other| other.id != listed.id)
+            .all(|other| distance < distance_deg(record.coordinates, other.coordinates))
+}
+
+/// The larger of the differences in latitude and longitude.
+fn distance_deg(one: Coordinates, other: Coordinates) -> f64 {
+    let latitude = (one.latitude() - other.latitude()).abs();
+    latitude.max((one.longitude() - other.longitude()).abs())
+}
+
+/// The snapshot of an observation that was fetched at `now`. A city without a name keeps the
+/// stored one.
+pub fn snapshot(city: Place, observation: Observation, now: DateTime<Utc>) -> Snapshot {
+    Snapshot {
+        city_id: city.id,
+        name: Some(city.name).filter(|name| !name.is_empty()),
+        country_code: city.country_code,
+        admin1_code: city.admin1_code,
+        coordinates: city.coordinates,
+        population: city.population,
+        temperature: observation.temperature,
+        windspeed: observation.windspeed,
+        winddirection: observation.winddirection,
+        weathercode: observation.weathercode,
+        humidity: observation.humidity,
+        time: observation.time,
+        observed_at: observation.observed_at,
+        fresh_until: observation.fresh_until,
+        raw_payload: observation.raw_payload,
+        synced_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// All pairs of listed cities with one name and country.
+    fn namesakes() -> Vec<(&'static Place, &'static Place)> {
+        let mut named: HashMap<_, Vec<&Place>> = HashMap::new();
+        for city in gazetteer::builtin().cities() {
+            named.entry((fold_name(&city.name), &city.country_code)).or_default().push(city);
+        }
+        let pairs = |cities: Vec<&'static Place>| -> Vec<_> {
+            let all = cities.iter().flat_map(|one| cities.iter().map(move |other| (*one, *other)));
+            all.filter(|(one, other)| one.id != other.id).collect()
+        };
+        named.into_values().flat_map(pairs).collect()
+    }
+
+    fn under_a_foreign_number(city: &Place) -> Place {
+        Place { id: CityId(-1), ..city.clone() }
+    }
+
+    /// Distance alone cannot decide. Kansas City in Missouri and in Kansas are 0.05 degrees apart,
+    /// and 22 pairs of namesakes are closer than 0.25: either value would merge them. So numbers
+    /// and the nearest namesake decide.
+    #[test]
+    fn listed_namesakes_are_never_merged() {
+        let namesakes = namesakes();
+        assert!(namesakes.len() > 2_000, "the list has about 1,400 pairs, each in both orders");
+        for (one, other) in namesakes {
+            assert!(!is_same_city(one, other), "{one:?} {other:?}");
+            let record = under_a_foreign_number(one);
+            assert!(!is_same_city(&record, other), "{one:?} {other:?}");
+        }
+    }
+
+    /// The tolerance is then bounded from below only. The list holds towns twice, under one
+    /// population and with centres up to 0.48 degrees apart (Komárno, Karuri, Kahrizak): 0.25
+    /// would split such a town.
+    #[test]
+    fn a_centre_half_a_degree_off_is_tolerated() {
+        let twice = |(one, other): &(&Place, &Place)| {
+            one.population == other.population
+                && distance_deg(one.coordinates, other.coordinates) < 0.5
+        };
+        let centres: Vec<_> = namesakes().into_iter().filter(twice).collect();
+        let wide = centres
+            .iter()
+            .filter(|(one, other)| distance_deg(one.coordinates, other.coordinates) > 0.25);
+        assert!(wide.count() > 10, "0.25 would split them");
+        for (one, other) in centres {
+            assert!(is_near(one.coordinates, other.coordinates));
+        }
+    }
+
+    #[test]
+    fn a_foreign_number_describes_the_listed_city_nearby() {
+        let (paris, _) = gazetteer::builtin().by_name("Paris", None).expect("listed");
+        let at = |latitude, longitude| Place {
+            coordinates: Coordinates::new(latitude, longitude).expect("on the globe"),
+            ..under_a_foreign_number(paris)
+        };
+        assert!(is_same_city(&at(48.95, 2.75), paris));
+        assert!(!is_same_city(&at(33.66, -95.55), paris), "that is in Texas");
+    }
+}

@@ -1,0 +1,31 @@
+//! Quota: the limits of the forecast host, what is used of them, and when it is exhausted.
+
+use chrono::{DateTime, Utc};
+
+use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_model::quota_forecast::{Cost, used_up_at};
+
+/// The quota at one moment.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    pub(crate) limits: QuotaLimits,
+    pub(crate) used: QuotaUse,
+    /// Units that one request of a worker costs at most.
+    pub(crate) per_request: u64,
+}
+
+impl Quota {
+    /// Whether a worker's next request, of at most `units`, has to wait.
+    pub fn is_shut(&self, units: u64, now: DateTime<Utc>) -> bool {
+        self.used_up_at(units.min(self.per_request), now).is_none_or(|at| at > now)
+    }
+
+    /// The earliest time at which the last of `units` may be requested; `None` if it is unknown.
+    pub fn used_up_at(&self, units: u64, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let begin = self.used.shut_until.map_or(now, |until| until.max(now));
+        let cost = Cost { units, a_request: self.per_request };
+        let used = self.used.later(now, begin);
+        let at = used_up_at(&self.limits, &used, cost, begin.timestamp_millis())?;
+        DateTime::from_timestamp_millis(at)
+    }
+}

@@ -1,0 +1,86 @@
+//! Weather client: the weather services for workers and API alike.
+//!
+//! Guarantees: every answer is one [`Answer`]; the client does not sleep for a quota or an open
+//! breaker. Does not: retry beyond two tries of one request; the caller gives entries back.
+//! Next: [`crate::client`] (one request), [`crate::forecast`], [`crate::geocoding`].
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use isobar_broker::{Broker, Switches};
+use isobar_model::city::{Coordinates, Place};
+use isobar_settings::Settings;
+use isobar_settings::values::Provider;
+
+use crate::answer::{Answer, Priority, Waiting};
+use crate::client::Client;
+use crate::host::UpstreamState;
+use crate::observation::Observation;
+use crate::quota::Quota;
+use crate::service::Service;
+use crate::{forecast, geocoding, openweather};
+
+/// A client of the configured provider. Cheap to clone; clones share breakers and connections.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub(crate) client: Arc<Client>,
+}
+
+impl Upstream {
+    pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
+        Ok(Self { client: Arc::new(Client::new(settings, broker)?) })
+    }
+
+    /// The weather at each of `locations`, in their order. At most
+    /// [`Settings::locations_per_request`] of them.
+    pub async fn weather(
+        &self,
+        locations: &[Coordinates],
+        priority: Priority,
+    ) -> Answer<Vec<Observation>> {
+        match self.client.settings().weather_provider {
+            Provider::OpenMeteo => forecast::weather(&self.client, locations, priority).await,
+            Provider::OpenWeather => openweather::weather(&self.client, locations, priority).await,
+        }
+    }
+
+    /// The cities of this name, most populous first; empty when the geocoder knows none.
+    pub async fn geocode(
+        &self,
+        name: &str,
+        country_code: Option<&str>,
+        priority: Priority,
+    ) -> Answer<Vec<Place>> {
+        geocoding::search(&self.client, name, country_code, priority).await
+    }
+
+    /// Until when reading tasks is useless, and why (open breaker, exhausted quota); `None` if it
+    /// is useful now. Never uses up the breaker's probe.
+    pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        self.client.host(Service::Forecast).closed_until()
+    }
+
+    /// The hosts that have a breaker of their own, in the order of [`Service::ALL`].
+    pub fn hosts(&self) -> Vec<&str> {
+        self.client.hosts().map(|(_, host)| host.name.as_str()).collect()
+    }
+
+    /// Closes the breakers that operators have reset since the last call.
+    pub fn obey(&self, flags: &Switches) {
+        for (_, host) in self.client.hosts() {
+            host.apply_flags(flags);
+        }
+    }
+
+    /// The quota of forecasts; `None` without a limit, or while the broker does not respond.
+    pub async fn quota(&self) -> Option<Quota> {
+        let limits = self.client.settings().quota_limits();
+        let used = self.client.host(Service::Forecast).quota(self.client.broker()).await.ok()?;
+        let per_request = self.client.settings().locations_per_request() as u64;
+        (!limits.is_none()).then_some(Quota { limits, used, per_request })
+    }
+
+    pub async fn state(&self) -> UpstreamState {
+        self.client.host(Service::Forecast).state(self.client.broker()).await
+    }
+}
