@@ -11,8 +11,8 @@ use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 use crate::environment::Environment;
 use crate::rate_limit::RateSpec;
 use crate::values::{
-    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, Folder, HttpUrl, LogFormat, Names,
-    Provider, QuotaSpec, RedisUrl, Seconds, Secret,
+    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, Folder, HttpUrl, LogFormat, Names, Provider,
+    QuotaSpec, RedisUrl, Seconds, Secret,
 };
 
 /// One row of the table, as `doctor` and the documents show it.

@@ -1,10 +1,10 @@
-//! Policies: circuit breaker, quota, and how long a snapshot is current.
+//! Policies: circuit breaker and quota.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_model::duration::{duration, show_duration};
+use isobar_model::duration::show_duration;
 use isobar_model::quota::QuotaLimits;
 
 use super::quantity::Seconds;
