@@ -13,9 +13,9 @@ use crate::duration::{duration, show_duration};
 /// How long a stored value counts as current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreshFor {
-    /// Until observation time + interval: before that the upstream has nothing newer.
+    /// Until observation time + interval: before that the upstream has no newer data.
     Auto,
-    /// This long after it was fetched; zero means never.
+    /// For this long after the fetch; zero means never.
     Fixed(Duration),
 }
 

@@ -15,43 +15,54 @@ use uuid::Uuid;
 /// The namespace of every UUIDv5 that Isobar derives. Changing it would rename all jobs.
 const NAMESPACE: Uuid = Uuid::from_u128(0x8d3c_7c1e_5b0a_4c55_9f14_6973_6f62_6172);
 
-macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub Uuid);
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+            #[serde(transparent)]
+            pub struct $name(pub $inner);
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.fmt(f)
+                }
             }
-        }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    self.0.fmt(f)
+                }
             }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::try_parse(text).map(Self)
-            }
-        }
+        )*
     };
 }
 
-uuid_id! {
+ids! {
     /// One producer run or one import.
-    JobId
+    JobId(Uuid);
+    /// One city to fetch for one job; also the id of a reject, a row that could not become a task.
+    TaskId(Uuid);
+    /// A city's number: the source's own, or a negative hash of its name.
+    CityId(i64);
+    /// A user's number in the store.
+    UserId(i64);
 }
 
-uuid_id! {
-    /// One city to fetch for one job; also the id of a reject, a row that could not become a task.
-    TaskId
+impl FromStr for JobId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::try_parse(text).map(Self)
+    }
 }
 
 impl JobId {
@@ -70,11 +81,6 @@ impl JobId {
     }
 }
 
-/// A city's number: the source's own, or a negative hash of its name.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CityId(pub i64);
-
 impl CityId {
     /// The id of a city without a number. It is negative, so it never equals a source's number.
     pub fn from_key(city_key: &str) -> Self {
@@ -82,35 +88,6 @@ impl CityId {
         let mut head = [0; 8];
         head.copy_from_slice(&digest[..8]);
         Self(-((i64::from_be_bytes(head) & i64::MAX).max(1)))
-    }
-}
-
-impl fmt::Display for CityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for CityId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// A user's number in the store.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserId(pub i64);
-
-impl fmt::Display for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for UserId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::string_enum;
 
 string_enum! {
     /// The name of a pipeline, as commands, tables and metrics spell it.
-    PipelineName { Weather = "weather", Users = "users", Addresses = "addresses", Cards = "cards" }
+    serde PipelineName { Weather = "weather", Users = "users", Addresses = "addresses", Cards = "cards" }
 }
 
 /// One pipeline.
@@ -41,12 +41,9 @@ pub enum RowKind {
     Incomplete(Enrichment),
 }
 
-/// What a worker adds to a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Enrichment {
-    Address,
-    Card,
+string_enum! {
+    /// What a worker adds to a user.
+    serde Enrichment { Address = "address", Card = "card" }
 }
 
 /// In the order of [`PipelineName::ALL`].
@@ -133,23 +130,6 @@ impl PipelineName {
     /// The pipeline that a schedule produces.
     pub fn of_schedule(schedule: &str) -> Option<Self> {
         PIPELINES.iter().find(|spec| spec.schedule == schedule).map(|spec| spec.name)
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        name.parse().ok()
-    }
-}
-
-impl serde::Serialize for PipelineName {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for PipelineName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        name.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -6,7 +6,9 @@
 //! [`quota_forecast`](crate::quota_forecast)).
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use crate::string_enum;
 
 /// The limit of each window; `None` is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,26 +32,12 @@ impl QuotaLimits {
     }
 }
 
-/// A window aligned to UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Window {
-    Minute,
-    Hour,
-    Day,
+string_enum! {
+    /// A window aligned to UTC.
+    serde Window { Minute = "minute", Hour = "hour", Day = "day" }
 }
 
 impl Window {
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-
     pub fn length_ms(self) -> u64 {
         match self {
             Self::Minute => 60_000,

@@ -7,7 +7,7 @@ use crate::table::Settings;
 use crate::values::{BrokerKind, DatabaseUrl, Provider};
 
 /// More arguments than this make one script block Redis for other clients.
-const MAX_BATCH: usize = 5_000;
+const MAX_BATCH: u64 = 5_000;
 
 impl Settings {
     pub(super) fn validation_errors(&self) -> Vec<String> {
@@ -19,12 +19,6 @@ impl Settings {
                 self.worst_attempt().as_secs_f32(),
             ));
         }
-        if self.batch_size == 0 || self.batch_size > MAX_BATCH {
-            errors.push(format!(
-                "ISOBAR_BATCH_SIZE ({}) must be from 1 to {MAX_BATCH}",
-                self.batch_size
-            ));
-        }
         if self.batch_size as u64 > self.high_water() {
             errors.push(format!(
                 "ISOBAR_BATCH_SIZE ({}) must not exceed ISOBAR_STREAM_HIGH_WATER ({}); otherwise no batch ever fits",
@@ -32,23 +26,23 @@ impl Settings {
                 self.high_water()
             ));
         }
-        if !(1..=1000).contains(&self.locations_per_request) {
-            errors.push(format!(
-                "ISOBAR_LOCATIONS_PER_REQUEST ({}) must be from 1 to 1000",
-                self.locations_per_request
-            ));
-        }
-        for (name, value) in [
-            ("ISOBAR_PAGE_LIMIT", u64::from(self.page_limit)),
-            ("ISOBAR_SOURCE_ATTEMPTS", u64::from(self.source_attempts)),
-            ("ISOBAR_MAX_ATTEMPTS", u64::from(self.max_attempts)),
-            ("ISOBAR_MAX_DELIVERIES", u64::from(self.max_deliveries)),
-            ("ISOBAR_DB_CONNECTIONS", u64::from(self.db_connections)),
-            ("ISOBAR_CONCURRENCY", self.concurrency() as u64),
-            ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size)),
+        for (name, value, max) in [
+            ("ISOBAR_BATCH_SIZE", self.batch_size as u64, Some(MAX_BATCH)),
+            ("ISOBAR_LOCATIONS_PER_REQUEST", self.locations_per_request as u64, Some(1_000)),
+            ("ISOBAR_PAGE_LIMIT", u64::from(self.page_limit), None),
+            ("ISOBAR_SOURCE_ATTEMPTS", u64::from(self.source_attempts), None),
+            ("ISOBAR_MAX_ATTEMPTS", u64::from(self.max_attempts), None),
+            ("ISOBAR_MAX_DELIVERIES", u64::from(self.max_deliveries), None),
+            ("ISOBAR_DB_CONNECTIONS", u64::from(self.db_connections), None),
+            ("ISOBAR_CONCURRENCY", self.concurrency() as u64, None),
+            ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size), None),
         ] {
-            if value == 0 {
-                errors.push(format!("{name} must be at least 1"));
+            match max {
+                Some(max) if !(1..=max).contains(&value) => {
+                    errors.push(format!("{name} ({value}) must be from 1 to {max}"));
+                }
+                None if value == 0 => errors.push(format!("{name} must be at least 1")),
+                _ => {}
             }
         }
         for (name, stream) in

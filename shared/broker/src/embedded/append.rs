@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::broker::{EmbeddedBroker, entry_id, lane_number, now_ms, row_id, topic_id};
 use super::depth;
-use super::watermark::{BatchNumber, Decision, Rows, Watermark, decide};
+use super::watermark::{Batch, Decision, Rows, Watermark, decide};
 use crate::append::{Append, Appended, Healed, Receipt, Span, Watermarks};
 use crate::error::Result;
 use crate::lane::Lane;
@@ -125,25 +125,6 @@ impl EmbeddedBroker {
     }
 }
 
-/// An [`Append`] that owns its texts, for the writer's thread.
-struct Batch {
-    job_id: String,
-    seq: u64,
-    hash: String,
-    previous_hash: String,
-    floor: u64,
-    high_water: u64,
-    tasks: Vec<String>,
-    control: Vec<String>,
-}
-
-impl Batch {
-    fn number(&self) -> BatchNumber<'_> {
-        let Self { seq, floor, .. } = *self;
-        BatchNumber { seq, hash: &self.hash, previous_hash: &self.previous_hash, floor }
-    }
-}
-
 fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Result<Appended> {
     let sql = "SELECT epoch, next_id, tasks, control FROM topics WHERE topic_id = ?1";
     let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
@@ -156,7 +137,7 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
         control: span(control),
     };
     let last_batch = watermark.as_ref().map(|last| (last.seq, last.hash.as_str()));
-    match (decide(last_batch, batch.number()), &watermark) {
+    match (decide(last_batch, batch), &watermark) {
         (Decision::Append, _) => {}
         (Decision::SentLast, Some(last)) => {
             return Ok(Appended::Duplicate(receipt(last.tasks, last.control)));

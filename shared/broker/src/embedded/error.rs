@@ -7,6 +7,20 @@ use rusqlite::ErrorCode;
 
 use crate::error::BrokerError;
 
+const NEEDS_A_PERSON: &[ErrorCode] = &[
+    ErrorCode::NotADatabase,
+    ErrorCode::DatabaseCorrupt,
+    ErrorCode::PermissionDenied,
+    ErrorCode::ReadOnly,
+    ErrorCode::CannotOpen,
+];
+const TRANSIENT: &[ErrorCode] = &[
+    ErrorCode::SystemIoFailure,
+    ErrorCode::DatabaseBusy,
+    ErrorCode::DatabaseLocked,
+    ErrorCode::OutOfMemory,
+];
+
 pub(super) fn into_broker_error(path: &Path, error: SqliteError) -> BrokerError {
     let location = path.display().to_string();
     let code = match &error {
@@ -15,33 +29,17 @@ pub(super) fn into_broker_error(path: &Path, error: SqliteError) -> BrokerError 
         }
         _ => None,
     };
-    match (&error, code) {
-        (SqliteError::NewerSchema { .. }, _)
-        | (
-            _,
-            Some(
-                ErrorCode::NotADatabase
-                | ErrorCode::DatabaseCorrupt
-                | ErrorCode::PermissionDenied
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen,
-            ),
-        ) => BrokerError::Refused { location, detail: format!("{:#}", anyhow::Error::new(error)) },
-        (_, Some(ErrorCode::DiskFull)) => BrokerError::NoRoom { location, source: error.into() },
-        (SqliteError::Busy { .. } | SqliteError::Closed { .. }, _)
-        | (
-            _,
-            Some(
-                ErrorCode::SystemIoFailure
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::OutOfMemory,
-            ),
-        ) => BrokerError::Unavailable {
-            broker: "the embedded broker",
-            location,
-            source: error.into(),
-        },
-        _ => BrokerError::Unexpected { location, source: error.into() },
+    let is_any_of = |codes: &[ErrorCode]| code.is_some_and(|code| codes.contains(&code));
+    if matches!(error, SqliteError::NewerSchema { .. }) || is_any_of(NEEDS_A_PERSON) {
+        BrokerError::Refused { location, detail: format!("{:#}", anyhow::Error::new(error)) }
+    } else if is_any_of(&[ErrorCode::DiskFull]) {
+        BrokerError::NoRoom { location, source: error.into() }
+    } else if matches!(error, SqliteError::Busy { .. } | SqliteError::Closed { .. })
+        || is_any_of(TRANSIENT)
+    {
+        let broker = "the embedded broker";
+        BrokerError::Unavailable { broker, location, source: error.into() }
+    } else {
+        BrokerError::Unexpected { location, source: error.into() }
     }
 }

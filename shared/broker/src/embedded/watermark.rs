@@ -18,13 +18,17 @@ pub(super) struct Watermark {
     pub last_control: Option<i64>,
 }
 
-/// The part of a batch that the rule compares.
-#[derive(Clone, Copy)]
-pub(super) struct BatchNumber<'a> {
+/// An [`Append`](crate::append::Append) that owns its texts, for the writer's thread.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub job_id: String,
     pub seq: u64,
-    pub hash: &'a str,
-    pub previous_hash: &'a str,
+    pub hash: String,
+    pub previous_hash: String,
     pub floor: u64,
+    pub high_water: u64,
+    pub tasks: Vec<String>,
+    pub control: Vec<String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -37,7 +41,7 @@ pub(super) enum Decision {
 }
 
 /// `watermark` is the sequence number and hash of the last batch.
-pub(super) fn decide(watermark: Option<(u64, &str)>, batch: BatchNumber<'_>) -> Decision {
+pub(super) fn decide(watermark: Option<(u64, &str)>, batch: &Batch) -> Decision {
     let Some((last, hash)) = watermark else {
         return if batch.seq == batch.floor {
             Decision::Append
@@ -103,8 +107,13 @@ mod tests {
 
     #[test]
     fn the_watermark_decides() {
-        let batch =
-            |seq, hash, previous_hash, floor| BatchNumber { seq, hash, previous_hash, floor };
+        let batch = |seq, hash: &str, previous_hash: &str, floor| Batch {
+            seq,
+            hash: hash.into(),
+            previous_hash: previous_hash.into(),
+            floor,
+            ..Batch::default()
+        };
         let last = Some((7, "g"));
         for (watermark, batch, expected) in [
             (None, batch(1, "a", "", 1), Decision::Append),
@@ -117,7 +126,7 @@ mod tests {
             (last, batch(6, "f", "e", 1), Decision::SentBefore),
             (last, batch(9, "i", "h", 1), Decision::Gap { expected: 8 }),
         ] {
-            assert_eq!(decide(watermark, batch), expected, "{watermark:?} and {}", batch.seq);
+            assert_eq!(decide(watermark, &batch), expected, "{watermark:?} and {}", batch.seq);
         }
     }
 }

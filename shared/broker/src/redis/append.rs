@@ -10,7 +10,7 @@ use isobar_model::ids::JobId;
 use redis::{Pipeline, Value};
 use uuid::Uuid;
 
-use super::broker::{IDS_PER_CALL, RedisBroker, discard};
+use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
 use super::scripts::{APPEND, Call, HEAL};
 use crate::append::{Append, Appended, Healed, Receipt, Watermarks};
@@ -30,7 +30,7 @@ impl RedisBroker {
             topic.attempts(Lane::Control),
         ];
         let call = Call::new(&HEAL, &keys).arg(&topic.group).arg(Uuid::new_v4().to_string());
-        self.call(&call, topic, healed).await
+        self.call(&call, &topic.stream, healed).await
     }
 
     pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
@@ -47,7 +47,7 @@ impl RedisBroker {
             .arg(batch.tasks.len())
             .arg(batch.tasks)
             .arg(batch.control);
-        self.call(&call, topic, appended).await
+        self.call(&call, &topic.stream, appended).await
     }
 
     pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
@@ -96,7 +96,7 @@ impl RedisBroker {
     pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
         let mut command = redis::cmd("HDEL");
         command.arg(&topic.watermarks).arg(job.to_string());
-        self.query(&command, &topic.stream, discard).await
+        self.query(&command, &topic.stream, |_| Ok(())).await
     }
 }
 

@@ -55,7 +55,7 @@ impl RedisBroker {
     }
 
     pub async fn ping(&self) -> Result<()> {
-        self.query(&redis::cmd("PING"), "", discard).await
+        self.query(&redis::cmd("PING"), "", |_| Ok(())).await
     }
 
     /// Sends one command. `stream` is empty for a command that belongs to no stream.
@@ -77,33 +77,19 @@ impl RedisBroker {
         self.finish(self.inner.main.pipeline(commands).await, stream, read)
     }
 
-    /// Runs a script on a stream.
+    /// Runs a script. `stream` is empty for a script that belongs to no stream.
     pub(super) async fn call<T>(
         &self,
         call: &Call,
-        topic: &Topic,
+        stream: &str,
         read: impl FnOnce(Value) -> anyhow::Result<T>,
     ) -> Result<T> {
-        self.finish(self.inner.main.call(call).await, &topic.stream, read)
+        self.finish(self.inner.main.call(call).await, stream, read)
     }
 
-    /// Runs a script on the connection for renewals.
-    pub(super) async fn call_renewal<T>(
-        &self,
-        call: &Call,
-        topic: &Topic,
-        read: impl FnOnce(Value) -> anyhow::Result<T>,
-    ) -> Result<T> {
-        self.finish(self.inner.renewals.call(call).await, &topic.stream, read)
-    }
-
-    /// Runs a script that belongs to no stream.
-    pub(super) async fn call_global<T>(
-        &self,
-        call: &Call,
-        read: impl FnOnce(Value) -> anyhow::Result<T>,
-    ) -> Result<T> {
-        self.finish(self.inner.main.call(call).await, "", read)
+    /// The connection for lease renewals.
+    pub(super) fn renewals(&self) -> &Connection {
+        &self.inner.renewals
     }
 
     /// The reply as a value; a reply that `read` does not understand is an invalid response.
@@ -138,9 +124,4 @@ impl RedisBroker {
     fn readers(&self) -> MutexGuard<'_, Readers> {
         self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// For a command whose reply does not matter.
-pub(super) fn discard(_reply: Value) -> anyhow::Result<()> {
-    Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::broker::{RedisBroker, discard};
+use super::broker::RedisBroker;
 use super::reply;
 use crate::error::Result;
 use crate::keys;
@@ -66,7 +66,7 @@ impl RedisBroker {
         let mut command = redis::cmd("SET");
         command.arg(key).arg(value);
         command.arg("PX").arg(ttl.as_millis().max(1) as u64);
-        self.query(&command, "", discard).await
+        self.query(&command, "", |_| Ok(())).await
     }
 
     /// The keys with this prefix, in order, each once.

@@ -116,18 +116,11 @@ pub(super) struct Connection {
     state: Mutex<ConnectionState>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct ConnectionState {
     connection: Option<MultiplexedConnection>,
     /// Why the last dial failed.
     error: Option<CallError>,
-}
-
-impl std::fmt::Debug for ConnectionState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let connected = self.connection.is_some();
-        f.debug_struct("ConnectionState").field("connected", &connected).finish_non_exhaustive()
-    }
 }
 
 impl Connection {

@@ -46,8 +46,11 @@ impl RedisBroker {
         command.arg("STREAMS").arg(&topic.stream).arg(&topic.control);
         command.arg(">").arg(">");
         let mut entries = self.read_with(&command, topic, consumer, wait).await?;
-        while entries.len() > count {
-            self.return_unseen(topic, consumer, entries.pop()).await?;
+        // Where the caller asked for one entry and each lane gave one, the second is due again at
+        // once, for any consumer.
+        for entry in entries.split_off(count.min(entries.len())) {
+            let back = [GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false }];
+            self.hand_over(topic, consumer, RETURNED, entry.lane, &back, DUE_AT_ONCE).await?;
         }
         Ok(entries)
     }
@@ -95,19 +98,6 @@ impl RedisBroker {
         self.finish(reply, &topic.stream, |reply| reply::delivered(reply, topic))
     }
 
-    /// Where the caller asked for one entry and each lane gave one, the second is due again at
-    /// once, for any consumer.
-    async fn return_unseen(
-        &self,
-        topic: &Topic,
-        consumer: &str,
-        entry: Option<Entry>,
-    ) -> Result<()> {
-        let Some(entry) = entry else { return Ok(()) };
-        let back = GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false };
-        self.hand_over(topic, consumer, RETURNED, entry.lane, &[back], DUE_AT_ONCE).await.map(drop)
-    }
-
     pub async fn owned(
         &self,
         topic: &Topic,
@@ -121,7 +111,7 @@ impl RedisBroker {
             .arg(consumer)
             .arg(after.to_string())
             .arg(count);
-        self.call(&call, topic, |reply| reply::counted_entries(reply, lane)).await
+        self.call(&call, &topic.stream, |reply| reply::counted_entries(reply, lane)).await
     }
 
     pub async fn claim(
@@ -141,7 +131,7 @@ impl RedisBroker {
             .arg(limits.count)
             .arg(limits.suspects)
             .arg(limits.suspect_from);
-        let (next, entries) = self.call(&call, topic, |reply| claimed(reply, lane)).await?;
+        let (next, entries) = self.call(&call, &topic.stream, |reply| claimed(reply, lane)).await?;
         *position = next;
         Ok(entries)
     }

@@ -26,14 +26,14 @@ impl RedisBroker {
             .arg(claim_idle.as_millis() as u64)
             .arg(DUE_PAGE)
             .arg(PARKED);
-        self.call(&call, topic, depth).await
+        self.call(&call, &topic.stream, depth).await
     }
 
     /// Workers only: the constant consumers of returned and parked entries do not read.
     pub async fn consumers(&self, topic: &Topic) -> Result<Vec<ConsumerInfo>> {
         let keys = [topic.stream.as_str(), &topic.control];
         let call = Call::new(&CONSUMERS, &keys).arg(&topic.group);
-        self.call(&call, topic, consumers).await
+        self.call(&call, &topic.stream, consumers).await
     }
 }
 

@@ -28,7 +28,7 @@ impl RedisBroker {
             let mut call =
                 Call::new(&ACK, &[topic.lane(lane), topic.attempts(lane)]).arg(&topic.group);
             push_ids(&mut call, page);
-            deleted += self.call(&call, topic, |reply| reply::count(&reply)).await?;
+            deleted += self.call(&call, &topic.stream, |reply| reply::count(&reply)).await?;
         }
         Ok(deleted)
     }
@@ -45,7 +45,8 @@ impl RedisBroker {
         for page in ids.chunks(IDS_PER_CALL) {
             let mut call = Call::new(&RENEW, &[topic.lane(lane)]).arg(&topic.group).arg(consumer);
             push_ids(&mut call, page);
-            lost.extend(self.call_renewal(&call, topic, reply::ids).await?);
+            let reply = self.renewals().call(&call).await;
+            lost.extend(self.finish(reply, &topic.stream, reply::ids)?);
         }
         Ok(lost)
     }
@@ -73,7 +74,7 @@ impl RedisBroker {
                 call.push(idle.as_millis() as u64);
                 call.push(u8::from(entry.attempt));
             }
-            lost.extend(self.call(&call, topic, reply::ids).await?);
+            lost.extend(self.call(&call, &topic.stream, reply::ids).await?);
         }
         Ok(lost)
     }
@@ -91,7 +92,7 @@ impl RedisBroker {
             .arg(claim_idle.as_millis() as u64)
             .arg(position.0.to_string())
             .arg(ORPHAN_PAGE);
-        let (next, found) = self.call(&call, topic, adopted).await?;
+        let (next, found) = self.call(&call, &topic.stream, adopted).await?;
         *position = next;
         Ok(found)
     }
@@ -106,7 +107,7 @@ impl RedisBroker {
             .arg(&topic.group)
             .arg(consumer)
             .arg(idle.as_millis() as u64);
-        let removal = self.call(&call, topic, removal).await?;
+        let removal = self.call(&call, &topic.stream, removal).await?;
         if removal == Removal::Removed {
             self.forget_reader(topic, consumer);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use redis::Value;
 
-use super::broker::{RedisBroker, discard};
+use super::broker::RedisBroker;
 use super::reply;
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
 use crate::error::Result;
@@ -29,7 +29,7 @@ impl RedisBroker {
             .arg(weight)
             .arg(u8::from(keep_interactive_reserve));
         push_windows(&mut call, limits);
-        self.call_global(&call, |reply| reserved(reply, weight)).await
+        self.call(&call, "", |reply| reserved(reply, weight)).await
     }
 
     pub async fn quota_settle(
@@ -46,18 +46,18 @@ impl RedisBroker {
             call.push(window.as_str());
             call.push(window.length_ms());
         }
-        self.call_global(&call, discard).await
+        self.call(&call, "", |_| Ok(())).await
     }
 
     pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
         let call = Call::new(&QUOTA_SHUT, &[&keys::quota(host)]).arg(wait.as_millis() as u64);
-        self.call_global(&call, discard).await
+        self.call(&call, "", |_| Ok(())).await
     }
 
     pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
         let mut call = Call::new(&QUOTA_USE, &[&keys::quota(host)]);
         push_windows(&mut call, limits);
-        self.call_global(&call, used).await
+        self.call(&call, "", used).await
     }
 
     pub async fn slot_acquire(
@@ -71,13 +71,13 @@ impl RedisBroker {
             .arg(holder)
             .arg(limit)
             .arg(ttl.as_millis().max(1) as u64);
-        self.call_global(&call, |reply| Ok(reply::number(&reply)? == 1)).await
+        self.call(&call, "", |reply| Ok(reply::number(&reply)? == 1)).await
     }
 
     pub async fn slot_release(&self, host: &str, holder: &str) -> Result<()> {
         let mut command = redis::cmd("ZREM");
         command.arg(keys::slots(host)).arg(holder);
-        self.query(&command, "", discard).await
+        self.query(&command, "", |_| Ok(())).await
     }
 }
 

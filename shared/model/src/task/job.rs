@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::JobId;
 use crate::pipeline::PipelineName;
+use crate::string_enum;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobOpen {
@@ -28,47 +29,19 @@ pub struct JobSeal {
     pub outcome: SealOutcome,
 }
 
-/// How the extraction of a source ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SealOutcome {
-    /// It reached the end of the source.
-    Complete,
-    /// It could not reach the end of the source and will not resume.
-    Failed,
-    /// An operator cancelled the job; it has the rows that were extracted before.
-    Cancelled,
-}
-
-impl SealOutcome {
-    pub const ALL: [Self; 3] = [Self::Complete, Self::Failed, Self::Cancelled];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+string_enum! {
+    /// How the extraction of a source ended.
+    serde SealOutcome {
+        /// It reached the end of the source.
+        Complete = "complete",
+        /// It could not reach the end of the source and will not resume.
+        Failed = "failed",
+        /// An operator cancelled the job; it has the rows that were extracted before.
+        Cancelled = "cancelled",
     }
 }
 
-/// What started a job: `POST /api/sync/`, an upload, or `isobar produce`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobKind {
-    Sync,
-    Import,
-    Produce,
-}
-
-impl JobKind {
-    pub const ALL: [Self; 3] = [Self::Sync, Self::Import, Self::Produce];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Import => "import",
-            Self::Produce => "produce",
-        }
-    }
+string_enum! {
+    /// What started a job: `POST /api/sync/`, an upload, or `isobar produce`.
+    serde JobKind { Sync = "sync", Import = "import", Produce = "produce" }
 }

@@ -1,4 +1,4 @@
-//! Policies: circuit breaker, quota, and how long a snapshot is current.
+//! Policies: circuit breaker and quota.
 
 use std::fmt;
 use std::str::FromStr;
