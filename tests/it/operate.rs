@@ -48,7 +48,7 @@ struct Site {
 
 enum Ground {
     Servers(Box<Stage>),
-    Embedded { dir: TempDir, sim: Sim },
+    Embedded { dir: TempDir, sim: Box<Sim> },
 }
 
 impl Site {
@@ -58,7 +58,7 @@ impl Site {
     }
 
     async fn embedded() -> Self {
-        let sim = Sim::start(["--latency", LATENCY]).await;
+        let sim = Box::new(Sim::start(["--latency", LATENCY]).await);
         let dir = tempfile::tempdir().expect("a folder");
         Self::start(Ground::Embedded { dir, sim }).await
     }
