@@ -11,12 +11,12 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use crate::cities;
-use crate::decimal::{push_fixed, push_integer};
-use crate::dispatch::Simulator;
+use crate::decimal::fixed;
 use crate::faults::Fault;
 use crate::providers::forecast::utc_time;
 use crate::query::Query;
 use crate::reply::Reply;
+use crate::simulator::Simulator;
 use crate::weather::{Place, observed_at, weather_at};
 
 pub fn answer(
@@ -77,21 +77,16 @@ fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     };
     let now = simulator.options.now.unix_seconds();
     let weather = weather_at(place, simulator.options.seed, now);
-    let mut json = Vec::with_capacity(160);
-    json.extend_from_slice(b"{\"temperature\":");
-    push_fixed(&mut json, weather.temperature_decicelsius, 1);
-    json.extend_from_slice(b",\"windspeed\":");
-    push_fixed(&mut json, weather.wind_decikmh, 1);
-    json.extend_from_slice(b",\"winddirection\":");
-    push_integer(&mut json, weather.wind_direction_degrees);
-    json.extend_from_slice(b",\"weathercode\":");
-    push_integer(&mut json, i64::from(weather.code));
-    json.extend_from_slice(b",\"humidity\":");
-    push_integer(&mut json, weather.humidity_percent);
-    json.extend_from_slice(b",\"time\":\"");
-    json.extend_from_slice(utc_time(observed_at(now)).as_bytes());
-    json.extend_from_slice(b"\"}");
-    Reply::ok(json)
+    Reply::ok(format!(
+        "{{\"temperature\":{},\"windspeed\":{},\"winddirection\":{},\"weathercode\":{},\
+         \"humidity\":{},\"time\":\"{}\"}}",
+        fixed(weather.temperature_decicelsius, 1),
+        fixed(weather.wind_decikmh, 1),
+        weather.wind_direction_degrees,
+        weather.code,
+        weather.humidity_percent,
+        utc_time(observed_at(now)),
+    ))
 }
 
 fn problem(status: StatusCode, error: &str) -> Reply {

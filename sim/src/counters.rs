@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::providers::Endpoint;
+use crate::endpoint::Endpoint;
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    endpoints: [EndpointCounters; Endpoint::ALL.len()],
+    endpoints: [EndpointCounters; Endpoint::COUNT],
     in_flight: AtomicU64,
     max_in_flight: AtomicU64,
 }
@@ -56,10 +56,8 @@ impl Counters {
 
     /// Back to nothing; requests under way stay counted as such.
     pub fn clear(&self) {
-        for counters in &self.endpoints {
-            counters.requests.store(0, Ordering::Relaxed);
-            counters.locations.store(0, Ordering::Relaxed);
-            counters.faults.store(0, Ordering::Relaxed);
+        for counter in self.endpoints.iter().flat_map(EndpointCounters::all) {
+            counter.store(0, Ordering::Relaxed);
         }
         self.max_in_flight.store(self.in_flight.load(Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -68,33 +66,33 @@ impl Counters {
     pub fn to_json(&self) -> Value {
         let mut totals = [0; 3];
         let mut endpoints = serde_json::Map::new();
-        for endpoint in Endpoint::ALL {
-            let counters = self.of(endpoint);
-            let counts = [&counters.requests, &counters.locations, &counters.faults]
-                .map(|counter| counter.load(Ordering::Relaxed));
+        for endpoint in Endpoint::all() {
+            let counts = self.of(endpoint).all().map(|counter| counter.load(Ordering::Relaxed));
             for (total, count) in totals.iter_mut().zip(counts) {
                 *total += count;
             }
-            let [requests, locations, faults] = counts;
-            endpoints.insert(
-                endpoint.path().to_owned(),
-                json!({"requests": requests, "locations": locations, "faults": faults}),
-            );
+            endpoints.insert(endpoint.path().to_owned(), counts_json(counts));
         }
-        let [requests, locations, faults] = totals;
-        json!({
-            "requests": requests,
-            "locations": locations,
-            "faults": faults,
-            "in_flight": self.in_flight.load(Ordering::Relaxed),
-            "max_in_flight": self.max_in_flight.load(Ordering::Relaxed),
-            "endpoints": endpoints,
-        })
+        let mut stats = counts_json(totals);
+        stats["in_flight"] = self.in_flight.load(Ordering::Relaxed).into();
+        stats["max_in_flight"] = self.max_in_flight.load(Ordering::Relaxed).into();
+        stats["endpoints"] = endpoints.into();
+        stats
     }
 
     fn of(&self, endpoint: Endpoint) -> &EndpointCounters {
         &self.endpoints[endpoint as usize]
     }
+}
+
+impl EndpointCounters {
+    fn all(&self) -> [&AtomicU64; 3] {
+        [&self.requests, &self.locations, &self.faults]
+    }
+}
+
+fn counts_json([requests, locations, faults]: [u64; 3]) -> Value {
+    json!({"requests": requests, "locations": locations, "faults": faults})
 }
 
 #[cfg(test)]

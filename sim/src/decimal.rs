@@ -6,11 +6,6 @@
 
 use std::io::Write;
 
-/// Appends `value` in decimal.
-pub fn push_integer(out: &mut Vec<u8>, value: i64) {
-    push_fixed(out, value, 0);
-}
-
 /// Appends `scaled / 10^decimals` with exactly that many decimals: `(-5, 1)` is `-0.5`.
 pub fn push_fixed(out: &mut Vec<u8>, scaled: i64, decimals: usize) {
     // 20 digits of a u64, the point, and as many leading zeros as `decimals` may ask for.
@@ -35,13 +30,20 @@ pub fn push_fixed(out: &mut Vec<u8>, scaled: i64, decimals: usize) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// Appends `scaled / 10^decimals` without trailing zeros, as OpenWeather does: 22, not 22.00.
-pub fn push_trimmed(out: &mut Vec<u8>, mut scaled: i64, mut decimals: usize) {
+/// `scaled / 10^decimals` with exactly that many decimals, as a text of its own.
+pub fn fixed(scaled: i64, decimals: usize) -> String {
+    let mut text = Vec::with_capacity(8);
+    push_fixed(&mut text, scaled, decimals);
+    String::from_utf8(text).expect("digits are UTF-8")
+}
+
+/// `scaled / 10^decimals` without trailing zeros, as OpenWeather does: 22, not 22.00.
+pub fn trimmed(mut scaled: i64, mut decimals: usize) -> String {
     while decimals > 0 && scaled % 10 == 0 {
         scaled /= 10;
         decimals -= 1;
     }
-    push_fixed(out, scaled, decimals);
+    fixed(scaled, decimals)
 }
 
 /// Appends the shortest text that reads back as this `f32`, always with a decimal (`91.0`).
@@ -59,12 +61,6 @@ pub fn rounded_division(dividend: i64, divisor: i64) -> i64 {
 mod tests {
     use super::*;
 
-    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
-        let mut out = Vec::new();
-        write(&mut out);
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
     fn fixed_decimals_keep_their_zeros_and_signs() {
         for (scaled, decimals, expected) in [
@@ -79,23 +75,27 @@ mod tests {
             (270, 0, "270"),
             (0, 0, "0"),
         ] {
-            assert_eq!(text(|out| push_fixed(out, scaled, decimals)), expected);
+            assert_eq!(fixed(scaled, decimals), expected);
         }
-        assert_eq!(text(|out| push_integer(out, i64::MIN)), i64::MIN.to_string());
+        assert_eq!(fixed(i64::MIN, 0), i64::MIN.to_string());
     }
 
     #[test]
     fn trimmed_decimals_may_be_an_integer() {
-        assert_eq!(text(|out| push_trimmed(out, 2200, 2)), "22");
-        assert_eq!(text(|out| push_trimmed(out, -2210, 2)), "-22.1");
-        assert_eq!(text(|out| push_trimmed(out, 0, 2)), "0");
+        assert_eq!(trimmed(2200, 2), "22");
+        assert_eq!(trimmed(-2210, 2), "-22.1");
+        assert_eq!(trimmed(0, 2), "0");
     }
 
     #[test]
     fn a_coordinate_shows_the_noise_of_single_precision() {
-        assert_eq!(text(|out| push_f32(out, 91.0)), "91.0");
-        assert_eq!(text(|out| push_f32(out, 482.0 * 0.1)), "48.2");
-        assert_eq!(text(|out| push_f32(out, 1383.0 * 0.1 - 90.0)), "48.300003");
+        for (degrees, expected) in
+            [(91.0, "91.0"), (482.0 * 0.1, "48.2"), (1383.0 * 0.1 - 90.0, "48.300003")]
+        {
+            let mut text = Vec::new();
+            push_f32(&mut text, degrees);
+            assert_eq!(text, expected.as_bytes());
+        }
     }
 
     #[test]

@@ -11,16 +11,15 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use tokio_util::sync::CancellationToken;
 
-use crate::counters::Counters;
-use crate::faults::{Fault, FaultPlan, Kind};
-use crate::limiter::Limiter;
-use crate::providers::{self, Call, Endpoint, Twist};
+use crate::control;
+use crate::endpoint::Endpoint;
+use crate::faults::{Fault, Kind, Twist};
+use crate::providers::{self, Call};
 use crate::query::Query;
 use crate::reply::{Body, BrokenOff, Reply};
-use crate::request_window::RequestWindow;
-use crate::{Options, Quota, control};
+use crate::request_window::Place;
+use crate::simulator::Simulator;
 
 /// The largest body a POST may have; Open-Meteo's own limit for forms.
 const MAX_FORM_BYTES: usize = 128 * 1024;
@@ -34,31 +33,6 @@ const SLOW_PAUSE: Duration = Duration::from_secs(30);
 
 const HTML_PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>\
     <body><center><h1>502 Bad Gateway</h1></center></body></html>\n";
-
-/// All that the simulator knows beyond the pure functions.
-#[derive(Debug)]
-pub struct Simulator {
-    pub options: Options,
-    pub faults: FaultPlan,
-    pub counters: Counters,
-    pub shutdown: CancellationToken,
-    limiter: Option<Limiter>,
-    request_window: RequestWindow,
-}
-
-impl Simulator {
-    pub fn new(options: Options, shutdown: CancellationToken) -> Self {
-        let limiter = (options.quota == Quota::OpenMeteo).then(Limiter::default);
-        Self {
-            options,
-            faults: FaultPlan::default(),
-            counters: Counters::default(),
-            shutdown,
-            limiter,
-            request_window: RequestWindow::default(),
-        }
-    }
-}
 
 /// The connection ends without an answer.
 #[derive(Debug)]
@@ -98,8 +72,7 @@ pub async fn answer(
         let query = Query::parse(head.uri.query().unwrap_or_default(), b"");
         return Ok(control::answer(simulator, &head.method, path, &query, &form).into_response());
     }
-    let endpoint = Endpoint::ALL.into_iter().find(|endpoint| endpoint.is_at(path));
-    match endpoint.filter(|endpoint| endpoint.allows(&head.method)) {
+    match Endpoint::at(path).filter(|endpoint| endpoint.allows(&head.method)) {
         Some(endpoint) => {
             let query = &Query::parse(head.uri.query().unwrap_or_default(), &form);
             let item = endpoint.item(path);
@@ -118,7 +91,6 @@ async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body
         return Ok(serve(simulator, call).await.into_response());
     };
     simulator.counters.fault(endpoint);
-    let twist = &mut call.twist;
     match fault.kind {
         Kind::Hang => {
             simulator.shutdown.cancelled().await;
@@ -132,10 +104,7 @@ async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body
             latency(simulator).await;
             return Ok(replacement(endpoint, fault).into_response());
         }
-        Kind::Null => twist.nulls = true,
-        Kind::Shift => twist.shift_rows = fault.rows.unwrap_or(1),
-        Kind::Short => twist.missing_rows = fault.rows.unwrap_or(1),
-        Kind::Truncate | Kind::Slow | Kind::StreamedError => {}
+        _ => call.twist = fault.twist(),
     }
     let mut reply = serve(simulator, call).await;
     reply.headers.extend(headers(&fault));
@@ -161,7 +130,7 @@ async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
     let place = call.is_dummyjson().then(|| simulator.request_window.enter(clock.unix_seconds()));
     if let Some(place) = place.filter(|place| place.is_refused()) {
         latency(simulator).await;
-        let mut reply = providers::dummyjson::usual_error(StatusCode::TOO_MANY_REQUESTS);
+        let mut reply = providers::usual_error(Endpoint::DummyJson, StatusCode::TOO_MANY_REQUESTS);
         reply.headers.extend(place.headers());
         return reply;
     }
@@ -178,7 +147,7 @@ async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
     };
     latency(simulator).await;
     let mut reply = providers::answer(call, &simulator.options);
-    reply.headers.extend(place.into_iter().flat_map(crate::request_window::Place::headers));
+    reply.headers.extend(place.into_iter().flat_map(Place::headers));
     if let Some(limiter) = limiter {
         limiter.charge(clock.unix_seconds(), reply.weight);
     }
@@ -203,7 +172,7 @@ fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
         (Some(serde_json::Value::String(text)), _) => Reply::json(status, text),
         (Some(body), _) => Reply::json(status, body.to_string()),
         (None, Kind::Html) => Reply::json(status, HTML_PAGE),
-        (None, _) => endpoint.usual_error(status),
+        (None, _) => providers::usual_error(endpoint, status),
     };
     if fault.kind == Kind::Html {
         reply.headers.push((CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")));

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::providers::Endpoint;
+use crate::endpoint::Endpoint;
 use crate::query::Query;
 
 /// Rules that may stand in the plan at once.
@@ -76,6 +76,28 @@ pub enum Kind {
     Shift,
     /// Fewer addresses or cards than were asked for.
     Short,
+}
+
+/// How a fault wants a true answer bent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Twist {
+    /// Forecast values are `null`.
+    pub nulls: bool,
+    /// Pages of cities and of DummyJSON's users begin so many rows early.
+    pub shift_rows: usize,
+    /// Addresses and cards that are missing from the end of an answer.
+    pub missing_rows: usize,
+}
+
+impl Fault {
+    pub fn twist(&self) -> Twist {
+        let rows = self.rows.unwrap_or(1);
+        Twist {
+            nulls: self.kind == Kind::Null,
+            shift_rows: if self.kind == Kind::Shift { rows } else { 0 },
+            missing_rows: if self.kind == Kind::Short { rows } else { 0 },
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -159,10 +181,10 @@ impl Rule {
 
 fn check(fault: &Fault) -> Result<(), String> {
     if let Some(path) = &fault.endpoint
-        && !Endpoint::ALL.iter().any(|endpoint| endpoint.is_at(path))
+        && Endpoint::at(path).is_none()
     {
-        let known = Endpoint::ALL.map(Endpoint::path).join(", ");
-        return Err(format!("unknown endpoint {path:?}; known are {known}"));
+        let known: Vec<_> = Endpoint::all().map(Endpoint::path).collect();
+        return Err(format!("unknown endpoint {path:?}; known are {}", known.join(", ")));
     }
     if fault.every == Some(0) || fault.count == Some(0) {
         return Err("every and count begin at 1".to_owned());

@@ -17,53 +17,22 @@ pub mod control;
 pub mod counters;
 pub mod decimal;
 pub mod dispatch;
+pub mod endpoint;
 pub mod faults;
 pub mod limiter;
+pub mod options;
 pub mod people;
 pub mod providers;
 pub mod query;
 pub mod reply;
 pub mod request_window;
 pub mod server;
+pub mod simulator;
 pub mod weather;
 
 #[cfg(test)]
 mod over_http;
 
-use std::time::Duration;
-
 pub use clock::Clock;
+pub use options::{Options, Quota};
 pub use server::serve;
-
-/// What a simulator is started with.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Cities the city service lists: the most populous real ones, then synthetic ones.
-    pub cities: usize,
-    /// Another seed is another weather everywhere.
-    pub seed: u64,
-    /// Every answer of an upstream is held back this long.
-    pub latency: Duration,
-    pub quota: Quota,
-    pub now: Clock,
-}
-
-/// Whether the free tier's limits are enforced on `/v1/forecast`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Quota {
-    #[default]
-    None,
-    OpenMeteo,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            cities: 34_006,
-            seed: 0,
-            latency: Duration::ZERO,
-            quota: Quota::None,
-            now: Clock::system(),
-        }
-    }
-}

@@ -12,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-const PER_MINUTE: f64 = 600.0;
-const PER_HOUR: f64 = 5_000.0;
-const PER_DAY: f64 = 10_000.0;
+/// Seconds of each window, what it allows, and the reason when that is used; checked in this order.
+const WINDOWS: [(i64, f64, &str); 3] =
+    [(60, 600.0, MINUTELY), (3_600, 5_000.0, HOURLY), (86_400, 10_000.0, DAILY)];
 
 /// Requests running or waiting; one runs.
 const IN_SYSTEM: usize = 5;
@@ -89,11 +89,7 @@ impl Drop for PlaceInSystem<'_> {
 
 /// What is used of each window, and which window that was.
 #[derive(Debug, Default)]
-struct Windows {
-    minute: Window,
-    hour: Window,
-    day: Window,
-}
+struct Windows([Window; 3]);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -104,28 +100,17 @@ struct Window {
 impl Windows {
     fn check(&mut self, unix_seconds: i64) -> Result<(), &'static str> {
         self.roll(unix_seconds);
-        if self.minute.used >= PER_MINUTE {
-            Err(MINUTELY)
-        } else if self.hour.used >= PER_HOUR {
-            Err(HOURLY)
-        } else if self.day.used >= PER_DAY {
-            Err(DAILY)
-        } else {
-            Ok(())
-        }
+        let full = self.0.iter().zip(WINDOWS).find(|(window, (_, limit, _))| window.used >= *limit);
+        full.map_or(Ok(()), |(_, (_, _, reason))| Err(reason))
     }
 
     fn charge(&mut self, unix_seconds: i64, weight: f64) {
         self.roll(unix_seconds);
-        for window in [&mut self.minute, &mut self.hour, &mut self.day] {
-            window.used += weight;
-        }
+        self.0.iter_mut().for_each(|window| window.used += weight);
     }
 
     fn roll(&mut self, unix_seconds: i64) {
-        for (window, seconds) in
-            [(&mut self.minute, 60), (&mut self.hour, 3600), (&mut self.day, 86_400)]
-        {
+        for (window, (seconds, ..)) in self.0.iter_mut().zip(WINDOWS) {
             let number = unix_seconds.div_euclid(seconds);
             if number != window.number {
                 *window = Window { number, used: 0.0 };

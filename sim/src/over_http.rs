@@ -77,6 +77,16 @@ impl Running {
         }
     }
 
+    /// A connection whose request is never answered.
+    async fn hanging_request(&self) -> TcpStream {
+        self.fault(json!({"kind": "hang", "count": 1})).await;
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        self.until_in_flight(1).await;
+        stream
+    }
+
     async fn fault(&self, fault: Value) {
         let answer = self.send("POST", "/_sim/faults", &fault.to_string()).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -236,13 +246,7 @@ async fn an_overlong_url_is_reset() {
 #[tokio::test]
 async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
     let sim = Running::start(Options::default()).await;
-    sim.fault(json!({"kind": "hang", "count": 1})).await;
-    let mut hanging = TcpStream::connect(sim.address).await.unwrap();
-    hanging
-        .write_all(format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    sim.until_in_flight(1).await;
+    let mut hanging = sim.hanging_request().await;
     sim.stop().await;
     assert_eq!(hanging.read(&mut [0; 16]).await.unwrap_or(0), 0);
 }
@@ -250,12 +254,7 @@ async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
 #[tokio::test]
 async fn a_client_that_hangs_up_is_no_longer_in_flight() {
     let sim = Running::start(Options::default()).await;
-    sim.fault(json!({"kind": "hang", "count": 1})).await;
-    let mut hanging = TcpStream::connect(sim.address).await.unwrap();
-    let request = format!("GET {PARIS} HTTP/1.1\r\nhost: sim\r\n\r\n");
-    hanging.write_all(request.as_bytes()).await.unwrap();
-    sim.until_in_flight(1).await;
-    drop(hanging);
+    drop(sim.hanging_request().await);
     sim.until_in_flight(0).await;
     sim.stop().await;
 }

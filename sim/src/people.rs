@@ -6,103 +6,30 @@
 //!
 //! How a service words them is its own business ([`crate::providers`]).
 
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
 use crate::weather::mix;
 
-const FIRST_NAMES: [&str; 24] = [
-    "Emily",
-    "Michael",
-    "Sophia",
-    "James",
-    "Emma",
-    "Olivia",
-    "Alexander",
-    "Ava",
-    "Ethan",
-    "Isabella",
-    "Liam",
-    "Mia",
-    "Noah",
-    "Charlotte",
-    "William",
-    "Avery",
-    "Evelyn",
-    "Logan",
-    "Abigail",
-    "Jackson",
-    "Zoë",
-    "Henry",
-    "Amélie",
-    "Jürgen",
-];
-const LAST_NAMES: [&str; 24] = [
-    "Johnson", "Williams", "Brown", "Davis", "Miller", "Wilson", "Jones", "Taylor", "Martinez",
-    "Anderson", "Thomas", "Gonzalez", "O'Connor", "Lopez", "Moore", "Evans", "Scott", "Nguyen",
-    "Müller", "King", "Harper", "Cooper", "Reed", "Bailey",
-];
-const STREETS: [&str; 16] = [
-    "Main Street",
-    "Cedar Avenue",
-    "Oak Lane",
-    "Maple Court",
-    "Pine Turnpike",
-    "Elm Junction",
-    "Birch Hollow",
-    "Lake Mission",
-    "Hill Crossing",
-    "Park Ranch",
-    "Mill Trail",
-    "Spring Extension",
-    "Church Walks",
-    "Garden Summit",
-    "Forest Manor",
-    "River Plaza",
-];
-const CITIES: [&str; 12] = [
-    "Phoenix",
-    "Houston",
-    "Washington",
-    "Seattle",
-    "Jacksonville",
-    "Fort Worth",
-    "Indianapolis",
-    "New York",
-    "Denver",
-    "Charlotte",
-    "San José",
-    "Columbus",
-];
-const STATES: [(&str, &str); 8] = [
-    ("Mississippi", "MS"),
-    ("Kansas", "KS"),
-    ("Ohio", "OH"),
-    ("Nevada", "NV"),
-    ("Oregon", "OR"),
-    ("Vermont", "VT"),
-    ("Texas", "TX"),
-    ("Maine", "ME"),
-];
-const COUNTRIES: [(&str, &str); 8] = [
-    ("Qatar", "QA"),
-    ("Canada", "CA"),
-    ("Côte d'Ivoire", "CI"),
-    ("Japan", "JP"),
-    ("Norway", "NO"),
-    ("Peru", "PE"),
-    ("Kenya", "KE"),
-    ("Saint Vincent and the Grenadines", "VC"),
-];
-const COMPANIES: [&str; 10] = [
-    "Dooley, Kozey and Cronin",
-    "Spinka - Dickinson",
-    "Schiller - Zieme",
-    "Abbott Inc",
-    "Hane Group",
-    "Torp, Wolff and Sons",
-    "Kuhn LLC",
-    "Lind & Partners",
-    "Bergstrom PLC",
-    "Ortiz - Feil",
-];
+static LISTS: LazyLock<Lists> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../data/people.json")).expect("embedded JSON")
+});
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'static"))]
+struct Lists {
+    first_names: Vec<&'static str>,
+    last_names: Vec<&'static str>,
+    streets: Vec<&'static str>,
+    cities: Vec<&'static str>,
+    /// Name and code.
+    states: Vec<(&'static str, &'static str)>,
+    /// Name and code.
+    countries: Vec<(&'static str, &'static str)>,
+    companies: Vec<&'static str>,
+    card_types: Vec<&'static str>,
+}
 
 /// Chance that is the same for the same seed, purpose and number.
 #[derive(Clone, Copy, Debug)]
@@ -138,11 +65,15 @@ pub struct Name {
 }
 
 pub fn name(chance: &mut Chance) -> Name {
-    Name { first: chance.one_of(&FIRST_NAMES), last: chance.one_of(&LAST_NAMES) }
+    Name { first: chance.one_of(&LISTS.first_names), last: chance.one_of(&LISTS.last_names) }
 }
 
 pub fn company(chance: &mut Chance) -> &'static str {
-    chance.one_of(&COMPANIES)
+    chance.one_of(&LISTS.companies)
+}
+
+pub fn card_type(chance: &mut Chance) -> &'static str {
+    chance.one_of(&LISTS.card_types)
 }
 
 #[derive(Clone, Debug)]
@@ -160,15 +91,15 @@ pub struct Address {
 }
 
 pub fn address(chance: &mut Chance) -> Address {
-    let (state, state_code) = chance.one_of(&STATES);
-    let (country, country_code) = chance.one_of(&COUNTRIES);
+    let (state, state_code) = chance.one_of(&LISTS.states);
+    let (country, country_code) = chance.one_of(&LISTS.countries);
     let degrees = |chance: &mut Chance, limit: u64| {
         chance.below(2 * limit * 10_000) as f64 / 10_000.0 - limit as f64
     };
     Address {
         building_number: (chance.below(9_999) + 1).to_string(),
-        street: chance.one_of(&STREETS),
-        city: chance.one_of(&CITIES),
+        street: chance.one_of(&LISTS.streets),
+        city: chance.one_of(&LISTS.cities),
         state,
         state_code,
         country,

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,49 +57,51 @@ impl Reply {
     }
 
     pub fn into_response(self) -> Response<Body> {
-        let body = Body::Whole(self.body);
-        respond(self.status, self.headers, body)
+        self.respond(usize::MAX, Gap::None)
     }
 
     /// Half of the body, then the connection is cut.
     pub fn into_broken_response(self) -> Response<Body> {
-        let promised_bytes = self.body.len() as u64;
-        let first = self.body.slice(..self.body.len() / 2);
-        let body = Body::Broken { first: Some(first), flushed: false, promised_bytes };
-        respond(self.status, self.headers, body)
+        let half = self.body.len() / 2;
+        self.respond(half, Gap::Cut { flushed: false })
     }
 
     /// Half of the body, a pause, the other half.
     pub fn into_slow_response(self, pause: Duration) -> Response<Body> {
         let half = self.body.len() / 2;
-        let body = Body::Slow {
-            first: Some(self.body.slice(..half)),
-            pause: Box::pin(sleep(pause)),
-            rest: Some(self.body.slice(half..)),
-        };
-        respond(self.status, self.headers, body)
+        self.respond(half, Gap::Pause(Box::pin(sleep(pause))))
+    }
+
+    fn respond(mut self, gap_at: usize, gap: Gap) -> Response<Body> {
+        let first = self.body.split_to(gap_at.min(self.body.len()));
+        let rest = Some(self.body).filter(|rest| !rest.is_empty());
+        let body = Body { first: Some(first).filter(|first| !first.is_empty()), gap, rest };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        // Inserted, not appended: a fault's own content type replaces the usual one.
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
     }
 }
 
-fn respond(
-    status: StatusCode,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    body: Body,
-) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    // Inserted, not appended: a fault's own content type replaces the usual one.
-    for (name, value) in headers {
-        response.headers_mut().insert(name, value);
-    }
-    response
+/// A body in two parts, with a gap between them.
+#[derive(Debug)]
+pub struct Body {
+    first: Option<Bytes>,
+    gap: Gap,
+    rest: Option<Bytes>,
 }
 
 #[derive(Debug)]
-pub enum Body {
-    Whole(Bytes),
-    Slow { first: Option<Bytes>, pause: Pin<Box<Sleep>>, rest: Option<Bytes> },
-    Broken { first: Option<Bytes>, flushed: bool, promised_bytes: u64 },
+enum Gap {
+    None,
+    Pause(Pin<Box<Sleep>>),
+    /// The rest is promised and never sent.
+    Cut {
+        flushed: bool,
+    },
 }
 
 /// The error that makes the server cut a connection in the middle of an answer.
@@ -123,47 +125,30 @@ impl hyper::body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let frame = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
-        match self.get_mut() {
-            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => frame(std::mem::take(bytes)),
-            Self::Slow { first, pause, rest } => {
-                if let Some(bytes) = first.take() {
-                    return frame(bytes);
-                }
-                if rest.is_some() && pause.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                rest.take().map_or(Poll::Ready(None), frame)
-            }
-            Self::Broken { first, flushed, .. } => {
-                if let Some(bytes) = first.take() {
-                    return frame(bytes);
-                }
-                if !*flushed {
-                    // Pending once, so that the head and the first half are sent before the cut.
-                    *flushed = true;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Err(BrokenOff)))
-            }
+        let body = self.get_mut();
+        if let Some(first) = body.first.take() {
+            return frame(first);
         }
+        match &mut body.gap {
+            Gap::Cut { flushed: true } => return Poll::Ready(Some(Err(BrokenOff))),
+            Gap::Cut { flushed } => {
+                // Pending once, so that the head and the first half are sent before the cut.
+                *flushed = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Gap::Pause(pause) if body.rest.is_some() => ready!(pause.as_mut().poll(context)),
+            Gap::Pause(_) | Gap::None => {}
+        }
+        body.rest.take().map_or(Poll::Ready(None), frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Whole(bytes) => bytes.is_empty(),
-            Self::Slow { first, rest, .. } => first.is_none() && rest.is_none(),
-            Self::Broken { .. } => false,
-        }
+        self.first.is_none() && self.rest.is_none() && !matches!(self.gap, Gap::Cut { .. })
     }
 
     fn size_hint(&self) -> SizeHint {
         let left = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len) as u64;
-        SizeHint::with_exact(match self {
-            Self::Whole(bytes) => bytes.len() as u64,
-            Self::Slow { first, rest, .. } => left(first) + left(rest),
-            Self::Broken { promised_bytes, .. } => *promised_bytes,
-        })
+        SizeHint::with_exact(left(&self.first) + left(&self.rest))
     }
 }

@@ -4,23 +4,20 @@
 //! after their answer or the grace time, whichever is first. It binds nothing and listens to no
 //! signals; both are its caller's. What is answered stands in [`crate::dispatch`].
 
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::Options;
-use crate::dispatch::{Simulator, answer};
+use crate::dispatch::{Cut, answer};
+use crate::options::Options;
+use crate::simulator::Simulator;
 
 /// How long a busy connection may go on after shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -73,84 +70,27 @@ fn surface(ended: Result<(), tokio::task::JoinError>) {
 }
 
 async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
-    // Refused only for a socket that is already gone; serving it then ends by itself.
+    // Refused only for a socket that is already closed; serving it then ends by itself.
     let _ = stream.set_nodelay(true);
-    let reset = Arc::new(AtomicBool::new(false));
-    let stream = ResettableStream { stream, reset: Arc::clone(&reset) };
-    let shutdown = simulator.shutdown.clone();
     let service = service_fn(|request| {
-        let (simulator, reset) = (Arc::clone(&simulator), Arc::clone(&reset));
-        async move {
-            let answered = answer(&simulator, request).await;
-            answered.inspect_err(|cut| reset.store(cut.with_reset, Ordering::Relaxed))
-        }
+        let simulator = Arc::clone(&simulator);
+        async move { answer(&simulator, request).await }
     });
-    let mut serving = pin!(
-        http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), service)
-    );
+    let mut serving =
+        http1::Builder::new().pipeline_flush(true).serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+        ended = &mut serving => ended,
+        () = simulator.shutdown.cancelled() => {
+            std::pin::Pin::new(&mut serving).graceful_shutdown();
+            (&mut serving).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
-    }
-}
-
-/// A stream that can be closed with a reset instead of an orderly end.
-struct ResettableStream {
-    stream: TcpStream,
-    reset: Arc<AtomicBool>,
-}
-
-impl Drop for ResettableStream {
-    fn drop(&mut self) {
-        if self.reset.load(Ordering::Relaxed) {
+        let cut = error.source().and_then(|source| source.downcast_ref::<Cut>());
+        if cut.is_some_and(|cut| cut.with_reset) {
             // If it cannot be set the client sees an orderly end without an answer: a fault as well.
-            let _ = self.stream.set_zero_linger();
+            let _ = serving.into_parts().io.into_inner().set_zero_linger();
         }
-    }
-}
-
-impl AsyncRead for ResettableStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for ResettableStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

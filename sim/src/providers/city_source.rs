@@ -22,29 +22,20 @@ pub fn answer(query: &Query<'_>, listed: usize, shift_rows: usize) -> Reply {
     let from = page.saturating_mul(limit).saturating_sub(shift_rows);
     let rows = from.min(listed)..from.saturating_add(limit).min(listed);
     let locations = rows.len();
-    let mut json = Vec::with_capacity(64 + locations * 128);
-    json.extend_from_slice(b"{\"cities\":[");
-    for (position, index) in rows.enumerate() {
-        if position > 0 {
-            json.push(b',');
-        }
-        push_city(&mut json, &cities::nth(index));
-    }
-    json.extend_from_slice(
-        format!("],\"page\":{page},\"limit\":{limit},\"total_count\":{listed}}}").as_bytes(),
+    let cities: Vec<String> = rows.map(|index| city_json(&cities::nth(index))).collect();
+    let json = format!(
+        "{{\"cities\":[{}],\"page\":{page},\"limit\":{limit},\"total_count\":{listed}}}",
+        cities.join(",")
     );
     Reply::ok(json).with_locations(locations)
 }
 
-fn push_city(json: &mut Vec<u8>, city: &cities::City) {
+fn city_json(city: &cities::City) -> String {
     let name = serde_json::Value::from(city.name.as_ref());
-    json.extend_from_slice(
-        format!(
-            "{{\"city_id\":{},\"name\":{name},\"country_code\":\"{}\",\"latitude_deg\":{:?},\"longitude_deg\":{:?}}}",
-            city.id, city.country_code, city.latitude, city.longitude
-        )
-        .as_bytes(),
-    );
+    format!(
+        "{{\"city_id\":{},\"name\":{name},\"country_code\":\"{}\",\"latitude_deg\":{:?},\"longitude_deg\":{:?}}}",
+        city.id, city.country_code, city.latitude, city.longitude
+    )
 }
 
 fn number(query: &Query<'_>, name: &str, default: usize) -> Option<usize> {

@@ -1,21 +1,21 @@
-//! DummyJSON's `/users`: 208 people with everything about them, bank card included.
+//! DummyJSON: `/users` lists 208 users with everything about them, including a bank card.
 //!
 //! `limit` (30 when absent, 0 means all) and `skip` page it, `select` names the fields to send; the
-//! `limit` in an answer is the number of users in it. The card numbers are as dangerous as real
-//! ones look: 15 or 16 digits without separators, and they pass Luhn. Who reads them must not keep them.
+//! `limit` in an answer is the number of users in it. The card numbers look real: 15 or 16 digits
+//! without separators, and they pass Luhn. A client must not keep them.
 //!
 //! A hundred requests in ten seconds are served, then it is 429 with `Retry-After`
-//! ([`crate::request_window`]). Sorting, searching and `delay` are left out.
+//! ([`crate::request_window`]).
+//! Does not: sort, search or delay.
+//! Next: [`super::user_service`], the handler.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use super::user_service::{Draw, Page, UserService};
+use crate::faults::Twist;
 use crate::people::{self, Chance};
 use crate::query::Query;
-use crate::reply::Reply;
-
-/// How many users there are.
-pub const USERS: usize = 208;
 
 const DEFAULT_LIMIT: usize = 30;
 
@@ -30,33 +30,20 @@ const CARDS: [(&str, &str, usize); 7] = [
     ("JCB", "3528", 16),
 ];
 
-/// The list, or with an item the one of that number. A shift begins so many users early.
-pub fn answer(item: Option<&str>, query: &Query<'_>, seed: u64, shift_rows: usize) -> Reply {
-    if let Some(item) = item {
-        return one(item, seed);
-    }
-    let (limit, skip) = match (number(query, "limit", DEFAULT_LIMIT), number(query, "skip", 0)) {
-        (Err(reply), _) | (_, Err(reply)) => return reply,
-        (Ok(limit), Ok(skip)) => (limit, skip),
-    };
-    let limit = if limit == 0 { USERS } else { limit };
-    let from = skip.saturating_sub(shift_rows).min(USERS);
-    let users: Vec<Value> = (from..from.saturating_add(limit).min(USERS))
-        .map(|index| selected(user(index, seed), query))
-        .collect();
-    let count = users.len();
-    let body = json!({"users": users, "total": USERS, "skip": skip, "limit": count});
-    Reply::ok(body.to_string()).with_locations(count)
-}
-
-/// What it sends with an error status.
-pub fn usual_error(status: StatusCode) -> Reply {
-    let message = match status.as_u16() {
-        429 => "request limit exceeded, please wait a few seconds",
-        _ => status.canonical_reason().unwrap_or("Error"),
-    };
-    error(status, message)
-}
+pub const USERS: UserService = UserService {
+    total: 208,
+    page,
+    record: user,
+    list,
+    invalid_item: StatusCode::BAD_REQUEST,
+    error: |status, message| {
+        let usual = || match status.as_u16() {
+            429 => "request limit exceeded, please wait a few seconds".to_owned(),
+            _ => status.canonical_reason().unwrap_or("Error").to_owned(),
+        };
+        json!({ "message": message.unwrap_or_else(usual) })
+    },
+};
 
 /// The card number of user number `index`.
 pub fn card_number(index: usize, seed: u64) -> String {
@@ -69,17 +56,33 @@ pub fn card_number(index: usize, seed: u64) -> String {
     digits
 }
 
-fn one(item: &str, seed: u64) -> Reply {
-    let Ok(id) = item.parse::<usize>() else {
-        return error(StatusCode::BAD_REQUEST, &format!("Invalid user id '{item}'"));
+fn page(query: &Query<'_>, twist: Twist) -> Result<Page, String> {
+    let number = |name, default| {
+        query.get(name).map_or(Ok(default), |text| {
+            text.parse().map_err(|_| format!("Invalid '{name}' - must be a number"))
+        })
     };
-    if !(1..=USERS).contains(&id) {
-        return error(StatusCode::NOT_FOUND, &format!("User with id '{id}' not found"));
-    }
-    Reply::ok(user(id - 1, seed).to_string()).with_locations(1)
+    let limit = match number("limit", DEFAULT_LIMIT)? {
+        0 => USERS.total,
+        limit => limit,
+    };
+    let skip = number("skip", 0)?;
+    Ok(Page { skip, limit, shift_rows: twist.shift_rows, ..Page::default() })
 }
 
-fn user(index: usize, seed: u64) -> Value {
+/// The envelope. With `select`, each user has only the named fields and the id.
+fn list(mut users: Vec<Value>, page: Page, query: &Query<'_>) -> Value {
+    let wanted: Vec<&str> = query.list("select").collect();
+    if !wanted.is_empty() {
+        for fields in users.iter_mut().filter_map(Value::as_object_mut) {
+            fields.retain(|name, _| name == "id" || wanted.contains(&name.as_str()));
+        }
+    }
+    let count = users.len();
+    json!({"users": users, "total": USERS.total, "skip": page.skip, "limit": count})
+}
+
+fn user(&Draw { seed, .. }: &Draw, index: usize) -> Value {
     let chance = &mut Chance::new(seed, "person", index as u64);
     let name = people::name(chance);
     let (first, last) = (people::plain(name.first), people::plain(name.last));
@@ -132,29 +135,6 @@ fn address(address: &people::Address) -> Value {
     })
 }
 
-/// The fields that `select` names, and the id, which is always there.
-fn selected(user: Value, query: &Query<'_>) -> Value {
-    let wanted: Vec<&str> = query.list("select").collect();
-    let Value::Object(mut fields) = user else { return user };
-    if !wanted.is_empty() {
-        fields.retain(|name, _| name == "id" || wanted.contains(&name.as_str()));
-    }
-    Value::Object(fields)
-}
-
-/// A parameter that must be a number if it is there.
-fn number(query: &Query<'_>, name: &str, default: usize) -> Result<usize, Reply> {
-    query.get(name).map_or(Ok(default), |text| {
-        text.parse().map_err(|_| {
-            error(StatusCode::BAD_REQUEST, &format!("Invalid '{name}' - must be a number"))
-        })
-    })
-}
-
-fn error(status: StatusCode, message: &str) -> Reply {
-    Reply::json(status, json!({ "message": message }).to_string())
-}
-
 fn luhn_check_digit(digits: &str) -> char {
     let sum: u32 = digits
         .bytes()
@@ -174,8 +154,13 @@ fn luhn_check_digit(digits: &str) -> char {
 mod tests {
     use super::*;
 
+    fn answer(item: Option<&str>, query: &str) -> Value {
+        let reply = USERS.answer(item, &Query::parse(query, b""), &Draw::default());
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
     fn page(query: &str) -> Value {
-        serde_json::from_slice(&answer(None, &Query::parse(query, b""), 0, 0).body).unwrap()
+        answer(None, query)
     }
 
     #[test]
@@ -193,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_card_number_passes_luhn_and_has_no_separators() {
-        for index in 0..USERS {
+        for index in 0..USERS.total {
             let number = card_number(index, 0);
             assert!(matches!(number.len(), 15 | 16), "{number}");
             let (digits, check) = number.split_at(number.len() - 1);
@@ -213,7 +198,7 @@ mod tests {
                 .iter()
                 .map(|user| user[field].as_str().unwrap())
                 .collect();
-            assert_eq!(values.len(), USERS, "{field}");
+            assert_eq!(values.len(), USERS.total, "{field}");
         }
     }
 
@@ -226,11 +211,9 @@ mod tests {
 
     #[test]
     fn errors_are_sentences() {
-        let answer = |item| answer(item, &Query::parse("limit=x", b""), 0, 0);
-        let message =
-            |reply: Reply| serde_json::from_slice::<Value>(&reply.body).unwrap()["message"].clone();
-        assert_eq!(message(answer(None)), "Invalid 'limit' - must be a number");
-        assert_eq!(message(answer(Some("999"))), "User with id '999' not found");
-        assert_eq!(message(answer(Some("x"))), "Invalid user id 'x'");
+        let message = |item| answer(item, "limit=x")["message"].clone();
+        assert_eq!(message(None), "Invalid 'limit' - must be a number");
+        assert_eq!(message(Some("999")), "User with id '999' not found");
+        assert_eq!(message(Some("x")), "Invalid user id 'x'");
     }
 }

@@ -40,8 +40,8 @@ struct Found {
     #[serde(skip_serializing_if = "str::is_empty")]
     country_code: &'static str,
     timezone: &'static str,
-    #[serde(skip_serializing_if = "is_zero")]
-    population: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    population: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -136,13 +136,8 @@ fn found(city: &City, seed: u64) -> Found {
         feature_code: "PPL",
         country_code: city.country_code,
         timezone: city.timezone,
-        population: city.population,
+        population: Some(city.population).filter(|people| *people != 0),
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn is_zero(value: &i64) -> bool {
-    *value == 0
 }
 
 fn json<T: Serialize>(answer: &T) -> Reply {

@@ -1,11 +1,8 @@
-//! The upstreams, one file each, and the endpoints by which they are reached.
+//! The upstreams, one file each, and the choice of the one that answers a request.
 //!
 //! A provider is a pure function from parameters, options and the time to a whole reply: faults,
 //! limits, latency and counting are not its business ([`crate::dispatch`]). A new upstream is a new
 //! file here, one variant of [`Endpoint`] and one line in [`answer`].
-//!
-//! JSONPlaceholder and DummyJSON both live under `/users`. Each has a path of its own here, and plain
-//! `/users` is JSONPlaceholder's unless a parameter that only DummyJSON knows is given.
 
 pub mod city_source;
 pub mod dummyjson;
@@ -14,29 +11,17 @@ pub mod geocoding;
 pub mod jsonplaceholder;
 pub mod openweather;
 pub mod random_data;
+pub mod user_service;
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 
-use crate::Options;
+use crate::endpoint::Endpoint;
+use crate::faults::Twist;
 use crate::limiter::MINUTELY;
+use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    Cities,
-    Forecast,
-    GeocodingSearch,
-    GeocodingGet,
-    OpenWeather,
-    Users,
-    JsonPlaceholder,
-    DummyJson,
-    Addresses,
-    AddressesV1,
-    Cards,
-    CardsV1,
-}
+use user_service::{Draw, UserService};
 
 /// A request of an upstream.
 #[derive(Clone, Copy, Debug)]
@@ -50,22 +35,11 @@ pub struct Call<'a> {
     pub twist: Twist,
 }
 
-/// How a fault wants a true answer bent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Twist {
-    /// Forecast values are `null`.
-    pub nulls: bool,
-    /// Pages of cities and of DummyJSON's users begin so many rows early.
-    pub shift_rows: usize,
-    /// Addresses and cards that are missing from the end of an answer.
-    pub missing_rows: usize,
-}
-
 /// A true answer of an upstream.
 pub fn answer(call: Call<'_>, options: &Options) -> Reply {
     let Call { endpoint, item, query, nth, twist } = call;
-    let draw =
-        |kind| random_data::Draw { kind, seed: options.seed, nth, now: options.now.now(), twist };
+    let draw = Draw { seed: options.seed, nth, now: options.now.now(), twist };
+    let list = |service: &UserService| service.answer(item, query, &draw);
     match endpoint {
         Endpoint::Cities => city_source::answer(query, options.cities, twist.shift_rows),
         Endpoint::Forecast => forecast::answer(query, options, twist.nulls),
@@ -73,102 +47,41 @@ pub fn answer(call: Call<'_>, options: &Options) -> Reply {
         Endpoint::GeocodingGet => geocoding::get(query, options.seed),
         Endpoint::OpenWeather => openweather::answer(query, options),
         Endpoint::Users | Endpoint::JsonPlaceholder | Endpoint::DummyJson => {
-            if call.is_dummyjson() {
-                dummyjson::answer(item, query, options.seed, twist.shift_rows)
-            } else {
-                jsonplaceholder::answer(item, query)
-            }
+            let is_dummyjson = call.is_dummyjson();
+            list(if is_dummyjson { &dummyjson::USERS } else { &jsonplaceholder::USERS })
         }
-        Endpoint::Addresses | Endpoint::AddressesV1 => {
-            random_data::answer(query, draw(random_data::Kind::Address))
-        }
-        Endpoint::Cards | Endpoint::CardsV1 => {
-            random_data::answer(query, draw(random_data::Kind::Card))
-        }
+        Endpoint::Addresses | Endpoint::AddressesV1 => list(&random_data::ADDRESSES),
+        Endpoint::Cards | Endpoint::CardsV1 => list(&random_data::CARDS),
+    }
+}
+
+/// The answer that an upstream usually gives with an error status.
+pub fn usual_error(endpoint: Endpoint, status: StatusCode) -> Reply {
+    match endpoint {
+        Endpoint::OpenWeather => openweather::usual_error(status),
+        Endpoint::Users | Endpoint::JsonPlaceholder => jsonplaceholder::USERS.usual_error(status),
+        Endpoint::DummyJson => dummyjson::USERS.usual_error(status),
+        Endpoint::Addresses | Endpoint::AddressesV1 => random_data::ADDRESSES.usual_error(status),
+        Endpoint::Cards | Endpoint::CardsV1 => random_data::CARDS.usual_error(status),
+        _ => Reply::reason(status, usual_reason(status)),
     }
 }
 
 /// Every card number that a simulator of this seed can give out, as it is written there.
 pub fn card_numbers(seed: u64) -> Vec<String> {
-    let of_users = (0..dummyjson::USERS).map(|index| dummyjson::card_number(index, seed));
+    let of_users = (0..dummyjson::USERS.total).map(|index| dummyjson::card_number(index, seed));
     of_users.chain(random_data::CARD_NUMBERS.map(str::to_owned)).collect()
 }
 
 impl Call<'_> {
     /// Whether DummyJSON answers, and its limit counts.
     pub fn is_dummyjson(&self) -> bool {
-        let asks_for_it =
+        let has_its_parameter =
             || ["limit", "skip", "select"].iter().any(|name| self.query.get(name).is_some());
         match self.endpoint {
             Endpoint::DummyJson => true,
-            Endpoint::Users => asks_for_it(),
+            Endpoint::Users => has_its_parameter(),
             _ => false,
-        }
-    }
-}
-
-impl Endpoint {
-    pub const ALL: [Self; 12] = [
-        Self::Cities,
-        Self::Forecast,
-        Self::GeocodingSearch,
-        Self::GeocodingGet,
-        Self::OpenWeather,
-        Self::Users,
-        Self::JsonPlaceholder,
-        Self::DummyJson,
-        Self::Addresses,
-        Self::AddressesV1,
-        Self::Cards,
-        Self::CardsV1,
-    ];
-
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Cities => "/cities/",
-            Self::Forecast => "/v1/forecast",
-            Self::GeocodingSearch => "/v1/search",
-            Self::GeocodingGet => "/v1/get",
-            Self::OpenWeather => "/data/2.5/weather",
-            Self::Users => "/users",
-            Self::JsonPlaceholder => "/jsonplaceholder/users",
-            Self::DummyJson => "/dummyjson/users",
-            Self::Addresses => "/api/v2/addresses",
-            Self::AddressesV1 => "/api/address/random_address",
-            Self::Cards => "/api/v2/credit_cards",
-            Self::CardsV1 => "/api/business_credit_card/random_card",
-        }
-    }
-
-    /// Whether `path` means this endpoint; a final slash makes no difference.
-    pub fn is_at(self, path: &str) -> bool {
-        let path = path.trim_end_matches('/');
-        path == self.path().trim_end_matches('/') || self.item(path).is_some()
-    }
-
-    /// What a path names of this endpoint's list, if it names one.
-    pub fn item(self, path: &str) -> Option<&str> {
-        if !matches!(self, Self::Users | Self::JsonPlaceholder | Self::DummyJson) {
-            return None;
-        }
-        let item = path.trim_end_matches('/').strip_prefix(self.path())?.strip_prefix('/')?;
-        (!item.is_empty() && !item.contains('/')).then_some(item)
-    }
-
-    pub fn allows(self, method: &Method) -> bool {
-        method == Method::GET || (method == Method::POST && self == Self::Forecast)
-    }
-
-    /// The body this upstream usually sends with an error status.
-    pub fn usual_error(self, status: StatusCode) -> Reply {
-        match self {
-            Self::OpenWeather => openweather::usual_error(status),
-            Self::Users | Self::JsonPlaceholder => jsonplaceholder::usual_error(status),
-            Self::DummyJson => dummyjson::usual_error(status),
-            Self::Addresses | Self::AddressesV1 | Self::Cards | Self::CardsV1 => {
-                random_data::usual_error(status)
-            }
-            _ => Reply::reason(status, usual_reason(status)),
         }
     }
 }

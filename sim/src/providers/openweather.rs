@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::forecast::zone_offset_seconds;
 use super::geocoding::{fold, named};
-use crate::Options;
 use crate::cities::{self, City};
-use crate::decimal::{push_integer, push_trimmed, rounded_division};
+use crate::decimal::{rounded_division, trimmed};
+use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::weather::{Place, Weather, observed_at, weather_at};
+use crate::weather::{Place, observed_at, weather_at};
 
 /// The key that is refused.
 const BAD_KEY: &str = "bad-key";
@@ -46,18 +46,15 @@ pub fn answer(query: &Query<'_>, options: &Options) -> Reply {
 
 /// The body OpenWeather usually sends with an error status.
 pub fn usual_error(status: StatusCode) -> Reply {
-    match status.as_u16() {
-        401 => Reply::json(status, INVALID_KEY),
-        404 => Reply::json(status, NOT_FOUND),
-        429 => Reply::json(status, BLOCKED),
-        400 => wrong("Nothing to geocode"),
-        500.. => {
-            let body =
-                format!("{{\"cod\":{},\"message\":\"Internal server error\"}}", status.as_u16());
-            Reply::json(status, body)
-        }
-        _ => Reply::json(status, format!("{{\"cod\":{}}}", status.as_u16())),
-    }
+    let body = match status.as_u16() {
+        400 => return wrong("Nothing to geocode"),
+        401 => INVALID_KEY.to_owned(),
+        404 => NOT_FOUND.to_owned(),
+        429 => BLOCKED.to_owned(),
+        code @ 500.. => format!("{{\"cod\":{code},\"message\":\"Internal server error\"}}"),
+        code => format!("{{\"cod\":{code}}}"),
+    };
+    Reply::json(status, body)
 }
 
 #[derive(Clone, Copy)]
@@ -115,99 +112,72 @@ fn wrong(message: &str) -> Reply {
     Reply::json(StatusCode::BAD_REQUEST, format!("{{\"cod\":\"400\",\"message\":\"{message}\"}}"))
 }
 
-fn write(located: &Located, units: Units, options: &Options) -> Vec<u8> {
+fn write(located: &Located, units: Units, options: &Options) -> String {
     let now = options.now.unix_seconds();
     let place = Place::new(located.latitude, located.longitude);
     let weather = weather_at(place, options.seed, now);
-    let (id, main, description, icon) = condition(weather.code);
-    let daytime = if weather.is_day { 'd' } else { 'n' };
-    let mut json = Vec::with_capacity(640);
-    let mut text = |piece: &str| json.extend_from_slice(piece.as_bytes());
-    text(&format!(
-        "{{\"coord\":{{\"lon\":{},\"lat\":{}}},\"weather\":[{{\"id\":{id},\"main\":\"{main}\",\
-         \"description\":\"{description}\",\"icon\":\"{icon}{daytime}\"}}],\"base\":\"stations\",\"main\":{{\"temp\":",
-        located.longitude, located.latitude
-    ));
-    let temperature = weather.temperature_decicelsius;
-    push_temperature(&mut json, temperature, units);
-    for (key, decicelsius) in [
-        ("feels_like", weather.apparent_decicelsius),
-        ("temp_min", temperature - 6),
-        ("temp_max", temperature + 7),
-    ] {
-        push_key(&mut json, key);
-        push_temperature(&mut json, decicelsius, units);
-    }
-    push_key(&mut json, "pressure");
-    push_integer(&mut json, weather.pressure_decihpa / 10);
-    push_key(&mut json, "humidity");
-    push_integer(&mut json, weather.humidity_percent);
-    json.extend_from_slice(b"},\"visibility\":10000,\"wind\":{\"speed\":");
-    push_wind(&mut json, weather.wind_decikmh, units);
-    push_key(&mut json, "deg");
-    push_integer(&mut json, weather.wind_direction_degrees);
-    // Gusts, rain and snow are left out when there are none to speak of.
-    if weather.gusts_decikmh >= 300 {
-        push_key(&mut json, "gust");
-        push_wind(&mut json, weather.gusts_decikmh, units);
-    }
-    json.push(b'}');
-    push_precipitation(&mut json, &weather);
-    push_rest(&mut json, located, &weather, now);
-    json
-}
-
-fn push_precipitation(json: &mut Vec<u8>, weather: &Weather) {
-    if weather.precipitation_centimm > 0 {
-        let snow = matches!(weather.code, 71..=77 | 85 | 86);
-        push_key(json, if snow { "snow" } else { "rain" });
-        json.extend_from_slice(b"{\"1h\":");
-        push_trimmed(json, weather.precipitation_centimm, 2);
-        json.push(b'}');
-    }
-}
-
-fn push_rest(json: &mut Vec<u8>, located: &Located, weather: &Weather, now: i64) {
-    let place = Place::new(located.latitude, located.longitude);
     let noon = now - now.rem_euclid(86_400) + 43_200 - i64::from(place.longitude_e4) * 24 / 1000;
     let (id, name, country) = match &located.city {
-        None => (0, "", None),
-        Some(city) => (city.id, city.name.as_ref(), Some(city.country_code)),
+        None => (0, "", String::new()),
+        Some(city) => {
+            (city.id, city.name.as_ref(), format!("\"country\":\"{}\",", city.country_code))
+        }
     };
-    let country = country.map_or(String::new(), |code| format!("\"country\":\"{code}\","));
-    let rest = format!(
-        ",\"clouds\":{{\"all\":{}}},\"dt\":{},\"sys\":{{{country}\"sunrise\":{},\"sunset\":{}}},\
+    let (condition_id, group, description, icon) = condition(weather.code);
+    let celsius = weather.temperature_decicelsius;
+    // Gusts, rain and snow are left out when there are none to speak of.
+    let gust = match weather.gusts_decikmh {
+        strong @ 300.. => format!(",\"gust\":{}", units.wind(strong)),
+        _ => String::new(),
+    };
+    let precipitation = match (weather.precipitation_centimm, weather.code) {
+        (0, _) => String::new(),
+        (fallen, 71..=77 | 85 | 86) => format!(",\"snow\":{{\"1h\":{}}}", trimmed(fallen, 2)),
+        (fallen, _) => format!(",\"rain\":{{\"1h\":{}}}", trimmed(fallen, 2)),
+    };
+    format!(
+        "{{\"coord\":{{\"lon\":{},\"lat\":{}}},\"weather\":[{{\"id\":{condition_id},\
+         \"main\":\"{group}\",\"description\":\"{description}\",\"icon\":\"{icon}{}\"}}],\
+         \"base\":\"stations\",\"main\":{{\"temp\":{},\"feels_like\":{},\"temp_min\":{},\
+         \"temp_max\":{},\"pressure\":{},\"humidity\":{}}},\"visibility\":10000,\
+         \"wind\":{{\"speed\":{},\"deg\":{}{gust}}}{precipitation},\"clouds\":{{\"all\":{}}},\
+         \"dt\":{},\"sys\":{{{country}\"sunrise\":{},\"sunset\":{}}},\
          \"timezone\":{},\"id\":{id},\"name\":{},\"cod\":200}}",
+        located.longitude,
+        located.latitude,
+        if weather.is_day { 'd' } else { 'n' },
+        units.temperature(celsius),
+        units.temperature(weather.apparent_decicelsius),
+        units.temperature(celsius - 6),
+        units.temperature(celsius + 7),
+        weather.pressure_decihpa / 10,
+        weather.humidity_percent,
+        units.wind(weather.wind_decikmh),
+        weather.wind_direction_degrees,
         weather.cloud_cover_percent,
         observed_at(now),
         noon - 21_600,
         noon + 21_600,
         zone_offset_seconds(place, now),
         Value::from(name),
-    );
-    json.extend_from_slice(rest.as_bytes());
+    )
 }
 
-fn push_key(json: &mut Vec<u8>, key: &str) {
-    json.extend_from_slice(b",\"");
-    json.extend_from_slice(key.as_bytes());
-    json.extend_from_slice(b"\":");
-}
-
-fn push_temperature(json: &mut Vec<u8>, decicelsius: i64, units: Units) {
-    match units {
-        Units::Standard => push_trimmed(json, decicelsius * 10 + 27_315, 2),
-        Units::Metric => push_trimmed(json, decicelsius, 1),
-        Units::Imperial => push_trimmed(json, decicelsius * 18 + 3_200, 2),
+impl Units {
+    fn temperature(self, decicelsius: i64) -> String {
+        match self {
+            Self::Standard => trimmed(decicelsius * 10 + 27_315, 2),
+            Self::Metric => trimmed(decicelsius, 1),
+            Self::Imperial => trimmed(decicelsius * 18 + 3_200, 2),
+        }
     }
-}
 
-fn push_wind(json: &mut Vec<u8>, decikmh: i64, units: Units) {
-    let scaled = match units {
-        Units::Standard | Units::Metric => rounded_division(decikmh * 100, 36),
-        Units::Imperial => rounded_division(decikmh * 621_371, 100_000),
-    };
-    push_trimmed(json, scaled, 2);
+    fn wind(self, decikmh: i64) -> String {
+        match self {
+            Self::Standard | Self::Metric => trimmed(rounded_division(decikmh * 100, 36), 2),
+            Self::Imperial => trimmed(rounded_division(decikmh * 621_371, 100_000), 2),
+        }
+    }
 }
 
 /// OpenWeather's condition for a WMO code: id, group, text, icon.
@@ -239,7 +209,7 @@ fn condition(code: u8) -> (u16, &'static str, &'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Clock;
+    use crate::clock::Clock;
 
     // 2026-03-10T12:34:56Z
     fn options() -> Options {

@@ -1,91 +1,66 @@
-//! random-data-api: addresses and credit cards, every answer another, in both versions of its paths.
+//! random-data-api: addresses and credit cards, different in every answer, under old and new paths.
 //!
 //! `size` 1 or absent is a bare object, more is an array; above 100 it is 100. Ids are below 10,000
-//! and come again, so nothing in an answer names the same thing twice. Fields contradict each other (three
-//! zip codes, a state code of another state), and there are only four card numbers, three of which
-//! fail Luhn. Answer number *n* of an endpoint is a pure function of the seed and *n*.
+//! and repeat, so nothing in an answer names the same thing twice. Fields contradict each other
+//! (three zip codes, a state code of another state), and there are only four card numbers, three
+//! of which fail Luhn. Answer number *n* of an endpoint is a pure function of the seed and *n*.
 //!
-//! The service is unstable in practice; here that is the fault plan's business.
+//! Does not: fail by itself, though the real service is unstable (see [`crate::faults`]).
+//! Next: [`super::user_service`], the handler.
 
-use chrono::{DateTime, Days, Utc};
+use chrono::Days;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::Twist;
+use super::user_service::{Draw, Page, UserService};
+use crate::faults::Twist;
 use crate::people::{self, Chance};
 use crate::query::Query;
-use crate::reply::Reply;
 
 /// All numbers that the service gives out.
 pub const CARD_NUMBERS: [&str; 4] =
     ["1234-2121-1221-1211", "1212-1221-1121-1234", "1211-1221-1234-2201", "1228-1221-1221-1431"];
 
-const CARD_TYPES: [&str; 12] = [
-    "visa",
-    "mastercard",
-    "american_express",
-    "discover",
-    "diners_club",
-    "jcb",
-    "switch",
-    "solo",
-    "dankort",
-    "maestro",
-    "forbrugsforeningen",
-    "laser",
-];
+pub const ADDRESSES: UserService = UserService {
+    total: 100,
+    page: |query, twist| Ok(page(query, twist)),
+    record: address,
+    list,
+    invalid_item: StatusCode::NOT_FOUND,
+    error: |status, _| {
+        let reason = status.canonical_reason().unwrap_or("Error");
+        json!({"status": status.as_u16(), "error": reason})
+    },
+};
 
-const MAX_SIZE: usize = 100;
+pub const CARDS: UserService = UserService { record: card, ..ADDRESSES };
 
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    Address,
-    Card,
-}
-
-/// One answer: `nth` is how many this endpoint gave before.
-#[derive(Clone, Copy, Debug)]
-pub struct Draw {
-    pub kind: Kind,
-    pub seed: u64,
-    pub nth: u64,
-    pub now: DateTime<Utc>,
-    pub twist: Twist,
-}
-
-pub fn answer(query: &Query<'_>, draw: Draw) -> Reply {
+fn page(query: &Query<'_>, twist: Twist) -> Page {
     let size = query.get("size").and_then(|text| text.parse().ok()).unwrap_or(1);
-    let size = usize::clamp(size, 1, MAX_SIZE);
-    let count = size.saturating_sub(draw.twist.missing_rows);
-    let mut records: Vec<Value> = (0..count).map(|at| record(draw, at)).collect();
-    let body = match (size, records.pop()) {
-        (1, Some(only)) => only,
-        (_, last) => {
+    let limit = usize::clamp(size, 1, ADDRESSES.total);
+    Page { limit, missing_rows: twist.missing_rows, ..Page::default() }
+}
+
+/// An array, or the only record if one was asked for.
+fn list(mut records: Vec<Value>, page: Page, _: &Query<'_>) -> Value {
+    match records.pop() {
+        Some(only) if page.limit == 1 => only,
+        last => {
             records.extend(last);
-            Value::from(records)
+            records.into()
         }
-    };
-    Reply::ok(body.to_string()).with_locations(count)
-}
-
-/// What it sends with an error status.
-pub fn usual_error(status: StatusCode) -> Reply {
-    let reason = status.canonical_reason().unwrap_or("Error");
-    Reply::json(status, json!({"status": status.as_u16(), "error": reason}).to_string())
-}
-
-fn record(draw: Draw, at: usize) -> Value {
-    let number = draw.nth * MAX_SIZE as u64 + at as u64;
-    match draw.kind {
-        Kind::Address => address(&mut Chance::new(draw.seed, "address", number), draw.twist),
-        Kind::Card => card(&mut Chance::new(draw.seed, "card", number), draw),
     }
 }
 
-fn address(chance: &mut Chance, twist: Twist) -> Value {
+fn chance(draw: &Draw, purpose: &str, index: usize) -> Chance {
+    Chance::new(draw.seed, purpose, draw.nth * ADDRESSES.total as u64 + index as u64)
+}
+
+fn address(draw: &Draw, index: usize) -> Value {
+    let chance = &mut chance(draw, "address", index);
     let one = people::address(chance);
     let other = people::address(chance);
-    let city = (!twist.nulls).then_some(one.city);
+    let city = (!draw.twist.nulls).then_some(one.city);
     json!({
         "id": 1 + chance.below(9_999), "uid": uid(chance), "city": city, "street_name": one.street,
         "street_address": format!("{} {}", other.building_number, other.street),
@@ -103,7 +78,8 @@ fn address(chance: &mut Chance, twist: Twist) -> Value {
     })
 }
 
-fn card(chance: &mut Chance, draw: Draw) -> Value {
+fn card(draw: &Draw, index: usize) -> Value {
+    let chance = &mut chance(draw, "card", index);
     let id = 1 + chance.below(9_999);
     let uid = uid(chance);
     let number = chance.one_of(&CARD_NUMBERS);
@@ -112,7 +88,7 @@ fn card(chance: &mut Chance, draw: Draw) -> Value {
     json!({
         "id": id, "uid": uid, "credit_card_number": (!draw.twist.nulls).then_some(number),
         "credit_card_expiry_date": expiry.to_string(),
-        "credit_card_type": chance.one_of(&CARD_TYPES),
+        "credit_card_type": people::card_type(chance),
     })
 }
 
@@ -128,29 +104,38 @@ fn uid(chance: &mut Chance) -> String {
 mod tests {
     use super::*;
 
-    fn drawn(kind: Kind, query: &str, nth: u64) -> Value {
-        let now = DateTime::from_timestamp(1_773_146_096, 0).unwrap();
-        let draw = Draw { kind, seed: 0, nth, now, twist: Twist::default() };
-        serde_json::from_slice(&answer(&Query::parse(query, b""), draw).body).unwrap()
+    fn drawn(service: &UserService, query: &str, draw: Draw) -> Value {
+        let reply = service.answer(None, &Query::parse(query, b""), &draw);
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
+    fn addresses(query: &str, nth: u64) -> Value {
+        drawn(&ADDRESSES, query, Draw { nth, ..Draw::default() })
+    }
+
+    fn cards(query: &str, missing_rows: usize) -> Value {
+        let now = chrono::DateTime::from_timestamp(1_773_146_096, 0).unwrap();
+        let twist = Twist { missing_rows, ..Twist::default() };
+        drawn(&CARDS, query, Draw { now, twist, ..Draw::default() })
     }
 
     #[test]
     fn one_is_an_object_and_more_an_array() {
-        assert!(drawn(Kind::Address, "", 0).is_object());
-        assert!(drawn(Kind::Address, "size=1", 0).is_object());
-        assert_eq!(drawn(Kind::Card, "size=2", 0).as_array().unwrap().len(), 2);
-        assert_eq!(drawn(Kind::Card, "size=1000", 0).as_array().unwrap().len(), 100);
+        assert!(addresses("", 0).is_object());
+        assert!(addresses("size=1", 0).is_object());
+        assert_eq!(cards("size=2", 0).as_array().unwrap().len(), 2);
+        assert_eq!(cards("size=1000", 0).as_array().unwrap().len(), 100);
     }
 
     #[test]
     fn every_answer_is_another_and_the_same_number_the_same() {
-        assert_ne!(drawn(Kind::Address, "", 0), drawn(Kind::Address, "", 1));
-        assert_eq!(drawn(Kind::Address, "size=3", 5), drawn(Kind::Address, "size=3", 5));
+        assert_ne!(addresses("", 0), addresses("", 1));
+        assert_eq!(addresses("size=3", 5), addresses("size=3", 5));
     }
 
     #[test]
     fn cards_expire_in_one_to_four_years_and_have_known_numbers() {
-        for card in drawn(Kind::Card, "size=100", 0).as_array().unwrap() {
+        for card in cards("size=100", 0).as_array().unwrap() {
             let expiry = card["credit_card_expiry_date"].as_str().unwrap();
             assert!(("2027-03-10"..="2030-03-10").contains(&expiry), "{expiry}");
             assert!(CARD_NUMBERS.contains(&card["credit_card_number"].as_str().unwrap()));
@@ -159,18 +144,7 @@ mod tests {
 
     #[test]
     fn a_short_answer_is_still_an_array() {
-        let draw = Draw {
-            kind: Kind::Card,
-            seed: 0,
-            nth: 0,
-            now: DateTime::UNIX_EPOCH,
-            twist: Twist { missing_rows: 1, ..Twist::default() },
-        };
-        let answered = |query| {
-            let body = answer(&Query::parse(query, b""), draw).body;
-            serde_json::from_slice::<Value>(&body).unwrap()
-        };
-        assert_eq!(answered("size=2").as_array().unwrap().len(), 1);
-        assert_eq!(answered("size=1"), json!([]));
+        assert_eq!(cards("size=2", 1).as_array().unwrap().len(), 1);
+        assert_eq!(cards("size=1", 1), json!([]));
     }
 }

@@ -8,9 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::request::Forecast;
-use super::utc_time;
-use super::zone::{Zone, resolve};
-use crate::decimal::{push_f32, push_fixed, push_integer};
+use super::zone::{Zone, resolve, utc_time};
+use crate::decimal::{push_f32, push_fixed};
 use crate::weather::{INTERVAL_SECONDS, Place, elevation_metres, observed_at, weather_at};
 
 /// Degrees between the centres of two grid cells, in the service's single precision.
@@ -74,7 +73,7 @@ pub fn write(
         let id = forecast.location_ids.as_ref().map_or(position as i64, |ids| ids[position]);
         if id != 0 {
             json.extend_from_slice(b",\"location_id\":");
-            push_integer(&mut json, id);
+            push_fixed(&mut json, id, 0);
         }
         json.extend_from_slice(&pieces.after);
         if let Some(block) = &forecast.block {
@@ -84,8 +83,7 @@ pub fn write(
                 if nulls {
                     json.extend_from_slice(b"null");
                 } else {
-                    let (scaled, decimals) = forecast.units.value(asked.quantity, &weather);
-                    push_fixed(&mut json, scaled, decimals);
+                    push_fixed(&mut json, asked.value(&weather), asked.scale.decimals);
                 }
             }
             json.push(b'}');
@@ -124,8 +122,7 @@ impl Shared {
             let name = block.name;
             after = format!(",\"{name}_units\":{{\"time\":\"{format}\",\"interval\":\"seconds\"");
             for asked in &block.asked {
-                let unit = forecast.units.name(asked.quantity);
-                write!(after, ",\"{}\":\"{unit}\"", asked.name).expect(NEVER_FAILS);
+                write!(after, ",\"{}\":\"{}\"", asked.name, asked.scale.unit).expect(NEVER_FAILS);
             }
             write!(after, "}},\"{name}\":{{\"time\":{time},\"interval\":{INTERVAL_SECONDS}")
                 .expect(NEVER_FAILS);

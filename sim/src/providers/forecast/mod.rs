@@ -14,15 +14,13 @@ mod request;
 mod variables;
 mod zone;
 
-use chrono::DateTime;
-
-use crate::Options;
+use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::weather::Place;
 use request::Forecast;
 
-pub const NO_DATA: &str = "No data is available for this location";
+pub use request::NO_DATA;
+pub use zone::{utc_time, zone_offset_seconds};
 
 const TOO_MUCH: &str = "Your API call requests too much data. Please reduce the number of variables, \
     locations and/or weather models.";
@@ -43,15 +41,4 @@ pub fn answer(query: &Query<'_>, options: &Options, nulls: bool) -> Reply {
         Ok(json) => Reply { weight, ..Reply::ok(json).with_locations(forecast.places.len()) },
         Err(reason) => Reply::bad_request(reason),
     }
-}
-
-/// Open-Meteo's time text: no seconds, no offset.
-pub fn utc_time(unix_seconds: i64) -> String {
-    let time = DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default();
-    time.format("%Y-%m-%dT%H:%M").to_string()
-}
-
-/// Seconds east of UTC at a place, as its clocks stand then.
-pub fn zone_offset_seconds(place: Place, unix_seconds: i64) -> i64 {
-    zone::resolve("auto", place, unix_seconds).map_or(0, |zone| zone.offset_seconds)
 }

@@ -5,9 +5,10 @@
 
 use std::str::FromStr;
 
-use super::NO_DATA;
-use super::variables::{Asked, Units, legacy, parse_variable};
+use super::variables::{Asked, cannot_initialize, parse_current, parse_legacy};
 use crate::query::Query;
+
+pub const NO_DATA: &str = "No data is available for this location";
 
 const MAX_PLACES: usize = 1_000;
 
@@ -26,7 +27,6 @@ pub struct Forecast {
     /// Empty, one for all, or one for each place.
     pub timezones: Vec<String>,
     pub block: Option<Block>,
-    pub units: Units,
     pub unix_time: bool,
     days: u32,
 }
@@ -59,7 +59,6 @@ impl Forecast {
             places,
             timezones,
             block: block(query)?,
-            units: Units::parse(query)?,
             unix_time: match query.get("timeformat") {
                 None | Some("iso8601") => false,
                 Some("unixtime") => true,
@@ -75,12 +74,6 @@ impl Forecast {
         let per_place = variables as f64 / 10.0 * (f64::from(self.days) / 14.0).max(1.0);
         self.places.len() as f64 * per_place.max(1.0)
     }
-}
-
-pub fn cannot_initialize(kind: &str, value: &str) -> String {
-    format!(
-        "Data corrupted at path ''. Cannot initialize {kind} from invalid String value {value}."
-    )
 }
 
 fn same_number(name: &str) -> String {
@@ -153,9 +146,9 @@ fn day_count(
 /// The legacy flag wins over a list of variables, as it does upstream.
 fn block(query: &Query<'_>) -> Result<Option<Block>, String> {
     if query.get("current_weather").is_some_and(|flag| matches!(flag, "true" | "1")) {
-        return Ok(Some(Block { name: "current_weather", asked: legacy() }));
+        return Ok(Some(Block { name: "current_weather", asked: parse_legacy(query)? }));
     }
-    let asked = query.list("current").map(parse_variable).collect::<Result<Vec<_>, _>>()?;
+    let asked = parse_current(query)?;
     Ok((!asked.is_empty()).then_some(Block { name: "current", asked }))
 }
 

@@ -1,184 +1,152 @@
-//! The quantities one may ask for, their units, and how many decimals each unit has.
+//! Variables: the quantities that a request may name, their units, and the decimals of each unit.
 //!
-//! Conversions stay in integers: a quantity is a scaled integer in its metric unit and becomes a
-//! scaled integer of the unit asked for, so that no answer depends on rounding of floats.
+//! Guarantees: conversions stay in integers. A quantity is a scaled integer in its metric unit and
+//! becomes a scaled integer of the requested unit, so no answer depends on rounding of floats.
+//! Next: [`super::body`], which prints the values.
 
-use super::request::cannot_initialize;
 use crate::decimal::rounded_division;
 use crate::query::Query;
 use crate::weather::Weather;
 
-/// A quantity under the name it was asked by; the answer echoes that name.
-#[derive(Debug)]
+/// A variable under the name that the request gave it; the answer echoes that name.
+#[derive(Clone, Debug)]
 pub struct Asked {
     pub name: String,
-    pub quantity: Quantity,
+    pub scale: Scale,
+    read: fn(&Weather) -> i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quantity {
-    Temperature,
-    Apparent,
-    DewPoint,
-    Humidity,
-    IsDay,
-    Precipitation,
-    WeatherCode,
-    CloudCover,
-    Pressure,
-    WindSpeed,
-    WindDirection,
-    WindGusts,
-}
-
+/// How a value is printed.
 #[derive(Clone, Copy, Debug)]
-pub struct Units {
-    temperature: TemperatureUnit,
-    wind: WindUnit,
-    precipitation: PrecipitationUnit,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum TemperatureUnit {
-    Celsius,
-    Fahrenheit,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum WindUnit {
-    KilometresPerHour,
-    MetresPerSecond,
-    MilesPerHour,
-    Knots,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum PrecipitationUnit {
-    Millimetres,
-    Inches,
-}
-
-/// The names `current=` takes, older spellings included.
-pub fn parse_variable(name: &str) -> Result<Asked, String> {
-    let quantity = match name {
-        "temperature_2m" => Quantity::Temperature,
-        "apparent_temperature" => Quantity::Apparent,
-        "dew_point_2m" | "dewpoint_2m" => Quantity::DewPoint,
-        "relative_humidity_2m" | "relativehumidity_2m" => Quantity::Humidity,
-        "is_day" => Quantity::IsDay,
-        "precipitation" | "rain" => Quantity::Precipitation,
-        "weather_code" | "weathercode" => Quantity::WeatherCode,
-        "cloud_cover" | "cloudcover" => Quantity::CloudCover,
-        "pressure_msl" | "surface_pressure" => Quantity::Pressure,
-        "wind_speed_10m" | "windspeed_10m" => Quantity::WindSpeed,
-        "wind_direction_10m" | "winddirection_10m" => Quantity::WindDirection,
-        "wind_gusts_10m" | "windgusts_10m" => Quantity::WindGusts,
-        _ => return Err(cannot_initialize("ForecastVariable", name)),
-    };
-    Ok(Asked { name: name.to_owned(), quantity })
-}
-
-/// What `current_weather=true` answers with.
-pub fn legacy() -> Vec<Asked> {
-    [
-        ("temperature", Quantity::Temperature),
-        ("windspeed", Quantity::WindSpeed),
-        ("winddirection", Quantity::WindDirection),
-        ("is_day", Quantity::IsDay),
-        ("weathercode", Quantity::WeatherCode),
-    ]
-    .into_iter()
-    .map(|(name, quantity)| Asked { name: name.to_owned(), quantity })
-    .collect()
-}
-
-impl Units {
-    pub fn parse(query: &Query<'_>) -> Result<Self, String> {
-        let temperature = match query.get("temperature_unit") {
-            None | Some("celsius") => TemperatureUnit::Celsius,
-            Some("fahrenheit") => TemperatureUnit::Fahrenheit,
-            Some(other) => return Err(cannot_initialize("TemperatureUnit", other)),
-        };
-        let wind = match query.get("wind_speed_unit").or_else(|| query.get("windspeed_unit")) {
-            None | Some("kmh") => WindUnit::KilometresPerHour,
-            Some("ms") => WindUnit::MetresPerSecond,
-            Some("mph") => WindUnit::MilesPerHour,
-            Some("kn") => WindUnit::Knots,
-            Some(other) => return Err(cannot_initialize("WindspeedUnit", other)),
-        };
-        let precipitation = match query.get("precipitation_unit") {
-            None | Some("mm") => PrecipitationUnit::Millimetres,
-            Some("inch") => PrecipitationUnit::Inches,
-            Some(other) => return Err(cannot_initialize("PrecipitationUnit", other)),
-        };
-        Ok(Self { temperature, wind, precipitation })
-    }
-
+pub struct Scale {
     /// The unit as the answer's `…_units` object names it.
-    pub fn name(self, quantity: Quantity) -> &'static str {
-        match quantity {
-            Quantity::Temperature | Quantity::Apparent | Quantity::DewPoint => {
-                match self.temperature {
-                    TemperatureUnit::Celsius => "°C",
-                    TemperatureUnit::Fahrenheit => "°F",
-                }
-            }
-            Quantity::WindSpeed | Quantity::WindGusts => match self.wind {
-                WindUnit::KilometresPerHour => "km/h",
-                WindUnit::MetresPerSecond => "m/s",
-                WindUnit::MilesPerHour => "mp/h",
-                WindUnit::Knots => "kn",
-            },
-            Quantity::Precipitation => match self.precipitation {
-                PrecipitationUnit::Millimetres => "mm",
-                PrecipitationUnit::Inches => "inch",
-            },
-            Quantity::Humidity | Quantity::CloudCover => "%",
-            Quantity::IsDay => "",
-            Quantity::WeatherCode => "wmo code",
-            Quantity::Pressure => "hPa",
-            Quantity::WindDirection => "°",
-        }
-    }
+    pub unit: &'static str,
+    pub decimals: usize,
+    /// From the last decimal of the metric unit to the last decimal of this one.
+    convert: fn(i64) -> i64,
+}
 
-    /// The value in the unit asked for, as a scaled integer and its number of decimals.
-    pub fn value(self, quantity: Quantity, weather: &Weather) -> (i64, usize) {
-        match quantity {
-            Quantity::Temperature => self.temperature(weather.temperature_decicelsius),
-            Quantity::Apparent => self.temperature(weather.apparent_decicelsius),
-            Quantity::DewPoint => self.temperature(weather.dew_point_decicelsius),
-            Quantity::WindSpeed => self.wind(weather.wind_decikmh),
-            Quantity::WindGusts => self.wind(weather.gusts_decikmh),
-            Quantity::Precipitation => match self.precipitation {
-                PrecipitationUnit::Millimetres => (weather.precipitation_centimm, 2),
-                PrecipitationUnit::Inches => {
-                    (rounded_division(weather.precipitation_centimm * 100, 254), 3)
-                }
-            },
-            Quantity::Humidity => (weather.humidity_percent, 0),
-            Quantity::CloudCover => (weather.cloud_cover_percent, 0),
-            Quantity::IsDay => (i64::from(weather.is_day), 0),
-            Quantity::WeatherCode => (i64::from(weather.code), 0),
-            Quantity::Pressure => (weather.pressure_decihpa, 1),
-            Quantity::WindDirection => (weather.wind_direction_degrees, 0),
-        }
-    }
+/// The names of one quantity (older spellings included), its unit and its metric value.
+type Variable = (&'static [&'static str], Unit, fn(&Weather) -> i64);
 
-    fn temperature(self, decicelsius: i64) -> (i64, usize) {
-        match self.temperature {
-            TemperatureUnit::Celsius => (decicelsius, 1),
-            TemperatureUnit::Fahrenheit => (rounded_division(decicelsius * 9, 5) + 320, 1),
-        }
-    }
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    Temperature,
+    Wind,
+    Precipitation,
+    /// A unit that no parameter changes, and its decimals.
+    Fixed(&'static str, usize),
+}
 
-    fn wind(self, decikmh: i64) -> (i64, usize) {
-        match self.wind {
-            WindUnit::KilometresPerHour => (decikmh, 1),
-            WindUnit::MetresPerSecond => (rounded_division(decikmh * 100, 36), 2),
-            WindUnit::MilesPerHour => (rounded_division(decikmh * 621_371, 1_000_000), 1),
-            WindUnit::Knots => (rounded_division(decikmh * 539_957, 1_000_000), 1),
-        }
+const CURRENT: [Variable; 12] = [
+    (&["temperature_2m"], Unit::Temperature, |at| at.temperature_decicelsius),
+    (&["apparent_temperature"], Unit::Temperature, |at| at.apparent_decicelsius),
+    (&["dew_point_2m", "dewpoint_2m"], Unit::Temperature, |at| at.dew_point_decicelsius),
+    (&["relative_humidity_2m", "relativehumidity_2m"], Unit::Fixed("%", 0), |at| {
+        at.humidity_percent
+    }),
+    (&["is_day"], Unit::Fixed("", 0), |at| i64::from(at.is_day)),
+    (&["precipitation", "rain"], Unit::Precipitation, |at| at.precipitation_centimm),
+    (&["weather_code", "weathercode"], Unit::Fixed("wmo code", 0), |at| i64::from(at.code)),
+    (&["cloud_cover", "cloudcover"], Unit::Fixed("%", 0), |at| at.cloud_cover_percent),
+    (&["pressure_msl", "surface_pressure"], Unit::Fixed("hPa", 1), |at| at.pressure_decihpa),
+    (&["wind_speed_10m", "windspeed_10m"], Unit::Wind, |at| at.wind_decikmh),
+    (&["wind_direction_10m", "winddirection_10m"], Unit::Fixed("°", 0), |at| {
+        at.wind_direction_degrees
+    }),
+    (&["wind_gusts_10m", "windgusts_10m"], Unit::Wind, |at| at.gusts_decikmh),
+];
+
+/// The values of `current_weather=true` under their old names.
+const LEGACY: [(&str, &str); 5] = [
+    ("temperature", "temperature_2m"),
+    ("windspeed", "wind_speed_10m"),
+    ("winddirection", "wind_direction_10m"),
+    ("is_day", "is_day"),
+    ("weathercode", "weather_code"),
+];
+
+/// The values of a unit parameter; the first is the default.
+type Scales = &'static [(&'static str, Scale)];
+
+const TEMPERATURE: Scales = &[
+    ("celsius", scale("°C", 1, |tenths| tenths)),
+    ("fahrenheit", scale("°F", 1, |tenths| rounded_division(tenths * 9, 5) + 320)),
+];
+const WIND: Scales = &[
+    ("kmh", scale("km/h", 1, |tenths| tenths)),
+    ("ms", scale("m/s", 2, |tenths| rounded_division(tenths * 100, 36))),
+    ("mph", scale("mp/h", 1, |tenths| rounded_division(tenths * 621_371, 1_000_000))),
+    ("kn", scale("kn", 1, |tenths| rounded_division(tenths * 539_957, 1_000_000))),
+];
+const PRECIPITATION: Scales = &[
+    ("mm", scale("mm", 2, |hundredths| hundredths)),
+    ("inch", scale("inch", 3, |hundredths| rounded_division(hundredths * 100, 254))),
+];
+
+const fn scale(unit: &'static str, decimals: usize, convert: fn(i64) -> i64) -> Scale {
+    Scale { unit, decimals, convert }
+}
+
+impl Asked {
+    /// The value in the requested unit, as an integer of its last decimal.
+    pub fn value(&self, weather: &Weather) -> i64 {
+        (self.scale.convert)((self.read)(weather))
     }
+}
+
+/// What `current=` names; the error is the reason of a 400.
+pub fn parse_current(query: &Query<'_>) -> Result<Vec<Asked>, String> {
+    requested(query, query.list("current").map(|name| (name, name)))
+}
+
+/// What `current_weather=true` means.
+pub fn parse_legacy(query: &Query<'_>) -> Result<Vec<Asked>, String> {
+    requested(query, LEGACY.into_iter())
+}
+
+/// The text of a parameter that is not one of its known values.
+pub fn cannot_initialize(kind: &str, value: &str) -> String {
+    format!(
+        "Data corrupted at path ''. Cannot initialize {kind} from invalid String value {value}."
+    )
+}
+
+/// Takes pairs: the name to echo, and the name of the variable.
+fn requested<'a>(
+    query: &Query<'_>,
+    names: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<Asked>, String> {
+    let variables = names
+        .map(|(name, known_as)| {
+            let variable = CURRENT.iter().find(|(names, ..)| names.contains(&known_as));
+            let variable = variable.ok_or_else(|| cannot_initialize("ForecastVariable", known_as));
+            variable.map(|variable| (name, variable))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let temperature = unit(query, &["temperature_unit"], "TemperatureUnit", TEMPERATURE)?;
+    let wind = unit(query, &["wind_speed_unit", "windspeed_unit"], "WindspeedUnit", WIND)?;
+    let precipitation = unit(query, &["precipitation_unit"], "PrecipitationUnit", PRECIPITATION)?;
+    let scale_of = |unit| match unit {
+        Unit::Temperature => temperature,
+        Unit::Wind => wind,
+        Unit::Precipitation => precipitation,
+        Unit::Fixed(name, decimals) => scale(name, decimals, |value| value),
+    };
+    let requested = variables.into_iter().map(|(name, &(_, unit, read))| Asked {
+        name: name.to_owned(),
+        scale: scale_of(unit),
+        read,
+    });
+    Ok(requested.collect())
+}
+
+fn unit(query: &Query<'_>, names: &[&str], kind: &str, scales: Scales) -> Result<Scale, String> {
+    let Some(value) = names.iter().find_map(|name| query.get(name)) else {
+        return Ok(scales[0].1);
+    };
+    let known = scales.iter().find(|(known, _)| *known == value);
+    known.map(|(_, scale)| *scale).ok_or_else(|| cannot_initialize(kind, value))
 }
 
 #[cfg(test)]
@@ -194,19 +162,18 @@ mod tests {
             precipitation_centimm: 254,
             ..weather_at(Place::new(0.0, 0.0), 0, 0)
         };
-        let value = |query: &str, quantity| {
-            let units = Units::parse(&Query::parse(query, b"")).unwrap();
-            (units.value(quantity, &weather), units.name(quantity))
+        let value = |text: &str| {
+            let requested = parse_current(&Query::parse(text, b"")).unwrap();
+            let Scale { decimals, unit, .. } = requested[0].scale;
+            (requested[0].value(&weather), decimals, unit)
         };
-        assert_eq!(value("", Quantity::Temperature), ((-123, 1), "°C"));
-        assert_eq!(
-            value("temperature_unit=fahrenheit", Quantity::Temperature),
-            ((99, 1), "°F") // -12.3 °C is 9.86 °F
-        );
-        assert_eq!(value("", Quantity::WindSpeed), ((144, 1), "km/h"));
-        assert_eq!(value("wind_speed_unit=ms", Quantity::WindSpeed), ((400, 2), "m/s"));
-        assert_eq!(value("windspeed_unit=mph", Quantity::WindSpeed), ((89, 1), "mp/h"));
-        assert_eq!(value("wind_speed_unit=kn", Quantity::WindSpeed), ((78, 1), "kn"));
-        assert_eq!(value("precipitation_unit=inch", Quantity::Precipitation), ((100, 3), "inch"));
+        assert_eq!(value("current=temperature_2m"), (-123, 1, "°C"));
+        // -12.3 °C is 9.86 °F.
+        assert_eq!(value("current=temperature_2m&temperature_unit=fahrenheit"), (99, 1, "°F"));
+        assert_eq!(value("current=wind_speed_10m"), (144, 1, "km/h"));
+        assert_eq!(value("current=wind_speed_10m&wind_speed_unit=ms"), (400, 2, "m/s"));
+        assert_eq!(value("current=wind_speed_10m&windspeed_unit=mph"), (89, 1, "mp/h"));
+        assert_eq!(value("current=wind_speed_10m&wind_speed_unit=kn"), (78, 1, "kn"));
+        assert_eq!(value("current=precipitation&precipitation_unit=inch"), (100, 3, "inch"));
     }
 }

@@ -32,6 +32,17 @@ pub fn resolve(name: &str, place: Place, unix_seconds: i64) -> Result<Zone, &'st
     }
 }
 
+/// Seconds east of UTC at a place, as its clocks stand then.
+pub fn zone_offset_seconds(place: Place, unix_seconds: i64) -> i64 {
+    resolve("auto", place, unix_seconds).map_or(0, |zone| zone.offset_seconds)
+}
+
+/// Open-Meteo's time text: no seconds, no offset.
+pub fn utc_time(unix_seconds: i64) -> String {
+    let time = DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default();
+    time.format("%Y-%m-%dT%H:%M").to_string()
+}
+
 /// The name of the zone a place lies in.
 pub fn zone_of(place: Place) -> Cow<'static, str> {
     match cities::at_place(place) {
