@@ -1,12 +1,13 @@
-//! The one way to a SQLite file: the outbox, the embedded broker and the embedded store use it.
+//! SQLite: the one way to a file, for the outbox, the embedded broker and the embedded store.
 //!
-//! Guarantees: one writer connection on its own thread, every write one `BEGIN IMMEDIATE`
-//! transaction that commits before [`Db::write`] returns; readers apart, which never wait for the
-//! writer (WAL); other processes may have the same file open (`busy_timeout` settles who goes
-//! first). Migrations run under the write lock; a file of a newer version is refused.
+//! Guarantees: one writer connection on its own thread; every write is one `BEGIN IMMEDIATE`
+//! transaction that is committed before [`Db::write`] returns. Readers have connections of their
+//! own and never wait for the writer (WAL). Other processes may have the same file open. Migrations
+//! run under the write lock; a file of a newer version is refused.
 //!
-//! Keep transactions short (≤ 50 ms) and never hold one across network I/O: the closure is
-//! synchronous, so it cannot await. Deliberately absent: retries and SQL of its own.
+//! Keep transactions short (≤ 50 ms): other processes wait for them. The closure is synchronous, so
+//! it cannot wait for the network.
+//! Does not: retry, or contain SQL.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,25 +16,25 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a write waits for another process before it gives up as [`SqliteError::Busy`].
+/// How long a write waits for another process before [`SqliteError::Busy`].
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Writes that may wait for the writer thread before callers are held back.
+/// Writes that may wait for the writer thread; further callers wait for room.
 const WRITE_QUEUE: usize = 64;
 /// Idle readers kept; more may exist for a moment.
 const IDLE_READERS: usize = 4;
 const STATEMENT_CACHE: usize = 64;
-/// Page caches: readers are several, and what they miss the operating system has.
+/// Page caches. Readers are several, and the operating system caches pages for them too.
 const WRITER_CACHE_KIB: i32 = 16_000;
 const READER_CACHE_KIB: i32 = 4_000;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// How hard a commit is pressed onto the disk.
+/// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Survives power loss: what says "safe" is safe.
+    /// Survives power loss.
     Full,
-    /// Survives the process; power loss may undo the last commits, never corrupt.
+    /// Survives the process. Power loss may undo the last commits; it never corrupts the file.
     Normal,
 }
 
@@ -60,7 +61,7 @@ pub enum SqliteError {
 }
 
 impl SqliteError {
-    /// Whether waiting may mend it: a lock, a full disk, a file system that is read-only for now.
+    /// Whether a retry may succeed: a lock, a full disk, a file system that is read-only for now.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Busy { .. } => true,
@@ -92,8 +93,8 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Db {
-    /// Opens or creates the file and brings it to the newest of `migrations` (applied in order,
-    /// counted in `PRAGMA user_version`). Blocks briefly; call it at start.
+    /// Opens or creates the file and applies the missing `migrations`, in order; their number is in
+    /// `PRAGMA user_version`. Blocks briefly: call it at start.
     pub fn open(
         path: &Path,
         durability: Durability,
@@ -117,7 +118,7 @@ impl Db {
                     work(&mut connection);
                 }
             })
-            .expect("the operating system gives a thread");
+            .expect("the operating system creates a thread");
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
@@ -131,8 +132,8 @@ impl Db {
         &self.inner.path
     }
 
-    /// Runs `work` in one write transaction on the writer thread. When this returns `Ok` it is
-    /// committed; when `work` fails, nothing of it is. If the caller goes away it still runs whole.
+    /// Runs `work` in one write transaction on the writer thread. After `Ok` it is committed; after
+    /// an error of `work` nothing of it is. If the caller drops the future, it still runs whole.
     pub async fn write<T, F>(&self, work: F) -> Result<T, SqliteError>
     where
         T: Send + 'static,
@@ -147,14 +148,14 @@ impl Db {
                     tx.commit()?;
                     Ok(value)
                 });
-            // A caller that went away wants no answer; its work is done all the same.
+            // A caller that dropped its future needs no answer; the work is done.
             let _ = reply.send(result);
         });
         self.inner.writer.send(run).await.map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?.map_err(|error| self.failed(error))
     }
 
-    /// Runs `work` on a reader, on a snapshot of its own.
+    /// Runs `work` on a reader.
     pub async fn read<T, F>(&self, work: F) -> Result<T, SqliteError>
     where
         T: Send + 'static,
@@ -202,12 +203,12 @@ impl Db {
     }
 }
 
-/// SQLite reads what it may not write, and such a connection would never write, whatever becomes of
-/// the disk: who opens it again later has a better one.
+/// SQLite opens a file that it may only read, and that connection can never write, even when the
+/// file becomes writable. An error makes the caller open it again later.
 fn refuse_read_only(connection: &Connection) -> rusqlite::Result<()> {
     if connection.is_readonly("main")? {
         let code = ffi::Error::new(ffi::SQLITE_READONLY);
-        return Err(rusqlite::Error::SqliteFailure(code, Some("it may only be read".to_owned())));
+        return Err(rusqlite::Error::SqliteFailure(code, Some("the file is read-only".to_owned())));
     }
     Ok(())
 }
@@ -219,13 +220,13 @@ fn prepare(connection: &Connection, cache_kib: i32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -cache_kib)
 }
 
-/// WAL is a property of the file: set once, by the writer, before anyone reads.
+/// WAL is a property of the file: the writer sets it once, before the first read.
 fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            // Two processes make the file at once. This statement does not wait for the other; a
-            // transaction does.
+            // Two processes create the file at once. This statement does not wait for the other
+            // process; a transaction does.
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                     && Instant::now() < deadline =>
@@ -244,7 +245,7 @@ fn migrate(
 ) -> Result<(), SqliteError> {
     let failed = |source| SqliteError::Open { path: path.to_owned(), source };
     let known = migrations.len() as u32;
-    // The write lock is what keeps two processes that start at once from migrating twice.
+    // The write lock prevents two processes that start at once from migrating twice.
     let tx =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found: u32 =
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_write_leaves_nothing_behind_and_the_next_one_works() {
+    async fn a_failed_write_leaves_nothing_behind() {
         let (_folder, path) = file();
         let db = Db::open(&path, Durability::Full, ONE).expect("opens");
         let failed = db
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_a_newer_version_is_refused_and_an_older_one_is_brought_up() {
+    async fn a_newer_file_is_refused_and_an_older_one_upgraded() {
         let (_folder, path) = file();
         drop(Db::open(&path, Durability::Normal, ONE).expect("opens"));
         let two: &[&str] = &[ONE[0], "ALTER TABLE t ADD COLUMN m INTEGER"];

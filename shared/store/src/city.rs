@@ -52,7 +52,7 @@ pub struct MapPoint {
     pub name: String,
     pub latitude: f64,
     pub longitude: f64,
-    /// °C; `None` while there is no snapshot.
+    /// °C; `None` before the first snapshot.
     pub temperature: Option<f64>,
 }
 

@@ -50,6 +50,6 @@ impl Store {
     /// Stores everything in one transaction (I3). The slices need no order: the backend sorts by
     /// key, so that two workers never wait for each other in a circle, and locks job rows last.
     pub async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
-        dispatch_timed!(self, backend => backend.commit(commit))
+        self.timed(async { dispatch!(self, backend => backend.commit(commit).await) }).await
     }
 }

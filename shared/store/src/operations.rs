@@ -119,7 +119,10 @@ impl Store {
         id: JobId,
         operation: &NewOperation,
     ) -> Result<CancelAnswer> {
-        dispatch_timed!(self, backend => backend.request_cancel(id, operation))
+        self.timed(async {
+            dispatch!(self, backend => backend.request_cancel(id, operation).await)
+        })
+        .await
     }
 
     pub async fn record_operation(&self, operation: &NewOperation) -> Result<()> {

@@ -12,7 +12,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Result;
 use crate::operations::OPERATIONS_KEPT;
+use crate::sql::Sql;
 use crate::store::Store;
+
+/// Rows that one transaction removes: some milliseconds of work.
+pub(crate) const POSTGRES_CHUNK: u32 = 2_000;
+/// Fewer, because all other writers wait.
+pub(crate) const SQLITE_CHUNK: u32 = 500;
 
 sql! {
     TICKS = r"
@@ -31,7 +37,7 @@ DELETE FROM search_history WHERE id IN (
 DELETE FROM operations WHERE id IN (
     SELECT id FROM operations WHERE at < $1 ORDER BY at LIMIT $2)
 ";
-    /// Ends the pruning of a job: none of its rows is left.
+    /// Ends the pruning of a job after its last row.
     PRUNED = "UPDATE jobs SET ledger = 'gone' WHERE job_id = $1";
 }
 
@@ -44,13 +50,30 @@ impl Store {
         jobs: Duration,
         searches: Duration,
     ) -> Result<(u64, u64)> {
-        dispatch_timed!(self, backend => async {
-            let rows = backend.prune_ledger(cutoff(now, jobs)).await?;
-            backend.run_until_none(&TICKS, cutoff(now, jobs)).await?;
-            let searches = backend.run_until_none(&SEARCHES, cutoff(now, searches)).await?;
-            backend.run_until_none(&OPERATIONS, cutoff(now, OPERATIONS_KEPT)).await?;
+        let work = async {
+            let rows = dispatch!(self, backend => backend.prune_ledger(cutoff(now, jobs)).await)?;
+            self.remove_old(&TICKS, cutoff(now, jobs)).await?;
+            let searches = self.remove_old(&SEARCHES, cutoff(now, searches)).await?;
+            self.remove_old(&OPERATIONS, cutoff(now, OPERATIONS_KEPT)).await?;
             Ok((rows, searches))
-        })
+        };
+        self.timed(work).await
+    }
+
+    /// Removes the rows that a statement finds before a time, in chunks; returns how many.
+    async fn remove_old(&self, sql: &'static Sql, before: DateTime<Utc>) -> Result<u64> {
+        let chunk = match self {
+            Self::Postgres(_) => POSTGRES_CHUNK,
+            Self::Sqlite(_) => SQLITE_CHUNK,
+        };
+        let mut removed = 0;
+        loop {
+            let rows = self.run(sql, args![before, chunk]).await?;
+            removed += rows;
+            if rows == 0 {
+                return Ok(removed);
+            }
+        }
     }
 }
 

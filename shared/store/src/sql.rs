@@ -2,8 +2,8 @@
 //!
 //! A statement is written once, in PostgreSQL's dialect, beside the type it serves. SQLite's text
 //! is made from it once, by five replacements (see [`Sql::sqlite`]). Where that does not suffice,
-//! a statement has two texts, one above the other. `FROM given` stands for the rows that a caller
-//! brings: `unnest` of one array a column, or a prepared loop (see [`Given`]).
+//! a statement has two texts, one above the other. `FROM given` reads the rows that a caller gives:
+//! `unnest` of one array a column in PostgreSQL, a prepared loop in SQLite (see [`Given`]).
 //!
 //! Guarantees: a statement declared with `sql!` is in its file's `STATEMENTS`, and a test prepares
 //! both of its texts against the real schemas (`tests/it/store/schema.rs`).

@@ -47,7 +47,15 @@ impl Store {
     }
 
     pub async fn ping(&self) -> Result<()> {
-        dispatch_timed!(self, backend => backend.ping())
+        self.timed(async { dispatch!(self, backend => backend.ping().await) }).await
+    }
+
+    /// The result of `work`, which PostgreSQL must answer within its limit.
+    pub(crate) async fn timed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self {
+            Self::Postgres(backend) => backend.with_timeout(work).await,
+            Self::Sqlite(_) => work.await,
+        }
     }
 
     pub(crate) async fn all<T: FromRow + Send + 'static>(
@@ -55,7 +63,7 @@ impl Store {
         sql: &'static Sql,
         args: Vec<Value<'_>>,
     ) -> Result<Vec<T>> {
-        dispatch_timed!(self, backend => backend.all(sql, args))
+        self.timed(async { dispatch!(self, backend => backend.all(sql, args).await) }).await
     }
 
     pub(crate) async fn one<T: FromRow + Send + 'static>(
@@ -63,7 +71,7 @@ impl Store {
         sql: &'static Sql,
         args: Vec<Value<'_>>,
     ) -> Result<Option<T>> {
-        dispatch_timed!(self, backend => backend.one(sql, args))
+        self.timed(async { dispatch!(self, backend => backend.one(sql, args).await) }).await
     }
 
     pub(crate) async fn count(&self, sql: &'static Sql, args: Vec<Value<'_>>) -> Result<u64> {
@@ -72,7 +80,7 @@ impl Store {
 
     /// How many rows the statement changed.
     pub(crate) async fn run(&self, sql: &'static Sql, args: Vec<Value<'_>>) -> Result<u64> {
-        dispatch_timed!(self, backend => backend.run(sql, args))
+        self.timed(async { dispatch!(self, backend => backend.run(sql, args).await) }).await
     }
 
     /// All of them in one transaction.
@@ -80,12 +88,13 @@ impl Store {
         &self,
         statements: Vec<(&'static Sql, Vec<Value<'_>>)>,
     ) -> Result<()> {
-        dispatch_timed!(self, backend => backend.run_together(statements))
+        self.timed(async { dispatch!(self, backend => backend.run_together(statements).await) })
+            .await
     }
 
     /// Writes all rows in one transaction; returns how many rows changed.
     pub(crate) async fn write(&self, batch: Batch<'_>) -> Result<u64> {
-        dispatch_timed!(self, backend => backend.write(batch))
+        self.timed(async { dispatch!(self, backend => backend.write(batch).await) }).await
     }
 
     /// What the statement finds for the rows of the batch.
@@ -93,6 +102,6 @@ impl Store {
         &self,
         batch: Batch<'_>,
     ) -> Result<Vec<T>> {
-        dispatch_timed!(self, backend => backend.lookup(batch))
+        self.timed(async { dispatch!(self, backend => backend.lookup(batch).await) }).await
     }
 }

@@ -110,15 +110,19 @@ impl Store {
 
     /// The jobs and dead letters of each stream; a stream without any is absent.
     pub async fn pipeline_totals(&self) -> Result<HashMap<PipelineName, PipelineTotals>> {
-        let mut totals: HashMap<PipelineName, PipelineTotals> = HashMap::new();
-        for (pipeline, status, count) in self.all(&JOBS, args![]).await? {
-            let jobs = &mut totals.entry(PipelineName::stream(pipeline)).or_default().jobs;
-            *jobs.entry(status).or_default() += count;
-        }
-        for (pipeline, count) in self.all(&DEAD_LETTERS, args![]).await? {
-            totals.entry(PipelineName::stream(pipeline)).or_default().dead_letters += count;
-        }
-        Ok(totals)
+        let work = async {
+            let mut totals: HashMap<PipelineName, PipelineTotals> = HashMap::new();
+            for (pipeline, status, count) in self.all(&JOBS, args![]).await? {
+                let jobs = &mut totals.entry(PipelineName::stream(pipeline)).or_default().jobs;
+                *jobs.entry(status).or_default() += count;
+            }
+            for (pipeline, count) in self.all(&DEAD_LETTERS, args![]).await? {
+                let pipeline = PipelineName::stream(pipeline);
+                totals.entry(pipeline).or_default().dead_letters += count;
+            }
+            Ok(totals)
+        };
+        self.timed(work).await
     }
 
     /// The ledger's failures by code, the most frequent first.

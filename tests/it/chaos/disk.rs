@@ -64,7 +64,7 @@ async fn a_worker_that_found_its_file_read_only_writes_when_it_may() {
     arena.isobar(["migrate"]).run().await.expect_code(0);
     disk.remount("ro");
     let site = Site::of_migrated(arena, sim).await;
-    site.says("it may only be read").await;
+    site.says("the file is read-only").await;
     disk.remount("rw");
     site.recovers().await;
 }

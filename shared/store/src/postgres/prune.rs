@@ -6,12 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::connection::PostgresStore;
 use crate::error::Result;
-use crate::prune::PRUNED;
-use crate::sql::Sql;
+use crate::prune::{POSTGRES_CHUNK, PRUNED};
 use isobar_model::ids::JobId;
 
-/// Rows that one transaction removes: some milliseconds of work.
-const CHUNK_ROWS: i64 = 2_000;
 /// Jobs that one pass marks.
 const CHUNK_JOBS: i64 = 100;
 
@@ -39,29 +36,13 @@ impl PostgresStore {
             }
             for job in old {
                 loop {
-                    let rows = self.run(&ROWS, args![job, CHUNK_ROWS]).await?;
+                    let rows = self.run(&ROWS, args![job, POSTGRES_CHUNK]).await?;
                     removed += rows;
                     if rows == 0 {
                         break;
                     }
                 }
                 self.run(&PRUNED, args![job]).await?;
-            }
-        }
-    }
-
-    /// Removes what a statement finds before a time, chunk by chunk; returns how many rows.
-    pub(crate) async fn run_until_none(
-        &self,
-        sql: &'static Sql,
-        before: DateTime<Utc>,
-    ) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let rows = self.run(sql, args![before, CHUNK_ROWS]).await?;
-            removed += rows;
-            if rows == 0 {
-                return Ok(removed);
             }
         }
     }

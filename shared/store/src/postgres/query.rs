@@ -28,7 +28,7 @@ pub fn query(sql: &'static Sql, args: Vec<Value<'_>>) -> Query {
     })
 }
 
-/// `None` where there are no rows.
+/// `None` for a batch without rows.
 pub fn batch(batch: &Batch<'_>) -> Option<Query> {
     let rows = &batch.rows;
     let mut query = sqlx::query(batch.sql.postgres());

@@ -1,7 +1,7 @@
 //! Errors of SQLite: the class of each code, decided here once.
 //!
-//! A caller can wait, bisect the data, or ask a person. There are no conflicts: one writer at a
-//! time holds the lock, from the start of its transaction.
+//! A caller can wait, bisect the data, or ask a person. Conflicts cannot occur: one writer at a time
+//! holds the lock, from the start of its transaction.
 
 use std::path::Path;
 

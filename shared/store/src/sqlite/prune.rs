@@ -7,12 +7,8 @@ use chrono::{DateTime, Utc};
 use super::connection::SqliteStore;
 use super::query::{one, run};
 use crate::error::Result;
-use crate::prune::PRUNED;
-use crate::sql::Sql;
+use crate::prune::{PRUNED, SQLITE_CHUNK};
 use isobar_model::ids::JobId;
-
-/// Rows that one transaction removes: some milliseconds of work, because other writers wait for it.
-const CHUNK_ROWS: u32 = 500;
 
 sql! {
     OLD_JOB = r"
@@ -43,28 +39,12 @@ impl SqliteStore {
             let Some(job) = one::<JobId>(tx, &OLD_JOB, &args![before])? else {
                 return Ok(None);
             };
-            let removed = run(tx, &ROWS, &args![job, CHUNK_ROWS])?;
+            let removed = run(tx, &ROWS, &args![job, SQLITE_CHUNK])?;
             if removed == 0 {
                 run(tx, &PRUNED, &args![job])?;
             }
             Ok(Some(removed))
         })
         .await
-    }
-
-    /// Removes what a statement finds before a time, chunk by chunk; returns how many rows.
-    pub(crate) async fn run_until_none(
-        &self,
-        sql: &'static Sql,
-        before: DateTime<Utc>,
-    ) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let rows = self.run(sql, args![before, CHUNK_ROWS]).await?;
-            removed += rows;
-            if rows == 0 {
-                return Ok(removed);
-            }
-        }
     }
 }
