@@ -1,8 +1,8 @@
 //! A batch: a draft that is filled and then frozen (I2). Pure.
 //!
 //! Tasks and control messages become lines of JSON once, here; the outbox, the relay and the append
-//! pass on the same bytes. The hash chains each batch to the one before it, so the stream can tell a
-//! repeat from other content under the same number.
+//! pass on the same bytes. The hash chains each batch to the one before it. So the stream can
+//! distinguish a repeat from other content under the same number.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_rows_freeze_to_equal_bytes_in_one_chain() {
+    fn equal_rows_freeze_to_equal_bytes() {
         let one = draft(&["A", "B"]).freeze(position(1, ""), None, None);
         let two = draft(&["A", "B"]).freeze(position(1, ""), None, None);
         assert_eq!((&one.hash, &one.payload), (&two.hash, &two.payload));

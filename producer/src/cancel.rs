@@ -10,7 +10,7 @@ use isobar_model::ids::JobId;
 use isobar_model::task::SealOutcome;
 
 use crate::batch::BatchDraft;
-use crate::extract::seal_early;
+use crate::extract::seal;
 use crate::outbox::{JobState, Outbox};
 use crate::source::SourceError;
 
@@ -31,17 +31,15 @@ pub enum Cancelled {
 /// Seals the job if it is still being extracted; `who` is recorded as the author.
 pub async fn cancel(outbox: &Outbox, id: JobId, who: &str) -> Result<Cancelled, SourceError> {
     for _ in 0..TRIES {
-        let Some(job) = outbox.job(id).await? else {
+        let Some(mut job) = outbox.job(id).await? else {
             return Ok(Cancelled::Unknown);
         };
         if job.state != JobState::Extracting {
             return Ok(Cancelled::Whole);
         }
         let reason = format!("it was cancelled by {who}");
-        let sealed =
-            seal_early(outbox, &job, BatchDraft::default(), (SealOutcome::Cancelled, &reason))
-                .await;
-        match sealed {
+        let sealed = (SealOutcome::Cancelled, Some(reason.as_str()));
+        match seal(outbox, &mut job, BatchDraft::default(), sealed).await {
             Ok(()) => {
                 tracing::info!(job_id = %id, by = who, rows = job.rows, "the job was cancelled");
                 return Ok(Cancelled::Sealed);

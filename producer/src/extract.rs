@@ -4,8 +4,8 @@
 //! of tasks in the setting, and the rejects between them. The first batch carries the open of the
 //! job, the last its seal; a republication has neither.
 //!
-//! Guarantees: the source gives at most as many rows as the batch has room for, so its cursor is
-//! right behind the batch, and both commit together (I1). If a source fails half-way, all frozen
+//! Guarantees: the source gives no more rows than the batch has room for. So its cursor is right
+//! behind the batch, and both commit together (I1). If a source fails half-way, all frozen
 //! batches stay and the next run reads the draft again. If a source can never be read to its end,
 //! its job is sealed as failed.
 
@@ -21,7 +21,7 @@ use crate::batch::{self, BatchDraft, BatchSize, ChainPosition};
 use crate::outbox::{JobState, Outbox, OutboxJob, SeenKeys};
 use crate::progress::{Progress, add, set};
 use crate::rejects::RejectFile;
-use crate::source::{Row, Source, SourceContext, SourceError, SourceRow};
+use crate::source::{Row, Source, SourceContext, SourceCursor, SourceError, SourceRow};
 
 /// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
@@ -62,7 +62,7 @@ pub struct Context<'a> {
 impl Extraction {
     /// Opens the source of the job at its cursor. An unusable source seals the job as failed and is
     /// returned as the error.
-    pub async fn open(job: OutboxJob, context: Context<'_>) -> Result<Self, SourceError> {
+    pub async fn open(mut job: OutboxJob, context: Context<'_>) -> Result<Self, SourceError> {
         debug_assert_eq!(job.state, JobState::Extracting);
         let Context { settings, outbox, store, progress, shutdown, rejects } = context;
         set(&progress.rows, job.rows);
@@ -75,7 +75,8 @@ impl Extraction {
         let source = match Source::open(&job.spec, job.cursor.clone(), context).await {
             Ok(source) => source,
             Err(SourceError::Unusable { reason }) => {
-                seal_as_failed(outbox, &job, BatchDraft::default(), &reason).await?;
+                let sealed = (SealOutcome::Failed, Some(reason.as_str()));
+                seal(outbox, &mut job, BatchDraft::default(), sealed).await?;
                 return Err(SourceError::Unusable { reason });
             }
             Err(error) => return Err(error),
@@ -96,6 +97,17 @@ impl Extraction {
         &self.job
     }
 
+    /// Steps to the end of the source, or until `shutdown`.
+    pub async fn run(&mut self, shutdown: &CancellationToken) -> Result<ExtractStep, SourceError> {
+        while !shutdown.is_cancelled() {
+            let step = self.step().await?;
+            if step != ExtractStep::Froze {
+                return Ok(step);
+            }
+        }
+        Err(SourceError::Stopped)
+    }
+
     /// Fills and freezes one batch.
     pub async fn step(&mut self) -> Result<ExtractStep, SourceError> {
         while !self.draft.is_full(self.size) && self.draft.rows() < MAX_ROWS_PER_BATCH {
@@ -113,7 +125,7 @@ impl Extraction {
             }
             self.take(rows).await?;
         }
-        self.freeze(None).await?;
+        self.freeze().await?;
         self.seen.compact(&self.outbox).await?;
         Ok(ExtractStep::Froze)
     }
@@ -173,23 +185,25 @@ impl Extraction {
         }
     }
 
-    /// Freezes the rest and the seal, at the end of the source.
+    /// Seals the job at the end of its source.
     async fn finish(&mut self) -> Result<ExtractStep, SourceError> {
         if self.job.spec.is_republication() {
             return self.finish_republication().await;
         }
-        let (rows, rejected, duplicates) = self.counts();
-        let nothing_usable = rows == rejected && duplicates == 0;
-        if nothing_usable && self.job.spec.path().is_some() && !self.limit_is_zero() {
+        let (rejected, duplicates) = self.draft.reject_counts();
+        let rows = self.job.rows + self.draft.rows();
+        let nothing_usable =
+            rows == self.job.rejected + rejected && self.job.duplicates + duplicates == 0;
+        let limit_is_zero = self.job.spec.limit == Some(0);
+        if nothing_usable && self.job.spec.path().is_some() && !limit_is_zero {
             let reason = match rows {
                 0 => format!("{} has a header but no rows", self.job.source),
                 rows => format!("{} has no usable row: all {rows} were rejected", self.job.source),
             };
             return self.seal_failed(reason).await;
         }
-        self.seal(SealOutcome::Complete);
-        self.freeze(Some((SealOutcome::Complete.as_str(), None))).await?;
-        self.outbox.drop_seen().await?;
+        let draft = std::mem::take(&mut self.draft);
+        seal(&self.outbox, &mut self.job, draft, (SealOutcome::Complete, None)).await?;
         Ok(ExtractStep::Sealed)
     }
 
@@ -197,7 +211,7 @@ impl Extraction {
     /// the job ends.
     async fn finish_republication(&mut self) -> Result<ExtractStep, SourceError> {
         if self.draft.has_tasks() {
-            self.freeze(None).await?;
+            self.freeze().await?;
             return Ok(ExtractStep::Froze);
         }
         isobar_failpoint::hit("republish.end.before");
@@ -206,75 +220,80 @@ impl Extraction {
         Ok(ExtractStep::Sealed)
     }
 
-    /// Rows, rejected rows and duplicates, those of the draft included.
-    fn counts(&self) -> (u64, u64, u64) {
-        let (rejected, duplicates) = self.draft.reject_counts();
-        (
-            self.job.rows + self.draft.rows(),
-            self.job.rejected + rejected,
-            self.job.duplicates + duplicates,
-        )
-    }
-
-    fn limit_is_zero(&self) -> bool {
-        self.job.spec.limit == Some(0)
-    }
-
     async fn seal_failed(&mut self, reason: String) -> Result<ExtractStep, SourceError> {
         let draft = std::mem::take(&mut self.draft);
-        seal_as_failed(&self.outbox, &self.job, draft, &reason).await?;
+        seal(&self.outbox, &mut self.job, draft, (SealOutcome::Failed, Some(&reason))).await?;
         self.job.error = Some(reason);
         Ok(ExtractStep::SealedAsFailed)
     }
 
-    fn seal(&mut self, outcome: SealOutcome) {
-        let (rows, rejected, duplicates) = self.counts();
-        self.draft.control(&Control::Seal(JobSeal {
-            job_id: self.job.job_id,
-            rows,
-            rejected,
-            duplicates,
-            outcome,
-        }));
-    }
-
-    async fn freeze(
-        &mut self,
-        sealed: Option<(&'static str, Option<String>)>,
-    ) -> Result<(), SourceError> {
-        let is_seal = sealed.is_some();
-        let cursor = (!is_seal).then(|| self.source.cursor());
+    async fn freeze(&mut self) -> Result<(), SourceError> {
         if self.job.last_seq == 0 && !self.job.spec.is_republication() {
             self.draft.control(&open(&self.job));
         }
-        let frozen = self.draft.freeze(next_position(&self.job), cursor, sealed);
-        let (seq, hash) = (frozen.seq, frozen.hash.clone());
-        let added = (frozen.rows, frozen.n_tasks, frozen.rejected, frozen.duplicates);
-        if is_seal {
-            isobar_failpoint::hit("producer.seal.before");
-        } else {
-            isobar_failpoint::hit("producer.extract.before");
-        }
-        if !self.outbox.commit(frozen).await? {
-            return Err(SourceError::Taken);
-        }
-        if is_seal {
-            isobar_failpoint::hit("producer.seal.after");
-        } else {
-            isobar_failpoint::hit("producer.extract.after");
-        }
-        self.job.last_seq = seq;
-        self.job.last_hash = hash;
-        self.job.rows += added.0;
-        self.job.tasks += added.1;
-        self.job.rejected += added.2;
-        self.job.duplicates += added.3;
+        let cursor = Some(self.source.cursor());
+        isobar_failpoint::hit("producer.extract.before");
+        commit(&self.outbox, &mut self.job, &mut self.draft, (cursor, None)).await?;
+        isobar_failpoint::hit("producer.extract.after");
         self.source.committed().await
     }
 }
 
-fn next_position(job: &OutboxJob) -> ChainPosition {
-    ChainPosition { job: job.key, seq: job.last_seq + 1, previous_hash: job.last_hash.clone() }
+/// Seals the job behind the draft: at the end of its source, or early for a reason.
+pub(crate) async fn seal(
+    outbox: &Outbox,
+    job: &mut OutboxJob,
+    mut draft: BatchDraft,
+    (outcome, reason): (SealOutcome, Option<&str>),
+) -> Result<(), SourceError> {
+    if job.spec.is_republication() {
+        return Ok(outbox.end_republication(job.key).await?);
+    }
+    let (rejected, duplicates) = draft.reject_counts();
+    let seal = Control::Seal(JobSeal {
+        job_id: job.job_id,
+        rows: job.rows + draft.rows(),
+        rejected: job.rejected + rejected,
+        duplicates: job.duplicates + duplicates,
+        outcome,
+    });
+    // Either order would do, but equal jobs have equal bytes on every host (I2).
+    let (is_first, is_early) = (job.last_seq == 0, reason.is_some());
+    if is_first && is_early {
+        draft.control(&open(job));
+    }
+    draft.control(&seal);
+    if is_first && !is_early {
+        draft.control(&open(job));
+    }
+    let sealed = Some((outcome.as_str(), reason.map(str::to_owned)));
+    isobar_failpoint::hit("producer.seal.before");
+    commit(outbox, job, &mut draft, (None, sealed)).await?;
+    isobar_failpoint::hit("producer.seal.after");
+    Ok(outbox.drop_seen().await?)
+}
+
+/// Commits the draft as the next batch of the job.
+async fn commit(
+    outbox: &Outbox,
+    job: &mut OutboxJob,
+    draft: &mut BatchDraft,
+    (cursor, sealed): (Option<SourceCursor>, Option<(&'static str, Option<String>)>),
+) -> Result<(), SourceError> {
+    let seq = job.last_seq + 1;
+    let position = ChainPosition { job: job.key, seq, previous_hash: job.last_hash.clone() };
+    let frozen = draft.freeze(position, cursor, sealed);
+    let hash = frozen.hash.clone();
+    let (rows, tasks) = (job.rows + frozen.rows, job.tasks + frozen.n_tasks);
+    let rejected = job.rejected + frozen.rejected;
+    let duplicates = job.duplicates + frozen.duplicates;
+    if !outbox.commit(frozen).await? {
+        return Err(SourceError::Taken);
+    }
+    job.last_seq = seq;
+    job.last_hash = hash;
+    (job.rows, job.tasks, job.rejected, job.duplicates) = (rows, tasks, rejected, duplicates);
+    Ok(())
 }
 
 fn open(job: &OutboxJob) -> Control {
@@ -286,45 +305,4 @@ fn open(job: &OutboxJob) -> Control {
         slot: job.slot.clone(),
         created_at: job.created_at,
     })
-}
-
-/// Seals a job whose source can never be read to its end, with the rows that were read.
-pub(crate) async fn seal_as_failed(
-    outbox: &Outbox,
-    job: &OutboxJob,
-    draft: BatchDraft,
-    reason: &str,
-) -> Result<(), SourceError> {
-    seal_early(outbox, job, draft, (SealOutcome::Failed, reason)).await
-}
-
-/// Seals a job before the end of its source: how it ended, and why.
-pub(crate) async fn seal_early(
-    outbox: &Outbox,
-    job: &OutboxJob,
-    mut draft: BatchDraft,
-    (outcome, reason): (SealOutcome, &str),
-) -> Result<(), SourceError> {
-    if job.spec.is_republication() {
-        return Ok(outbox.end_republication(job.key).await?);
-    }
-    let (rejected, duplicates) = draft.reject_counts();
-    if job.last_seq == 0 {
-        draft.control(&open(job));
-    }
-    draft.control(&Control::Seal(JobSeal {
-        job_id: job.job_id,
-        rows: job.rows + draft.rows(),
-        rejected: job.rejected + rejected,
-        duplicates: job.duplicates + duplicates,
-        outcome,
-    }));
-    let sealed = Some((outcome.as_str(), Some(reason.to_owned())));
-    isobar_failpoint::hit("producer.seal.before");
-    if !outbox.commit(draft.freeze(next_position(job), None, sealed)).await? {
-        return Err(SourceError::Taken);
-    }
-    isobar_failpoint::hit("producer.seal.after");
-    outbox.drop_seen().await?;
-    Ok(())
 }

@@ -51,16 +51,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// In the order of the variants.
     pub const NAMES: [&'static str; 4] = ["done", "try_again", "failed", "bad_config"];
 
     pub fn as_str(self) -> &'static str {
-        let [done, try_again, failed, bad_config] = Self::NAMES;
-        match self {
-            Self::Done => done,
-            Self::TryAgain => try_again,
-            Self::Failed => failed,
-            Self::BadConfig => bad_config,
-        }
+        Self::NAMES[self as usize]
     }
 }
 

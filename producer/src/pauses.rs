@@ -1,5 +1,7 @@
-//! Pauses between attempts: exponential with jitter, so that many processes that lost the same
-//! server do not return in step.
+//! Pauses between attempts: exponential with jitter.
+//!
+//! Guarantees: processes that lost the same server do not return at the same moment. No pause is
+//! longer than the given longest one.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
-//! The progress of a run: counters that another task reads at any time, for the progress bar.
+//! The progress of a run: counters that another task reads at any time.
+//!
+//! Next: the progress bar in `src/commands/produce.rs`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,11 +6,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use isobar_model::task::{Control, Fields, Reject};
-use isobar_sqlite::SqliteError;
+use isobar_model::task::Reject;
 
 use crate::outbox::{JobKey, Outbox};
 use crate::source::SourceError;
+use crate::source::formula::neutralised;
 
 #[derive(Debug)]
 pub struct RejectFile {
@@ -36,13 +36,13 @@ impl RejectFile {
             reject.row.to_string().as_str(),
             &reject.code,
             &reject.reason,
-            &escape_formula(city),
+            &neutralised(city),
         ])
     }
 
     /// Adds the rejects of the job that an earlier process froze.
     pub async fn add_frozen(&mut self, outbox: &Outbox, job: JobKey) -> Result<(), SourceError> {
-        for reject in frozen(outbox, job).await? {
+        for reject in outbox.rejects(job).await? {
             self.add(&reject)?;
         }
         Ok(())
@@ -54,34 +54,5 @@ impl RejectFile {
             .map_err(std::io::Error::from)
             .and_then(|()| self.file.flush())
             .map_err(|source| SourceError::Unwritable { path: self.path.clone(), source })
-    }
-}
-
-async fn frozen(outbox: &Outbox, job: JobKey) -> Result<Vec<Reject>, SqliteError> {
-    let mut found = Vec::new();
-    let mut after = 0;
-    while let Some((seq, lines)) = outbox.control_lines(job, after).await? {
-        found.extend(lines.iter().filter_map(|line| reject_of(line)));
-        after = seq;
-    }
-    Ok(found)
-}
-
-fn reject_of(line: &str) -> Option<Reject> {
-    let flat: Vec<String> = serde_json::from_str(line).ok()?;
-    let fields = Fields(
-        flat.chunks_exact(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
-    );
-    match Control::from_fields(&fields) {
-        Ok(Some(Control::Reject(reject))) => Some(reject),
-        _ => None,
-    }
-}
-
-fn escape_formula(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
     }
 }

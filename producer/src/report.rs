@@ -1,4 +1,6 @@
-//! The report of a run: what `isobar produce --json` prints and the broker keeps.
+//! The report of a run: what `isobar produce --json` prints.
+//!
+//! Next: [`last_run`](crate::last_run), which stores it in the broker.
 
 use isobar_model::ids::JobId;
 use serde::{Deserialize, Serialize};

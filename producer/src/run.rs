@@ -287,22 +287,14 @@ async fn extract(
         rejects,
     };
     let mut extraction = Extraction::open(job, context).await?;
-    loop {
-        if tools.shutdown.is_cancelled() {
-            return Err(SourceError::Stopped.into());
+    match extraction.run(&tools.shutdown).await {
+        Ok(ExtractStep::SealedAsFailed) => {
+            let why = extraction.job().error.clone().unwrap_or_default();
+            Err(Failure::new(Remedy::GiveUp, why))
         }
-        match extraction.step().await {
-            Ok(ExtractStep::Froze) => {}
-            Ok(ExtractStep::Sealed) => return Ok(()),
-            Ok(ExtractStep::SealedAsFailed) => {
-                let why = extraction.job().error.clone().unwrap_or_default();
-                return Err(Failure::new(Remedy::GiveUp, why));
-            }
-            Err(SourceError::Taken) => {
-                return Err(job_ended_elsewhere(extraction.job(), outbox).await?);
-            }
-            Err(error) => return Err(error.into()),
-        }
+        Ok(_) => Ok(()),
+        Err(SourceError::Taken) => Err(job_ended_elsewhere(extraction.job(), outbox).await?),
+        Err(error) => Err(error.into()),
     }
 }
 

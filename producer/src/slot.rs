@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_may_be_a_time_or_any_text() {
+    fn only_a_timestamp_slot_has_a_time() {
         let tick = DateTime::from_timestamp(1_790_000_040, 0).expect("a time");
         assert_eq!(of(tick), "2026-09-21T14:14:00Z");
         for slot in [of(tick), "2026-09-21T14:14Z".into(), "2026-09-21T16:14:00+02:00".into()] {

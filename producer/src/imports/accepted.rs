@@ -1,4 +1,6 @@
 //! An accepted job: it will be done, whatever happens to this process.
+//!
+//! Next: `api/src/resources/bulk/import.rs`, which adds it to the store at once.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;

@@ -1,4 +1,6 @@
-//! Why an upload, a sync, a retry or a replay was not accepted.
+//! Errors of requests: why an upload, a sync, a retry or a replay was not accepted.
+//!
+//! Does not: cover errors after the acceptance; the worker handles them (see [`worker`](super::worker)).
 
 use isobar_sqlite::SqliteError;
 use isobar_store::StoreError;

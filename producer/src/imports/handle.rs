@@ -1,4 +1,6 @@
 //! The handle of the imports: what uploads, syncs, republications and the worker share.
+//!
+//! Next: each of those files adds its own methods to [`Imports`].
 
 use std::sync::Arc;
 

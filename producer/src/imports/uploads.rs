@@ -58,7 +58,7 @@ impl Imports {
             None => None,
         };
         if import.idempotency_key.is_some()
-            && let Some(job) = self.inner.outbox.job_of_slot(&slot).await?
+            && let Some(job) = self.inner.outbox.job_of_slot(slot).await?
         {
             return if job.job_id == upload.job_id {
                 Ok(Accepted::new(job, false))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::JobKind;
+use isobar_model::task::{JobKind, SealOutcome};
 use isobar_telemetry::chain;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::handle::Imports;
 use crate::batch::BatchDraft;
-use crate::extract::{Context, ExtractStep, Extraction, seal_as_failed};
+use crate::extract::{Context, ExtractStep, Extraction, seal};
 use crate::outbox::{JobState, LockError, OutboxJob, OutboxLock};
 use crate::pauses::pauses;
 use crate::progress::Progress;
@@ -219,33 +219,23 @@ impl Imports {
             rejects: None,
         };
         let mut extraction = Extraction::open(job, context).await?;
-        while !shutdown.is_cancelled() {
-            match extraction.step().await? {
-                ExtractStep::Froze => {}
-                ExtractStep::Sealed if extraction.job().spec.is_republication() => {
-                    let job = extraction.job();
-                    tracing::info!(id = %job.job_id, batches = job.last_seq, "republished");
-                    return Ok(());
-                }
-                ExtractStep::Sealed => {
-                    let job = extraction.job();
-                    tracing::info!(job_id = %job.job_id, source = job.source, rows = job.rows, tasks = job.tasks, rejected = job.rejected, duplicates = job.duplicates, "extracted");
-                    return Ok(());
-                }
-                ExtractStep::SealedAsFailed => {
-                    let job = extraction.job();
-                    tracing::warn!(job_id = %job.job_id, source = job.source, error = job.error, "sealed as failed");
-                    return Ok(());
-                }
-            }
+        let step = extraction.run(shutdown).await?;
+        let job = extraction.job();
+        if job.spec.is_republication() {
+            tracing::info!(id = %job.job_id, batches = job.last_seq, "republished");
+        } else if step == ExtractStep::SealedAsFailed {
+            tracing::warn!(job_id = %job.job_id, source = job.source, error = job.error, "sealed as failed");
+        } else {
+            tracing::info!(job_id = %job.job_id, source = job.source, rows = job.rows, tasks = job.tasks, rejected = job.rejected, duplicates = job.duplicates, "extracted");
         }
-        Err(SourceError::Stopped)
+        Ok(())
     }
 
     /// Ends a job whose file is lost.
     async fn seal_failed(&self, job_id: JobId, reason: &str) -> Result<(), SourceError> {
-        if let Some(job) = self.inner.outbox.job(job_id).await? {
-            seal_as_failed(&self.inner.outbox, &job, BatchDraft::default(), reason).await?;
+        if let Some(mut job) = self.inner.outbox.job(job_id).await? {
+            let sealed = (SealOutcome::Failed, Some(reason));
+            seal(&self.inner.outbox, &mut job, BatchDraft::default(), sealed).await?;
         }
         Ok(())
     }

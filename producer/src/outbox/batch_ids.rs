@@ -1,7 +1,9 @@
-//! Batch ids: which tasks the batches of an outbox hold, for `verify`.
+//! Batch ids: which tasks and rejects the batches of an outbox contain.
+//!
+//! Next: `isobar verify`, which compares them with the stream and the ledger.
 
 use isobar_model::ids::{JobId, TaskId};
-use isobar_model::task::{Control, Fields, TaskHead};
+use isobar_model::task::{Control, Fields, Reject, TaskHead};
 use isobar_sqlite::SqliteError;
 use serde::Serialize;
 
@@ -22,6 +24,12 @@ pub struct Published {
     pub job_id: Option<JobId>,
     pub task_id: TaskId,
     pub try_number: u32,
+}
+
+impl From<Reject> for Published {
+    fn from(reject: Reject) -> Self {
+        Self { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 }
+    }
 }
 
 impl Outbox {
@@ -47,7 +55,8 @@ impl Outbox {
                     if at < n_tasks as usize {
                         tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
                     } else {
-                        tasks.extend(reject(line));
+                        // Opens and seals have no row in the ledger.
+                        tasks.extend(reject(line).map(Published::from));
                     }
                 }
                 let seq = unsigned(row, 1)?;
@@ -65,12 +74,10 @@ fn task(line: &str) -> Option<Published> {
     Some(Published { job_id, task_id, try_number })
 }
 
-/// A reject; opens and seals have no row in the ledger.
-fn reject(line: &str) -> Option<Published> {
+/// The reject in a line of a control message.
+pub fn reject(line: &str) -> Option<Reject> {
     match Control::from_fields(&fields(line)?).ok()?? {
-        Control::Reject(reject) => {
-            Some(Published { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 })
-        }
+        Control::Reject(reject) => Some(reject),
         Control::Open(_) | Control::Seal(_) => None,
     }
 }

@@ -1,17 +1,18 @@
 //! Frozen batches: committed with the cursor, read by the relay, confirmed, pruned.
 //!
 //! Guarantees: a batch never changes after [`Outbox::commit`] (I2); only its receipt is set and
-//! cleared. Batches are pruned from the lowest upwards without gaps, so the rest can always be sent
-//! again from the lowest one and fits the chain of hashes.
+//! cleared. Batches are pruned from the lowest upwards without gaps. So the rest can always be sent
+//! again from its lowest one, and fits the chain of hashes.
 
 use isobar_broker::Receipt;
 use isobar_model::ids::TaskId;
+use isobar_model::task::Reject;
 use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, named_params};
 
 use super::columns::{JobKey, json, unsigned};
 use super::file::Outbox;
-use super::seen_keys;
+use super::{batch_ids, seen_keys};
 
 /// A new batch, with everything that commits in its transaction (I1).
 #[derive(Clone, Debug)]
@@ -192,51 +193,43 @@ impl Outbox {
 
     /// Unsent batches of all jobs, or of one. A batch with a seal may contain no task.
     pub async fn unsent_batches(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
-        self.flush_marks().await?;
-        self.read(move |db| {
-            db.query_row(
-                "SELECT count(*) FROM batches WHERE receipt IS NULL AND (?1 IS NULL OR job = ?1)
-                   AND job IN (SELECT key FROM jobs WHERE state IN ('extracting', 'sealed'))",
-                [job],
-                |row| unsigned(row, 0),
-            )
-        })
-        .await
+        self.unsent("count(*)", job).await
     }
 
     /// Unsent tasks of all jobs, or of one.
     pub async fn unsent_tasks(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
+        self.unsent("coalesce(sum(n_tasks), 0)", job).await
+    }
+
+    async fn unsent(&self, sum: &'static str, job: Option<JobKey>) -> Result<u64, SqliteError> {
         self.flush_marks().await?;
         self.read(move |db| {
-            db.query_row(
-                "SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE receipt IS NULL AND (?1 IS NULL OR job = ?1)
-                   AND job IN (SELECT key FROM jobs WHERE state IN ('extracting', 'sealed'))",
-                [job],
-                |row| unsigned(row, 0),
-            )
+            let unsent = format!(
+                "SELECT {sum} FROM batches WHERE receipt IS NULL AND (?1 IS NULL OR job = ?1)
+                   AND job IN (SELECT key FROM jobs WHERE state IN ('extracting', 'sealed'))"
+            );
+            db.prepare_cached(&unsent)?.query_row([job], |row| unsigned(row, 0))
         })
         .await
     }
 
-    /// The control messages of the next batch above `after` that has any, for the list of rejects.
-    pub async fn control_lines(
-        &self,
-        job: JobKey,
-        after: u64,
-    ) -> Result<Option<(u64, Vec<String>)>, SqliteError> {
-        let next = self
-            .read(move |db| {
-                db.prepare_cached(
-                    "SELECT min(seq) FROM batches WHERE job = ?1 AND seq > ?2 AND n_control > 0",
-                )?
-                .query_row((job, after as i64), |row| row.get::<_, Option<i64>>(0))
-            })
-            .await?;
-        let Some(seq) = next else { return Ok(None) };
-        let batch = self.batch(job, seq as u64).await?;
-        Ok(batch.map(|batch| {
-            let lines = batch.lines().1.into_iter().map(str::to_owned).collect();
-            (batch.seq, lines)
-        }))
+    /// The rejects of a job whose batches are not pruned.
+    pub async fn rejects(&self, job: JobKey) -> Result<Vec<Reject>, SqliteError> {
+        let (mut rejects, mut after) = (Vec::new(), 0);
+        loop {
+            let next = self
+                .read(move |db| {
+                    db.prepare_cached(
+                        "SELECT min(seq) FROM batches WHERE job = ?1 AND seq > ?2 AND n_control > 0",
+                    )?
+                    .query_row((job, after as i64), |row| row.get::<_, Option<i64>>(0))
+                })
+                .await?;
+            let Some(seq) = next else { return Ok(rejects) };
+            after = seq as u64;
+            if let Some(batch) = self.batch(job, after).await? {
+                rejects.extend(batch.lines().1.into_iter().filter_map(batch_ids::reject));
+            }
+        }
     }
 }

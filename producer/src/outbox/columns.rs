@@ -1,4 +1,6 @@
 //! Columns: how values are read from the rows of the outbox.
+//!
+//! Guarantees: an id or a JSON text that cannot be parsed is an error of its column.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;

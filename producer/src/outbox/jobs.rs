@@ -14,7 +14,7 @@ use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_sqlite::SqliteError;
-use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, named_params};
 use serde::Serialize;
 
 use super::columns::{JobKey, job_id, json, time, unsigned};
@@ -28,8 +28,7 @@ const DONE_KEPT: Duration = Duration::from_hours(30 * 24);
 
 const COLUMNS: &str = "SELECT key, job_id, identity, slot, kind, source, spec, cursor, state, error, total, tasks, rejected, duplicates, last_seq, last_hash, confirmed_seq, created_at_ms FROM jobs";
 
-/// Conditions of a query for the newest running job.
-const RUNNING: &str = "state IN ('extracting', 'sealed') ORDER BY key DESC LIMIT 1";
+const RUNNING: &str = "identity = ?1 AND key > ?2 AND state IN ('extracting', 'sealed')";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,15 +40,6 @@ pub enum JobState {
 }
 
 impl JobState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Extracting => "extracting",
-            Self::Sealed => "sealed",
-            Self::Done => "done",
-            Self::Conflicted => "conflicted",
-        }
-    }
-
     pub(super) fn parse(text: &str) -> Self {
         match text {
             "extracting" => Self::Extracting,
@@ -118,60 +108,31 @@ impl Outbox {
         new: NewOutboxJob,
         finished: JobKey,
     ) -> Result<OutboxJob, SqliteError> {
-        self.write(move |tx| {
-            let running = tx
-                .prepare_cached(&format!(
-                    "{COLUMNS} WHERE identity = ?1 AND key > ?2 AND {RUNNING}"
-                ))?
-                .query_row((new.spec.identity(), finished), job)
-                .optional()?;
-            match running {
-                Some(running) => Ok(running),
-                None => insert(tx, &new).map(|(job, _)| job),
-            }
+        self.write(move |tx| match find(tx, RUNNING, (new.spec.identity(), finished))? {
+            Some(running) => Ok(running),
+            None => insert(tx, &new).map(|(job, _)| job),
         })
         .await
     }
 
     /// The newest job of an identity that is neither done nor conflicted.
     pub async fn running_job(&self, identity: String) -> Result<Option<OutboxJob>, SqliteError> {
-        self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE identity = ?1 AND {RUNNING}"))?
-                .query_row([identity], job)
-                .optional()
-        })
-        .await
+        self.read(|db| find(db, RUNNING, (identity, 0))).await
     }
 
     /// A job by its id; a republication is not found.
     pub async fn job(&self, id: JobId) -> Result<Option<OutboxJob>, SqliteError> {
-        self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1 AND kind <> ?2"))?
-                .query_row([id.to_string().as_str(), KIND], job)
-                .optional()
-        })
-        .await
+        self.read(move |db| find(db, "job_id = ?1 AND kind <> ?2", (id.to_string(), KIND))).await
     }
 
     /// The sync that was requested last.
     pub async fn newest_sync(&self) -> Result<Option<OutboxJob>, SqliteError> {
-        self.read(|db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE kind = 'sync' ORDER BY key DESC LIMIT 1"))?
-                .query_row([], job)
-                .optional()
-        })
-        .await
+        self.read(|db| find(db, "kind = 'sync'", ())).await
     }
 
     /// The newest job with this slot, whatever its source.
-    pub async fn job_of_slot(&self, slot: &str) -> Result<Option<OutboxJob>, SqliteError> {
-        let slot = slot.to_owned();
-        self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} WHERE slot = ?1 ORDER BY key DESC LIMIT 1"))?
-                .query_row([slot], job)
-                .optional()
-        })
-        .await
+    pub async fn job_of_slot(&self, slot: String) -> Result<Option<OutboxJob>, SqliteError> {
+        self.read(|db| find(db, "slot = ?1", [slot])).await
     }
 
     /// All jobs whose source is not read to its end, oldest first; republications too.
@@ -253,6 +214,17 @@ impl Outbox {
     }
 }
 
+/// The newest job that meets the condition.
+fn find(
+    db: &Connection,
+    condition: &str,
+    params: impl Params,
+) -> rusqlite::Result<Option<OutboxJob>> {
+    db.prepare_cached(&format!("{COLUMNS} WHERE {condition} ORDER BY key DESC LIMIT 1"))?
+        .query_row(params, job)
+        .optional()
+}
+
 fn insert(tx: &Transaction<'_>, new: &NewOutboxJob) -> rusqlite::Result<(OutboxJob, bool)> {
     let kind = if new.spec.is_republication() { KIND } else { new.kind.as_str() };
     let added = tx.execute(
@@ -270,9 +242,8 @@ fn insert(tx: &Transaction<'_>, new: &NewOutboxJob) -> rusqlite::Result<(OutboxJ
             ":created_at_ms": new.created_at.timestamp_millis(),
         },
     )?;
-    let id = new.job_id.to_string();
-    let job = tx.query_row(&format!("{COLUMNS} WHERE job_id = ?1"), [id], job)?;
-    Ok((job, added > 0))
+    let job = find(tx, "job_id = ?1", [new.job_id.to_string()])?;
+    Ok((job.ok_or(rusqlite::Error::QueryReturnedNoRows)?, added > 0))
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<OutboxJob> {

@@ -5,9 +5,9 @@ CREATE TABLE jobs (
     identity TEXT NOT NULL,
     slot TEXT NOT NULL,
     kind TEXT NOT NULL,
-    -- Whose stream its batches go to.
+    -- The pipeline whose stream its batches go to.
     stream TEXT NOT NULL,
-    -- What a person calls the source, and what a process needs to open it again (JSON).
+    -- The name of the source for people, and what a process needs to open it again (JSON).
     source TEXT NOT NULL,
     spec TEXT NOT NULL,
     cursor TEXT,
@@ -25,9 +25,9 @@ CREATE TABLE jobs (
     created_at_ms INTEGER NOT NULL,
     finished_at_ms INTEGER
 ) STRICT;
--- Resume: the unsealed job of an identity.
+-- To resume: the unsealed job of an identity.
 CREATE INDEX jobs_by_identity ON jobs (identity, state);
--- Relay: the jobs that are not done.
+-- For the relay: the jobs that are not done.
 CREATE INDEX jobs_by_state ON jobs (state);
 
 -- A frozen batch (I2); its payload is one line per task, then one per control message, each a
@@ -40,19 +40,19 @@ CREATE TABLE batches (
     hash TEXT NOT NULL,
     n_tasks INTEGER NOT NULL,
     n_control INTEGER NOT NULL,
-    -- Where it went (JSON); absent while it is unsent.
+    -- Its place in the stream (JSON); absent while it is unsent.
     receipt TEXT
 ) STRICT;
--- Apart, because it is large: marking a batch as sent must not write it anew.
+-- Apart, because it is large: marking a batch as sent must not rewrite it.
 CREATE TABLE payloads (
     batch INTEGER PRIMARY KEY REFERENCES batches (key),
     payload TEXT NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX batches_by_seq ON batches (job, seq);
--- What is unsent, without reading payloads.
+-- Unsent batches, without reading payloads.
 CREATE INDEX batches_unsent ON batches (job, seq, n_tasks) WHERE receipt IS NULL;
 
--- Keys that a job has had already: sorted, and as they came, until they are sorted in.
+-- Keys that a job has seen: sorted, and as they came until they are compacted.
 CREATE TABLE seen (
     job INTEGER NOT NULL,
     key BLOB NOT NULL,
@@ -65,7 +65,7 @@ CREATE TABLE seen_lately (
     PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Failures of city sources: the breaker that all runs share.
+-- Failures of sources: the circuit breaker that all runs share.
 CREATE TABLE source_failures (
     host TEXT NOT NULL,
     at_ms INTEGER NOT NULL

@@ -1,8 +1,8 @@
 //! Confirmation: whether a sent batch is finished, still in the stream, or lost.
 //!
-//! A batch is confirmed if the watermark covers it, the epoch of the stream is that of its receipt,
-//! and none of its entries is left in the stream: by I3 their results are committed. Only then it is
-//! pruned, always from the lowest upwards.
+//! A batch is confirmed if the watermark covers it, the stream has the epoch of its receipt, and no
+//! entry of it is left there. By I3 their results are then committed. Only then it is pruned,
+//! always from the lowest upwards.
 //!
 //! If the epoch differs or the watermark is below a sent batch, the stream has lost it. Its receipt
 //! is cleared and it is sent again; the ledger makes that harmless. Does not: ask the store.

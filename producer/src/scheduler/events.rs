@@ -1,4 +1,6 @@
-//! The events of a scheduler: one function writes the log line and counts, so that they agree.
+//! The events of a scheduler.
+//!
+//! Guarantees: one function writes the log line and counts, so log and metric agree.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_model::schedule::{Schedule, TickOutcome};

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_row_is_a_reject_and_the_others_stay() {
+    fn an_unusable_row_is_only_a_reject() {
         assert_eq!(
             ids(r#"[{"id":1.5,"name":"X"},{"id":1,"name":" ","lat":0,"lon":0},3,
                  {"id":2,"name":"X","lat":true,"lon":0},{"id":3,"lat":0,"lon":0}]"#),

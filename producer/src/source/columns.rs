@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_column_without_header_is_a_list_of_names() {
+    fn a_single_bare_column_lists_names() {
         let list = Columns::detect(b"Paris").expect("a list");
         assert!(!list.has_header);
         let named = Columns::detect(b"City").expect("a header");

@@ -1,4 +1,6 @@
-//! The built-in list as a source: the most populous cities first. Its cursor is a position.
+//! The built-in list as a source: the most populous cities first.
+//!
+//! Its cursor is the number of rows that are read.
 
 use isobar_model::gazetteer::builtin;
 
@@ -42,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_read_in_pieces_to_its_end() {
+    fn the_list_is_read_in_pieces() {
         let mut source = GazetteerSource::at(0);
         assert_eq!(source.read(500).len(), 500);
         let mut rest = GazetteerSource::at(source.position());

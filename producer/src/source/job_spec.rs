@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_content_identifies_a_file_and_the_path_does_not() {
+    fn content_identifies_a_file_wherever_it_is() {
         let one = csv("/a/cities.csv", "abc");
         assert_eq!(one.identity(), csv("/b/other.csv", "abc").identity());
         assert_ne!(one.identity(), csv("/a/cities.csv", "def").identity());

@@ -1,4 +1,6 @@
-//! One answer of a service, read: its rows, and what tells it from another page.
+//! One page of a service: its rows, and a fingerprint that identifies it.
+//!
+//! Next: [`city_page`](super::city_page) and [`user_page`](super::user_page), which read pages.
 
 use super::row::Row;
 

@@ -2,7 +2,7 @@
 //!
 //! csv-core parses (RFC 4180); this file handles hostile and broken input. A record is at most
 //! [`MAX_RECORD_BYTES`] long, and a quote that never closes costs only the row in which it opens.
-//! The bytes of each record are counted and hashed, so a reader can continue after any record and
+//! The bytes of each record are counted and hashed. So a reader can continue after any record, and
 //! check that the bytes before it are the same.
 //! Does not: decide what a record means (see [`row`](super::row)).
 
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_utf8_and_nul_bytes_cost_only_their_rows() {
+    fn broken_bytes_cost_only_their_rows() {
         assert_eq!(
             all(b"Z\xfcrich,1,2\nA\xc3,\xbc,2\na\0b,1,2\nc,5,6\n"),
             ["invalid_utf8", "invalid_utf8", "nul_byte", "c|5|6"]

@@ -1,4 +1,6 @@
 //! A failed task on its way back: its own fields, with the try one higher. Pure.
+//!
+//! Guarantees: unknown fields stay; the new try is above every known try (I5).
 
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::{PipelineName, RowKind};
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_keeps_its_fields_and_gets_the_next_try() {
+    fn a_task_returns_with_the_next_try() {
         let input = format!(
             r#"{{"city":"Zürich","colour":"blue","job_id":"{OF_JOB}","row":"7","task_id":"{TASK}"}}"#
         );

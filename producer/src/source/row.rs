@@ -1,6 +1,6 @@
 //! Rows: what one row of a source means, a task or a reject with its reason. Pure.
 //!
-//! A page of the city service and a line of a file use the same functions, so both reject the same
+//! A page of the city service and a line of a file use the same functions. So both reject the same
 //! input with the same codes. Names without coordinates are resolved in the built-in list here, in
 //! the producer. A name that the list does not contain stays a name; the worker asks the geocoder.
 //!
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_the_source_never_means_another_city() {
+    fn a_source_id_never_means_another_city() {
         let own = city(&raw("2988507", Some("Tokyo"), "", ["", ""]));
         assert_eq!(own.id, Some(CityId(2_988_507)));
         let tokyo = builtin().by_name("Tokyo", None).expect("known").0;
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_city_without_an_id_gets_a_derived_one() {
+    fn a_city_without_id_gets_one() {
         let hamlet = city(&raw("", Some("Hamlet"), "FR", ["1.5", "2.5"]));
         assert!(hamlet.stored_id().expect("numbered").0 < 0);
         assert_eq!(hamlet.key(), "hamlet|FR|1.5000,2.5000");

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_user_is_a_reject_and_cards_are_dropped() {
+    fn bad_users_are_rejects_without_card_numbers() {
         let page = page(
             r#"[{"id":1,"name":"Ada","email":"x","bank":{"cardNumber":"3693233511855044"}},
                 {"id":2,"name":"Bo","email":"bo@x.org","bank":{"cardNumber":"3693233511855044"}}]"#,
