@@ -1,4 +1,7 @@
 //! The context of a server: what its caller has opened, and the state that is made from it.
+//!
+//! Does not: open or close anything itself.
+//! Next: [`crate::state`] (what handlers share).
 
 use std::net::SocketAddr;
 use std::sync::Arc;

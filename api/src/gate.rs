@@ -1,11 +1,11 @@
 //! The gate around every route: what happens to a request before and after its handler.
 //!
-//! In this order: request id → rate limit → Host, Origin, key → limit on concurrent requests → time
-//! limit and panic guard around the handler → problems rendered → headers → one log event. It is one
-//! middleware, so that the order can be read here and a cached answer costs little.
+//! Before: request id → rate limit → Host, Origin, key → limit on concurrent requests → time limit.
+//! After: panics caught → problems rendered → headers → one log event. It is one middleware, so that
+//! the order can be read here and a cached answer costs little.
 //!
-//! Guarantees: every answer has `X-Request-Id`, every error is a problem, a panic is a 500 without
-//! details, and a full server answers 503 with `Retry-After` at once instead of queueing.
+//! Guarantees: every answer has `X-Request-Id`, every error is a problem, and a panic is a 500 without
+//! details. A full server answers 503 with `Retry-After` at once instead of queueing.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};

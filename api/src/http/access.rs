@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn off_loopback_only_changes_need_an_own_host_name() {
+    fn off_loopback_only_changes_need_an_own_host() {
         let open = access(&[("ISOBAR_API_KEY", "k")], "0.0.0.0:8000");
         let key = ("x-api-key", "k");
         assert_eq!(status(&open, &Method::GET, &[("host", "api:8000"), key]), 200);

@@ -1,9 +1,8 @@
 //! Cursors: where a page ended, as opaque text.
 //!
-//! Guarantees: a cursor names the last item of a page and not a count, so the next page is the same
-//! whatever was written since, and costs the same at any depth. Each kind of list has its tag; the
-//! cursor of another list is refused, not misread. The text is hexadecimal and needs no escaping in
-//! a URL.
+//! Guarantees: a cursor names the last item of a page, not a count. So later writes do not shift the
+//! next page, and a page costs the same at any depth. Each kind of list has its tag; the cursor of
+//! another list is refused, not misread. The text is hexadecimal and needs no escaping in a URL.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_model::ids::{CityId, JobId};
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_page_with_more_behind_it_has_a_next_one() {
+    fn only_a_page_before_another_has_a_cursor() {
         let after = |n: &i64| SearchCursor(*n);
         assert_eq!(page(vec![3, 2], 2, after).1, None);
         let (items, next) = page(vec![3, 2, 1], 2, after);

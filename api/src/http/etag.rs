@@ -1,4 +1,6 @@
 //! `If-None-Match`: whether a client already has an answer.
+//!
+//! Guarantees: tags are compared weakly, in a list of any length; `*` matches every tag.
 
 use axum::http::HeaderValue;
 

@@ -5,6 +5,8 @@
 //! Does not: answer. Axum's own extractors would send their errors as plain text.
 
 use std::convert::Infallible;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -40,12 +42,23 @@ impl Params {
 
     /// `limit` with another default.
     pub fn limit_or(&self, default: u32) -> Result<u32, Problem> {
-        let Some(text) = self.text("limit") else {
-            return Ok(default);
+        Ok(self.number("limit", 1..=MAX_LIMIT)?.unwrap_or(default))
+    }
+
+    /// A number within `range`, or `None` if it is absent.
+    pub fn number<N: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        range: RangeInclusive<N>,
+    ) -> Result<Option<N>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
         };
-        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-            let detail = format!("must be a whole number from 1 to {MAX_LIMIT}");
-            Problem::parameter("limit", detail)
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| {
+            let detail =
+                format!("must be a whole number from {} to {}", range.start(), range.end());
+            Problem::parameter(name, detail)
         })
     }
 

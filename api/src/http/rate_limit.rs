@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowance_may_be_used_at_once_and_grows_back() {
+    fn a_used_allowance_grows_back() {
         let limiter = limiter("6/m");
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_of_one_customer_is_one_client() {
+    fn an_ipv6_network_is_one_client() {
         let limiter = limiter("1/h");
         let now = Instant::now();
         assert!(limiter.admit(ip("2001:db8::1"), now).is_ok());

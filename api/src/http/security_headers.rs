@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_run_no_foreign_script_and_are_not_stored() {
+    fn pages_run_only_own_scripts() {
         let mut page = HeaderMap::new();
         page.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         add_security_headers(&mut page);

@@ -1,4 +1,6 @@
 //! Failures by error code: dead letters, which can be replayed, and failed rows of jobs.
+//!
+//! Next: `resources/dead_letters/` (the routes behind the buttons).
 
 use askama::Template;
 

@@ -1,8 +1,8 @@
 //! How numbers and times are written on the page: values that format themselves.
 //!
 //! Guarantees: a template writes `{{ total }}` and every number looks alike. Times are absolute and
-//! in UTC. The browser turns those marked `data-age` and `data-until` into "12 s ago" and "in 3 min"
-//! and keeps them current, so a panel is not sent again only because time has passed.
+//! in UTC. The browser shows those marked `data-age` and `data-until` as "12 s ago" and "in 3 min". So
+//! a panel is not sent again only because time has passed.
 
 use std::fmt;
 

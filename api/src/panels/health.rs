@@ -1,4 +1,7 @@
 //! Status lights: store, broker, weather service, workers.
+//!
+//! Guarantees: the weather service shows the worst state that this process or a worker reports.
+//! Next: `resources/pause.rs` (the routes behind the buttons).
 
 use askama::Template;
 use isobar_model::human::plural;

@@ -1,4 +1,6 @@
-//! Health states: a colour, and a shape for readers who cannot distinguish the colours.
+//! Health states of lights, jobs, ticks and workers.
+//!
+//! Guarantees: each has a colour and a shape, for readers who cannot distinguish the colours.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HealthState {

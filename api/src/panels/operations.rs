@@ -1,4 +1,6 @@
 //! The audit log: the last operator actions with time, actor, action and subject.
+//!
+//! Next: `resources/operations.rs` (the complete log).
 
 use askama::Template;
 use isobar_store::Operation;

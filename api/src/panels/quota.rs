@@ -1,4 +1,6 @@
 //! The provider's quota: how much of each window is used, and when it resets.
+//!
+//! Guarantees: only windows with a limit are shown.
 
 use askama::Template;
 use chrono::{DateTime, Utc};

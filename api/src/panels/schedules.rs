@@ -1,4 +1,6 @@
 //! Schedules: when each runs next, and how its last ticks ended.
+//!
+//! Next: `isobar_admin::schedule_view` (where the values come from).
 
 use askama::Template;
 use isobar_admin::schedule_view::{ScheduleState, TickState};

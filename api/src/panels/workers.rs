@@ -1,4 +1,6 @@
 //! Workers: each with its state and what it has done since it started.
+//!
+//! Guarantees: a worker that owns entries but sends no heartbeat is shown as silent.
 
 use askama::Template;
 use isobar_broker::ConsumerInfo;

@@ -1,8 +1,8 @@
 //! `/openapi.json` and `/docs`: the document, and Swagger UI to read it with.
 //!
-//! Guarantees: everything comes from this binary, so it works without a network. The page is our own,
-//! because its paths are absolute (it works with and without the final slash) and it has no inline
-//! script (the content security policy allows none).
+//! Guarantees: everything comes from this binary, so it works without a network. The page is our own.
+//! Its paths are absolute, so it works with and without the final slash. It has no inline script,
+//! because the content security policy allows none.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! `GET /operations`: the audit log, newest first.
+//!
+//! Next: `isobar_admin::actions` (which actions are written to it).
 
 use axum::Json;
 use axum::extract::State;

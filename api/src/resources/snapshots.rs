@@ -2,12 +2,10 @@
 //!
 //! Guarantees: without `limit` and `cursor` the whole table is one JSON array. It is read in pages
 //! while it is sent, so memory does not depend on the number of cities. If the store is unavailable
-//! at the start, the answer is 503; if later, the connection is cut, which no client can take for the
-//! end of the array.
+//! at the start, the answer is 503. If it fails later, the connection is cut, so no client takes the
+//! part for the whole array.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -31,7 +29,6 @@ use crate::state::SharedState;
 
 /// Snapshots in one read while all are streamed.
 const STREAM_PAGE: u32 = 1_000;
-const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SnapshotItem {
@@ -127,10 +124,7 @@ struct StreamCursor {
 }
 
 async fn all(app: &SharedState) -> Result<Response, Problem> {
-    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        let detail = "too many streamed tables at once; request pages, or try again";
-        Problem::unavailable("overloaded", detail, STREAMS_PAUSE)
-    })?;
+    let permit = app.stream_permit()?;
     let start = StreamCursor {
         store: app.store.clone(),
         page: app.store.weather_page(None, STREAM_PAGE).await?,

@@ -1,4 +1,6 @@
 //! `GET /stats`: row counts by table, and backlog, jobs and dead letters by pipeline.
+//!
+//! Next: `isobar_admin::stats` (what `isobar stats` prints, too).
 
 use axum::Json;
 use axum::extract::State;

@@ -2,16 +2,14 @@
 //!
 //! Guarantees: safe to repeat. While a sync runs, the answer is its id.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use isobar_model::ids::JobId;
 use isobar_store::NewJob;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::bulk::jobs::accepted;
 use crate::http::problem::Problem;
 use crate::state::SharedState;
 
@@ -39,8 +37,5 @@ pub async fn start(State(app): State<SharedState>) -> Result<Response, Problem> 
         let error = isobar_telemetry::chain(&error);
         tracing::warn!(error, job_id = %job.id, "sync started; its job is stored later");
     }
-    let location = format!("/bulk/jobs/{}", job.id);
-    let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(SyncStarted { status: "started", task_id: job.id });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+    Ok(accepted(job.id, SyncStarted { status: "started", task_id: job.id }))
 }

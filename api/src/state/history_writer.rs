@@ -1,8 +1,8 @@
 //! The search history's queue: searches are recorded at once and written in batches.
 //!
-//! Guarantees: [`History::record`] never waits. A search is in the store at most 200 ms later, and
-//! [`History::flush`] waits for all that were recorded before it, so a client sees its own searches.
-//! When the server ends, the writer stores what is queued.
+//! Guarantees: [`History::record`] never waits. A search is in the store at most 200 ms later.
+//! [`History::flush`] waits for all searches before it, so a client sees its own. When the server ends,
+//! the writer stores what is queued.
 //!
 //! Does not: keep searches while the store is down. The queue fills, further searches are dropped
 //! and counted, and `/weather` is never delayed.

@@ -14,6 +14,7 @@ pub mod viewers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use isobar_admin::actions::Desk;
@@ -24,18 +25,22 @@ use isobar_settings::Settings;
 use isobar_store::{DeadGroup, Store, StoreError, Totals};
 use isobar_upstream::Upstream;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::http::access::Access;
 use crate::http::actor::Actor;
 use crate::http::limits::Limits;
+use crate::http::problem::Problem;
 use crate::http::rate_limit::RateLimiter;
 use crate::weather::WeatherLookup;
 use history_writer::History;
 use job_watches::JobWatches;
 use scans::Scans;
 use viewers::Viewers;
+
+/// `Retry-After` when too many tables are streamed.
+const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 
 pub type SharedState = Arc<AppState>;
 
@@ -85,6 +90,14 @@ impl AppState {
     /// All dead letters by code, at most a few seconds old.
     pub async fn dead_groups(&self) -> Result<Vec<DeadGroup>, Arc<StoreError>> {
         self.scans.groups.try_get_with((), self.store.dead_letter_groups(None)).await
+    }
+
+    /// The permit of a response that streams a whole table.
+    pub fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let detail = "too many streamed tables at once; request pages, or try again";
+            Problem::unavailable("overloaded", detail, STREAMS_PAUSE)
+        })
     }
 
     /// What an operator does through this server.

@@ -1,8 +1,8 @@
 //! Weather answers: their JSON, how long they are kept, and the headers that follow from it.
 //!
-//! Guarantees: an answer is kept until the upstream has newer weather, at most `ISOBAR_CACHE_TTL`
-//! and at least [`MIN_TTL`], so that a late provider is not asked with every request. All decisions
-//! are pure functions of snapshot, settings and `now`.
+//! Guarantees: an answer is kept until the upstream has newer weather, at most `ISOBAR_CACHE_TTL`.
+//! It is kept for at least [`MIN_TTL`], so that a late provider is not asked with every request. All
+//! decisions are pure functions of snapshot, settings and `now`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_until_newer_weather_is_due() {
+    fn answers_are_kept_until_newer_weather_is_due() {
         let now = Utc::now();
         let in_seconds = |seconds| now + TimeDelta::seconds(seconds);
         let max_ttl = Duration::from_mins(15);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_city_needs_no_entry_in_the_list() {
+    fn a_stored_city_need_not_be_listed() {
         assert_eq!(choose(None, &[]), None);
         let only = city(-5, 1.0, None);
         let found = choose(None, std::slice::from_ref(&only)).expect("one");

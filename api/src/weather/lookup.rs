@@ -3,7 +3,7 @@
 //!
 //! Guarantees: nothing is fetched twice at once. Callers share one lookup per query and one fetch per
 //! city, because two spellings may mean one city. A broker or a store that is down counts as a miss
-//! and is logged once; the weather is served as long as the upstream answers. An unknown name is
+//! and is logged once. Weather is served as long as the upstream answers. An unknown name is
 //! remembered for a minute, so a repeated typo costs one geocoding request.
 //!
 //! Next: [`super::city`] (which city a name means), [`super::answer`] (how long an answer is kept).

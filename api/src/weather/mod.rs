@@ -1,7 +1,7 @@
 //! The weather of a city by its name, from the nearest place that has it.
 //!
-//! [`city`] decides which city a name means, [`lookup`] where its weather comes from, [`answer`]
-//! how long an answer is kept; [`single_flight`] lets concurrent callers share one request.
+//! [`city`] decides which city a name means, [`lookup`] where its weather comes from. [`answer`]
+//! decides how long an answer is kept. [`single_flight`] lets concurrent callers share one request.
 //!
 //! Next: `resources/weather.rs` (the route).
 

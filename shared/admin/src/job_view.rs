@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_values_are_null_and_the_rest_is_computed() {
+    fn unknown_values_are_null() {
         let open = after_ten_seconds(row(50, None), None);
         assert_eq!((open.percent, open.eta_seconds, open.rate_per_s), (None, None, Some(5.0)));
         let sealed = after_ten_seconds(row(50, Some(200)), None);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_finished_job_is_at_100_per_cent() {
+    fn only_finished_jobs_are_at_100_per_cent() {
         assert!(percent(1, 1) >= 100.0 && percent(0, 0) >= 100.0);
         assert!(percent(999_999, 1_000_000) < 100.0);
         let done = JobRow {

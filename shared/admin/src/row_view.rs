@@ -1,4 +1,6 @@
 //! One finished row of a job as operators see it.
+//!
+//! Next: [`crate::job_view`] (the job with its counters).
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::CityId;

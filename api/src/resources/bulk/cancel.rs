@@ -3,11 +3,8 @@
 //! Guarantees: after the 202 the request is stored. Workers skip the remaining tasks, the process that
 //! extracts the job seals it, and the job is `cancelled` when every row is in the ledger.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use isobar_admin::schemas;
 use isobar_model::ids::JobId;
 use isobar_store::{CancelAnswer, JobStatus};
@@ -15,7 +12,7 @@ use isobar_telemetry::chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::jobs::{finished, unknown};
+use super::jobs::{accepted, finished, unknown};
 use crate::http::actor::Actor;
 use crate::http::params::PathId;
 use crate::http::problem::Problem;
@@ -54,8 +51,5 @@ pub async fn cancel(
         // The relay reads the flag and tries again.
         tracing::warn!(error = chain(&error), %job_id, "a cancelled import is not sealed yet");
     }
-    let location = format!("/bulk/jobs/{job_id}");
-    let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(Cancelling { job_id, status: JobStatus::Cancelling });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+    Ok(accepted(job_id, Cancelling { job_id, status: JobStatus::Cancelling }))
 }

@@ -7,8 +7,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -27,7 +25,6 @@ use crate::state::AppState;
 
 /// Rows read at a time.
 const PAGE: u32 = 1_000;
-const STREAMS_PAUSE: Duration = Duration::from_secs(5);
 const HEADER: [&str; 11] = [
     "row",
     "city",
@@ -58,10 +55,7 @@ pub async fn export(
     job: JobId,
     status: Option<RowStatus>,
 ) -> Result<Response, Problem> {
-    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        let detail = "too many streamed tables at once; request pages, or try again";
-        Problem::unavailable("overloaded", detail, STREAMS_PAUSE)
-    })?;
+    let permit = app.stream_permit()?;
     let page = app.store.ledger(job, status, None, PAGE).await?;
     let start =
         ExportCursor { store: app.store.clone(), job, status, page, begun: false, _permit: permit };

@@ -7,12 +7,11 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderMap, LOCATION};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::response::Response;
 use bytes::Bytes;
 use isobar_model::ids::JobId;
 use isobar_producer::{Arriving, ImportError, NewImport};
@@ -22,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::jobs::accepted;
 use super::source_file;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
@@ -117,14 +117,7 @@ pub async fn import(State(app): State<SharedState>, request: Request) -> Result<
         let error = isobar_telemetry::chain(&error);
         tracing::warn!(error, job_id = %job.id, "import accepted; its job is stored later");
     }
-    Ok(accepted(job.id))
-}
-
-fn accepted(job_id: JobId) -> Response {
-    let location = format!("/bulk/jobs/{job_id}");
-    let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(ImportAccepted { job_id, status: "queued" });
-    (StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response()
+    Ok(accepted(job.id, ImportAccepted { job_id: job.id, status: "queued" }))
 }
 
 async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBody, Problem> {

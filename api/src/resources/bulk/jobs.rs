@@ -7,6 +7,8 @@ use std::time::Instant;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use isobar_admin::job_delays::Pauses;
 use isobar_admin::job_view::JobState;
@@ -96,6 +98,12 @@ impl<'a> JobContext<'a> {
         let progress = self.delays.lately(&row, rate, now);
         JobState::of(row, progress, now)
     }
+}
+
+/// 202 with the location of the job.
+pub fn accepted(job_id: JobId, body: impl Serialize) -> Response {
+    let location = format!("/bulk/jobs/{job_id}");
+    (StatusCode::ACCEPTED, [(LOCATION, location)], Json(body)).into_response()
 }
 
 pub fn unknown() -> Problem {

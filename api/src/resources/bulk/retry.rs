@@ -3,17 +3,15 @@
 //! Guarantees: after the 202 the retry is in the outbox. While its tasks are on their way, a second
 //! request gets the same answer. Rejected rows never were tasks and stay as they are.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use isobar_model::ids::JobId;
 use isobar_store::{Action, NewOperation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::jobs::unknown;
+use super::jobs::{accepted, unknown};
 use crate::http::actor::Actor;
 use crate::http::params::PathId;
 use crate::http::problem::Problem;
@@ -55,8 +53,6 @@ pub async fn retry(
     let operation = NewOperation::now(&actor.0, Action::JobRetry).on(&job_id);
     app.store.record_operation(&operation).await?;
     let retry = app.imports.retry(job_id).await?;
-    let location = format!("/bulk/jobs/{job_id}");
-    let location = HeaderValue::from_str(&location).expect("an id is a header value");
-    let body = Json(RetryAccepted { job_id, retry_id: retry.retry_id, tasks: retry.tasks });
-    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], body).into_response())
+    let body = RetryAccepted { job_id, retry_id: retry.retry_id, tasks: retry.tasks };
+    Ok(accepted(job_id, body))
 }

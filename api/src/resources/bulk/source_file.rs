@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_created_after_the_check_is_not_followed() {
+    fn a_link_created_later_is_not_followed() {
         let outer = tempfile::tempdir().expect("a folder");
         let folder = outer.path().join("in");
         let deep = folder.join("deep");

@@ -65,7 +65,7 @@ pub async fn show(
     State(app): State<SharedState>,
     params: Params,
 ) -> Result<Json<Summary>, Problem> {
-    let top = top(&params)?;
+    let top = params.number("top", 1..=MAX_TOP)?.unwrap_or(DEFAULT_TOP) as usize;
     let scans = &app.scans;
     let (refreshed, failures, totals) = tokio::try_join!(
         scans.refreshed.try_get_with((), app.store.recently_refreshed(MAX_TOP)),
@@ -77,17 +77,6 @@ pub async fn show(
         failures: failures.into_iter().take(top).map(Into::into).collect(),
         totals: totals.into(),
     }))
-}
-
-fn top(params: &Params) -> Result<usize, Problem> {
-    let Some(text) = params.text("top") else {
-        return Ok(DEFAULT_TOP as usize);
-    };
-    let top = text.parse().ok().filter(|top| (1..=MAX_TOP).contains(top));
-    top.map(|top| top as usize).ok_or_else(|| {
-        let detail = format!("must be a whole number from 1 to {MAX_TOP}");
-        Problem::parameter("top", detail)
-    })
 }
 
 impl From<CityRow> for RefreshedCity {

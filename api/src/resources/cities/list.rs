@@ -57,22 +57,11 @@ pub async fn list(
     params: Params,
 ) -> Result<Json<CityPage>, Problem> {
     let limit = params.limit_or(DEFAULT_LIMIT)?;
-    let page = page(&params)?;
+    let page = params.number("page", 0..=u32::MAX / MAX_LIMIT)?.unwrap_or(0);
     let offset = u64::from(page) * u64::from(limit);
     let (rows, totals) = tokio::join!(app.store.cities_page(offset, limit), app.totals());
     let cities = rows?.into_iter().map(CityItem::from).collect();
     Ok(Json(CityPage { cities, page, limit, total_count: totals?.cities }))
-}
-
-fn page(params: &Params) -> Result<u32, Problem> {
-    let Some(text) = params.text("page") else {
-        return Ok(0);
-    };
-    let max = u32::MAX / MAX_LIMIT;
-    let page = text.parse().ok().filter(|page| *page <= max);
-    page.ok_or_else(|| {
-        Problem::parameter("page", format!("must be a whole number from 0 to {max}"))
-    })
 }
 
 impl From<CityRow> for CityItem {

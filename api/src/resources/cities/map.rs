@@ -1,7 +1,7 @@
 //! `GET /map`: every city as a point.
 //!
-//! Guarantees: the body is made once for all callers within ten seconds, compressed once, and has an
-//! entity tag, so a page that already has it gets a 304.
+//! Guarantees: the body is made and compressed once for all callers within ten seconds. Its entity tag
+//! lets a page that already has it get a 304.
 //! Next: `state/map_body.rs` (how the body is made).
 
 use std::sync::Arc;
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_sent_only_to_clients_that_accept_it() {
+    fn only_clients_that_accept_gzip_get_it() {
         for (value, expected) in [
             ("gzip", true),
             ("br, gzip;q=0.8", true),

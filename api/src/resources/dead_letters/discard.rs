@@ -1,4 +1,6 @@
 //! `DELETE /dead-letters`: deletes dead letters; the ledger keeps their error codes and reasons.
+//!
+//! Guarantees: the request is in the audit log before a letter is deleted. A dry run only counts.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,4 +1,6 @@
 //! `GET /dead-letters` and `GET /dead-letters/{id}`.
+//!
+//! Next: `isobar_admin::dead_letter_view` (what a letter shows).
 
 use axum::Json;
 use axum::extract::State;

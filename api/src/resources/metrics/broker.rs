@@ -1,4 +1,6 @@
 //! Gauges from the broker: the backlog, the workers, and the quota that all processes have used.
+//!
+//! Guarantees: a value that the broker does not return in time is absent, not stale.
 
 use isobar_admin::heartbeats;
 use isobar_broker::Depth;

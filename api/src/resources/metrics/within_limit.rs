@@ -1,4 +1,6 @@
 //! The time limit of one answer during a scrape.
+//!
+//! Guarantees: a component that does not answer costs its own gauges and not the scrape.
 
 use std::time::Duration;
 

@@ -10,6 +10,8 @@ use crate::http::problem::Problem;
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
+/// The databases count no further.
+const MAX_OFFSET: u64 = i64::MAX as u64;
 /// Longer searches match nothing and are cut.
 const MAX_SEARCH_CHARS: usize = 255;
 
@@ -43,34 +45,19 @@ pub struct UserQuery {
 
 impl UserQuery {
     pub fn read(params: &Params) -> Result<Self, Problem> {
-        let limit = number(params, "limit")?.unwrap_or(u64::from(DEFAULT_LIMIT));
-        let limit = u32::try_from(limit).ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-        let limit = limit.ok_or_else(|| {
-            let detail = format!("must be a whole number from 1 to {MAX_LIMIT}");
-            Problem::parameter("limit", detail)
-        })?;
-        let external_id = params.text("external_id").map(str::parse).transpose();
         let filter = UserFilter {
             has_address: flag(params, "has_address")?,
             has_card: flag(params, "has_card")?,
-            external_id: external_id
-                .map_err(|_| Problem::parameter("external_id", "must be a whole number"))?,
+            external_id: params.number("external_id", i64::MIN..=i64::MAX)?,
             search: params.text("q").map(|text| text.chars().take(MAX_SEARCH_CHARS).collect()),
         };
         if filter.search.as_ref().is_some_and(|text| text.contains('\0')) {
             return Err(Problem::parameter("q", "must not contain a NUL byte"));
         }
-        Ok(Self { filter, limit, offset: number(params, "offset")?.unwrap_or(0) })
+        let limit = params.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+        let offset = params.number("offset", 0..=MAX_OFFSET)?.unwrap_or(0);
+        Ok(Self { filter, limit, offset })
     }
-}
-
-fn number(params: &Params, name: &str) -> Result<Option<u64>, Problem> {
-    let countable = |number: &u64| i64::try_from(*number).is_ok();
-    let parse = |text: &str| {
-        let number = text.parse().ok().filter(countable);
-        number.ok_or_else(|| Problem::parameter(name, "must be a whole number, at least 0"))
-    };
-    params.text(name).map(parse).transpose()
 }
 
 fn flag(params: &Params, name: &str) -> Result<Option<bool>, Problem> {

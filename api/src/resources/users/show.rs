@@ -1,4 +1,6 @@
 //! `GET /users/{id}`: one user with address and card.
+//!
+//! Guarantees: of a card only the last four digits are shown; no more are stored.
 
 use axum::Json;
 use axum::extract::State;
