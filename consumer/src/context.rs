@@ -1,4 +1,6 @@
 //! Context: what the tasks of a worker share, and how an entry is given back.
+//!
+//! Guarantees: an entry that the broker does not take back stays leased and falls due later.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};

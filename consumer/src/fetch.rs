@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_that_fails_alike_is_a_configuration_error() {
+    async fn failing_alike_is_a_configuration_error() {
         let (fetched, _) = run(10, (0..10).collect(), 1000).await;
         assert_eq!(fetched.returned.len(), 10);
         assert!(matches!(fetched.signal, Some(UpstreamSignal::Config(_))));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_is_too_large_is_divided_until_it_fits() {
+    async fn a_too_large_request_is_divided() {
         let (fetched, _) = run(100, vec![], 30).await;
         assert!(
             fetched

@@ -3,7 +3,7 @@
 //! Guarantees: a read is never cancelled, since its reply with entries would be lost; it lasts one
 //! second at most, and the loop checks for a shutdown between reads. After a failed read the worker
 //! first picks up entries that a lost reply has delivered. Suspects are claimed one at a time and
-//! run after everything else is settled, so that no other entry is lost if one ends the process.
+//! run after everything else is settled: if one ends the process, no other entry suffers.
 //! While the gate is closed nothing is read or claimed.
 //! Next: [`crate::delivery`].
 

@@ -1,4 +1,6 @@
-//! Job status: a cache of the jobs' states, so that a cancel needs no query per entry.
+//! Job status: a cache of the jobs' states, so that a delivery needs no query of its own.
+//!
+//! Guarantees: a cancel takes effect within [`MAX_AGE`].
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

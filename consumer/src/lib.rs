@@ -1,11 +1,10 @@
 //! Workers: they read tasks, fetch what is requested, commit it, then acknowledge (I3).
 //!
-//! The way of an entry, and the order to read the files in: [`worker`] starts the tasks ·
-//! [`intake`] reads and claims ([`gate`] stops it, [`drain`] ends it, [`leases`] records what is
-//! held) · [`delivery`] processes one delivery: [`prepare`] sorts it, [`fetch`] requests and
-//! bisects it, [`settle`] decides how each entry ends · [`committer`] stores results in one
-//! transaction, then acknowledges · [`upkeep`] renews, reports and sweeps. [`pipeline`] is what
-//! differs between streams.
+//! The way of an entry, and the order to read the files in: [`worker`] starts the tasks. [`intake`]
+//! reads and claims; [`gate`] stops it, [`drain`] ends it, [`leases`] records what is held.
+//! [`delivery`] processes one delivery: [`prepare`] sorts it, [`fetch`] requests it, [`settle`]
+//! decides how each entry ends. [`committer`] stores results, then acknowledges. [`upkeep`] renews,
+//! reports and sweeps. [`pipeline`] is what differs between streams.
 //!
 //! Does not: need an outbox, or import another role.
 

@@ -1,8 +1,7 @@
 //! Prepare: sorts delivered entries into batches to fetch.
 //!
-//! Entries that need no request are settled here: undecodable ones (one by one, with their bytes),
-//! those that have crashed too many workers, those of a cancelled job, cities whose stored value
-//! is current, and control messages.
+//! Entries that need no request are settled here: control messages, undecodable entries (with
+//! their bytes), tasks of cancelled jobs, tasks that are current, tasks that crashed too often.
 //! Next: [`crate::fetch`], which runs the batches.
 
 use std::collections::HashMap;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-/// An entry that is given back: about 0.5 s after the first attempt, 30 s at most.
-const ENTRY: ExponentialBuilder = policy(Duration::from_millis(500), Duration::from_secs(30));
-/// A loop that waits for broker or store: about 0.1 s after the first failure, 5 s at most.
-const LOOP: ExponentialBuilder = policy(Duration::from_millis(100), Duration::from_secs(5));
-/// Both policies have reached their cap after fewer steps.
+/// An entry that is given back: 0.5 s after the first attempt, 30 s at most.
+const ENTRY: ExponentialBuilder = policy(500, 30_000);
+/// A loop that waits for broker or store: 0.1 s after the first failure, 5 s at most.
+const LOOP: ExponentialBuilder = policy(100, 5_000);
+/// Both policies reach their cap in fewer steps.
 const MAX_STEP: u32 = 16;
 
 /// Delay before attempt `attempts + 1` of an entry.
@@ -24,17 +24,13 @@ pub fn loop_delay(failures: u32) -> Duration {
     delay(LOOP, failures)
 }
 
-/// backon adds jitter of up to the whole delay on top of it: half of each bound is given.
-const fn policy(first: Duration, cap: Duration) -> ExponentialBuilder {
+/// Half of each bound is given: backon adds jitter of up to the whole delay on top of it.
+const fn policy(first_ms: u64, cap_ms: u64) -> ExponentialBuilder {
     ExponentialBuilder::new()
-        .with_min_delay(half(first))
-        .with_max_delay(half(cap))
+        .with_min_delay(Duration::from_millis(first_ms / 2))
+        .with_max_delay(Duration::from_millis(cap_ms / 2))
         .without_max_times()
         .with_jitter()
-}
-
-const fn half(duration: Duration) -> Duration {
-    Duration::from_millis(duration.as_millis() as u64 / 2)
 }
 
 fn delay(policy: ExponentialBuilder, step: u32) -> Duration {
@@ -47,14 +43,10 @@ mod tests {
 
     #[test]
     fn delays_grow_to_their_cap() {
-        for (delay, first_ms, cap_ms) in
-            [(entry_delay as fn(u32) -> Duration, 500, 30_000), (loop_delay, 100, 5_000)]
-        {
-            let first = delay(0).as_millis();
-            assert!((first_ms / 2..=first_ms).contains(&first), "{first} ms");
-            for step in [MAX_STEP, u32::MAX] {
-                let longest = delay(step).as_millis();
-                assert!((cap_ms / 2..=cap_ms).contains(&longest), "{longest} ms");
+        for (policy, first_ms, cap_ms) in [(ENTRY, 500, 30_000), (LOOP, 100, 5_000)] {
+            for (step, ms) in [(0, first_ms), (MAX_STEP, cap_ms), (u32::MAX, cap_ms)] {
+                let found = delay(policy, step).as_millis();
+                assert!((ms / 2..=ms).contains(&found), "step {step}: {found} ms");
             }
         }
     }

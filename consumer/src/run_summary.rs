@@ -1,4 +1,6 @@
 //! Run summary: when a worker's run ends, and its result.
+//!
+//! Next: [`crate::worker`], which runs and counts.
 
 use std::time::Duration;
 

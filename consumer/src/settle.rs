@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_a_job_has_no_ledger_row() {
+    fn a_ledger_row_needs_a_job() {
         let head = TaskHead {
             task_id: TaskId(uuid::Uuid::nil()),
             job_id: None,

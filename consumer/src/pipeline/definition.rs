@@ -1,4 +1,6 @@
 //! Pipeline: the trait, and the values that pass between a pipeline and its worker.
+//!
+//! Next: [`super::weather`], the shortest one.
 
 use std::future::Future;
 

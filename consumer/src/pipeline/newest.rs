@@ -1,4 +1,6 @@
 //! Newest: of the records of one commit with equal keys, the newest stays.
+//!
+//! The store accepts each natural key once per statement (I4).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -15,7 +15,7 @@ use isobar_model::task::{Errand, Fields, PersonTask, TaskHead, Undecodable};
 use isobar_model::user::{Address, Card, Flaw};
 use isobar_settings::Settings;
 use isobar_store::{Found, People, Records, SeenUser, Store, StoreError};
-use isobar_upstream::{Answer, LARGEST_REQUEST, Providers, Waiting};
+use isobar_upstream::{Answer, MAX_BATCH, Providers, Waiting};
 
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
 use super::newest::newest;
@@ -72,7 +72,7 @@ impl Pipeline for PeoplePipeline {
     fn batch_key(&self, task: &PersonTask) -> BatchKey {
         let limit = match &task.errand {
             Errand::User { .. } => USERS_PER_BATCH,
-            Errand::Address(_) | Errand::Card(_) => LARGEST_REQUEST,
+            Errand::Address(_) | Errand::Card(_) => MAX_BATCH,
         };
         BatchKey { kind: task.errand.kind(), limit }
     }

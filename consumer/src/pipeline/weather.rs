@@ -1,4 +1,6 @@
 //! Weather: city tasks, fetched by coordinates, stored as snapshots.
+//!
+//! Next: [`super::cities`], which resolves the cities and checks freshness.
 
 use std::sync::Arc;
 

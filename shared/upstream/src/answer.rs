@@ -73,7 +73,7 @@ impl Waiting {
         match self {
             Self::Quota => "the upstream's quota is used up",
             Self::Breaker => "the upstream is failing; its breaker is open",
-            Self::Concurrency => "all places at the upstream are taken",
+            Self::Concurrency => "all request slots at the upstream are taken",
             Self::Store => "the store does not answer",
         }
     }

@@ -1,8 +1,8 @@
 //! Breaker: a circuit breaker for one upstream host.
 //!
-//! It opens at N failures within a window that are at least half of its calls, or when nothing has
-//! succeeded for a whole window (few slow timeouts are as bad as many fast errors). It stays open
-//! for a time that doubles while probes fail, and lets one probe through at a time.
+//! It opens at N failures within a window, if they are at least half of the calls. It also opens
+//! when no call has succeeded for a whole window: few slow timeouts are as bad as many fast errors.
+//! It stays open for a time that doubles while probes fail, and admits one probe at a time.
 //!
 //! The state machine is failsafe's. The policy is our own ([`FailureWindow`]), since failsafe has
 //! none for "N within a window"; so is the single probe, since failsafe lets all waiting callers
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_closes_it_and_restores_the_open_time() {
+    fn a_reset_closes_it_at_once() {
         let breaker = Breaker::new(spec(1, Duration::from_secs(15)));
         fail(&breaker, 1);
         assert!(breaker.admit().is_err());

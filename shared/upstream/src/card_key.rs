@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_created_once_for_its_owner_only() {
+    fn a_key_is_created_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         let of = || read_or_create(&path).expect("a key").fingerprint("4111111111111111");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_key_is_kept() {
+    fn a_file_without_a_key_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(FILE);
         fs::write(&path, "short").expect("writes");

@@ -9,8 +9,6 @@
 //! | 400, 404 | names a location | bad location |
 //! | 400, 413, 414 | too many locations, too much data | too large: split |
 //! | 3xx, 401, 403, other 4xx | | misconfigured: an operator must act |
-//!
-//! A 200 that cannot be parsed is a retry; the client decides it.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 

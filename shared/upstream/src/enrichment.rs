@@ -25,7 +25,7 @@ use crate::http::{InvalidResponse, host_name, http_client};
 use crate::weather_client::Upstream;
 
 /// The most records that random-data-api gives for one request.
-pub const LARGEST_REQUEST: usize = 100;
+pub const MAX_BATCH: usize = 100;
 /// The most failures that open a provider's breaker, whatever a weather service is allowed.
 const MAX_FAILURES: u32 = 5;
 /// Users are spread over this many records of a fixed list, so that they differ.
@@ -54,7 +54,7 @@ struct Endpoint {
 }
 
 /// For each user a record, or why it is unusable; shorter if the answer was short.
-pub type Found<T> = Vec<Result<T, Flaw>>;
+pub type ProviderRecords<T> = Vec<Result<T, Flaw>>;
 
 impl Providers {
     /// Uses the broker and the settings of the weather client.
@@ -73,11 +73,11 @@ impl Providers {
         Self { inner: Arc::new(Inner { client, addresses, cards, key }) }
     }
 
-    pub async fn addresses(&self, users: &[UserId]) -> Answer<Found<Address>> {
+    pub async fn addresses(&self, users: &[UserId]) -> Answer<ProviderRecords<Address>> {
         self.fetch(&self.inner.addresses, users, address::read).await
     }
 
-    pub async fn cards(&self, users: &[UserId]) -> Answer<Found<Card>> {
+    pub async fn cards(&self, users: &[UserId]) -> Answer<ProviderRecords<Card>> {
         let today: NaiveDate = Utc::now().date_naive();
         let key = &self.inner.key;
         self.fetch(&self.inner.cards, users, |record| card::read(record, key, today)).await
@@ -88,7 +88,7 @@ impl Providers {
         endpoint: &Endpoint,
         users: &[UserId],
         read: impl Fn(&Value) -> Result<T, Flaw>,
-    ) -> Answer<Found<T>> {
+    ) -> Answer<ProviderRecords<T>> {
         let http = match &endpoint.http {
             Ok(http) => http,
             Err(reason) => return Answer::Config { reason: reason.clone() },

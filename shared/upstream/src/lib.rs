@@ -30,7 +30,7 @@ mod weather_client;
 pub mod wmo;
 
 pub use answer::{Answer, Priority, Waiting};
-pub use enrichment::{LARGEST_REQUEST, Providers};
+pub use enrichment::{MAX_BATCH, Providers};
 pub use gauges::{METRICS, Quotas};
 pub use host::UpstreamState;
 pub use http::install_tls;

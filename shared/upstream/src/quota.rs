@@ -1,4 +1,6 @@
 //! Quota: the limits of the forecast host, what is used of them, and when it is exhausted.
+//!
+//! Does not: count requests; the broker does, by its own clock.
 
 use chrono::{DateTime, Utc};
 

@@ -16,7 +16,7 @@ use crate::harness::wait::{PATIENCE, until};
 
 const ROWS: u64 = 230;
 /// What the worker says when a commit fails.
-const FAILED: &str = "a commit failed and is tried again";
+const FAILED: &str = "a commit failed; retrying";
 /// A file of no more than this cannot hold the batches of the source.
 const SMALL_BYTES: u64 = 200_000;
 
