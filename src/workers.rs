@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use isobar_consumer::{
-    Ending, Left, PeoplePipeline, Pipeline, Tally, Until, WeatherPipeline, Worker, WorkerError,
+    AirQualityPipeline, Ending, Left, PeoplePipeline, Pipeline, Tally, Until, WeatherPipeline,
+    Worker, WorkerError,
 };
 use isobar_model::pipeline::PipelineName;
 use isobar_upstream::{Providers, card_key};
@@ -110,6 +111,11 @@ fn worker(
     Ok(match stream.stream() {
         PipelineName::Weather => {
             let pipeline = WeatherPipeline::new(settings.clone(), context.upstream.clone(), store);
+            AnyWorker::new(context.worker(pipeline, name, stop))
+        }
+        PipelineName::Air => {
+            let pipeline =
+                AirQualityPipeline::new(settings.clone(), context.upstream.clone(), store);
             AnyWorker::new(context.worker(pipeline, name, stop))
         }
         PipelineName::Users | PipelineName::Addresses | PipelineName::Cards => {

@@ -19,8 +19,8 @@ use crate::gate::{RequestGate, gate};
 use crate::http::problem::Problem;
 use crate::openapi::resource::{Resource, TimeLimit, long, probe, quick};
 use crate::resources::{
-    bulk, cache, cities, dead_letters, docs, health, history, login, metrics, operations, pause,
-    schedules, snapshots, stats, stream, sync, users, weather,
+    air_quality, bulk, cache, cities, dead_letters, docs, health, history, login, metrics,
+    operations, pause, schedules, snapshots, stats, stream, sync, users, weather,
 };
 use crate::state::SharedState;
 
@@ -33,6 +33,7 @@ pub fn table() -> Vec<Resource> {
         long("/live", routes!(dashboard::live::live)),
         quick("/assets/{file}", routes!(dashboard::assets::file)).public(),
         quick("/weather", routes!(weather::weather)).public(),
+        quick("/air-quality", routes!(air_quality::show)),
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
         long("/bulk/import", routes!(bulk::import::import)),

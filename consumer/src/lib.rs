@@ -29,6 +29,7 @@ mod worker;
 pub use context::WorkerError;
 pub use events::Tally;
 pub use pipeline::Pipeline;
+pub use pipeline::air_quality::AirQualityPipeline;
 pub use pipeline::users::PeoplePipeline;
 pub use pipeline::weather::WeatherPipeline;
 pub use run_summary::{Ending, Left, Until};

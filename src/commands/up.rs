@@ -80,6 +80,7 @@ pub fn with_upstream(environment: Environment, url: &str) -> Environment {
     [
         "ISOBAR_OPEN_METEO_URL",
         "ISOBAR_GEOCODING_URL",
+        "ISOBAR_AIR_QUALITY_URL",
         "ISOBAR_OPENWEATHER_URL",
         "ISOBAR_CITY_SOURCE_URL",
     ]

@@ -3,6 +3,7 @@
 //! A handler reads its parameters, asks store, broker, upstream or imports, and shapes the answer.
 //! Next: `router.rs` (the table of routes).
 
+pub mod air_quality;
 pub mod bulk;
 pub mod cache;
 pub mod cities;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use isobar_admin::heartbeats;
 use isobar_model::quota::QuotaUse;
 use isobar_store::DeadFilter;
+use isobar_upstream::Service;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -72,7 +73,7 @@ pub async fn show(State(app): State<SharedState>) -> Result<Json<StreamState>, P
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
         app.store.count_dead_letters(&all),
-        app.upstream.state(),
+        app.upstream.state(Service::Forecast),
         app.broker.switches(&app.topic),
     );
     let depth = depth?;

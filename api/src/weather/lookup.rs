@@ -111,6 +111,11 @@ impl WeatherLookup {
         found
     }
 
+    /// The city that a query means.
+    pub async fn resolve(&self, query: &CityQuery) -> Result<CityMatch, Problem> {
+        self.inner.resolve(query).await
+    }
+
     pub fn hits_and_misses(&self) -> (u64, u64) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (read(&self.inner.hits), read(&self.inner.misses))
@@ -267,7 +272,7 @@ fn unknown_city(query: &CityQuery) -> Problem {
 }
 
 /// The problem for the caller. The reasons go only to the log, because they name hosts and plans.
-fn failure<T>(answer: &Answer<T>) -> Problem {
+pub fn failure<T>(answer: &Answer<T>) -> Problem {
     let failed = |reason: &str| {
         let detail = "the weather service failed, and no snapshot of this city is stored";
         Problem::new(StatusCode::BAD_GATEWAY, "upstream_error", detail)

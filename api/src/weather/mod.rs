@@ -7,7 +7,7 @@
 
 pub mod answer;
 pub mod city;
-mod lookup;
+pub mod lookup;
 mod single_flight;
 
 pub use lookup::{METRICS, WeatherLookup};

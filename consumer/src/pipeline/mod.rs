@@ -6,6 +6,7 @@
 //!
 //! Next: [`definition`] (the trait), [`cities`] (for pipelines over cities), [`weather`], [`users`].
 
+pub mod air_quality;
 pub mod cities;
 pub mod definition;
 mod newest;

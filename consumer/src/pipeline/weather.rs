@@ -11,7 +11,7 @@ use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
 use isobar_settings::Settings;
 use isobar_store::{CityFailure, Records, Snapshot, Store, StoreError};
 use isobar_upstream::cities::snapshot;
-use isobar_upstream::{Answer, Priority, Upstream, Waiting};
+use isobar_upstream::{Answer, Priority, Service, Upstream, Waiting};
 
 use super::cities::{self, Cities};
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
@@ -91,10 +91,10 @@ impl Pipeline for WeatherPipeline {
     }
 
     async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        self.upstream.shut_until()
+        self.upstream.shut_until(Service::Forecast)
     }
 
     async fn upstream_state(&self) -> serde_json::Value {
-        serde_json::to_value(self.upstream.state().await).unwrap_or_default()
+        serde_json::to_value(self.upstream.state(Service::Forecast).await).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use isobar_broker::{Broker, Switches, Topic};
 use isobar_model::ids::JobId;
 use isobar_store::JobRow;
-use isobar_upstream::{Quota, Upstream};
+use isobar_upstream::{Quota, Service, Upstream};
 use tokio::time::timeout;
 
 use crate::heartbeats;
@@ -59,7 +59,7 @@ impl Pauses {
             let (switches, heartbeats, quota) =
                 tokio::join!(broker.switches(topic), broker.heartbeats(), upstream.quota());
             let all_workers = heartbeats::paused_reason(&heartbeats.unwrap_or_default())
-                .or_else(|| Some(upstream.shut_until()?.1.describe().to_owned()));
+                .or_else(|| Some(upstream.shut_until(Service::Forecast)?.1.describe().to_owned()));
             Self { switches: switches.unwrap_or_default(), all_workers, quota }
         };
         timeout(REASON_TIMEOUT, fetched).await.unwrap_or_default()

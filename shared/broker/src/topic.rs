@@ -37,10 +37,8 @@ impl Topic {
 
     /// The topic of a pipeline's tasks.
     pub fn of(pipeline: PipelineName, settings: &Settings) -> Self {
-        match pipeline.stream() {
-            PipelineName::Weather => Self::new(&settings.stream, &settings.group),
-            _ => Self::new(&settings.user_stream, &settings.user_group),
-        }
+        let (stream, group) = settings.stream_of(pipeline);
+        Self::new(stream, group)
     }
 
     pub fn weather(settings: &Settings) -> Self {

@@ -11,7 +11,7 @@ use crate::string_enum;
 
 string_enum! {
     /// The name of a pipeline, as commands, tables and metrics spell it.
-    serde PipelineName { Weather = "weather", Users = "users", Addresses = "addresses", Cards = "cards" }
+    serde PipelineName { Weather = "weather", Air = "air", Users = "users", Addresses = "addresses", Cards = "cards" }
 }
 
 /// One pipeline.
@@ -53,6 +53,14 @@ pub const PIPELINES: [PipelineSpec; PipelineName::ALL.len()] = [
         stream: PipelineName::Weather,
         rows: RowKind::Cities,
         schedule: "sync",
+        default_cron: None,
+        pauses_reading: true,
+    },
+    PipelineSpec {
+        name: PipelineName::Air,
+        stream: PipelineName::Air,
+        rows: RowKind::Cities,
+        schedule: "air",
         default_cron: None,
         pauses_reading: true,
     },

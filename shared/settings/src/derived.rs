@@ -17,6 +17,8 @@ use crate::values::{BrokerKind, DatabaseUrl, HttpUrl, Provider};
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
 /// Its geocoder, which has a quota of its own.
 pub const GEOCODING_HOST: &str = "geocoding-api.open-meteo.com";
+/// Its air quality service, which also counts separately.
+pub const AIR_QUALITY_HOST: &str = "air-quality-api.open-meteo.com";
 const OPENWEATHER_HOST: &str = "api.openweathermap.org";
 const OPEN_METEO_FREE: QuotaLimits =
     QuotaLimits { minute: Some(600), hour: Some(5_000), day: Some(10_000) };
@@ -79,11 +81,16 @@ impl Settings {
     }
 
     pub fn quota_limits(&self) -> QuotaLimits {
+        self.quota_limits_at(self.upstream_url())
+    }
+
+    /// The quota of one host: what is set, else what the provider grants without a key.
+    pub fn quota_limits_at(&self, url: &Url) -> QuotaLimits {
         if let Some(quota) = self.quota {
             return quota.0;
         }
-        match self.upstream_url().host_str() {
-            Some(FREE_TIER_HOST) => OPEN_METEO_FREE,
+        match url.host_str() {
+            Some(FREE_TIER_HOST | AIR_QUALITY_HOST) => OPEN_METEO_FREE,
             Some(OPENWEATHER_HOST) => OPENWEATHER_FREE,
             _ => QuotaLimits::default(),
         }

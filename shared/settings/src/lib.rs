@@ -16,7 +16,9 @@ mod schedules;
 mod table;
 pub mod values;
 
-pub use derived::{FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES};
+pub use derived::{
+    AIR_QUALITY_HOST, FREE_TIER_HOST, GEOCODING_HOST, REQUEST_RETRY_PAUSE, REQUEST_TRIES,
+};
 pub use environment::Environment;
 pub use load::ConfigError;
 pub use rate_limit::RateSpec;

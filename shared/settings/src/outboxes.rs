@@ -6,7 +6,21 @@ use isobar_model::pipeline::PipelineName;
 
 use crate::table::Settings;
 
+/// The stream of air quality tasks and its group, which need no setting of their own.
+const AIR_QUALITY_STREAM: (&str, &str) = ("air-quality-stream", "air-quality-workers");
+
 impl Settings {
+    /// The stream of a pipeline's tasks, and its consumer group.
+    pub fn stream_of(&self, pipeline: PipelineName) -> (&str, &str) {
+        match pipeline {
+            PipelineName::Weather => (&self.stream, &self.group),
+            PipelineName::Air => AIR_QUALITY_STREAM,
+            PipelineName::Users | PipelineName::Addresses | PipelineName::Cards => {
+                (&self.user_stream, &self.user_group)
+            }
+        }
+    }
+
     /// The outbox of a pipeline's cron runs.
     pub fn outbox_of(&self, pipeline: PipelineName) -> PathBuf {
         let cities = self.outbox_path();

@@ -32,6 +32,7 @@ impl Settings {
     fn cron_of(&self, pipeline: PipelineName) -> (&Option<Expression>, &Option<HttpUrl>) {
         match pipeline {
             PipelineName::Weather => (&self.sync_cron, &self.city_source_url),
+            PipelineName::Air => (&self.air_quality_cron, &self.city_source_url),
             PipelineName::Users => (&self.users_cron, &self.users_url),
             PipelineName::Addresses => (&self.addresses_cron, &self.addresses_url),
             PipelineName::Cards => (&self.cards_cron, &self.cards_url),

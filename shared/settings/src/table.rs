@@ -83,6 +83,7 @@ settings! {
         weather_provider: Provider = "ISOBAR_WEATHER_PROVIDER", "open-meteo", "open-meteo or openweather";
         open_meteo_url: HttpUrl = "ISOBAR_OPEN_METEO_URL", "https://api.open-meteo.com", "Open-Meteo forecast service";
         geocoding_url: HttpUrl = "ISOBAR_GEOCODING_URL", "https://geocoding-api.open-meteo.com", "Open-Meteo geocoding service";
+        air_quality_url: HttpUrl = "ISOBAR_AIR_QUALITY_URL", "https://air-quality-api.open-meteo.com", "Open-Meteo air quality service";
         openweather_url: HttpUrl = "ISOBAR_OPENWEATHER_URL", "https://api.openweathermap.org", "OpenWeather service";
         locations_per_request: usize = "ISOBAR_LOCATIONS_PER_REQUEST", "100", "1 to 1000; always 1 for OpenWeather";
         request_timeout: Seconds = "ISOBAR_REQUEST_TIMEOUT", "10s", "time limit of one upstream request";
@@ -108,6 +109,7 @@ settings! {
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "most unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "city service: base URL of /cities/?page=&limit=";
         sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` produce cities: cron with five fields (six with seconds), a name such as @hourly, or @every 300s; unset = never";
+        air_quality_cron: Expression = "ISOBAR_AIR_QUALITY_CRON", "when the air quality of cities is produced; unset = never";
         users_url: HttpUrl = "ISOBAR_USERS_URL", "user service: JSONPlaceholder, DummyJSON or the /users of Isobar; unset = https://jsonplaceholder.typicode.com/users";
         users_api_key: Secret = "ISOBAR_USERS_API_KEY", "sent to ISOBAR_USERS_URL as X-API-Key; or …_FILE with a path";
         addresses_url: HttpUrl = "ISOBAR_ADDRESSES_URL", "address service; unset = https://random-data-api.com/api/v2/addresses";

@@ -18,6 +18,7 @@ mod sql;
 mod row;
 
 mod account;
+mod air_quality;
 mod city;
 mod commit;
 mod dead_letter;
@@ -40,6 +41,7 @@ mod totals;
 mod users;
 mod weather;
 
+pub use air_quality::AirQualityRow;
 pub use city::{CityFailure, CityRow, MapPoint};
 pub use commit::{Commit, CommitReport};
 pub use dead_letter::{DeadFilter, DeadGroup, DeadLetter};

@@ -3,6 +3,7 @@
 //! A further pipeline adds a variant and an arm here. Its types, statements and reads are a file of
 //! their own, as [`crate::weather`] and [`crate::users`]; its table joins [`crate::totals`].
 
+use crate::air_quality::{self, AirQualityRow};
 use crate::sql::Batch;
 use crate::users::People;
 use crate::weather::{self, Snapshot};
@@ -12,6 +13,7 @@ use isobar_model::ids::CityId;
 #[derive(Clone, Debug)]
 pub enum Records {
     Weather(Vec<Snapshot>),
+    AirQuality(Vec<AirQualityRow>),
     People(People),
 }
 
@@ -26,6 +28,7 @@ impl Records {
     pub(crate) fn batches(&self) -> Vec<Batch<'_>> {
         match self {
             Self::Weather(snapshots) => weather::batches(snapshots),
+            Self::AirQuality(rows) => air_quality::batches(rows),
             Self::People(people) => people.batches(),
         }
     }

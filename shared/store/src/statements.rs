@@ -5,6 +5,7 @@ use crate::sql::Sql;
 pub(crate) fn shared() -> impl Iterator<Item = &'static Sql> {
     let files = [
         crate::account::STATEMENTS,
+        crate::air_quality::STATEMENTS,
         crate::city::STATEMENTS,
         crate::dead_letter::STATEMENTS,
         crate::failed_input::STATEMENTS,

@@ -47,6 +47,7 @@ table_counts! {
     searches: "search_history" = "(SELECT count(*) FROM search_history)";
     operations: "operations" = "(SELECT count(*) FROM operations)";
     ticks: "schedule_ticks" = "(SELECT count(*) FROM schedule_ticks)";
+    air_quality: "air_quality" = "(SELECT count(*) FROM air_quality)";
     users: "users" = "(SELECT count(*) FROM users)";
     addresses: "addresses" = "(SELECT count(*) FROM addresses)";
     cards: "credit_cards" = "(SELECT count(*) FROM credit_cards)";

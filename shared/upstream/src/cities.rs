@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use isobar_model::city::{Coordinates, Place, fold_name};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
-use isobar_store::{CityRow, Snapshot, Store, StoreError};
+use isobar_store::{AirQualityRow, CityRow, Snapshot, Store, StoreError};
 
+use crate::air_quality::AirQuality;
 use crate::answer::{Answer, Priority};
 use crate::observation::Observation;
 use crate::weather_client::Upstream;
@@ -128,6 +129,23 @@ pub fn snapshot(city: Place, observation: Observation, now: DateTime<Utc>) -> Sn
         observed_at: observation.observed_at,
         fresh_until: observation.fresh_until,
         raw_payload: observation.raw_payload,
+        synced_at: now,
+    }
+}
+
+/// The row of an air quality that was fetched at `now`.
+pub fn air_quality_row(city_id: CityId, air: AirQuality, now: DateTime<Utc>) -> AirQualityRow {
+    AirQualityRow {
+        city_id,
+        pm10: air.pm10,
+        pm2_5: air.pm2_5,
+        carbon_monoxide: air.carbon_monoxide,
+        nitrogen_dioxide: air.nitrogen_dioxide,
+        ozone: air.ozone,
+        european_aqi: air.european_aqi,
+        us_aqi: air.us_aqi,
+        observed_at: air.observed_at,
+        fresh_until: air.fresh_until,
         synced_at: now,
     }
 }

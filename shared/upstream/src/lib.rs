@@ -6,9 +6,10 @@
 //! (connect, reset, 408, 5xx); the caller gives entries back.
 //!
 //! Next: [`weather_client`] (the entry point), [`open_meteo`] (requests and answers of its
-//! services), [`forecast`], [`openweather`], [`geocoding`], [`cities`] (name to city),
+//! services), [`forecast`], [`air_quality`], [`openweather`], [`geocoding`], [`cities`] (name to city),
 //! [`enrichment`] (addresses and cards), [`gauges`] (values for a scrape).
 
+mod air_quality;
 mod answer;
 mod breaker;
 pub mod card_key;
@@ -29,6 +30,7 @@ mod service;
 mod weather_client;
 pub mod wmo;
 
+pub use air_quality::AirQuality;
 pub use answer::{Answer, Priority, Waiting};
 pub use enrichment::{MAX_BATCH, Providers};
 pub use gauges::{METRICS, Quotas};
@@ -36,4 +38,5 @@ pub use host::UpstreamState;
 pub use http::install_tls;
 pub use observation::Observation;
 pub use quota::Quota;
+pub use service::Service;
 pub use weather_client::Upstream;

@@ -5,7 +5,7 @@
 
 use isobar_model::quota::QuotaLimits;
 use isobar_model::string_enum;
-use isobar_settings::{GEOCODING_HOST, Settings};
+use isobar_settings::{AIR_QUALITY_HOST, GEOCODING_HOST, Settings};
 use url::Url;
 
 use crate::host::Host;
@@ -13,7 +13,7 @@ use crate::http::host_name;
 
 string_enum! {
     /// A weather service, as metrics spell it.
-    Service { Forecast = "forecast", Geocoding = "geocoding" }
+    Service { Forecast = "forecast", Geocoding = "geocoding", AirQuality = "air_quality" }
 }
 
 impl Service {
@@ -21,6 +21,7 @@ impl Service {
         match self {
             Self::Forecast => settings.upstream_url(),
             Self::Geocoding => &settings.geocoding_url.0,
+            Self::AirQuality => &settings.air_quality_url.0,
         }
     }
 
@@ -34,6 +35,9 @@ impl Service {
                 Some(GEOCODING_HOST) => (settings.quota_limits(), false),
                 _ => (QuotaLimits::default(), false),
             },
+            Self::AirQuality => {
+                (settings.quota_limits_at(url), url.host_str() == Some(AIR_QUALITY_HOST))
+            }
         };
         Host::new(host_name(url), limits, takes_turns, settings.upstream_breaker)
     }

@@ -12,13 +12,14 @@ use isobar_model::city::{Coordinates, Place};
 use isobar_settings::Settings;
 use isobar_settings::values::Provider;
 
+use crate::air_quality::AirQuality;
 use crate::answer::{Answer, Priority, Waiting};
 use crate::client::Client;
 use crate::host::UpstreamState;
 use crate::observation::Observation;
 use crate::quota::Quota;
 use crate::service::Service;
-use crate::{forecast, geocoding, openweather};
+use crate::{air_quality, forecast, geocoding, openweather};
 
 /// A client of the configured provider. Cheap to clone; clones share breakers and connections.
 #[derive(Clone, Debug)]
@@ -44,6 +45,15 @@ impl Upstream {
         }
     }
 
+    /// The air quality at each of `locations`, in their order.
+    pub async fn air_quality(
+        &self,
+        locations: &[Coordinates],
+        priority: Priority,
+    ) -> Answer<Vec<AirQuality>> {
+        air_quality::current(&self.client, locations, priority).await
+    }
+
     /// The cities of this name, most populous first; empty when the geocoder knows none.
     pub async fn geocode(
         &self,
@@ -54,10 +64,10 @@ impl Upstream {
         geocoding::search(&self.client, name, country_code, priority).await
     }
 
-    /// Until when reading tasks is useless, and why (open breaker, exhausted quota); `None` if it
-    /// is useful now. Never uses up the breaker's probe.
-    pub fn shut_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        self.client.host(Service::Forecast).closed_until()
+    /// Until when tasks that need `service` are useless to read, and why (open breaker, exhausted
+    /// quota); `None` if they are useful now. Never uses up the breaker's probe.
+    pub fn shut_until(&self, service: Service) -> Option<(DateTime<Utc>, Waiting)> {
+        self.client.host(service).closed_until()
     }
 
     /// The hosts that have a breaker of their own, in the order of [`Service::ALL`].
@@ -80,7 +90,7 @@ impl Upstream {
         (!limits.is_none()).then_some(Quota { limits, used, per_request })
     }
 
-    pub async fn state(&self) -> UpstreamState {
-        self.client.host(Service::Forecast).state(self.client.broker()).await
+    pub async fn state(&self, service: Service) -> UpstreamState {
+        self.client.host(service).state(self.client.broker()).await
     }
 }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_weather.sql"),
     include_str!("migrations/0002_operations.sql"),
     include_str!("migrations/0003_users.sql"),
+    include_str!("migrations/0004_air_quality.sql"),
 ];
 
 sql! {

@@ -1,0 +1,89 @@
+//! Air quality: city tasks, fetched by coordinates, stored as one row a city.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use isobar_broker::{Switches, Topic};
+use isobar_model::pipeline::PipelineName;
+use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_settings::Settings;
+use isobar_store::{AirQualityRow, Records, Store, StoreError};
+use isobar_upstream::cities::air_quality_row;
+use isobar_upstream::{Answer, Priority, Service, Upstream, Waiting};
+
+use super::cities::{self, Cities};
+use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
+use super::newest::newest;
+
+#[derive(Clone, Debug)]
+pub struct AirQualityPipeline {
+    topic: Topic,
+    cities: Cities,
+    upstream: Upstream,
+    store: Store,
+}
+
+impl AirQualityPipeline {
+    pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
+        let topic = Topic::of(PipelineName::Air, &settings);
+        let cities = Cities::new(settings, upstream.clone(), store.clone());
+        Self { topic, cities, upstream, store }
+    }
+}
+
+impl Pipeline for AirQualityPipeline {
+    type Task = WeatherTask;
+    type Record = AirQualityRow;
+
+    const NAME: PipelineName = PipelineName::Air;
+    const SKIP_REASON: &'static str = "the air quality is still current";
+
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn decode(&self, fields: &Fields) -> Result<WeatherTask, Undecodable> {
+        WeatherTask::from_fields(fields)
+    }
+
+    fn head(task: &WeatherTask) -> &TaskHead {
+        &task.head
+    }
+
+    fn subject(task: &WeatherTask) -> TaskSubject {
+        cities::subject(task)
+    }
+
+    fn batch_key(&self, task: &WeatherTask) -> BatchKey {
+        self.cities.batch_key(task)
+    }
+
+    async fn already_current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+        let stored = async |ids: Vec<_>| self.store.air_quality_freshness(&ids).await;
+        self.cities.already_current(tasks, stored).await
+    }
+
+    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<TaskOutcome<AirQualityRow>>> {
+        let request =
+            async |locations: Vec<_>| self.upstream.air_quality(&locations, Priority::Batch).await;
+        let record =
+            |city: isobar_model::city::Place, air| air_quality_row(city.id, air, Utc::now());
+        self.cities.fetch(tasks, request, record).await
+    }
+
+    fn records(&self, rows: Vec<AirQualityRow>) -> Records {
+        Records::AirQuality(newest(rows, |row| row.city_id, |row| row.observed_at))
+    }
+
+    fn apply_flags(&self, flags: &Switches) {
+        self.upstream.obey(flags);
+    }
+
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        self.upstream.shut_until(Service::AirQuality)
+    }
+
+    async fn upstream_state(&self) -> serde_json::Value {
+        serde_json::to_value(self.upstream.state(Service::AirQuality).await).unwrap_or_default()
+    }
+}
