@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::nul::strip_nul;
@@ -20,9 +19,7 @@ use isobar_model::string_enum;
 use isobar_model::task::JobKind;
 
 string_enum! {
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    JobStatus {
+    serde JobStatus {
         Queued = "queued",
         Running = "running",
         Done = "done",
@@ -33,10 +30,6 @@ string_enum! {
 }
 
 impl JobStatus {
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
     /// Nothing changes any more, except by a retry of failed rows.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)

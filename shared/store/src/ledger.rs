@@ -17,15 +17,7 @@ use isobar_model::ids::{CityId, JobId, TaskId};
 use isobar_model::string_enum;
 
 string_enum! {
-    #[derive(Serialize, Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    RowStatus { Success = "success", Failed = "failed", Skipped = "skipped" }
-}
-
-impl RowStatus {
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
+    serde RowStatus { Success = "success", Failed = "failed", Skipped = "skipped" }
 }
 
 /// One finished task of a job.

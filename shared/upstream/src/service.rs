@@ -17,17 +17,6 @@ string_enum! {
 }
 
 impl Service {
-    /// The names, for metrics, whose labels are constants.
-    pub const NAMES: [&'static str; Self::ALL.len()] = {
-        let mut names = [""; Self::ALL.len()];
-        let mut at = 0;
-        while at < names.len() {
-            names[at] = Self::ALL[at].as_str();
-            at += 1;
-        }
-        names
-    };
-
     pub fn url(self, settings: &Settings) -> &Url {
         match self {
             Self::Forecast => settings.upstream_url(),
