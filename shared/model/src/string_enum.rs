@@ -1,7 +1,7 @@
 //! Enums whose variants each have one text: this macro adds parsing, display and a list of all.
 //!
-//! Guarantees: `as_str` and `FromStr` are inverse. Parsing ignores case; the error of an unknown
-//! text lists the known ones.
+//! Guarantees: `as_str` and `FromStr` are inverse. `FromStr` ignores case, and its error lists the
+//! known texts; `parse` reads stored words exactly.
 
 /// `string_enum! { Name { Variant = "text", … } }`; `serde Name` also reads and writes the text with
 /// serde.
@@ -54,8 +54,9 @@ macro_rules! string_enum {
                 Self::NAMES[self as usize]
             }
 
+            /// For stored words: `None` unless the text is exactly one of [`Self::NAMES`].
             pub fn parse(text: &str) -> Option<Self> {
-                text.parse().ok()
+                Self::ALL.into_iter().find(|known| known.as_str() == text)
             }
         }
 
