@@ -257,6 +257,7 @@ async fn totals_count_what_is_there(subject: Subject) {
         searches: 1,
         operations: 1,
         ticks: 0,
+        air_quality: 0,
         users: 0,
         addresses: 0,
         cards: 0,
