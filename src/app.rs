@@ -46,7 +46,7 @@ impl App {
 
     /// Reads the settings of the process and starts logging.
     pub fn settings(&self) -> anyhow::Result<Arc<Settings>> {
-        self.settings_from(&Environment::of_process())
+        self.settings_from(&Environment::from_process())
     }
 
     /// Reads them from another environment, into which the caller has put the command's flags.

@@ -14,7 +14,7 @@ use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
 use isobar_settings::Settings;
 use isobar_store::{Store, StoreError};
-use isobar_upstream::Upstream;
+use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ pub struct Context {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
-    pub upstream: Upstream,
+    pub upstream: WeatherClient,
     pub metrics: PrometheusHandle,
 }
 
@@ -40,7 +40,7 @@ impl Context {
         let metrics = recorder::start()?;
         let broker = Broker::open(&settings)?;
         let store = open_store(&settings).await?;
-        let upstream = Upstream::new(Arc::clone(&settings), broker.clone())?;
+        let upstream = WeatherClient::new(Arc::clone(&settings), broker.clone())?;
         Ok(Self { settings, broker, store, upstream, metrics })
     }
 
@@ -85,7 +85,7 @@ pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
         match Store::open(settings).await {
             Err(error) if error.is_transient() && tries < STORE_TRIES => {
                 tracing::warn!(
-                    error = isobar_telemetry::chain(&error),
+                    error = isobar_telemetry::error_chain(&error),
                     "the store is not answering yet"
                 );
                 tokio::time::sleep(STORE_PAUSE).await;

@@ -1,7 +1,7 @@
 //! `/livez` and `/metrics` of a worker or scheduler that runs without the API.
 //!
 //! Does not: export what all processes share (stream, quota). Only the API does, so that it is
-//! plural once.
+//! counted once.
 
 use std::net::SocketAddr;
 
@@ -11,9 +11,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use isobar_settings::Settings;
-use isobar_telemetry::exposition::{Page, TEXT};
+use isobar_telemetry::exposition::{self, Exposition};
 use isobar_telemetry::process;
-use isobar_upstream::Upstream;
+use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -37,20 +37,20 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Serves until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    plural: PrometheusHandle,
-    upstream: Upstream,
+    recorder: PrometheusHandle,
+    upstream: WeatherClient,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/livez", get(async || "ok"))
-        .route("/metrics", get(async move || metrics(&plural, &upstream)));
+        .route("/metrics", get(async move || metrics(&recorder, &upstream)));
     axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await?;
     Ok(())
 }
 
-fn metrics(plural: &PrometheusHandle, upstream: &Upstream) -> impl IntoResponse + use<> {
-    let mut page = Page::default();
-    process::put(&mut page);
+fn metrics(recorder: &PrometheusHandle, upstream: &WeatherClient) -> impl IntoResponse + use<> {
+    let mut page = Exposition::default();
+    process::add(&mut page);
     upstream.put(&mut page);
-    ([(CONTENT_TYPE, TEXT)], page.with_counted(plural))
+    ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page.with_recorder(recorder))
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use isobar_settings::values::LogFormat;
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -113,7 +113,7 @@ impl Visit for Line {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.record(field, &chain(value));
+        self.record(field, &error_chain(value));
     }
 }
 

@@ -31,7 +31,7 @@ use isobar_telemetry::process;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    process::started();
+    process::mark_started();
     let cli = cli::Cli::parse();
     exit::report(cli::run(cli))
 }

@@ -2,7 +2,7 @@
 //!
 //! They use store and broker directly, so they work while no API is running.
 
-use isobar_admin::actions::Desk;
+use isobar_admin::actions::OperatorActions;
 use isobar_settings::Environment;
 
 use crate::app::App;
@@ -18,14 +18,14 @@ pub struct Operator {
 impl Operator {
     pub async fn open(app: &App) -> anyhow::Result<Self> {
         let context = Context::open(app.settings()?).await?;
-        let environment = Environment::of_process();
+        let environment = Environment::from_process();
         let user = environment.get("USER").or_else(|| environment.get("LOGNAME"));
         let actor = format!("cli {}@{}", user.unwrap_or("unknown"), host_name());
         Ok(Self { context, actor })
     }
 
-    pub fn desk(&self) -> Desk<'_> {
-        Desk {
+    pub fn desk(&self) -> OperatorActions<'_> {
+        OperatorActions {
             broker: &self.context.broker,
             store: &self.context.store,
             settings: &self.context.settings,

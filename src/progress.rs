@@ -65,7 +65,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// `unit` is what is plural: `rows`, `cities`.
+    /// `unit` is what is counted: `rows`, `cities`.
     pub fn new(label: &'static str, unit: &'static str, quiet: bool) -> Self {
         let animated = *ON_TERMINAL && !quiet;
         let bar = if animated { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };

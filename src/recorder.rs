@@ -7,7 +7,7 @@ use isobar_telemetry::metric;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub fn start() -> anyhow::Result<PrometheusHandle> {
-    let plural = isobar_telemetry::count()?;
+    let recorder = isobar_telemetry::install_recorder()?;
     let all = [
         isobar_telemetry::METRICS,
         &[isobar_upstream::METRICS],
@@ -16,5 +16,5 @@ pub fn start() -> anyhow::Result<PrometheusHandle> {
         isobar_api::METRICS,
     ];
     metric::describe(all.into_iter().flatten().copied().flatten());
-    Ok(plural)
+    Ok(recorder)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use isobar_model::human::plural;
 use isobar_producer::run::Tools;
-use isobar_producer::{Imports, WorkedOff};
+use isobar_producer::{Imports, PublishedBy};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,12 +23,12 @@ pub struct RepublishReport {
     #[serde(flatten)]
     pub request: Value,
     #[serde(flatten)]
-    pub done: PublishedBy,
+    pub done: PublishSummary,
 }
 
 /// The process that published the tasks.
 #[derive(Clone, Debug, Serialize)]
-pub struct PublishedBy {
+pub struct PublishSummary {
     /// Tasks that this process published, including others that the outbox held.
     published: u64,
     /// The process that publishes them instead.
@@ -40,18 +40,18 @@ pub async fn publish_pending(
     context: &Context,
     max_wait: Duration,
     app: &App,
-) -> anyhow::Result<PublishedBy> {
+) -> anyhow::Result<PublishSummary> {
     let tools: Tools = tools(Arc::clone(&context.settings), context.broker.clone(), app);
-    let work = imports.work_off(max_wait, &tools);
+    let work = imports.publish_pending(max_wait, &tools);
     let (published, left_to) =
         match with_bar(work, &tools.progress, app).await.map_err(exit_error)? {
-            WorkedOff::Here { published } => (published, None),
-            WorkedOff::Elsewhere { holder } => (0, Some(holder)),
+            PublishedBy::Here { published } => (published, None),
+            PublishedBy::Elsewhere { holder } => (0, Some(holder)),
         };
-    Ok(PublishedBy { published, left_to })
+    Ok(PublishSummary { published, left_to })
 }
 
-impl fmt::Display for PublishedBy {
+impl fmt::Display for PublishSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.left_to {
             Some(holder) => write!(f, "{holder} publishes them"),

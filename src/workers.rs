@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use isobar_consumer::{
-    AirQualityPipeline, Ending, Left, PeoplePipeline, Pipeline, Tally, Until, WeatherPipeline,
-    Worker, WorkerError,
+    AirQualityPipeline, Pipeline, RunSummary, RunUntil, StopReason, UserPipeline, WeatherPipeline,
+    Worker, WorkerCounters, WorkerError,
 };
 use isobar_model::pipeline::PipelineName;
-use isobar_upstream::{Providers, card_key};
+use isobar_upstream::{EnrichmentClient, card_key};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,12 +41,12 @@ impl PipelineChoice {
     }
 }
 
-type Run = Pin<Box<dyn Future<Output = Result<Ending, WorkerError>> + Send>>;
+type Run = Pin<Box<dyn Future<Output = Result<RunSummary, WorkerError>> + Send>>;
 
 /// A worker whose pipeline is no longer part of its type.
 struct AnyWorker {
-    counters: Arc<Tally>,
-    run: Box<dyn FnOnce(Until) -> Run + Send>,
+    counters: Arc<WorkerCounters>,
+    run: Box<dyn FnOnce(RunUntil) -> Run + Send>,
 }
 
 impl AnyWorker {
@@ -77,14 +77,14 @@ impl Workers {
     }
 
     /// Their counters, which may be read while they run.
-    pub fn tallies(&self) -> Vec<Arc<Tally>> {
+    pub fn tallies(&self) -> Vec<Arc<WorkerCounters>> {
         self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect()
     }
 
-    pub async fn run(self, until: Until) -> anyhow::Result<Ending> {
+    pub async fn run(self, until: RunUntil) -> anyhow::Result<RunSummary> {
         let mut running: JoinSet<_> =
             self.workers.into_iter().map(|worker| (worker.run)(until)).collect();
-        let mut summary = Ok(Ending::default());
+        let mut summary = Ok(RunSummary::default());
         while let Some(ended) = running.join_next().await {
             match ended {
                 Ok(Ok(ending)) => summary = summary.map(|summary| merge(summary, ending)),
@@ -120,20 +120,20 @@ fn worker(
         }
         PipelineName::Users | PipelineName::Addresses | PipelineName::Cards => {
             let key = card_key::open(settings).context("cannot open the key of cards")?;
-            let providers = Providers::beside(&context.upstream, key);
-            let pipeline = PeoplePipeline::new(settings, providers, store);
+            let providers = EnrichmentClient::new(&context.upstream, key);
+            let pipeline = UserPipeline::new(settings, providers, store);
             AnyWorker::new(context.worker(pipeline, name, stop))
         }
     })
 }
 
-fn merge(one: Ending, other: Ending) -> Ending {
+fn merge(one: RunSummary, other: RunSummary) -> RunSummary {
     let left = match (one.left, other.left) {
         // A wrong configuration needs a person, so it is reported first.
-        (Some(Left::Later(_)) | None, Some(why @ Left::Config(_))) => Some(why),
+        (Some(StopReason::Later(_)) | None, Some(why @ StopReason::Config(_))) => Some(why),
         (why, other) => why.or(other),
     };
-    Ending {
+    RunSummary {
         entries: one.entries + other.entries,
         succeeded: one.succeeded + other.succeeded,
         failed: one.failed + other.failed,
@@ -149,11 +149,14 @@ mod tests {
 
     #[test]
     fn a_wrong_configuration_is_reported_before_a_wait() {
-        let ending = |left| Ending { entries: 2, left, ..Ending::default() };
-        let later = || Some(Left::Later("quota".into()));
-        let config = || Some(Left::Config("key".into()));
+        let ending = |left| RunSummary { entries: 2, left, ..RunSummary::default() };
+        let later = || Some(StopReason::Later("quota".into()));
+        let config = || Some(StopReason::Config("key".into()));
         assert_eq!(merge(ending(later()), ending(config())).left, config());
         assert_eq!(merge(ending(config()), ending(later())).left, config());
-        assert_eq!(merge(ending(None), ending(later())), Ending { entries: 4, ..ending(later()) });
+        assert_eq!(
+            merge(ending(None), ending(later())),
+            RunSummary { entries: 4, ..ending(later()) }
+        );
     }
 }

@@ -11,14 +11,14 @@ use isobar_broker::{Broker, Topic};
 use isobar_producer::Imports;
 use isobar_settings::Settings;
 use isobar_store::Store;
-use isobar_upstream::Upstream;
+use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::dashboard::refresh;
 use crate::http::access::Access;
-use crate::http::limits::Limits;
+use crate::http::limits::ServerLimits;
 use crate::http::rate_limit::RateLimiter;
 use crate::openapi;
 use crate::router;
@@ -34,10 +34,10 @@ pub struct Parts {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
-    pub upstream: Upstream,
+    pub upstream: WeatherClient,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
-    pub limits: Limits,
+    pub limits: ServerLimits,
 }
 
 impl Parts {

@@ -101,7 +101,7 @@ async fn run(gate: &RequestGate, request: Request, next: Next) -> Response {
     if gate.time_limit == TimeLimit::Long {
         return guarded(next.run(request)).await;
     }
-    let limit = REQUEST_LIMIT.max(gate.app.settings.worst_attempt() + REQUEST_SLACK);
+    let limit = REQUEST_LIMIT.max(gate.app.settings.max_attempt_time() + REQUEST_SLACK);
     tokio::time::timeout(limit, guarded(next.run(request))).await.unwrap_or_else(|_| {
         let detail = "the request timed out";
         Problem::unavailable("timeout", detail, SHED_PAUSE).into_response()

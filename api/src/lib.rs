@@ -23,7 +23,7 @@ mod weather;
 use isobar_telemetry::metric::Metric;
 
 pub use context::Parts;
-pub use http::limits::Limits;
+pub use http::limits::ServerLimits;
 pub use server::{DRAIN_LIMIT, serve};
 
 /// The OpenAPI document as it is served and committed.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use isobar_broker::{BrokerError, EntryId, Lane};
 use isobar_model::ids::{JobId, TaskId};
 use isobar_store::{Commit, StoreError};
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use tokio::sync::mpsc;
 
 use crate::context::{Context, WorkerError};
@@ -111,7 +111,7 @@ async fn commit<P: Pipeline>(
                     // Even the bare dead letter is refused: a defect of the program, not of a row.
                     return Err(WorkerError::Store(error));
                 }
-                open.push(vec![entry.refused(P::NAME, &chain(&error))]);
+                open.push(vec![entry.refused(P::NAME, &error_chain(&error))]);
             }
             Err(error) if error.is_transient() => {
                 events::commit_failed(&error, entries.len());

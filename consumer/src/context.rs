@@ -6,21 +6,21 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isobar_broker::{Broker, BrokerError, EntryId, GiveBack, Lane, Switches};
+use isobar_broker::{Broker, BrokerError, EntryId, Flags, GiveBack, Lane};
 use isobar_model::ids::JobId;
 use isobar_settings::Settings;
 use isobar_store::{Store, StoreError};
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{self, Tally};
+use crate::events::{self, WorkerCounters};
 use crate::gate::ReadGate;
 use crate::job_status::JobStatusCache;
 use crate::leases::Leases;
 use crate::pipeline::Pipeline;
-use crate::run_summary::{Ending, Left};
+use crate::run_summary::{RunSummary, StopReason};
 use crate::settle::{DecodedEntry, cap_delay};
 
 /// An error that ends a worker.
@@ -57,7 +57,7 @@ pub struct Context<P: Pipeline> {
     pub name: String,
     pub leases: Leases,
     pub gate: ReadGate,
-    pub tally: Arc<Tally>,
+    pub tally: Arc<WorkerCounters>,
     pub statuses: JobStatusCache,
     /// Requests in flight.
     pub slots: Semaphore,
@@ -68,7 +68,7 @@ pub struct Context<P: Pipeline> {
     /// The epoch of the stream; empty until the first heal.
     pub epoch: Mutex<String>,
     /// The flags of operators at the last refresh.
-    pub flags: Mutex<Arc<Switches>>,
+    pub flags: Mutex<Arc<Flags>>,
 }
 
 impl<P: Pipeline> Context<P> {
@@ -76,13 +76,13 @@ impl<P: Pipeline> Context<P> {
         self.epoch.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn flags(&self) -> Arc<Switches> {
+    pub fn flags(&self) -> Arc<Flags> {
         Arc::clone(&self.flags.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads the flags of operators. An error leaves them unchanged.
     pub async fn refresh_flags(&self) -> Result<(), BrokerError> {
-        let flags = self.broker.switches(self.pipeline.topic()).await?;
+        let flags = self.broker.flags(self.pipeline.topic()).await?;
         self.pipeline.apply_flags(&flags);
         if flags.has_resets_since(&self.flags()) {
             self.gate.breaker_was_reset();
@@ -95,10 +95,10 @@ impl<P: Pipeline> Context<P> {
     pub async fn clear_ended_flags(&self, ended: &[JobId]) {
         let flags = self.flags();
         for (job, flag, _) in flags.of_jobs().filter(|(job, ..)| ended.contains(job)) {
-            let cleared = self.broker.let_go(self.pipeline.topic(), flag).await;
+            let cleared = self.broker.clear_flag(self.pipeline.topic(), flag).await;
             if let Err(error) = cleared {
                 // The flag remains set for a job that does not run again.
-                tracing::debug!(%job, error = chain(&error), "could not clear a flag");
+                tracing::debug!(%job, error = error_chain(&error), "could not clear a flag");
             }
         }
     }
@@ -185,8 +185,8 @@ impl<P: Pipeline> Context<P> {
         isobar_failpoint::hit("consumer.leave.after");
     }
 
-    pub fn summary(&self, left: Option<Left>) -> Ending {
-        Ending {
+    pub fn summary(&self, left: Option<StopReason>) -> RunSummary {
+        RunSummary {
             entries: self.tally.entries.load(Ordering::Relaxed),
             succeeded: self.tally.succeeded.load(Ordering::Relaxed),
             failed: self.tally.failed.load(Ordering::Relaxed),

@@ -142,7 +142,7 @@ async fn run_batch<P: Pipeline>(
                 let left = (until - Utc::now()).to_std().unwrap_or_default().max(MIN_WAIT);
                 if left > SHORT_WAIT {
                     ctx.gate.close_until(until, why);
-                    events::gate_closed(&PauseReason::Waiting(why).describe(), until);
+                    events::gate_closed(&PauseReason::WaitReason(why).describe(), until);
                 } else {
                     // Too short to give back; the leases are renewed during it.
                     let _ = stop.run_until_cancelled(tokio::time::sleep(left)).await;

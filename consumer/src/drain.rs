@@ -13,11 +13,11 @@ use crate::context::{Context, WorkerError};
 use crate::events;
 use crate::gate::PauseReason;
 use crate::pipeline::Pipeline;
-use crate::run_summary::Left;
+use crate::run_summary::StopReason;
 
 /// The status of a drain.
 pub enum DrainStatus {
-    Over(Option<Left>),
+    Over(Option<StopReason>),
     /// Entries to read, and the time until the next pending entry falls due.
     Running {
         undelivered: u64,
@@ -66,7 +66,7 @@ pub async fn after_an_empty_read<P: Pipeline>(
         // Longer than in-flight entries may take: the store or the upstream blocks them.
         if progress.is_over(max_wait + ctx.settings.claim_idle.0) {
             let left = "in-flight entries did not finish".to_owned();
-            return Ok(DrainStatus::Over(Some(Left::Later(left))));
+            return Ok(DrainStatus::Over(Some(StopReason::Later(left))));
         }
         return Ok(DrainStatus::Running { undelivered: depth.undelivered, due: None });
     }
@@ -75,7 +75,7 @@ pub async fn after_an_empty_read<P: Pipeline>(
     }
     if progress.is_over(max_wait) {
         let left = format!("{unfinished} entries did not fall due within {max_wait:?}");
-        return Ok(DrainStatus::Over(Some(Left::Later(left))));
+        return Ok(DrainStatus::Over(Some(StopReason::Later(left))));
     }
     Ok(DrainStatus::Running {
         undelivered: depth.undelivered,
@@ -98,16 +98,16 @@ pub async fn while_closed<P: Pipeline>(
         return Ok(DrainStatus::Over(None));
     }
     Ok(match reason {
-        PauseReason::Config(_) => DrainStatus::Over(Some(Left::Config(reason.describe()))),
+        PauseReason::Config(_) => DrainStatus::Over(Some(StopReason::Config(reason.describe()))),
         // The end of a pause is unknown.
-        PauseReason::Paused(_) => DrainStatus::Over(Some(Left::Later(reason.describe()))),
-        PauseReason::Waiting(_)
+        PauseReason::Paused(_) => DrainStatus::Over(Some(StopReason::Later(reason.describe()))),
+        PauseReason::WaitReason(_)
             if (reopens - Utc::now()).to_std().unwrap_or_default() > max_wait =>
         {
             let why = format!("{} until {}", reason.describe(), reopens.to_rfc3339());
-            DrainStatus::Over(Some(Left::Later(why)))
+            DrainStatus::Over(Some(StopReason::Later(why)))
         }
-        PauseReason::Waiting(_) => DrainStatus::UNKNOWN,
+        PauseReason::WaitReason(_) => DrainStatus::UNKNOWN,
     })
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use isobar_broker::{BrokerError, Lane};
 use isobar_model::pipeline::{PipelineName, STREAM_NAMES};
 use isobar_store::{CommitReport, StoreError};
-use isobar_telemetry::chain;
-use isobar_telemetry::exposition::one_if;
+use isobar_telemetry::error_chain;
+use isobar_telemetry::exposition::bool_value;
 use isobar_telemetry::metric::{Label, Metric};
 use metrics::{counter, gauge, histogram};
 
@@ -19,14 +19,14 @@ use crate::gate::PauseReason;
 use crate::settle::{EntryOutcome, SettledEntry};
 
 /// Distinguishes the workers of a process.
-const PIPELINE: Label = Label::of("pipeline", &STREAM_NAMES);
+const PIPELINE: Label = Label::with_values("pipeline", &STREAM_NAMES);
 
 const TASKS: Metric =
     Metric::counter("isobar_tasks_total", "Tasks that this process has finished.")
-        .by(&[Label::of("outcome", &["succeeded", "failed", "skipped"])]);
+        .with_labels(&[Label::with_values("outcome", &["succeeded", "failed", "skipped"])]);
 const DEAD_LETTERS: Metric =
     Metric::counter("isobar_dead_letters_total", "Tasks that this process has failed for good.")
-        .by(&[Label::open("code")]);
+        .with_labels(&[Label::dynamic("code")]);
 const COMMITS: Metric =
     Metric::counter("isobar_commits_total", "Transactions with results that were committed.");
 const COMMIT_SECONDS: Metric =
@@ -43,7 +43,7 @@ const BROKER_FAILURES: Metric = Metric::counter(
     "isobar_broker_failures_total",
     "Calls of the worker to the broker that failed or were refused.",
 )
-.by(&[Label::of(
+.with_labels(&[Label::with_values(
     "step",
     &[
         "read",
@@ -62,7 +62,7 @@ const STORE_FAILURES: Metric = Metric::counter(
     "isobar_store_failures_total",
     "Reads of the worker from the store that failed; commits are counted apart.",
 )
-.by(&[Label::of("step", &["prepare", "prune"])]);
+.with_labels(&[Label::with_values("step", &["prepare", "prune"])]);
 const HEALS: Metric = Metric::counter(
     "isobar_stream_heals_total",
     "Times that the stream or its group was missing and was created again.",
@@ -71,7 +71,7 @@ const GIVEN_BACK: Metric = Metric::counter(
     "isobar_given_back_total",
     "Entries given back to the stream; attempt says whether that counted as one.",
 )
-.by(&[Label::of("attempt", &["yes", "no"])]);
+.with_labels(&[Label::with_values("attempt", &["yes", "no"])]);
 const PARKED: Metric =
     Metric::counter("isobar_parked_total", "Entries parked because their job was paused.");
 const LEASES_LOST: Metric = Metric::counter(
@@ -86,13 +86,13 @@ const PAUSED: Metric = Metric::gauge(
     "isobar_reading_paused",
     "1 for the current reason why this worker does not read.",
 )
-.by(&[PIPELINE, Label::of("reason", &PauseReason::LABELS)]);
+.with_labels(&[PIPELINE, Label::with_values("reason", &PauseReason::LABELS)]);
 const ORPHANS: Metric = Metric::counter(
     "isobar_orphans_adopted_total",
     "Entries without an owner that were made due again.",
 );
-const HELD: Metric =
-    Metric::gauge("isobar_held_entries", "Entries that this worker holds.").by(&[PIPELINE]);
+const HELD: Metric = Metric::gauge("isobar_held_entries", "Entries that this worker holds.")
+    .with_labels(&[PIPELINE]);
 
 pub const METRICS: &[Metric] = &[
     TASKS,
@@ -115,7 +115,7 @@ pub const METRICS: &[Metric] = &[
 
 /// The counters of a worker since its start, for heartbeats, progress and the summary.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct WorkerCounters {
     pub entries: AtomicU64,
     pub succeeded: AtomicU64,
     pub failed: AtomicU64,
@@ -125,7 +125,7 @@ pub struct Tally {
     pub attempts: AtomicU64,
 }
 
-impl Tally {
+impl WorkerCounters {
     /// Counts committed entries; control messages do not count, rejected rows are failures.
     pub fn committed<R>(&self, settled: &[SettledEntry<R>]) {
         for entry in settled {
@@ -162,7 +162,7 @@ pub fn started(name: &str, pipeline: &str, capacity: usize, concurrency: usize) 
     tracing::info!(worker = name, pipeline, capacity, concurrency, "worker started");
 }
 
-pub fn ended(name: &str, tally: &Tally) {
+pub fn ended(name: &str, tally: &WorkerCounters) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     tracing::info!(
         worker = name,
@@ -186,22 +186,26 @@ pub fn commit(entries: usize, took: Duration, report: &CommitReport) {
 
 pub fn commit_failed(error: &StoreError, entries: usize) {
     counter!(COMMIT_FAILURES.name).increment(1);
-    tracing::warn!(items = entries, error = chain(error), "a commit failed; retrying");
+    tracing::warn!(items = entries, error = error_chain(error), "a commit failed; retrying");
 }
 
 pub fn commit_bisected(error: &StoreError, entries: usize) {
     counter!(COMMIT_BISECTIONS.name).increment(1);
-    tracing::warn!(items = entries, error = chain(error), "the store refuses a row; bisecting");
+    tracing::warn!(
+        items = entries,
+        error = error_chain(error),
+        "the store refuses a row; bisecting"
+    );
 }
 
 pub fn broker_error(step: &'static str, error: &BrokerError) {
     counter!(BROKER_FAILURES.name, "step" => step).increment(1);
-    tracing::warn!(step, error = chain(error), "the broker failed; retrying");
+    tracing::warn!(step, error = error_chain(error), "the broker failed; retrying");
 }
 
 pub fn store_error(step: &'static str, error: &StoreError) {
     counter!(STORE_FAILURES.name, "step" => step).increment(1);
-    tracing::warn!(step, error = chain(error), "the store failed; retrying");
+    tracing::warn!(step, error = error_chain(error), "the store failed; retrying");
 }
 
 /// `is_first`: this worker has not used the stream before, so the stream may be new.
@@ -217,7 +221,7 @@ pub fn healed(epoch: &str, is_first: bool) {
     );
 }
 
-pub fn given_back(tally: &Tally, count: usize, reason: &str, attempt: bool) {
+pub fn given_back(tally: &WorkerCounters, count: usize, reason: &str, attempt: bool) {
     counter!(GIVEN_BACK.name, "attempt" => if attempt { "yes" } else { "no" })
         .increment(count as u64);
     if attempt {
@@ -261,6 +265,6 @@ pub fn paused(pipeline: PipelineName, reason: Option<&PauseReason>) {
     let current = reason.map(PauseReason::label);
     for label in PauseReason::LABELS {
         gauge!(PAUSED.name, "pipeline" => pipeline.as_str(), "reason" => label)
-            .set(one_if(current == Some(label)));
+            .set(bool_value(current == Some(label)));
     }
 }

@@ -6,7 +6,7 @@
 //! are returned unchanged (I7).
 
 use chrono::{DateTime, Utc};
-use isobar_upstream::{Answer, Waiting};
+use isobar_upstream::{Answer, WaitReason};
 
 use crate::pipeline::{Pipeline, TaskOutcome};
 use crate::settle::DecodedEntry;
@@ -30,7 +30,7 @@ pub struct Fetched<P: Pipeline> {
 /// What the batch shows about the upstream as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamSignal {
-    Wait(DateTime<Utc>, Waiting),
+    Wait(DateTime<Utc>, WaitReason),
     Config(String),
 }
 
@@ -68,16 +68,16 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<DecodedEntry<P::Task>>)
                     *outcome = Some(TaskOutcome::Retry { code, reason: reason.clone() });
                 }
             }
-            Answer::Location { code, reason } if range.len() == 1 => {
+            Answer::BadLocation { code, reason } if range.len() == 1 => {
                 outcomes[range.start] = Some(TaskOutcome::Failed { code, reason });
             }
-            Answer::Split { reason } if range.len() == 1 => {
+            Answer::TooLarge { reason } if range.len() == 1 => {
                 signal = Some(UpstreamSignal::Config(format!(
                     "even a single location is too large: {reason}"
                 )));
                 break;
             }
-            Answer::Location { .. } | Answer::Split { .. } => {
+            Answer::BadLocation { .. } | Answer::TooLarge { .. } => {
                 bisected = true;
                 let middle = range.start + range.len() / 2;
                 open.push(middle..range.end);
@@ -87,7 +87,7 @@ pub async fn fetch<P: Pipeline>(pipeline: &P, batch: Vec<DecodedEntry<P::Task>>)
                 signal = Some(UpstreamSignal::Wait(until, why));
                 break;
             }
-            Answer::Config { reason } => {
+            Answer::Misconfigured { reason } => {
                 signal = Some(UpstreamSignal::Config(reason));
                 break;
             }
@@ -128,10 +128,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use isobar_broker::{Entry, EntryId, Lane, Switches, Topic};
+    use isobar_broker::{Entry, EntryId, Flags, Lane, Topic};
     use isobar_model::ids::TaskId;
     use isobar_model::pipeline::PipelineName;
-    use isobar_model::task::{Fields, TaskHead, Undecodable};
+    use isobar_model::task::{DecodeError, Fields, TaskHeader};
     use isobar_store::{Records, StoreError};
 
     use super::*;
@@ -154,11 +154,11 @@ mod tests {
         fn topic(&self) -> &Topic {
             unreachable!("this test reads no stream")
         }
-        fn decode(&self, _: &Fields) -> Result<usize, Undecodable> {
+        fn decode(&self, _: &Fields) -> Result<usize, DecodeError> {
             unreachable!("this test reads no stream")
         }
-        fn head(_: &usize) -> &TaskHead {
-            const HEAD: &TaskHead = &TaskHead {
+        fn head(_: &usize) -> &TaskHeader {
+            const HEAD: &TaskHeader = &TaskHeader {
                 task_id: TaskId(uuid::Uuid::nil()),
                 job_id: None,
                 row: None,
@@ -180,18 +180,18 @@ mod tests {
         async fn fetch(&self, tasks: &[&usize]) -> Answer<Vec<TaskOutcome<usize>>> {
             self.requests.fetch_add(1, Ordering::Relaxed);
             if tasks.len() > self.at_most {
-                return Answer::Split { reason: "too much".into() };
+                return Answer::TooLarge { reason: "too much".into() };
             }
             if tasks.iter().any(|task| self.bad.contains(task)) {
-                return Answer::Location { code: "location_rejected", reason: "bad".into() };
+                return Answer::BadLocation { code: "location_rejected", reason: "bad".into() };
             }
             Answer::Ok(tasks.iter().map(|task| TaskOutcome::Record(**task)).collect())
         }
         fn records(&self, _: Vec<usize>) -> Records {
             Records::default()
         }
-        fn apply_flags(&self, _: &Switches) {}
-        async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+        fn apply_flags(&self, _: &Flags) {}
+        async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
             None
         }
         async fn upstream_state(&self) -> serde_json::Value {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_broker::{SWITCHES_EVERY, Switches};
-use isobar_upstream::Waiting;
+use isobar_broker::{FLAGS_REFRESH, Flags};
+use isobar_upstream::WaitReason;
 
 /// The pause before a wrong configuration is tested again: doubles from the first to the last.
 const FIRST_PROBE: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ struct GateState {
 /// Why reading has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PauseReason {
-    Waiting(Waiting),
+    WaitReason(WaitReason),
     Config(String),
     /// Paused by an operator: who, and since when.
     Paused(String),
@@ -47,7 +47,7 @@ impl PauseReason {
     /// The value of the metrics' label.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Waiting(why) => why.as_str(),
+            Self::WaitReason(why) => why.as_str(),
             Self::Config(_) => "config",
             Self::Paused(_) => "operator",
         }
@@ -55,25 +55,25 @@ impl PauseReason {
 
     pub fn describe(&self) -> String {
         match self {
-            Self::Waiting(why) => why.describe().to_owned(),
+            Self::WaitReason(why) => why.describe().to_owned(),
             Self::Config(reason) => format!("the configuration needs an operator: {reason}"),
             Self::Paused(who) => format!("reading was paused by {who}"),
         }
     }
 }
 
-/// Until when operators have paused reading: the next refresh of the flags.
-pub fn paused_until(flags: &Switches, now: DateTime<Utc>) -> Option<(DateTime<Utc>, PauseReason)> {
+/// RunUntil when operators have paused reading: the next refresh of the flags.
+pub fn paused_until(flags: &Flags, now: DateTime<Utc>) -> Option<(DateTime<Utc>, PauseReason)> {
     let flag = flags.reading()?;
-    Some((now + SWITCHES_EVERY, PauseReason::Paused(flag.to_string())))
+    Some((now + FLAGS_REFRESH, PauseReason::Paused(flag.to_string())))
 }
 
 impl ReadGate {
-    pub fn close_until(&self, until: DateTime<Utc>, why: Waiting) {
+    pub fn close_until(&self, until: DateTime<Utc>, why: WaitReason) {
         let mut state = self.lock();
         let is_later = state.closed.as_ref().is_none_or(|(closed_until, _)| *closed_until < until);
         if is_later {
-            state.closed = Some((until, PauseReason::Waiting(why)));
+            state.closed = Some((until, PauseReason::WaitReason(why)));
         }
     }
 
@@ -102,12 +102,12 @@ impl ReadGate {
     /// An operator has reset a breaker: the wait for it ends.
     pub fn breaker_was_reset(&self) {
         let mut state = self.lock();
-        if matches!(state.closed, Some((_, PauseReason::Waiting(Waiting::Breaker)))) {
+        if matches!(state.closed, Some((_, PauseReason::WaitReason(WaitReason::Breaker)))) {
             state.closed = None;
         }
     }
 
-    /// Until when and why no entry may be read; `None` while the gate is open.
+    /// RunUntil when and why no entry may be read; `None` while the gate is open.
     pub fn closed_until(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, PauseReason)> {
         self.lock().closed.clone().filter(|(until, _)| *until > now)
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{BrokerError, ClaimLimits, Entry, EntryId, Lane, Position};
+use isobar_broker::{BrokerError, ClaimLimits, Entry, EntryId, Lane, ScanCursor};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use crate::fetch::ALIKE_FROM;
 use crate::gate::{PauseReason, paused_until};
 use crate::pipeline::Pipeline;
 use crate::retry_delay::loop_delay;
-use crate::run_summary::{Left, Until};
+use crate::run_summary::{RunUntil, StopReason};
 use crate::settle::{SUSPECT_FROM, is_suspect};
 
 /// The longest wait of a read for its first entry; bounds the delay of a shutdown.
@@ -37,7 +37,7 @@ const CLAIMS_PER_IDLE: u32 = 12;
 
 /// The cursors of the scans for due entries, and the time of the next scan.
 struct Claims {
-    positions: [Position; 2],
+    positions: [ScanCursor; 2],
     next: Instant,
     every: Duration,
 }
@@ -45,9 +45,9 @@ struct Claims {
 /// Reads until it is stopped or the stream is drained, then settles the entries in flight.
 pub async fn run<P: Pipeline>(
     ctx: Arc<Context<P>>,
-    until: Until,
+    until: RunUntil,
     settled: SettledSender<P>,
-) -> Result<Option<Left>, WorkerError> {
+) -> Result<Option<StopReason>, WorkerError> {
     let stop = ctx.stop.clone();
     let mut chunks = JoinSet::new();
     let end = read_until_stopped(&ctx, until, &settled, &stop, &mut chunks).await;
@@ -61,13 +61,13 @@ pub async fn run<P: Pipeline>(
 
 async fn read_until_stopped<P: Pipeline>(
     ctx: &Arc<Context<P>>,
-    until: Until,
+    until: RunUntil,
     settled: &SettledSender<P>,
     stop: &CancellationToken,
     chunks: &mut JoinSet<Result<(), WorkerError>>,
-) -> Result<Option<Left>, WorkerError> {
+) -> Result<Option<StopReason>, WorkerError> {
     let mut claims = Claims {
-        positions: [Position::default(); 2],
+        positions: [ScanCursor::default(); 2],
         next: Instant::now(),
         every: ctx.settings.claim_idle.0 / CLAIMS_PER_IDLE,
     };
@@ -79,7 +79,7 @@ async fn read_until_stopped<P: Pipeline>(
             chunk.map_err(WorkerError::Panic)??;
         }
         if let Some((reopens, reason)) = closed_until(ctx).await {
-            if let Until::Drained { max_wait } = until
+            if let RunUntil::Drained { max_wait } = until
                 && let DrainStatus::Over(left) =
                     while_closed(ctx, reopens, &reason, max_wait).await?
             {
@@ -94,8 +94,8 @@ async fn read_until_stopped<P: Pipeline>(
             continue;
         }
         let wait = match until {
-            Until::Stopped => READ_WAIT,
-            Until::Drained { .. } => DRAIN_WAIT,
+            RunUntil::Stopped => READ_WAIT,
+            RunUntil::Drained { .. } => DRAIN_WAIT,
         };
         match step(ctx, &mut claims, &mut is_whole, free, wait).await {
             Ok(entries) if !entries.is_empty() => {
@@ -110,7 +110,7 @@ async fn read_until_stopped<P: Pipeline>(
             }
             Ok(_) => {
                 failures = 0;
-                if let Until::Drained { max_wait } = until {
+                if let RunUntil::Drained { max_wait } = until {
                     match after_an_empty_read(ctx, &mut progress, max_wait).await? {
                         DrainStatus::Over(left) => return Ok(left),
                         DrainStatus::Running { undelivered, due } => {
@@ -131,11 +131,11 @@ async fn read_until_stopped<P: Pipeline>(
             Err(error) => {
                 is_whole = false;
                 events::broker_error("read", &error);
-                if let Until::Drained { max_wait } = until
+                if let RunUntil::Drained { max_wait } = until
                     && ctx.leases.is_empty()
                     && progress.is_over(max_wait)
                 {
-                    return Ok(Some(Left::Later(error.to_string())));
+                    return Ok(Some(StopReason::Later(error.to_string())));
                 }
                 let _ = tokio::time::timeout(loop_delay(failures), stop.cancelled()).await;
                 failures += 1;
@@ -143,9 +143,9 @@ async fn read_until_stopped<P: Pipeline>(
         }
     }
     Ok(match until {
-        Until::Stopped => None,
-        Until::Drained { .. } => {
-            Some(Left::Later("stopped before the stream was empty".to_owned()))
+        RunUntil::Stopped => None,
+        RunUntil::Drained { .. } => {
+            Some(StopReason::Later("stopped before the stream was empty".to_owned()))
         }
     })
 }
@@ -168,7 +168,7 @@ async fn step<P: Pipeline>(
         for lane in Lane::BOTH {
             let mut after = EntryId::ZERO;
             loop {
-                let page = ctx.broker.owned(topic, &ctx.name, lane, after, free).await?;
+                let page = ctx.broker.entries_of(topic, &ctx.name, lane, after, free).await?;
                 let Some(last) = page.last() else { break };
                 after = last.id;
                 missed.extend(page.into_iter().filter(|entry| !ctx.leases.holds(lane, entry.id)));
@@ -202,7 +202,7 @@ async fn step<P: Pipeline>(
                     claims.next = began;
                     break;
                 }
-                if *position == Position::default() {
+                if *position == ScanCursor::default() {
                     break;
                 }
             }
@@ -243,7 +243,7 @@ fn capacity_left<P: Pipeline>(ctx: &Context<P>) -> usize {
     if free * 4 >= ctx.capacity { free } else { 0 }
 }
 
-/// Until when nothing may be read, and why: an operator, the gate, or the upstream.
+/// RunUntil when nothing may be read, and why: an operator, the gate, or the upstream.
 async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, PauseReason)> {
     let now = Utc::now();
     let closed = paused_until(&ctx.flags(), now).or_else(|| ctx.gate.closed_until(now));
@@ -251,7 +251,7 @@ async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, P
         return closed;
     }
     let (until, why) = ctx.pipeline.closed_until().await?;
-    Some((until, PauseReason::Waiting(why)))
+    Some((until, PauseReason::WaitReason(why)))
 }
 
 async fn wait_until(until: DateTime<Utc>, stop: &CancellationToken) {

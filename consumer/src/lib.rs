@@ -27,12 +27,12 @@ mod upkeep;
 mod worker;
 
 pub use context::WorkerError;
-pub use events::Tally;
+pub use events::WorkerCounters;
 pub use pipeline::Pipeline;
 pub use pipeline::air_quality::AirQualityPipeline;
-pub use pipeline::users::PeoplePipeline;
+pub use pipeline::users::UserPipeline;
 pub use pipeline::weather::WeatherPipeline;
-pub use run_summary::{Ending, Left, Until};
+pub use run_summary::{RunSummary, RunUntil, StopReason};
 pub use worker::Worker;
 
 /// The metrics of this crate.

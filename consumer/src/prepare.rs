@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use isobar_broker::{Entry, EntryId, Lane, Switches};
+use isobar_broker::{Entry, EntryId, Flags, Lane};
 use isobar_model::ids::JobId;
-use isobar_model::task::Control;
+use isobar_model::task::ControlMessage;
 use isobar_store::{JobStatus, Store, StoreError};
 
 use crate::job_status::JobStatusCache;
@@ -19,7 +19,7 @@ use crate::settle::{DecodedEntry, FailureReason, SettledEntry, StreamEpoch, is_e
 pub struct Prepared<P: Pipeline> {
     pub settled: Vec<SettledEntry<P::Record>>,
     pub batches: Vec<Vec<DecodedEntry<P::Task>>>,
-    /// Control messages of a kind that only a newer version knows.
+    /// ControlMessage messages of a kind that only a newer version knows.
     pub unknown: Vec<EntryId>,
     /// Tasks of paused jobs.
     pub parked: Vec<EntryId>,
@@ -32,7 +32,7 @@ pub struct PrepareRules<'a> {
     pub max_deliveries: u32,
     /// The current epoch of the stream.
     pub epoch: &'a str,
-    pub flags: &'a Switches,
+    pub flags: &'a Flags,
 }
 
 /// Sorts `entries`.
@@ -54,10 +54,12 @@ pub async fn prepare<P: Pipeline>(
     let mut tasks = Vec::with_capacity(entries.len());
     for entry in entries {
         let decoded = match entry.lane {
-            Lane::Control => Control::from_fields(&entry.fields).map(|message| match message {
-                Some(message) => prepared.settled.push(SettledEntry::control(&entry, message)),
-                None => prepared.unknown.push(entry.id),
-            }),
+            Lane::Control => {
+                ControlMessage::from_fields(&entry.fields).map(|message| match message {
+                    Some(message) => prepared.settled.push(SettledEntry::control(&entry, message)),
+                    None => prepared.unknown.push(entry.id),
+                })
+            }
             Lane::Tasks => match pipeline.decode(&entry.fields) {
                 Ok(task) => {
                     tasks.push(DecodedEntry { entry, task });

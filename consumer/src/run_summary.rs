@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Until {
+pub enum RunUntil {
     Stopped,
     /// When stopped, or once the stream is empty and no entry is pending at any worker. Entries
     /// that fall due later than `max_wait` remain.
@@ -17,18 +17,18 @@ pub enum Until {
 
 /// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ending {
+pub struct RunSummary {
     pub entries: u64,
     pub succeeded: u64,
     pub failed: u64,
     pub skipped: u64,
     pub dead: u64,
     /// Why a drain ended before the stream was empty.
-    pub left: Option<Left>,
+    pub left: Option<StopReason>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum StopReason {
     /// The rest falls due later than the drain waits.
     Later(String),
     /// An operator must fix the configuration.

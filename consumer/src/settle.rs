@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use isobar_broker::{Entry, EntryId, Lane};
 use isobar_model::ids::TaskId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{Control, JobOpen, JobSeal, Reject, TaskHead, Undecodable};
+use isobar_model::task::{ControlMessage, DecodeError, JobOpen, JobSeal, Reject, TaskHeader};
 use isobar_store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
 
 use crate::pipeline::{Pipeline, TaskSubject};
@@ -71,8 +71,8 @@ impl FailureReason {
     }
 }
 
-impl From<Undecodable> for FailureReason {
-    fn from(error: Undecodable) -> Self {
+impl From<DecodeError> for FailureReason {
+    fn from(error: DecodeError) -> Self {
         Self::new(error.code, error.reason)
     }
 }
@@ -135,7 +135,7 @@ impl<R> SettledEntry<R> {
     /// job still accounts for it.
     pub fn undecodable(entry: &Entry, why: &FailureReason, stream: StreamEpoch<'_>) -> Self {
         let head = match entry.lane {
-            Lane::Tasks => TaskHead::from_fields(&entry.fields).ok(),
+            Lane::Tasks => TaskHeader::from_fields(&entry.fields).ok(),
             Lane::Control => None,
         };
         let (now, subject) = (Utc::now(), TaskSubject::default());
@@ -155,11 +155,11 @@ impl<R> SettledEntry<R> {
     }
 
     /// A control message.
-    pub fn control(entry: &Entry, message: Control) -> Self {
+    pub fn control(entry: &Entry, message: ControlMessage) -> Self {
         let outcome = match message {
-            Control::Open(open) => EntryOutcome::Opened(open),
-            Control::Seal(seal) => EntryOutcome::Sealed(seal),
-            Control::Reject(reject) => return Self::rejected(entry, &reject),
+            ControlMessage::Open(open) => EntryOutcome::Opened(open),
+            ControlMessage::Seal(seal) => EntryOutcome::Sealed(seal),
+            ControlMessage::Reject(reject) => return Self::rejected(entry, &reject),
         };
         Self::new(entry.lane, entry.id, outcome)
     }
@@ -226,7 +226,7 @@ pub fn cap_delay(delay: Duration, claim_idle: Duration) -> Duration {
 
 /// The ledger row of a finished task; `None` for an entry without a job.
 fn ledger_row(
-    head: &TaskHead,
+    head: &TaskHeader,
     subject: TaskSubject,
     entry: &Entry,
     status: RowStatus,
@@ -276,7 +276,7 @@ fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> LedgerRow 
 
 fn dead_letter(
     entry: &Entry,
-    head: Option<&TaskHead>,
+    head: Option<&TaskHeader>,
     subject: &TaskSubject,
     why: &FailureReason,
     stream: StreamEpoch<'_>,
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_ledger_row_needs_a_job() {
-        let head = TaskHead {
+        let head = TaskHeader {
             task_id: TaskId(uuid::Uuid::nil()),
             job_id: None,
             row: None,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_broker::{Lane, Position, Removal, SWITCHES_EVERY};
+use isobar_broker::{FLAGS_REFRESH, Lane, RemoveOutcome, ScanCursor};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ const SWEEPS_PER_PRUNE: u32 = 120;
 
 /// Renews the leases of held entries until `stop`.
 pub async fn renew<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
-    let every = ctx.settings.renew_every();
+    let every = ctx.settings.lease_renewal_interval();
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         for lane in Lane::BOTH {
             let ids = ctx.leases.ids(lane);
@@ -99,7 +99,7 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
 /// Reads the flags of operators until `stop`.
 pub async fn refresh_flags_loop<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
     let mut missed = false;
-    while stop.run_until_cancelled(tokio::time::sleep(SWITCHES_EVERY)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(FLAGS_REFRESH)).await.is_some() {
         match ctx.refresh_flags().await {
             Ok(()) => missed = false,
             Err(error) if !missed => {
@@ -113,7 +113,7 @@ pub async fn refresh_flags_loop<P: Pipeline>(ctx: Arc<Context<P>>, stop: Cancell
 
 /// Sweeps until `stop`.
 pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
-    let mut positions = [Position::default(); 2];
+    let mut positions = [ScanCursor::default(); 2];
     for round in 0_u32.. {
         for (lane, position) in Lane::BOTH.into_iter().zip(&mut positions) {
             let topic = ctx.pipeline.topic();
@@ -152,7 +152,7 @@ async fn remove_silent_names<P: Pipeline>(ctx: &Context<P>) {
         let silent = u128::from(consumer.idle_ms) > silence.as_millis();
         if consumer.pending == 0 && silent && consumer.name != ctx.name {
             match ctx.broker.remove_consumer(topic, &consumer.name, silence).await {
-                Ok(Removal::Removed) => {
+                Ok(RemoveOutcome::Removed) => {
                     tracing::debug!(worker = consumer.name, "removed a silent name");
                 }
                 Ok(_) => {}

@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::context::{Context, WorkerError};
-use crate::events::{self, Tally};
+use crate::events::{self, WorkerCounters};
 use crate::gate::ReadGate;
 use crate::job_status::JobStatusCache;
 use crate::leases::Leases;
 use crate::pipeline::Pipeline;
-use crate::run_summary::{Ending, Until};
+use crate::run_summary::{RunSummary, RunUntil};
 use crate::{committer, intake, upkeep};
 
 /// The most entries that a worker holds, as a multiple of the capacity of its fetch slots: fetched
@@ -56,7 +56,7 @@ impl<P: Pipeline> Worker<P> {
             broker,
             store,
             name: format!("{name}-{}", Uuid::new_v4()),
-            leases: Leases::new(settings.usable_lease()),
+            leases: Leases::new(settings.commit_window()),
             gate: ReadGate::default(),
             tally: Arc::default(),
             statuses: JobStatusCache::default(),
@@ -71,12 +71,12 @@ impl<P: Pipeline> Worker<P> {
     }
 
     /// The counters of this worker; may be kept while it runs.
-    pub fn tally(&self) -> Arc<Tally> {
+    pub fn tally(&self) -> Arc<WorkerCounters> {
         Arc::clone(&self.ctx.tally)
     }
 
-    /// Runs until it is stopped or, with [`Until::Drained`], until the stream is empty.
-    pub async fn run(self, until: Until) -> Result<Ending, WorkerError> {
+    /// Runs until it is stopped or, with [`RunUntil::Drained`], until the stream is empty.
+    pub async fn run(self, until: RunUntil) -> Result<RunSummary, WorkerError> {
         let ctx = self.ctx;
         events::started(&ctx.name, P::NAME.as_str(), ctx.capacity, ctx.settings.concurrency());
         // Before the first read, so that a pause survives a restart.

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::Enrichment;
-use isobar_model::task::{Control, Errand, PersonTask, Reject, TaskHead, WeatherTask};
+use isobar_model::task::{CityTask, ControlMessage, Reject, TaskHeader, UserTask, UserWork};
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{FrozenBatch, JobKey};
@@ -90,10 +90,10 @@ impl BatchDraft {
     pub fn reject(&mut self, reject: Reject) {
         self.rows += 1;
         self.rejected += 1;
-        self.control(&Control::Reject(reject));
+        self.control(&ControlMessage::Reject(reject));
     }
 
-    pub fn control(&mut self, message: &Control) {
+    pub fn control(&mut self, message: &ControlMessage) {
         self.control.push(pairs(&message.to_wire()));
     }
 
@@ -157,20 +157,20 @@ pub struct Task {
 }
 
 /// The task that a row becomes. `created_at` is that of the job.
-pub fn task(head: TaskHead, subject: RowSubject, created_at: DateTime<Utc>) -> Task {
+pub fn task(head: TaskHeader, subject: RowSubject, created_at: DateTime<Utc>) -> Task {
     let id = head.task_id;
-    let errand = match subject {
+    let work = match subject {
         RowSubject::City(city) => return Task { id, wire: city_task(head, city).to_wire() },
         // The same time on every host that produces this job.
-        RowSubject::User(user) => Errand::User { user, seen_at: created_at },
-        RowSubject::Incomplete(Enrichment::Address, user) => Errand::Address(user),
-        RowSubject::Incomplete(Enrichment::Card, user) => Errand::Card(user),
+        RowSubject::User(user) => UserWork::User { user, seen_at: created_at },
+        RowSubject::Incomplete(Enrichment::Address, user) => UserWork::Address(user),
+        RowSubject::Incomplete(Enrichment::Card, user) => UserWork::Card(user),
     };
-    Task { id, wire: PersonTask { head, errand }.to_wire() }
+    Task { id, wire: UserTask { head, work }.to_wire() }
 }
 
-fn city_task(head: TaskHead, city: SourceCity) -> WeatherTask {
-    WeatherTask {
+fn city_task(head: TaskHeader, city: SourceCity) -> CityTask {
+    CityTask {
         city_id: city.stored_id(),
         head,
         city: city.name,
@@ -210,7 +210,7 @@ mod tests {
         let mut draft = BatchDraft::default();
         for (row, name) in (1..).zip(names) {
             let city = city(name);
-            let head = TaskHead {
+            let head = TaskHeader {
                 task_id: job_id.task(&city.key()),
                 job_id: Some(job_id),
                 row: Some(row),
@@ -242,7 +242,7 @@ mod tests {
         let fields = Fields(
             flat.chunks(2).map(|pair| (pair[0].clone().into(), pair[1].clone().into())).collect(),
         );
-        let task = WeatherTask::from_fields(&fields).expect("decodes");
+        let task = CityTask::from_fields(&fields).expect("decodes");
         assert_eq!(task.city.as_deref(), Some(name));
         assert_eq!(task.head.row, Some(1));
     }

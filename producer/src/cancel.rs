@@ -11,7 +11,7 @@ use isobar_model::task::SealOutcome;
 
 use crate::batch::BatchDraft;
 use crate::extract::seal;
-use crate::outbox::{JobState, Outbox};
+use crate::outbox::{Outbox, OutboxJobState};
 use crate::source::SourceError;
 
 /// Attempts to seal between two commits of an extracting process, which commits a few times a second.
@@ -34,7 +34,7 @@ pub async fn cancel(outbox: &Outbox, id: JobId, who: &str) -> Result<Cancelled, 
         let Some(mut job) = outbox.job(id).await? else {
             return Ok(Cancelled::Unknown);
         };
-        if job.state != JobState::Extracting {
+        if job.state != OutboxJobState::Extracting {
             return Ok(Cancelled::Whole);
         }
         let reason = format!("it was cancelled by {who}");

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use isobar_model::ids::JobId;
-use isobar_model::quota::QuotaUse;
-use isobar_model::quota_forecast::{Cost, used_up_at};
+use isobar_model::quota::QuotaUsage;
+use isobar_model::quota_forecast::{Cost, exhausted_at};
 use isobar_model::task::JobKind;
 use isobar_settings::Settings;
 use isobar_store::Store;
@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::extract::{Context, ExtractStep, Extraction};
 use crate::failure::{Failure, Remedy};
 use crate::outbox::{NewOutboxJob, Outbox};
-use crate::progress::Progress;
+use crate::progress::RunProgress;
 use crate::source::{JobSpec, SourceError};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {
+pub struct DryRun {
     pub source: String,
     pub rows: u64,
     pub tasks: u64,
@@ -36,13 +36,13 @@ pub struct Plan {
     pub eta_seconds: Option<u64>,
 }
 
-pub async fn plan(
+pub async fn dry_run(
     spec: JobSpec,
     settings: &Settings,
     store: Option<&Store>,
-    progress: &Arc<Progress>,
+    progress: &Arc<RunProgress>,
     shutdown: &CancellationToken,
-) -> Result<Plan, Failure> {
+) -> Result<DryRun, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(Remedy::GiveUp, format!("cannot create a temporary file: {error}"))
     };
@@ -77,11 +77,11 @@ pub async fn plan(
     }
     let job = extraction.job();
     let limits = settings.quota_limits();
-    let cost = Cost { units: job.tasks, a_request: settings.locations_per_request() as u64 };
+    let cost = Cost { units: job.tasks, per_request: settings.locations_per_request() as u64 };
     let now = Utc::now().timestamp_millis();
     // As if no quota was used yet: a dry run does not ask the broker.
-    let used_up_at = used_up_at(&limits, &QuotaUse::default(), cost, now);
-    Ok(Plan {
+    let used_up_at = exhausted_at(&limits, &QuotaUsage::default(), cost, now);
+    Ok(DryRun {
         source,
         rows: job.rows,
         tasks: job.tasks,
@@ -90,7 +90,7 @@ pub async fn plan(
         batches: job.last_seq,
         quota_cost: job.tasks,
         eta_seconds: used_up_at
-            .filter(|_| !limits.is_none())
+            .filter(|_| !limits.is_unlimited())
             .map(|at| (at - now).cast_unsigned().div_ceil(1_000)),
     })
 }

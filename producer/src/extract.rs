@@ -12,14 +12,14 @@
 use std::sync::Arc;
 
 use isobar_model::ids::TaskId;
-use isobar_model::task::{Control, JobOpen, JobSeal, Reject, SealOutcome, TaskHead};
+use isobar_model::task::{ControlMessage, JobOpen, JobSeal, Reject, SealOutcome, TaskHeader};
 use isobar_settings::Settings;
 use isobar_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, BatchDraft, BatchSize, ChainPosition};
-use crate::outbox::{JobState, Outbox, OutboxJob, SeenKeys};
-use crate::progress::{Progress, add, set};
+use crate::outbox::{Outbox, OutboxJob, OutboxJobState, SeenKeys};
+use crate::progress::{RunProgress, add, set};
 use crate::rejects::RejectFile;
 use crate::source::{Row, Source, SourceContext, SourceCursor, SourceError, SourceRow};
 
@@ -34,7 +34,7 @@ pub struct Extraction {
     size: BatchSize,
     draft: BatchDraft,
     seen: SeenKeys,
-    progress: Arc<Progress>,
+    progress: Arc<RunProgress>,
     rejects: Option<RejectFile>,
 }
 
@@ -54,7 +54,7 @@ pub struct Context<'a> {
     pub outbox: &'a Outbox,
     /// For sources that read the store.
     pub store: Option<&'a Store>,
-    pub progress: &'a Arc<Progress>,
+    pub progress: &'a Arc<RunProgress>,
     pub shutdown: &'a CancellationToken,
     pub rejects: Option<RejectFile>,
 }
@@ -63,7 +63,7 @@ impl Extraction {
     /// Opens the source of the job at its cursor. An unusable source seals the job as failed and is
     /// returned as the error.
     pub async fn open(mut job: OutboxJob, context: Context<'_>) -> Result<Self, SourceError> {
-        debug_assert_eq!(job.state, JobState::Extracting);
+        debug_assert_eq!(job.state, OutboxJobState::Extracting);
         let Context { settings, outbox, store, progress, shutdown, rejects } = context;
         set(&progress.rows, job.rows);
         set(&progress.tasks, job.tasks);
@@ -155,7 +155,7 @@ impl Extraction {
                 }
                 Row::Task(subject) => {
                     if let Some((id, true)) = keys.next() {
-                        let head = TaskHead {
+                        let head = TaskHeader {
                             task_id: id,
                             job_id: Some(self.job.job_id),
                             row: Some(number),
@@ -250,7 +250,7 @@ pub(crate) async fn seal(
         return Ok(outbox.end_republication(job.key).await?);
     }
     let (rejected, duplicates) = draft.reject_counts();
-    let seal = Control::Seal(JobSeal {
+    let seal = ControlMessage::Seal(JobSeal {
         job_id: job.job_id,
         rows: job.rows + draft.rows(),
         rejected: job.rejected + rejected,
@@ -296,8 +296,8 @@ async fn commit(
     Ok(())
 }
 
-fn open(job: &OutboxJob) -> Control {
-    Control::Open(JobOpen {
+fn open(job: &OutboxJob) -> ControlMessage {
+    ControlMessage::Open(JobOpen {
         job_id: job.job_id,
         job_kind: job.kind,
         pipeline: job.spec.pipeline,

@@ -5,11 +5,11 @@
 
 use isobar_sqlite::SqliteError;
 use isobar_store::StoreError;
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 
 use crate::outbox::{LockError, OpenError};
 use crate::relay::RelayEnd;
-use crate::report::Report;
+use crate::report::RunReport;
 use crate::source::SourceError;
 
 /// What to do about a failure.
@@ -29,7 +29,7 @@ pub struct Failure {
     pub remedy: Remedy,
     pub message: String,
     /// How far the run got, if it started.
-    pub report: Option<Box<Report>>,
+    pub report: Option<Box<RunReport>>,
 }
 
 impl Failure {
@@ -38,7 +38,7 @@ impl Failure {
     }
 
     #[must_use]
-    pub fn with(mut self, report: Report) -> Self {
+    pub fn with(mut self, report: RunReport) -> Self {
         self.report = Some(Box::new(report));
         self
     }
@@ -55,10 +55,10 @@ impl From<SourceError> for Failure {
             | SourceError::Unwritable { .. }
             | SourceError::Taken
             | SourceError::Unusable { .. } => Remedy::GiveUp,
-            SourceError::Store(store) => return Self::from_store(store, chain(&error)),
+            SourceError::Store(store) => return Self::from_store(store, error_chain(&error)),
             SourceError::Outbox(error) => of_sqlite(error),
         };
-        Self::new(remedy, chain(&error))
+        Self::new(remedy, error_chain(&error))
     }
 }
 
@@ -84,7 +84,7 @@ impl Failure {
         let message = match end {
             // The address is enough; the error of the socket adds nothing.
             RelayEnd::Unreachable(error) => error.to_string(),
-            end => chain(end),
+            end => error_chain(end),
         };
         Self::new(remedy, message)
     }
@@ -96,19 +96,19 @@ impl From<LockError> for Failure {
             LockError::Held { .. } => Remedy::TryAgain,
             LockError::Io { .. } => Remedy::Configure,
         };
-        Self::new(remedy, chain(&error))
+        Self::new(remedy, error_chain(&error))
     }
 }
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(Remedy::Configure, chain(&error))
+        Self::new(Remedy::Configure, error_chain(&error))
     }
 }
 
 impl From<SqliteError> for Failure {
     fn from(error: SqliteError) -> Self {
-        Self::new(of_sqlite(&error), chain(&error))
+        Self::new(of_sqlite(&error), error_chain(&error))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::failure::{Failure, Remedy};
 use crate::outbox::{Outbox, OutboxDepth};
-use crate::report::Report;
+use crate::report::RunReport;
 
 /// How long a record is kept, unless a newer one replaces it.
 const TTL: Duration = Duration::from_hours(7 * 24);
@@ -30,12 +30,12 @@ const LAST_DONE: &str = "producer:last-done";
 pub struct LastRun {
     pub role: String,
     pub at: DateTime<Utc>,
-    pub outcome: Outcome,
+    pub outcome: RunOutcome,
     /// Why it failed.
     pub error: Option<String>,
     /// How far it got, if it started.
     #[serde(rename = "last_run")]
-    pub report: Option<Report>,
+    pub report: Option<RunReport>,
     /// The backlog of its outbox.
     pub outbox: Option<OutboxDepth>,
 }
@@ -43,14 +43,14 @@ pub struct LastRun {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RunOutcome {
     Done,
     TryAgain,
     Failed,
     BadConfig,
 }
 
-impl Outcome {
+impl RunOutcome {
     /// In the order of the variants.
     pub const NAMES: [&'static str; 4] = ["done", "try_again", "failed", "bad_config"];
 
@@ -59,7 +59,7 @@ impl Outcome {
     }
 }
 
-impl From<Remedy> for Outcome {
+impl From<Remedy> for RunOutcome {
     fn from(remedy: Remedy) -> Self {
         match remedy {
             Remedy::TryAgain => Self::TryAgain,
@@ -72,7 +72,7 @@ impl From<Remedy> for Outcome {
 /// Records a run; `outbox` is `None` if it could not be opened.
 pub async fn record(
     pipeline: PipelineName,
-    result: Result<&Report, &Failure>,
+    result: Result<&RunReport, &Failure>,
     outbox: Option<&Outbox>,
     broker: &Broker,
 ) {
@@ -83,7 +83,7 @@ pub async fn record(
     let last = LastRun {
         role: "producer".to_owned(),
         at: Utc::now(),
-        outcome: result.map_or_else(|failure| failure.remedy.into(), |_| Outcome::Done),
+        outcome: result.map_or_else(|failure| failure.remedy.into(), |_| RunOutcome::Done),
         error: result.err().map(|failure| failure.message.clone()),
         report: match result {
             Ok(report) => Some(report.clone()),
@@ -93,7 +93,7 @@ pub async fn record(
     };
     let value = serde_json::to_value(&last).expect("a report is plain data");
     let recorded = async {
-        if last.outcome == Outcome::Done {
+        if last.outcome == RunOutcome::Done {
             let done = serde_json::json!({ "role": last.role, "at": last.at });
             let _ = broker.heartbeat(&heartbeat_name(LAST_DONE, pipeline), &done, TTL).await;
         }

@@ -29,8 +29,8 @@ pub mod spool;
 
 pub use cancel::{Cancelled, cancel};
 pub use failure::{Failure, Remedy};
-pub use imports::{Accepted, Arriving, ImportError, Imports, NewImport, WorkedOff};
-pub use report::Report;
+pub use imports::{AcceptedJob, ImportError, Imports, IncomingUpload, NewImport, PublishedBy};
+pub use report::RunReport;
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];

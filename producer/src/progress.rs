@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Shared between the run and the progress bar.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct RunProgress {
     pub rows: AtomicU64,
     pub tasks: AtomicU64,
     pub rejected: AtomicU64,
@@ -23,7 +23,7 @@ pub struct Progress {
 
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reached {
+pub struct ProgressSnapshot {
     pub rows: u64,
     pub tasks: u64,
     pub rejected: u64,
@@ -35,10 +35,10 @@ pub struct Reached {
     pub waiting: bool,
 }
 
-impl Progress {
-    pub fn reached(&self) -> Reached {
+impl RunProgress {
+    pub fn snapshot(&self) -> ProgressSnapshot {
         let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Reached {
+        ProgressSnapshot {
             rows: get(&self.rows),
             tasks: get(&self.tasks),
             rejected: get(&self.rejected),

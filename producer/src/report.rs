@@ -6,7 +6,7 @@ use isobar_model::ids::JobId;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct RunReport {
     pub job_id: JobId,
     pub source: String,
     pub slot: String,

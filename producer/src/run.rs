@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 use crate::extract::{Context, ExtractStep, Extraction};
 use crate::failure::{Failure, Remedy};
 use crate::last_run;
-use crate::outbox::{JobState, NewOutboxJob, Outbox, OutboxJob, OutboxLock};
-use crate::progress::Progress;
+use crate::outbox::{NewOutboxJob, Outbox, OutboxJob, OutboxJobState, OutboxLock};
+use crate::progress::RunProgress;
 use crate::rejects::RejectFile;
 use crate::relay::{Relay, RelayEnd, RetryLimits, Target, drive};
-use crate::report::Report;
+use crate::report::RunReport;
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
 use crate::spool::remove_if_there;
@@ -37,7 +37,7 @@ use isobar_model::human::grouped;
 
 /// What to produce.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct RunOrder {
     pub spec: JobSpec,
     pub kind: JobKind,
     /// Identifies this run of the source; the second of the start if absent.
@@ -50,7 +50,7 @@ pub struct Order {
     pub max_wait: Duration,
 }
 
-impl Order {
+impl RunOrder {
     /// What a bare `isobar produce` does.
     pub fn configured(settings: &Settings, max_wait: Duration) -> Self {
         Self::of(PipelineName::default(), settings, max_wait)
@@ -88,12 +88,12 @@ pub struct Tools {
     pub broker: Broker,
     /// For sources that read the store.
     pub store: Option<Store>,
-    pub progress: Arc<Progress>,
+    pub progress: Arc<RunProgress>,
     pub shutdown: CancellationToken,
 }
 
 /// Runs the order against the outbox of the settings.
-pub async fn run(order: Order, tools: &Tools) -> Result<Report, Failure> {
+pub async fn run(order: RunOrder, tools: &Tools) -> Result<RunReport, Failure> {
     let pipeline = order.spec.pipeline;
     let path = tools.settings.outbox_of(pipeline);
     let outbox = Outbox::open(&path);
@@ -119,7 +119,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
             send(pipeline, &outbox, tools, max_wait).await?;
         }
     }
-    Ok(tools.progress.reached().published)
+    Ok(tools.progress.snapshot().published)
 }
 
 /// Relays the content of this outbox to each stream; the caller holds its lock.
@@ -133,7 +133,7 @@ pub(crate) async fn send_all(
             send(pipeline, outbox, tools, max_wait).await?;
         }
     }
-    Ok(tools.progress.reached().published)
+    Ok(tools.progress.snapshot().published)
 }
 
 async fn send(
@@ -149,7 +149,7 @@ async fn send(
     check_relay_end(&relayed, outbox, tools).await
 }
 
-async fn run_in(order: Order, tools: &Tools, outbox: &Outbox) -> Result<Report, Failure> {
+async fn run_in(order: RunOrder, tools: &Tools, outbox: &Outbox) -> Result<RunReport, Failure> {
     let began = Instant::now();
     outbox.drop_seen().await?;
     let slot = order.slot.clone().unwrap_or_else(|| slot::of(Utc::now()));
@@ -193,7 +193,7 @@ struct Extracted {
 }
 
 async fn extract_all(
-    order: &Order,
+    order: &RunOrder,
     job_id: JobId,
     slot: &str,
     before: Vec<OutboxJob>,
@@ -238,7 +238,7 @@ fn resumable(job: &OutboxJob, spec: &JobSpec) -> JobSpec {
 async fn extract_slot(
     job: OutboxJob,
     is_new: bool,
-    order: &Order,
+    order: &RunOrder,
     tools: &Tools,
     outbox: &Outbox,
 ) -> Result<(), Failure> {
@@ -251,8 +251,8 @@ async fn extract_slot(
         None => None,
     };
     match (job.state, &job.error) {
-        (JobState::Extracting, _) => extract(job, rejects, tools, outbox).await,
-        (JobState::Conflicted, why) => Err(Failure::new(
+        (OutboxJobState::Extracting, _) => extract(job, rejects, tools, outbox).await,
+        (OutboxJobState::Conflicted, why) => Err(Failure::new(
             Remedy::GiveUp,
             format!(
                 "the job of slot {} is in conflict with the stream: {}",
@@ -260,11 +260,11 @@ async fn extract_slot(
                 why.as_deref().unwrap_or("unknown")
             ),
         )),
-        (JobState::Sealed | JobState::Done, Some(why)) => Err(Failure::new(
+        (OutboxJobState::Sealed | OutboxJobState::Done, Some(why)) => Err(Failure::new(
             Remedy::GiveUp,
             format!("slot {} has failed already: {why}", job.slot),
         )),
-        (JobState::Sealed | JobState::Done, None) => {
+        (OutboxJobState::Sealed | OutboxJobState::Done, None) => {
             debug_assert!(!is_new);
             tracing::info!(job_id = %job.job_id, slot = job.slot, "this slot is already done; nothing to extract");
             Ok(())
@@ -308,9 +308,10 @@ async fn job_ended_elsewhere(job: &OutboxJob, outbox: &Outbox) -> Result<Failure
 }
 
 /// Removes the spooled copy of a sealed job, which does not read its source any more.
-async fn remove_spooled(order: &Order, job_id: JobId, outbox: &Outbox) -> Result<(), Failure> {
+async fn remove_spooled(order: &RunOrder, job_id: JobId, outbox: &Outbox) -> Result<(), Failure> {
     let Some(path) = &order.spooled else { return Ok(()) };
-    let sealed = outbox.job(job_id).await?.is_some_and(|job| job.state != JobState::Extracting);
+    let sealed =
+        outbox.job(job_id).await?.is_some_and(|job| job.state != OutboxJobState::Extracting);
     if sealed && let Err(error) = remove_if_there(path) {
         tracing::warn!(path = %path.display(), %error, "cannot remove a spooled file that is not needed any more");
     }
@@ -401,7 +402,7 @@ async fn check_relay_end(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> R
     }
 }
 
-fn with_progress(failure: Failure, report: &Report, tools: &Tools) -> Failure {
+fn with_progress(failure: Failure, report: &RunReport, tools: &Tools) -> Failure {
     if failure.remedy != Remedy::TryAgain {
         return failure;
     }
@@ -419,16 +420,16 @@ fn with_progress(failure: Failure, report: &Report, tools: &Tools) -> Failure {
 
 async fn report(
     job_id: JobId,
-    order: &Order,
+    order: &RunOrder,
     slot: String,
     relayed: &Relayed,
     resumed: bool,
     began: Instant,
     outbox: &Outbox,
-) -> Result<Report, Failure> {
+) -> Result<RunReport, Failure> {
     let job = outbox.job(job_id).await?;
     let count = |number: fn(&OutboxJob) -> u64| job.as_ref().map(number).unwrap_or_default();
-    Ok(Report {
+    Ok(RunReport {
         job_id,
         source: order.spec.label(),
         slot,

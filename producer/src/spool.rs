@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::source::csv::FileContent;
-use crate::source::{JobSpec, Origin};
+use crate::source::{JobSpec, SourceSpec};
 
 /// A `.part` file without a write for this time has lost its writer.
 const ABANDONED_AFTER: Duration = Duration::from_hours(6);
@@ -163,7 +163,7 @@ impl SpoolWriter {
         let content = self.content();
         let spec = |path| JobSpec {
             pipeline,
-            origin: Origin::csv(path, name.to_owned(), content.clone()),
+            origin: SourceSpec::csv(path, name.to_owned(), content.clone()),
             limit: None,
             force,
         };

@@ -1,6 +1,6 @@
 //! `isobar breaker reset`: closes the circuit breakers of the weather service in every process.
 
-use isobar_broker::Switch;
+use isobar_broker::Flag;
 use serde_json::json;
 
 use crate::app::App;
@@ -26,7 +26,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
     let hosts = operator.context.upstream.hosts();
     for host in &hosts {
-        operator.desk().throw(&Switch::Breaker((*host).to_owned())).await?;
+        operator.desk().set(&Flag::BreakerReset((*host).to_owned())).await?;
     }
     app.print(&json!({ "reset": hosts }), || {
         format!(

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use isobar_consumer::{Ending, Left, Tally, Until};
-use isobar_model::duration::{duration, show_duration};
+use isobar_consumer::{RunSummary, RunUntil, StopReason, WorkerCounters};
+use isobar_model::duration::{format_duration, parse_duration};
 use isobar_settings::Environment;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long)]
     drain: bool,
     /// With --drain: leave entries that fall due later than this (then exit 75)
-    #[arg(long, default_value = "60s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "60s", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
     /// Prefix of the worker's unique name [default: the host name]
     #[arg(long)]
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    let mut environment = Environment::of_process();
+    let mut environment = Environment::from_process();
     if let Some(n) = args.concurrency {
         environment = environment.with("ISOBAR_CONCURRENCY", n);
     }
@@ -71,9 +71,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let workers = Workers::open(args.pipeline, &context, &name, &app.shutdown)?;
     let background_stop = CancellationToken::new();
     let mut background = tokio::task::JoinSet::new();
-    let (plural, tidying) = (context.metrics.clone(), background_stop.clone());
+    let (recorder, tidying) = (context.metrics.clone(), background_stop.clone());
     background.spawn(async move {
-        isobar_telemetry::tidy(plural, tidying).await;
+        isobar_telemetry::run_upkeep(recorder, tidying).await;
         Ok(())
     });
     if let Some(address) = args.listen {
@@ -86,7 +86,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         ));
     }
     let until =
-        if args.drain { Until::Drained { max_wait: args.max_wait } } else { Until::Stopped };
+        if args.drain { RunUntil::Drained { max_wait: args.max_wait } } else { RunUntil::Stopped };
     let ending = if args.drain && !app.global.json {
         with_bar(workers, until, &context, app.global.quiet).await
     } else {
@@ -101,12 +101,12 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         summarise(&ending, began.elapsed(), app)?;
     }
     Ok(match ending.left {
-        Some(Left::Config(why)) => {
+        Some(StopReason::Config(why)) => {
             return Err(ExitError::config(format!(
                 "{why}; nothing is lost; correct it and run again"
             )));
         }
-        Some(Left::Later(why)) => {
+        Some(StopReason::Later(why)) => {
             tracing::warn!("not drained: {why}; nothing is lost; run again later");
             Exit::TryAgain
         }
@@ -115,7 +115,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     })
 }
 
-fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
+fn summarise(ending: &RunSummary, took: Duration, app: &App) -> anyhow::Result<()> {
     let document = json!({
         "entries": ending.entries,
         "succeeded": ending.succeeded,
@@ -128,7 +128,7 @@ fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
         format!(
             "{} entries in {}: {} succeeded, {} failed ({} dead letters), {} skipped",
             ending.entries,
-            show_duration(Duration::from_millis(took.as_millis() as u64)),
+            format_duration(Duration::from_millis(took.as_millis() as u64)),
             ending.succeeded,
             ending.failed,
             ending.dead,
@@ -143,10 +143,10 @@ fn summarise(ending: &Ending, took: Duration, app: &App) -> anyhow::Result<()> {
 /// connection that the count waits for, and it releases the lock only while it is polled.
 async fn with_bar(
     workers: Workers,
-    until: Until,
+    until: RunUntil,
     context: &Context,
     quiet: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<RunSummary> {
     let tallies = workers.tallies();
     let mut bar = Bar::new("drain", "entries", quiet);
     let ending = tokio::select! {
@@ -157,8 +157,8 @@ async fn with_bar(
     ending
 }
 
-async fn count_up(bar: &mut Bar, tallies: &[Arc<Tally>], context: &Context) -> Infallible {
-    let sum = |counter: fn(&Tally) -> &AtomicU64| -> u64 {
+async fn count_up(bar: &mut Bar, tallies: &[Arc<WorkerCounters>], context: &Context) -> Infallible {
+    let sum = |counter: fn(&WorkerCounters) -> &AtomicU64| -> u64 {
         tallies.iter().map(|tally| counter(tally).load(Relaxed)).sum()
     };
     loop {

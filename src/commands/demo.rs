@@ -15,7 +15,7 @@ use chrono::Utc;
 use isobar_model::gazetteer::CITIES_CSV;
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::{PIPELINES, RowKind};
-use isobar_producer::run::{Order, Tools, run as produce};
+use isobar_producer::run::{RunOrder, Tools, run as produce};
 use isobar_producer::{Imports, NewImport};
 use isobar_settings::Environment;
 use isobar_store::{JobRow, NewJob, Store};
@@ -67,7 +67,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let began = Instant::now();
     let folder = DemoFolder::open(args.data_dir.as_deref())?;
     let (simulator, url) = up::sim_listener().await?;
-    let environment = Environment::of_process_except(IGNORED);
+    let environment = Environment::from_process_without(IGNORED);
     let environment =
         up::with_upstream(environment, &url).with("ISOBAR_DATA_DIR", folder.path.to_string_lossy());
     let quiet_logs = environment.get("ISOBAR_LOG").is_none();
@@ -181,7 +181,7 @@ async fn sync_users(app: &App, context: &Context) -> anyhow::Result<UserCounts> 
     let began = Instant::now();
     let of_users = PIPELINES.into_iter().filter(|spec| spec.rows != RowKind::Cities);
     for pipeline in of_users.map(|spec| spec.name) {
-        let order = Order::of(pipeline, &context.settings, USERS_MAX_WAIT);
+        let order = RunOrder::of(pipeline, &context.settings, USERS_MAX_WAIT);
         let tools = Tools {
             store: Some(context.store.clone()),
             ..tools(context.settings.clone(), context.broker.clone(), app)

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use isobar_broker::{Broker, RedisFacts, Topic};
+use isobar_broker::{Broker, RedisInfo, Topic};
 use isobar_model::city::Coordinates;
 use isobar_model::schedule::Schedule;
 use isobar_settings::{SETTINGS, Settings};
 use isobar_store::Store;
-use isobar_telemetry::chain;
-use isobar_upstream::{Answer, Priority, Upstream};
+use isobar_telemetry::error_chain;
+use isobar_upstream::{Answer, Priority, WeatherClient};
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpStream;
@@ -102,7 +102,7 @@ fn data_dir(path: &Path) -> Finding {
 }
 
 fn listen(settings: &Settings) -> Finding {
-    match settings.listen_misfit() {
+    match settings.listen_error() {
         None => ok("listen", format!("{} is safe", settings.listen)),
         Some(why) => broken("listen", format!("{why}; `isobar serve` refuses to start")),
     }
@@ -121,11 +121,13 @@ fn schedules(settings: &Settings) -> Vec<Finding> {
 async fn broker(settings: &Settings) -> Vec<Finding> {
     let broker = match Broker::open(settings) {
         Ok(broker) => broker,
-        Err(error) => return vec![broken("broker", format!("{}; check REDIS_URL", chain(&error)))],
+        Err(error) => {
+            return vec![broken("broker", format!("{}; check REDIS_URL", error_chain(&error)))];
+        }
     };
     if let Err(error) = broker.ping().await {
         let fix = "start it, or check REDIS_URL, its password and the network";
-        return vec![broken("broker", format!("{}; {fix}", chain(&error)))];
+        return vec![broken("broker", format!("{}; {fix}", error_chain(&error)))];
     }
     let topic = Topic::weather(settings);
     let mut findings =
@@ -133,7 +135,7 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
     match broker.inspect(&topic).await {
         Ok(Some(facts)) => judge(&facts, &topic, &mut findings),
         Ok(None) => {}
-        Err(error) => findings.push(broken("broker", chain(&error))),
+        Err(error) => findings.push(broken("broker", error_chain(&error))),
     }
     match broker.depth(&topic, settings.claim_idle.0).await {
         Ok(depth) => findings.push(ok(
@@ -143,12 +145,12 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
                 topic.stream, depth.tasks, depth.pending
             ),
         )),
-        Err(error) => findings.push(broken("stream", chain(&error))),
+        Err(error) => findings.push(broken("stream", error_chain(&error))),
     }
     findings
 }
 
-fn judge(facts: &RedisFacts, topic: &Topic, findings: &mut Vec<Finding>) {
+fn judge(facts: &RedisInfo, topic: &Topic, findings: &mut Vec<Finding>) {
     let major = facts.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
         Some(major) if major < OLDEST_REDIS => findings.push(broken(
@@ -218,7 +220,7 @@ async fn store(settings: &Arc<Settings>) -> Finding {
             "store",
             format!("{} at {} has the schema of this version", store.kind(), store.location()),
         ),
-        Err(error) => broken("store", format!("{}; check DATABASE_URL", chain(&error))),
+        Err(error) => broken("store", format!("{}; check DATABASE_URL", error_chain(&error))),
     }
 }
 
@@ -228,7 +230,7 @@ async fn upstream(settings: &Arc<Settings>) -> Finding {
     let host = settings.upstream_url().host_str().unwrap_or_default().to_owned();
     let detail = |text: &str| format!("{host} {text}");
     let client = Broker::open(settings).map_err(anyhow::Error::from);
-    let client = client.and_then(|broker| Upstream::new(Arc::clone(settings), broker));
+    let client = client.and_then(|broker| WeatherClient::new(Arc::clone(settings), broker));
     let upstream = match client {
         Ok(upstream) => upstream,
         Err(error) => return broken("upstream", detail(&format!("cannot be called: {error:#}"))),
@@ -240,7 +242,7 @@ async fn upstream(settings: &Arc<Settings>) -> Finding {
             let why = why.as_str();
             warning("upstream", detail(&format!("is not called before {until} ({why}); wait")))
         }
-        Answer::Config { reason } => broken(
+        Answer::Misconfigured { reason } => broken(
             "upstream",
             detail(&format!(
                 "rejects the request ({reason}); check the key, the plan and the address"
@@ -252,7 +254,7 @@ async fn upstream(settings: &Arc<Settings>) -> Finding {
                 "is not answering ({reason}); check the address and the network, or wait"
             )),
         ),
-        Answer::Split { reason } | Answer::Location { reason, .. } => broken(
+        Answer::TooLarge { reason } | Answer::BadLocation { reason, .. } => broken(
             "upstream",
             detail(&format!("unexpected response ({reason}); check the address")),
         ),
@@ -298,7 +300,7 @@ fn broken(check: &'static str, detail: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use isobar_broker::GroupFacts;
+    use isobar_broker::GroupInfo;
 
     use super::*;
 
@@ -306,26 +308,26 @@ mod tests {
     #[test]
     fn each_fact_about_redis_has_its_finding() {
         let topic = Topic::new("s", "ours");
-        let group = |name: &str, lost| GroupFacts { name: name.into(), lost };
-        let good = RedisFacts {
+        let group = |name: &str, lost| GroupInfo { name: name.into(), lost };
+        let good = RedisInfo {
             version: "8.2.3".into(),
             time_ms: Utc::now().timestamp_millis() as u64,
             groups: vec![group("ours", Some(0))],
             append_only: Some("yes".into()),
             eviction: Some("noeviction".into()),
         };
-        let judged = |facts: RedisFacts| {
+        let judged = |facts: RedisInfo| {
             let mut findings = Vec::new();
             judge(&facts, &topic, &mut findings);
             findings.retain(|finding| finding.state != CheckStatus::Ok);
             findings.into_iter().map(|found| (found.check, found.state)).collect::<Vec<_>>()
         };
         assert_eq!(judged(good.clone()), []);
-        let old = RedisFacts { version: "6.2.14".into(), ..good.clone() };
+        let old = RedisInfo { version: "6.2.14".into(), ..good.clone() };
         assert_eq!(judged(old), [("redis version", CheckStatus::Broken)]);
-        let ahead = RedisFacts { time_ms: good.time_ms + 3_600_000, ..good.clone() };
+        let ahead = RedisInfo { time_ms: good.time_ms + 3_600_000, ..good.clone() };
         assert_eq!(judged(ahead), [("clock", CheckStatus::Warning)]);
-        let silent = RedisFacts {
+        let silent = RedisInfo {
             groups: vec![group("ours", None)],
             append_only: None,
             eviction: None,
@@ -335,7 +337,7 @@ mod tests {
             [("redis persistence", CheckStatus::Warning), ("redis eviction", CheckStatus::Warning)];
         assert_eq!(judged(silent), unknown);
         let shared = vec![group("ours", Some(3)), group("other", Some(9))];
-        let shared = RedisFacts { groups: shared, ..good };
+        let shared = RedisInfo { groups: shared, ..good };
         let found = [("consumer groups", CheckStatus::Warning), ("trimming", CheckStatus::Broken)];
         assert_eq!(judged(shared), found);
     }

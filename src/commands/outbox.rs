@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use isobar_broker::Broker;
-use isobar_model::duration::{duration, show_duration};
+use isobar_model::duration::{format_duration, parse_duration};
 use isobar_model::human::grouped;
 use isobar_model::pipeline::PipelineName;
-use isobar_producer::outbox::{JobState, JobSummary, Outbox};
+use isobar_producer::outbox::{JobSummary, Outbox, OutboxJobState};
 use isobar_producer::run::flush;
 use isobar_settings::Settings;
 use serde_json::json;
@@ -35,7 +35,7 @@ enum Action {
     /// Send unsent batches without extracting more
     Flush {
         /// How long to wait for room in the stream (then exit 75)
-        #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+        #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
         max_wait: Duration,
     },
 }
@@ -93,10 +93,10 @@ async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
 
 fn line(job: &JobSummary) -> String {
     let state = match job.state {
-        JobState::Extracting => "extracting",
-        JobState::Sealed => "sealed",
-        JobState::Done => "done",
-        JobState::Conflicted => "CONFLICT",
+        OutboxJobState::Extracting => "extracting",
+        OutboxJobState::Sealed => "sealed",
+        OutboxJobState::Done => "done",
+        OutboxJobState::Conflicted => "CONFLICT",
     };
     let mut line = format!(
         "{}  {state:<10}  {} of {} tasks unsent  {} batches not confirmed  {} ago  {} ({})",
@@ -104,7 +104,7 @@ fn line(job: &JobSummary) -> String {
         grouped(job.unsent_tasks),
         grouped(job.tasks),
         grouped(job.unconfirmed_batches),
-        show_duration(Duration::from_secs(job.age_seconds)),
+        format_duration(Duration::from_secs(job.age_seconds)),
         job.source,
         job.slot,
     );

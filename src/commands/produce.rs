@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use isobar_broker::{Broker, Topic};
-use isobar_model::duration::{duration, show_duration};
+use isobar_model::duration::{format_duration, parse_duration};
 use isobar_model::human::grouped;
 use isobar_model::pipeline::{PipelineName, RowKind};
 use isobar_model::task::JobKind;
-use isobar_producer::dry_run::{Plan, plan};
+use isobar_producer::dry_run::{DryRun, dry_run};
 use isobar_producer::last_run;
-use isobar_producer::progress::{Progress, Reached};
-use isobar_producer::run::{Order, Tools, run as produce};
+use isobar_producer::progress::{ProgressSnapshot, RunProgress};
+use isobar_producer::run::{RunOrder, Tools, run as produce};
 use isobar_producer::source::csv::content;
-use isobar_producer::source::{JobSpec, Origin};
+use isobar_producer::source::{JobSpec, SourceSpec};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Failure, Remedy, Report};
+use isobar_producer::{Failure, Remedy, RunReport};
 use isobar_settings::Settings;
 use isobar_store::Store;
 
@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     rejects: Option<PathBuf>,
     /// How long to wait for room in the stream (then exit 75)
-    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
     /// Show rows, tasks, quota cost and duration; write nothing
     #[arg(long)]
@@ -90,7 +90,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     app.stop_on_signals()?;
     if args.dry_run {
-        return dry_run(args, settings, app).await;
+        return run_dry(args, settings, app).await;
     }
     create_data_dir(&settings)?;
     let broker = Broker::open(&settings)?;
@@ -134,11 +134,11 @@ pub async fn run_all(
     let mut reports = Vec::with_capacity(pipelines.len());
     for pipeline in pipelines.iter().copied() {
         print_target(pipeline, &settings, &broker, app);
-        let order = Order::of(pipeline, &settings, DEFAULT_MAX_WAIT);
+        let order = RunOrder::of(pipeline, &settings, DEFAULT_MAX_WAIT);
         let spec = JobSpec::of(pipeline, &settings, limit, false);
         let store = store_for(pipeline, &settings).await?;
         let tools = Tools { store, ..tools(settings.clone(), broker.clone(), app) };
-        let order = Order { spec, ..order };
+        let order = RunOrder { spec, ..order };
         let run = Box::pin(with_bar(produce(order, &tools), &tools.progress, app));
         reports.push(run.await.map_err(exit_error)?);
     }
@@ -202,11 +202,11 @@ pub fn exit_error(failure: Failure) -> anyhow::Error {
     ExitError { exit, message: failure.message }.into()
 }
 
-async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Result<Exit> {
+async fn run_dry(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Result<Exit> {
     let store = store_for(args.pipeline, &settings).await?;
     let order = order(args, &settings, &std::env::temp_dir()).await?;
     let progress = Arc::default();
-    let work = plan(order.spec, &settings, store.as_ref(), &progress, &app.shutdown);
+    let work = dry_run(order.spec, &settings, store.as_ref(), &progress, &app.shutdown);
     let planned = with_bar(work, &progress, app).await;
     if let Some(path) = order.spooled {
         isobar_producer::spool::remove_if_there(&path)?;
@@ -216,7 +216,7 @@ async fn dry_run(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<Order> {
+async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<RunOrder> {
     let from = args.source.unwrap_or(match (&args.csv, &settings.city_source_url) {
         (Some(_), _) => From::Csv,
         (None, Some(_)) => From::Api,
@@ -241,7 +241,7 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
             JobSpec::gazetteer(args.pipeline, settings, args.limit, args.force)
         }
     };
-    Ok(Order {
+    Ok(RunOrder {
         spec,
         kind: JobKind::Produce,
         slot: args.slot,
@@ -252,7 +252,10 @@ async fn order(args: Args, settings: &Settings, spool: &Path) -> anyhow::Result<
 }
 
 /// A file is read in place. Standard input, a pipe or a device is copied, so it can be read twice.
-async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Option<PathBuf>)> {
+async fn csv_origin(
+    path: PathBuf,
+    spool: PathBuf,
+) -> anyhow::Result<(SourceSpec, Option<PathBuf>)> {
     tokio::task::spawn_blocking(move || {
         if path != Path::new("-") && path.metadata().is_ok_and(|data| data.is_dir()) {
             anyhow::bail!("{} is a folder", path.display());
@@ -263,7 +266,7 @@ async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Op
             let content =
                 content(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            return Ok((Origin::csv(path, name, content), None));
+            return Ok((SourceSpec::csv(path, name, content), None));
         }
         let mut copy = Spool::open(&spool)
             .and_then(|spool| spool.create())
@@ -276,13 +279,13 @@ async fn csv_origin(path: PathBuf, spool: PathBuf) -> anyhow::Result<(Origin, Op
             copy.write_all_of(file).with_context(|| format!("cannot read {}", path.display()))?;
         }
         let (kept, content) = copy.keep().context("cannot keep standard input")?;
-        Ok((Origin::csv(kept.clone(), "standard input".to_owned(), content), Some(kept)))
+        Ok((SourceSpec::csv(kept.clone(), "standard input".to_owned(), content), Some(kept)))
     })
     .await?
 }
 
 /// Runs the work with a bar that counts finished rows.
-pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app: &App) -> T {
+pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &RunProgress, app: &App) -> T {
     let mut bar = Bar::new("produce", "rows", app.global.quiet);
     tokio::pin!(work);
     loop {
@@ -292,7 +295,7 @@ pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app
                 return done;
             }
             () = tokio::time::sleep(BAR_EVERY) => {
-                let reached = progress.reached();
+                let reached = progress.snapshot();
                 let finished = reached.published + reached.rejected + reached.duplicates;
                 bar.set(finished, total(&reached), note(&reached));
             }
@@ -301,7 +304,7 @@ pub async fn with_bar<T>(work: impl Future<Output = T>, progress: &Progress, app
 }
 
 /// The number of rows, if known; else an estimate from the share of the file that is read.
-fn total(reached: &Reached) -> Option<u64> {
+fn total(reached: &ProgressSnapshot) -> Option<u64> {
     reached.rows_total.or_else(|| {
         let bytes = reached.bytes_total?;
         let estimate = u128::from(reached.rows) * u128::from(bytes);
@@ -309,7 +312,7 @@ fn total(reached: &Reached) -> Option<u64> {
     })
 }
 
-fn note(reached: &Reached) -> String {
+fn note(reached: &ProgressSnapshot) -> String {
     let mut notes = vec![format!("{} extracted", grouped(reached.rows))];
     if reached.rejected > 0 {
         notes.push(format!("{} rejected", grouped(reached.rejected)));
@@ -320,8 +323,8 @@ fn note(reached: &Reached) -> String {
     notes.join(", ")
 }
 
-fn describe(report: &Report) -> String {
-    let took = show_duration(Duration::from_millis(report.elapsed_ms));
+fn describe(report: &RunReport) -> String {
+    let took = format_duration(Duration::from_millis(report.elapsed_ms));
     let mut lines = vec![format!(
         "job {} from {}, slot {}: {} rows, {} tasks, {} rejected, {} duplicates; {} published in {took}",
         report.job_id,
@@ -345,7 +348,7 @@ fn describe(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn describe_plan(plan: &Plan) -> String {
+fn describe_plan(plan: &DryRun) -> String {
     let time = match plan.eta_seconds {
         None => "no quota applies".to_owned(),
         Some(seconds) => {

@@ -1,6 +1,6 @@
 //! `isobar resume`: resumes workers after `isobar pause`.
 
-use isobar_broker::Switch;
+use isobar_broker::Flag;
 use serde_json::json;
 
 use crate::app::App;
@@ -13,7 +13,7 @@ pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
-    let was_paused = operator.desk().let_go(&Switch::Reading).await?;
+    let was_paused = operator.desk().clear(&Flag::WorkersPaused).await?;
     app.print(&json!({ "paused": false, "was_paused": was_paused }), || {
         let text = if was_paused { "workers resumed" } else { "workers were not paused" };
         text.to_owned()

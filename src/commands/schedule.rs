@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use isobar_model::duration::duration;
+use isobar_model::duration::parse_duration::duration;
 use isobar_model::schedule::Schedule;
 use isobar_producer::scheduler::{LEASE, runners, watch};
 use serde_json::{Value, json};
@@ -57,14 +57,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     start(&mut roles, &context, Some(args.lease));
     if let Some(address) = args.listen {
         let listener = health_server::bind(address).await?;
-        let (plural, upstream) = (context.metrics.clone(), context.upstream.clone());
+        let (recorder, upstream) = (context.metrics.clone(), context.upstream.clone());
         roles.start("the health page", |stop| {
-            health_server::serve(listener, plural, upstream, stop)
+            health_server::serve(listener, recorder, upstream, stop)
         });
     }
-    let plural = context.metrics.clone();
+    let recorder = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(plural, stop).await;
+        isobar_telemetry::run_upkeep(recorder, stop).await;
         Ok(())
     });
     roles.run_until(&app.shutdown).await?;

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    let settings = app.settings_from(&with_listen(Environment::of_process(), args.listen))?;
+    let settings = app.settings_from(&with_listen(Environment::from_process(), args.listen))?;
     app.stop_on_signals()?;
     let listener = listen(&settings).await?;
     let context = Context::open(settings).await?;
@@ -42,7 +42,7 @@ pub fn with_listen(environment: Environment, listen: Option<SocketAddr>) -> Envi
 
 /// Binds the address, if only this host can reach it or a key is set.
 pub async fn listen(settings: &Arc<Settings>) -> anyhow::Result<TcpListener> {
-    if let Some(error) = settings.listen_misfit() {
+    if let Some(error) = settings.listen_error() {
         return Err(ExitError::config(error));
     }
     bind(settings.listen).await
@@ -62,14 +62,14 @@ pub fn start(
         upstream: context.upstream.clone(),
         imports: imports.clone(),
         metrics: context.metrics.clone(),
-        limits: isobar_api::Limits::default(),
+        limits: isobar_api::ServerLimits::default(),
     };
     progress::print_status(&format!("listening on http://{}", listener.local_addr()?));
     roles.start("the API", |stop| isobar_api::serve(listener, api, stop));
     let working = imports.clone();
-    let plural = context.metrics.clone();
+    let recorder = context.metrics.clone();
     roles.start("the counters", |stop| async move {
-        isobar_telemetry::tidy(plural, stop).await;
+        isobar_telemetry::run_upkeep(recorder, stop).await;
         Ok(())
     });
     roles.start("the import relay", |stop| async move { working.work(stop).await });

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use isobar_model::duration::duration;
+use isobar_model::duration::parse_duration::duration;
 use isobar_sim::{Options, Quota};
 
 use crate::app::App;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use isobar_admin::stats::{Standing, Stats};
+use isobar_admin::stats::{Stats, StatsInput};
 use isobar_model::human::grouped;
 
 use crate::app::App;
@@ -15,7 +15,7 @@ pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let context = Context::open(app.settings()?).await?;
-    let standing = Standing {
+    let standing = StatsInput {
         totals: context.store.totals().await?,
         pipelines: context.store.pipeline_totals().await?,
         depths: context.broker.depths(&context.settings).await?,

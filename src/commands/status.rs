@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_broker::{ConsumerInfo, Depth};
 use isobar_model::human::{grouped, plural};
 use isobar_producer::outbox::Outbox;
-use isobar_store::Totals;
-use isobar_telemetry::chain;
+use isobar_store::TableCounts;
+use isobar_telemetry::error_chain;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         Ok(depth) => {
             Ok((depth, context.broker.consumers(&context.topic()).await.unwrap_or_default()))
         }
-        Err(error) => Err(chain(&error)),
+        Err(error) => Err(error_chain(&error)),
     };
     let beats = context.broker.heartbeats().await.unwrap_or_default();
     let totals = context.store.totals().await?;
@@ -81,8 +81,8 @@ fn describe(
     context: &Context,
     unsent: &Unsent,
     stream: &Result<(Depth, Vec<ConsumerInfo>), String>,
-    totals: &Totals,
-    jobs: &[JobState],
+    totals: &TableCounts,
+    jobs: &[JobView],
     beats: &[(String, Value)],
 ) -> String {
     let mut lines = Vec::new();

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_consumer::{Left, Until};
-use isobar_producer::run::{Order, run as produce};
+use isobar_consumer::{RunUntil, StopReason};
+use isobar_producer::run::{RunOrder, run as produce};
 use isobar_settings::Environment;
 use isobar_sim::Options;
 use tokio::net::TcpListener;
@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    let mut environment = serve::with_listen(Environment::of_process(), args.listen);
+    let mut environment = serve::with_listen(Environment::from_process(), args.listen);
     let mut roles = Roles::default();
     let mut simulator = None;
     if args.sim {
@@ -99,7 +99,7 @@ pub fn start_worker(roles: &mut Roles, context: &Context) {
     let context = context.clone();
     roles.start("the worker", |stop| async move {
         Workers::open(PipelineChoice::All, &context, &host_name(), &stop)?
-            .run(Until::Stopped)
+            .run(RunUntil::Stopped)
             .await?;
         Ok(())
     });
@@ -131,13 +131,13 @@ async fn produce_and_drain(
     settings: Arc<isobar_settings::Settings>,
 ) -> anyhow::Result<Exit> {
     let context = Context::open(Arc::clone(&settings)).await?;
-    let order = Order::configured(&settings, ONCE_MAX_WAIT);
+    let order = RunOrder::configured(&settings, ONCE_MAX_WAIT);
     let tools = tools(settings, context.broker.clone(), app);
     // At the same time: a source larger than the high-water mark would else wait for a drain that
     // never starts.
     let producing = CancellationToken::new();
     let workers = Workers::open(PipelineChoice::All, &context, &host_name(), &producing)?;
-    let working = workers.run(Until::Stopped);
+    let working = workers.run(RunUntil::Stopped);
     let produced = async {
         let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
         producing.cancel();
@@ -147,7 +147,7 @@ async fn produce_and_drain(
     let report = report.map_err(exit_error)?;
     let begun = working?;
     let rest = Workers::open(PipelineChoice::All, &context, &host_name(), &app.shutdown)?
-        .run(Until::Drained { max_wait: ONCE_MAX_WAIT })
+        .run(RunUntil::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::print_status(&format!(
         "{} rows from {}: {} succeeded, {} failed, {} skipped",
@@ -159,8 +159,8 @@ async fn produce_and_drain(
     ));
     app.print(&report, String::new)?;
     match rest.left {
-        Some(Left::Config(why)) => Err(ExitError::config(why)),
-        Some(Left::Later(why)) => {
+        Some(StopReason::Config(why)) => Err(ExitError::config(why)),
+        Some(StopReason::Later(why)) => {
             tracing::warn!("not drained: {why}; nothing is lost; run again later");
             Ok(Exit::TryAgain)
         }

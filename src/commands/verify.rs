@@ -16,8 +16,8 @@ use isobar_broker::{EntryId, Lane, Topic};
 use isobar_model::human::plural;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::TaskHead;
-use isobar_producer::outbox::{BatchIds, Outbox, Published};
+use isobar_model::task::TaskHeader;
+use isobar_producer::outbox::{BatchIds, BatchTask, Outbox};
 use isobar_store::{Imbalance, Store, StoreError};
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ const PAGE: usize = 1_000;
 const BATCHES: u32 = 50;
 /// Jobs per read.
 const JOBS: u32 = 500;
-/// Missing tasks that are listed; the others are only plural.
+/// Missing tasks that are listed; the others are only counted.
 const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -167,10 +167,10 @@ async fn check(
             }
             continue;
         }
-        let has_left = |task: &&Published| {
+        let has_left = |task: &&BatchTask| {
             in_stream.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
         };
-        let left: Vec<Published> = batch.tasks.iter().filter(has_left).copied().collect();
+        let left: Vec<BatchTask> = batch.tasks.iter().filter(has_left).copied().collect();
         report.in_stream += (batch.tasks.len() - left.len()) as u64;
         let mut by_job: BTreeMap<Option<JobId>, Vec<(TaskId, u32)>> = BTreeMap::new();
         for task in left {
@@ -210,7 +210,7 @@ async fn stream(context: &Context, report: &mut VerifyReport) -> anyhow::Result<
             after = last.id;
             for entry in page {
                 match lane {
-                    Lane::Tasks => match TaskHead::from_fields(&entry.fields) {
+                    Lane::Tasks => match TaskHeader::from_fields(&entry.fields) {
                         Ok(head) => {
                             report.foreign += u64::from(head.job_id.is_none());
                             let highest = found.tries.entry(head.task_id).or_default();
@@ -222,9 +222,9 @@ async fn stream(context: &Context, report: &mut VerifyReport) -> anyhow::Result<
                         Err(_) => report.foreign += 1,
                     },
                     Lane::Control => {
-                        use isobar_model::task::Control;
-                        if let Ok(Some(Control::Reject(reject))) =
-                            Control::from_fields(&entry.fields)
+                        use isobar_model::task::ControlMessage;
+                        if let Ok(Some(ControlMessage::Reject(reject))) =
+                            ControlMessage::from_fields(&entry.fields)
                         {
                             found.tries.insert(reject.task_id, 1);
                             *found.of_job.entry(reject.job_id).or_default() += 1;

@@ -8,21 +8,21 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use isobar_model::city::Place;
+use isobar_model::city::City;
 use isobar_model::gazetteer;
 use isobar_model::ids::{CityId, JobId};
-use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome, TaskHead, WeatherTask};
-use isobar_store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
+use isobar_model::task::{CityTask, JobKind, JobOpen, JobSeal, SealOutcome, TaskHeader};
+use isobar_store::{Commit, LedgerRow, Records, RowStatus, WeatherSnapshot};
 
 /// More than any number of the list, and less than what JSON numbers may be.
 const NEXT_ROUND: i64 = 20_000_000;
 
-pub fn cities(count: usize) -> impl Iterator<Item = Place> {
+pub fn cities(count: usize) -> impl Iterator<Item = City> {
     let list = gazetteer::builtin().cities();
     (0..count).map(move |at| {
         let round = (at / list.len()) as i64;
         let city = list[at % list.len()].clone();
-        Place { id: CityId(city.id.0 + round * NEXT_ROUND), ..city }
+        City { id: CityId(city.id.0 + round * NEXT_ROUND), ..city }
     })
 }
 
@@ -54,8 +54,8 @@ pub fn csv(folder: &Path, count: usize) -> PathBuf {
 
 /// Task payloads as the outbox holds them: a JSON array of names and values in turn.
 pub fn payloads(count: usize, job: JobId, in_job: bool) -> Vec<String> {
-    let task = |(row, city): (u64, Place)| {
-        let head = TaskHead {
+    let task = |(row, city): (u64, City)| {
+        let head = TaskHeader {
             task_id: job.task(&city.id.to_string()),
             job_id: in_job.then_some(job),
             row: in_job.then_some(row),
@@ -63,7 +63,7 @@ pub fn payloads(count: usize, job: JobId, in_job: bool) -> Vec<String> {
             try_number: 1,
             force: false,
         };
-        let task = WeatherTask {
+        let task = CityTask {
             head,
             city_id: Some(city.id),
             city: Some(city.name),
@@ -81,7 +81,7 @@ pub fn payloads(count: usize, job: JobId, in_job: bool) -> Vec<String> {
 
 /// The transactions that a worker makes of one job over `count` cities, observed at `at`.
 pub fn commits(count: usize, size: usize, job: JobId, at: DateTime<Utc>) -> Vec<Commit> {
-    let rows: Vec<(Snapshot, LedgerRow)> = (1..)
+    let rows: Vec<(WeatherSnapshot, LedgerRow)> = (1..)
         .zip(cities(count))
         .map(|(row, city)| (snapshot(&city, at), ledger_row(&city, job, row, at)))
         .collect();
@@ -121,14 +121,14 @@ pub fn ledger(
     })
 }
 
-fn snapshot(city: &Place, at: DateTime<Utc>) -> Snapshot {
+fn snapshot(city: &City, at: DateTime<Utc>) -> WeatherSnapshot {
     let time = at.format("%Y-%m-%dT%H:%M").to_string();
     let (latitude, longitude) = (city.coordinates.latitude(), city.coordinates.longitude());
     // As long as what is kept of the provider's answer.
     let raw_payload = format!(
         r#"{{"latitude":{latitude:.6},"longitude":{longitude:.6},"elevation":38.0,"current":{{"time":"{time}","interval":900,"temperature_2m":12.3,"relative_humidity_2m":77,"weather_code":3,"wind_speed_10m":14.8,"wind_direction_10m":237}}}}"#
     );
-    Snapshot {
+    WeatherSnapshot {
         city_id: city.id,
         name: Some(city.name.clone()),
         country_code: city.country_code.clone(),
@@ -148,7 +148,7 @@ fn snapshot(city: &Place, at: DateTime<Utc>) -> Snapshot {
     }
 }
 
-fn ledger_row(city: &Place, job: JobId, row: u64, at: DateTime<Utc>) -> LedgerRow {
+fn ledger_row(city: &City, job: JobId, row: u64, at: DateTime<Utc>) -> LedgerRow {
     LedgerRow {
         job_id: job,
         task_id: job.task(&city.id.to_string()),

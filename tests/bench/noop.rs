@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Append, Appended, Broker, Topic};
+use isobar_broker::{AppendBatch, AppendOutcome, Broker, Topic};
 use isobar_consumer::pipeline::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
-use isobar_consumer::{Until, Worker};
+use isobar_consumer::{RunUntil, Worker};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_store::{Records, Store, StoreError};
-use isobar_upstream::{Answer, Waiting};
+use isobar_upstream::{Answer, WaitReason};
 use tokio_util::sync::CancellationToken;
 
 use crate::cities;
@@ -49,7 +49,7 @@ async fn run(ground: &Ground, redis: &Redis, count: usize) -> f64 {
     let shutdown = CancellationToken::new();
     let worker = Worker::new(Noop { topic }, broker, store, settings, "bench", &shutdown);
     let began = Instant::now();
-    let until = Until::Drained { max_wait: Duration::from_secs(10) };
+    let until = RunUntil::Drained { max_wait: Duration::from_secs(10) };
     let ending = worker.run(until).await.expect("the worker drains");
     let rate = count as f64 / began.elapsed().as_secs_f64();
     assert_eq!((ending.succeeded, ending.left), (count as u64, None));
@@ -62,7 +62,7 @@ async fn fill(broker: &Broker, topic: &Topic, count: usize) {
     let payloads = cities::payloads(count, job_id, false);
     let tasks: Vec<&str> = payloads.iter().map(String::as_str).collect();
     for (seq, tasks) in (1..).zip(tasks.chunks(BATCH)) {
-        let batch = Append {
+        let batch = AppendBatch {
             job_id,
             seq,
             hash: "-",
@@ -73,7 +73,7 @@ async fn fill(broker: &Broker, topic: &Topic, count: usize) {
             control: &[],
         };
         let appended = broker.append(topic, &batch).await.expect("an append");
-        assert!(matches!(appended, Appended::Sent(_)), "{appended:?}");
+        assert!(matches!(appended, AppendOutcome::Sent(_)), "{appended:?}");
     }
 }
 
@@ -83,7 +83,7 @@ struct Noop {
 }
 
 impl Pipeline for Noop {
-    type Task = WeatherTask;
+    type Task = CityTask;
     type Record = ();
 
     const NAME: PipelineName = PipelineName::Weather;
@@ -93,27 +93,27 @@ impl Pipeline for Noop {
         &self.topic
     }
 
-    fn decode(&self, fields: &Fields) -> Result<WeatherTask, Undecodable> {
-        WeatherTask::from_fields(fields)
+    fn decode(&self, fields: &Fields) -> Result<CityTask, DecodeError> {
+        CityTask::from_fields(fields)
     }
 
-    fn head(task: &WeatherTask) -> &TaskHead {
+    fn head(task: &CityTask) -> &TaskHeader {
         &task.head
     }
 
-    fn subject(task: &WeatherTask) -> TaskSubject {
+    fn subject(task: &CityTask) -> TaskSubject {
         TaskSubject { text: task.city.clone(), city_id: task.city_id }
     }
 
-    fn batch_key(&self, _task: &WeatherTask) -> BatchKey {
+    fn batch_key(&self, _task: &CityTask) -> BatchKey {
         BatchKey { kind: "noop", limit: BATCH_LIMIT }
     }
 
-    async fn already_current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&CityTask]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![false; tasks.len()])
     }
 
-    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<TaskOutcome<()>>> {
+    async fn fetch(&self, tasks: &[&CityTask]) -> Answer<Vec<TaskOutcome<()>>> {
         Answer::Ok(vec![TaskOutcome::Record(()); tasks.len()])
     }
 
@@ -121,9 +121,9 @@ impl Pipeline for Noop {
         Records::default()
     }
 
-    fn apply_flags(&self, _: &isobar_broker::Switches) {}
+    fn apply_flags(&self, _: &isobar_broker::Flags) {}
 
-    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
         None
     }
 

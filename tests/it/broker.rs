@@ -17,7 +17,8 @@ use std::time::Duration;
 use isobar_broker::embedded::EmbeddedBroker;
 use isobar_broker::redis::RedisBroker;
 use isobar_broker::{
-    Append, Appended, Broker, BrokerError, ClaimLimits, Entry, Lane, Position, Receipt, Topic,
+    AppendBatch, AppendOutcome, Broker, BrokerError, ClaimLimits, Entry, Lane, Receipt, ScanCursor,
+    Topic,
 };
 use isobar_model::ids::JobId;
 use tempfile::TempDir;
@@ -96,14 +97,14 @@ impl World {
         }
     }
 
-    pub async fn send(&self, batch: &Batch) -> Appended {
+    pub async fn send(&self, batch: &Batch) -> AppendOutcome {
         batch.try_send(self).await.expect("appends")
     }
 
     /// Appends a first batch of a job of its own.
     pub async fn add_tasks(&self, count: usize) -> Receipt {
         match self.send(&Batch::new(job(), 1, count)).await {
-            Appended::Sent(receipt) => receipt,
+            AppendOutcome::Sent(receipt) => receipt,
             other => panic!("not sent: {other:?}"),
         }
     }
@@ -118,7 +119,7 @@ impl World {
     }
 
     pub async fn claim_within(&self, consumer: &str, limits: ClaimLimits) -> Vec<Entry> {
-        let mut position = Position::default();
+        let mut position = ScanCursor::default();
         self.broker
             .claim(&self.topic, consumer, Lane::Tasks, &mut position, limits)
             .await
@@ -187,14 +188,18 @@ impl Batch {
         Self { high_water, ..self }
     }
 
-    pub async fn try_send(&self, world: &World) -> Result<Appended, BrokerError> {
+    pub async fn try_send(&self, world: &World) -> Result<AppendOutcome, BrokerError> {
         self.send_by(&world.broker, &world.topic).await
     }
 
-    pub async fn send_by(&self, broker: &Broker, topic: &Topic) -> Result<Appended, BrokerError> {
+    pub async fn send_by(
+        &self,
+        broker: &Broker,
+        topic: &Topic,
+    ) -> Result<AppendOutcome, BrokerError> {
         let tasks: Vec<&str> = self.tasks.iter().map(String::as_str).collect();
         let control: Vec<&str> = self.control.iter().map(String::as_str).collect();
-        let batch = Append {
+        let batch = AppendBatch {
             job_id: self.job_id,
             seq: self.seq,
             hash: &self.hash,

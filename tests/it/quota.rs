@@ -5,9 +5,9 @@
 //! until they are told. Days pass in milliseconds, so nothing here is measured in real time.
 //! `tests/it/worker.rs` has the same with real requests, a minute long.
 
-use isobar_broker::embedded::quota_windows::Windows;
-use isobar_model::quota::{QuotaLimits, QuotaUse};
-use isobar_model::quota_forecast::{Cost, used_up_at};
+use isobar_broker::embedded::quota_windows::QuotaWindows;
+use isobar_model::quota::{QuotaLimits, QuotaUsage};
+use isobar_model::quota_forecast::{Cost, exhausted_at};
 use isobar_sim::limiter::{self, Limiter};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -19,7 +19,7 @@ const A_REQUEST: u64 = 100;
 const START_MS: i64 = 1_773_134_243_000;
 
 struct Day {
-    windows: Windows,
+    windows: QuotaWindows,
     provider: Limiter,
     left: u64,
     /// Refusals for a used-up window.
@@ -32,7 +32,7 @@ struct Day {
 impl Day {
     fn new(seed: u64) -> Self {
         Self {
-            windows: Windows::default(),
+            windows: QuotaWindows::default(),
             provider: Limiter::default(),
             left: CITIES,
             refused: Vec::new(),
@@ -69,9 +69,10 @@ impl Day {
 
     fn tell(&mut self, now: i64) {
         let ([minute, hour, day], shut_until) = self.windows.used(&FREE, now);
-        let used = QuotaUse { minute, hour, day, shut_until: None };
-        let cost = Cost { units: self.left, a_request: A_REQUEST };
-        let until = used_up_at(&FREE, &used, cost, shut_until.map_or(now, |until| until.max(now)));
+        let used = QuotaUsage { minute, hour, day, blocked_until: None };
+        let cost = Cost { units: self.left, per_request: A_REQUEST };
+        let until =
+            exhausted_at(&FREE, &used, cost, shut_until.map_or(now, |until| until.max(now)));
         self.told.push((now, until.expect("within days")));
     }
 

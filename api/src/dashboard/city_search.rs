@@ -54,7 +54,7 @@ pub async fn find(app: &AppState, params: &Params) -> Result<Option<CitySearch>,
     let Some(name) = params.text("city") else {
         return Ok(None);
     };
-    let mut named = app.store.cities_named(&fold_name(name), None).await?;
+    let mut named = app.store.find_cities(&fold_name(name), None).await?;
     named.sort_by_key(|row| Reverse(population(row)));
     let city = match named.first() {
         Some(first) => timeline(app, first.id).await?,

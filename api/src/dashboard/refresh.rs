@@ -89,7 +89,7 @@ async fn refresh(snapshot: &mut DashboardSnapshot, app: &AppState) {
         snapshot.depth.update(app.broker.depth(&app.topic, claim_idle)),
         snapshot.consumers.update(app.broker.consumers(&app.topic)),
         snapshot.heartbeats.update(heartbeats(app)),
-        snapshot.flags.update(app.broker.switches(&app.topic)),
+        snapshot.flags.update(app.broker.flags(&app.topic)),
     );
     let jobs = async {
         let rows = app.store.jobs(None, JOBS).await?;

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
-use crate::http::limits::Limits;
+use crate::http::limits::ServerLimits;
 use crate::http::write_timeout::WriteTimeout;
 
 /// A request head that is larger is refused (431); one read may exceed it by as much again.
@@ -34,7 +34,7 @@ pub struct ConnectionAddrs {
 #[derive(Clone)]
 pub struct ConnectionConfig {
     pub router: axum::Router,
-    pub limits: Limits,
+    pub limits: ServerLimits,
     pub shutdown: CancellationToken,
     /// Accepted after the shutdown began: it gets one answer.
     pub late: bool,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Connections at once; the next one waits to be accepted.
     pub connections: usize,
     /// How long a client may take to send a request's head, and keep an idle connection.
@@ -24,7 +24,7 @@ pub struct Limits {
     pub listeners: usize,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4_000,

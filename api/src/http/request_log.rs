@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode};
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use isobar_telemetry::metric::{Label, Metric};
 use uuid::Uuid;
 
@@ -17,13 +17,13 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
 const REQUESTS: Metric = Metric::counter("isobar_http_requests_total", "HTTP requests answered.")
-    .by(&[Label::open("method"), ROUTE, Label::open("status")]);
+    .with_labels(&[Label::dynamic("method"), ROUTE, Label::dynamic("status")]);
 const SECONDS: Metric = Metric::histogram(
     "isobar_http_request_seconds",
     "Time from a request's head to the head of its answer.",
 )
-.by(&[ROUTE]);
-const ROUTE: Label = Label::open("route");
+.with_labels(&[ROUTE]);
+const ROUTE: Label = Label::dynamic("route");
 
 pub const METRICS: &[Metric] = &[REQUESTS, SECONDS];
 
@@ -58,7 +58,7 @@ impl RequestEvent<'_> {
         let latency_ms = self.latency.as_secs_f64() * 1000.0;
         let cause = self.problem.and_then(|problem| problem.cause.as_ref());
         if let Some(cause) = cause {
-            let error = chain(cause.as_ref().as_ref());
+            let error = error_chain(cause.as_ref().as_ref());
             if self.status == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::error!(request_id, method, path, status, latency_ms, error, "answered");
             } else {

@@ -97,7 +97,7 @@ fn upstream(snapshot: &DashboardSnapshot) -> StatusLight {
             ..light(HealthState::Bad, "failing; next attempt", detail)
         };
     }
-    if let Some(until) = own.quota.shut_until {
+    if let Some(until) = own.quota.blocked_until {
         let at = Some(TimeTag::until(until));
         let state = "quota used up; resets";
         return StatusLight { at, ..light(HealthState::Warn, state, own.host.clone()) };

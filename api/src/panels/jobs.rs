@@ -4,7 +4,7 @@
 
 use askama::Template;
 use chrono::TimeDelta;
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_model::human::plural;
 use isobar_store::JobStatus;
 
@@ -71,13 +71,13 @@ impl JobsPanel {
     pub fn from_snapshot(snapshot: &DashboardSnapshot) -> Self {
         let jobs = snapshot.jobs.value.as_deref().unwrap_or_default();
         let ended_long_ago =
-            |job: &JobState| job.finished_at.is_none_or(|at| snapshot.at - at >= LINGER);
+            |job: &JobView| job.finished_at.is_none_or(|at| snapshot.at - at >= LINGER);
         let running = jobs.iter().filter(|job| !job.status.is_final() || !ended_long_ago(job));
-        let mut running: Vec<&JobState> = running.collect();
+        let mut running: Vec<&JobView> = running.collect();
         running.sort_by_key(|job| job.status.is_final());
         let more = running.iter().skip(MAX_SHOWN).filter(|job| !job.status.is_final()).count();
         let ended = jobs.iter().filter(|job| job.status.is_final());
-        let paused = |job: &JobState| {
+        let paused = |job: &JobView| {
             snapshot.flags.value.as_ref().is_some_and(|flags| flags.job(job.job_id).is_some())
         };
         Self {
@@ -98,7 +98,7 @@ impl JobsPanel {
 }
 
 impl RunningJob {
-    fn new(job: &JobState, is_paused: bool) -> Self {
+    fn new(job: &JobView, is_paused: bool) -> Self {
         // The bar is empty until the source has been read to its end.
         let share = |part: u64| match job.total {
             Some(total) if total > 0 => (part as f64 * 1000.0 / total as f64).round() / 10.0,
@@ -128,7 +128,7 @@ impl RunningJob {
 }
 
 impl EndedJob {
-    fn new(job: &JobState) -> Self {
+    fn new(job: &JobView) -> Self {
         let health = match job.status {
             JobStatus::Done if job.failed == 0 => HealthState::Good,
             JobStatus::Done => HealthState::Warn,
@@ -157,7 +157,7 @@ impl EndedJob {
 }
 
 /// Without rejected rows, which never were tasks. `None` for a cancelled job, whose tasks are skipped.
-fn retryable(job: &JobState) -> Option<u64> {
+fn retryable(job: &JobView) -> Option<u64> {
     let tasks = job.failed.saturating_sub(job.rejected);
     (tasks > 0 && !job.status.skips_tasks()).then_some(tasks)
 }

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use tokio::time::timeout;
 
 /// A component that takes longer to answer counts as down until the next refresh.
@@ -33,7 +33,7 @@ impl<T> LastKnown<T> {
                 self.value = Some(value);
                 None
             }
-            Ok(Err(error)) => Some(chain(&error)),
+            Ok(Err(error)) => Some(error_chain(&error)),
             Err(_) => Some(format!("no answer within {} s", ANSWER_LIMIT.as_secs())),
         };
     }

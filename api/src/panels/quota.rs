@@ -48,7 +48,7 @@ impl QuotaPanel {
         Self {
             host: upstream.host.clone(),
             gauges: Window::ALL.into_iter().filter_map(gauge).collect(),
-            exhausted_until: upstream.quota.shut_until.map(TimeTag::until),
+            exhausted_until: upstream.quota.blocked_until.map(TimeTag::until),
         }
     }
 }

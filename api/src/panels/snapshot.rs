@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_admin::schedule_view::ScheduleState;
-use isobar_broker::{ConsumerInfo, Depth, Switches};
+use isobar_broker::{ConsumerInfo, Depth, Flags};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::quota::QuotaLimits;
 use isobar_producer::outbox::OutboxDepth;
-use isobar_store::{DeadGroup, FailureGroup, Operation, PipelineTotals, Totals};
+use isobar_store::{DeadLetterGroup, FailureGroup, Operation, PipelineTotals, TableCounts};
 use isobar_upstream::UpstreamState;
 
 use super::last_known::LastKnown;
@@ -31,15 +31,15 @@ pub struct DashboardSnapshot {
     pub depth: LastKnown<Depth>,
     pub consumers: LastKnown<Vec<ConsumerInfo>>,
     pub heartbeats: LastKnown<Vec<Heartbeat>>,
-    pub flags: LastKnown<Switches>,
+    pub flags: LastKnown<Flags>,
     /// Of the imports of this process.
     pub outbox: LastKnown<OutboxDepth>,
-    pub jobs: LastKnown<Vec<JobState>>,
+    pub jobs: LastKnown<Vec<JobView>>,
     pub operations: LastKnown<Vec<Operation>>,
     pub schedules: LastKnown<Vec<ScheduleState>>,
-    pub dead: LastKnown<Vec<DeadGroup>>,
+    pub dead: LastKnown<Vec<DeadLetterGroup>>,
     pub failures: LastKnown<Vec<FailureGroup>>,
-    pub totals: LastKnown<Totals>,
+    pub totals: LastKnown<TableCounts>,
     /// Of every pipeline with a stream.
     pub depths: LastKnown<HashMap<PipelineName, Depth>>,
     pub pipelines: LastKnown<HashMap<PipelineName, PipelineTotals>>,

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use isobar_model::city::Place;
+use isobar_model::city::City;
 use isobar_model::freshness::is_current;
 use isobar_store::{AirQualityRow, Commit, Records};
 use isobar_upstream::cities::air_quality_row;
@@ -95,7 +95,7 @@ pub async fn show(State(app): State<SharedState>, params: Params) -> Result<Resp
     Ok(([(X_CACHE, HeaderValue::from_static(cache.as_str()))], Json(reply)).into_response())
 }
 
-async fn current(app: &AppState, city: &Place) -> Result<(AirQualityRow, Origin), Problem> {
+async fn current(app: &AppState, city: &City) -> Result<(AirQualityRow, Origin), Problem> {
     let stored = app.store.air_quality(city.id).await?;
     let policy = app.settings.fresh_for;
     let is_current =

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -66,7 +66,7 @@ pub async fn list(
     responses((status = 204, description = "cleared")),
 )]
 pub async fn clear(State(app): State<SharedState>, actor: Actor) -> Result<StatusCode, Problem> {
-    let operation = NewOperation::now(&actor.0, Action::HistoryClear);
+    let operation = NewOperation::now(&actor.0, OperatorAction::HistoryClear);
     app.store.record_operation(&operation).await?;
     app.history.flush().await;
     app.store.clear_searches().await?;

@@ -6,8 +6,8 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_admin::actions::OperateError;
-use isobar_broker::Switch;
+use isobar_admin::actions::ActionError;
+use isobar_broker::Flag;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -41,7 +41,7 @@ pub async fn pause(
     State(app): State<SharedState>,
     actor: Actor,
 ) -> Result<Json<ReadingState>, Problem> {
-    let set_by = app.operator(&actor).throw(&Switch::Reading).await?;
+    let set_by = app.operator(&actor).set(&Flag::WorkersPaused).await?;
     Ok(Json(ReadingState { paused: true, by: Some(set_by.by), at: Some(set_by.at) }))
 }
 
@@ -55,7 +55,7 @@ pub async fn resume(
     State(app): State<SharedState>,
     actor: Actor,
 ) -> Result<Json<ReadingState>, Problem> {
-    app.operator(&actor).let_go(&Switch::Reading).await?;
+    app.operator(&actor).clear(&Flag::WorkersPaused).await?;
     Ok(Json(ReadingState { paused: false, by: None, at: None }))
 }
 
@@ -75,17 +75,17 @@ pub async fn reset_breaker(
     let hosts: Vec<String> = app.upstream.hosts().into_iter().map(str::to_owned).collect();
     // The weather service last: the answer names it and the time of its reset.
     for host in hosts.iter().rev() {
-        reset_at = app.operator(&actor).throw(&Switch::Breaker(host.clone())).await?.at;
+        reset_at = app.operator(&actor).set(&Flag::BreakerReset(host.clone())).await?.at;
     }
-    app.upstream.obey(&app.broker.switches(&app.topic).await?);
+    app.upstream.apply_flags(&app.broker.flags(&app.topic).await?);
     Ok(Json(BreakerReset { host: hosts.into_iter().next().unwrap_or_default(), reset_at }))
 }
 
-impl From<OperateError> for Problem {
-    fn from(error: OperateError) -> Self {
+impl From<ActionError> for Problem {
+    fn from(error: ActionError) -> Self {
         match error {
-            OperateError::Store(error) => error.into(),
-            OperateError::Broker(error) => error.into(),
+            ActionError::Store(error) => error.into(),
+            ActionError::Broker(error) => error.into(),
         }
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use isobar_model::ids::CityId;
-use isobar_store::{Store, WeatherRow};
+use isobar_store::{SnapshotRow, Store};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
@@ -98,8 +98,8 @@ pub async fn show(
     Ok(Json(SnapshotWithPayload { snapshot: row.into(), raw_payload }))
 }
 
-impl From<WeatherRow> for SnapshotItem {
-    fn from(row: WeatherRow) -> Self {
+impl From<SnapshotRow> for SnapshotItem {
+    fn from(row: SnapshotRow) -> Self {
         Self {
             id: row.city_id,
             city_name: row.city_name,
@@ -118,7 +118,7 @@ impl From<WeatherRow> for SnapshotItem {
 /// The position in a streamed array.
 struct StreamCursor {
     store: Store,
-    page: Vec<WeatherRow>,
+    page: Vec<SnapshotRow>,
     opened: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -156,7 +156,7 @@ async fn next_piece(mut cursor: StreamCursor) -> io::Result<(Bytes, Option<Strea
         .weather_page(last, STREAM_PAGE)
         .await
         .inspect_err(|error| {
-            let error = isobar_telemetry::chain(error);
+            let error = isobar_telemetry::error_chain(error);
             tracing::warn!(error, "a streamed answer was cut: the store is unavailable");
         })
         .map_err(io::Error::other)?;
@@ -164,7 +164,7 @@ async fn next_piece(mut cursor: StreamCursor) -> io::Result<(Bytes, Option<Strea
 }
 
 /// Rows as a part of an array: after earlier rows if `opened`, with the final bracket if `close`.
-fn piece(rows: Vec<WeatherRow>, opened: bool, close: bool) -> io::Result<Bytes> {
+fn piece(rows: Vec<SnapshotRow>, opened: bool, close: bool) -> io::Result<Bytes> {
     let mut text = Vec::with_capacity(rows.len() * 256 + 2);
     if !opened {
         text.push(b'[');
@@ -185,8 +185,8 @@ fn piece(rows: Vec<WeatherRow>, opened: bool, close: bool) -> io::Result<Bytes> 
 mod tests {
     use super::*;
 
-    fn rows(ids: std::ops::Range<i64>) -> Vec<WeatherRow> {
-        ids.map(|id| WeatherRow {
+    fn rows(ids: std::ops::Range<i64>) -> Vec<SnapshotRow> {
+        ids.map(|id| SnapshotRow {
             city_id: CityId(id),
             city_name: format!("city \"{id}\""),
             latitude: 1.0,

@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_admin::stats::{Standing, Stats};
+use isobar_admin::stats::{Stats, StatsInput};
 
 use crate::http::problem::Problem;
 use crate::state::SharedState;
@@ -19,6 +19,6 @@ pub async fn show(State(app): State<SharedState>) -> Result<Json<Stats>, Problem
     let depths = app.broker.depths(&app.settings);
     let (totals, pipelines, depths) =
         tokio::join!(app.totals(), app.store.pipeline_totals(), depths);
-    let input = Standing { totals: totals?, pipelines: pipelines?, depths: depths? };
+    let input = StatsInput { totals: totals?, pipelines: pipelines?, depths: depths? };
     Ok(Json(Stats::of(&app.settings, &input)))
 }

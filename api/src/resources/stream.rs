@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_admin::heartbeats;
-use isobar_model::quota::QuotaUse;
-use isobar_store::DeadFilter;
+use isobar_model::quota::QuotaUsage;
+use isobar_store::DeadLetterFilter;
 use isobar_upstream::Service;
 use serde::Serialize;
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub struct StreamState {
     #[schema(value_type = Option<Object>)]
     pub outbox: Option<Value>,
     pub breaker: &'static str,
-    pub quota: QuotaState,
+    pub quota: QuotaView,
     /// Set while an operator has paused the workers.
     pub paused: Option<Paused>,
 }
@@ -52,7 +52,7 @@ pub struct WorkerState {
 
 /// Used requests in the windows of the upstream's quota.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct QuotaState {
+pub struct QuotaView {
     pub minute: u64,
     pub hour: u64,
     pub day: u64,
@@ -67,14 +67,14 @@ pub struct QuotaState {
     responses((status = 200, body = StreamState, description = "current values")),
 )]
 pub async fn show(State(app): State<SharedState>) -> Result<Json<StreamState>, Problem> {
-    let all = DeadFilter::default();
+    let all = DeadLetterFilter::default();
     let (depth, consumers, heartbeats, dead, upstream, switches) = tokio::join!(
         app.broker.depth(&app.topic, app.settings.claim_idle.0),
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
         app.store.count_dead_letters(&all),
         app.upstream.state(Service::Forecast),
-        app.broker.switches(&app.topic),
+        app.broker.flags(&app.topic),
     );
     let depth = depth?;
     let workers = consumers?
@@ -101,8 +101,8 @@ pub async fn show(State(app): State<SharedState>) -> Result<Json<StreamState>, P
     }))
 }
 
-impl From<QuotaUse> for QuotaState {
-    fn from(used: QuotaUse) -> Self {
-        Self { minute: used.minute, hour: used.hour, day: used.day, shut_until: used.shut_until }
+impl From<QuotaUsage> for QuotaView {
+    fn from(used: QuotaUsage) -> Self {
+        Self { minute: used.minute, hour: used.hour, day: used.day, shut_until: used.blocked_until }
     }
 }

@@ -34,7 +34,7 @@ pub async fn start(State(app): State<SharedState>) -> Result<Response, Problem> 
     let job = NewJob::from(app.imports.sync().await?);
     // So that Location exists before the first message has come through the stream.
     if let Err(error) = app.store.create_job(&job).await {
-        let error = isobar_telemetry::chain(&error);
+        let error = isobar_telemetry::error_chain(&error);
         tracing::warn!(error, job_id = %job.id, "sync started; its job is stored later");
     }
     Ok(accepted(job.id, SyncStarted { status: "started", task_id: job.id }))

@@ -180,7 +180,7 @@ async fn write(store: &Store, searches: &[(String, DateTime<Utc>)]) -> WriteOutc
 }
 
 fn warn(error: &StoreError, searches: usize, message: &str) {
-    let error = isobar_telemetry::chain(error);
+    let error = isobar_telemetry::error_chain(error);
     tracing::warn!(error, searches, "{message}");
 }
 

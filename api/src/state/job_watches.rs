@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_model::ids::JobId;
 use tokio::sync::watch;
 
@@ -29,8 +29,8 @@ impl JobWatches {
     }
 }
 
-impl From<&JobState> for JobEventState {
-    fn from(job: &JobState) -> Self {
+impl From<&JobView> for JobEventState {
+    fn from(job: &JobView) -> Self {
         let paused = if job.paused_reason.is_some() { ".paused" } else { "" };
         Self {
             id: format!("{}.{}.{}{paused}", job.processed, job.failed, job.status.as_str()),

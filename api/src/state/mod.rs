@@ -17,20 +17,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use isobar_admin::actions::Desk;
+use isobar_admin::actions::OperatorActions;
 use isobar_admin::job_rates::JobRates;
 use isobar_broker::{Broker, Topic};
 use isobar_producer::Imports;
 use isobar_settings::Settings;
-use isobar_store::{DeadGroup, Store, StoreError, Totals};
-use isobar_upstream::Upstream;
+use isobar_store::{DeadLetterGroup, Store, StoreError, TableCounts};
+use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::http::access::Access;
 use crate::http::actor::Actor;
-use crate::http::limits::Limits;
+use crate::http::limits::ServerLimits;
 use crate::http::problem::Problem;
 use crate::http::rate_limit::RateLimiter;
 use crate::weather::WeatherLookup;
@@ -48,10 +48,10 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
-    pub upstream: Upstream,
+    pub upstream: WeatherClient,
     pub imports: Imports,
     pub metrics: PrometheusHandle,
-    pub limits: Limits,
+    pub limits: ServerLimits,
     pub topic: Topic,
     pub access: Access,
     pub rate_limiter: RateLimiter,
@@ -83,12 +83,12 @@ pub struct Phase {
 
 impl AppState {
     /// Row counts, at most a few seconds old.
-    pub async fn totals(&self) -> Result<Totals, Arc<StoreError>> {
+    pub async fn totals(&self) -> Result<TableCounts, Arc<StoreError>> {
         self.scans.totals.try_get_with((), self.store.totals()).await
     }
 
     /// All dead letters by code, at most a few seconds old.
-    pub async fn dead_groups(&self) -> Result<Vec<DeadGroup>, Arc<StoreError>> {
+    pub async fn dead_groups(&self) -> Result<Vec<DeadLetterGroup>, Arc<StoreError>> {
         self.scans.groups.try_get_with((), self.store.dead_letter_groups(None)).await
     }
 
@@ -101,8 +101,13 @@ impl AppState {
     }
 
     /// What an operator does through this server.
-    pub fn operator<'a>(&'a self, actor: &'a Actor) -> Desk<'a> {
-        Desk { broker: &self.broker, store: &self.store, settings: &self.settings, actor: &actor.0 }
+    pub fn operator<'a>(&'a self, actor: &'a Actor) -> OperatorActions<'a> {
+        OperatorActions {
+            broker: &self.broker,
+            store: &self.store,
+            settings: &self.settings,
+            actor: &actor.0,
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_store::{CityRow, DeadGroup, FailureGroup, Totals};
+use isobar_store::{CityRow, DeadLetterGroup, FailureGroup, TableCounts};
 use moka::future::Cache;
 
 use super::map_body::MapBody;
@@ -21,8 +21,8 @@ const MAP_TTL: Duration = Duration::from_secs(10);
 pub type Scan<T> = Cache<(), T>;
 
 pub struct Scans {
-    pub totals: Scan<Totals>,
-    pub groups: Scan<Vec<DeadGroup>>,
+    pub totals: Scan<TableCounts>,
+    pub groups: Scan<Vec<DeadLetterGroup>>,
     pub refreshed: Scan<Vec<CityRow>>,
     pub failures: Scan<Vec<FailureGroup>>,
     pub map: Scan<Arc<MapBody>>,

@@ -6,7 +6,7 @@
 //!
 //! Does not: ask the geocoder (see [`super::lookup`]; only names that neither knows go there).
 
-use isobar_model::city::{Place, fold_name};
+use isobar_model::city::{City, fold_name};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
 use isobar_store::CityRow;
@@ -64,18 +64,18 @@ impl CityQuery {
 /// The city, and how many cities have its name, itself included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CityMatch {
-    pub city: Place,
+    pub city: City,
     pub candidates: usize,
 }
 
 /// The city among `stored` (most populous first) and the built-in list. `None` if neither has it.
 pub fn match_city(query: &CityQuery, stored: &[CityRow]) -> Option<CityMatch> {
     let listed = gazetteer::builtin().by_name(&query.name, query.country_code.as_deref());
-    let stored: Vec<Place> = stored.iter().filter_map(city_from_row).collect();
+    let stored: Vec<City> = stored.iter().filter_map(city_from_row).collect();
     choose(listed, &stored)
 }
 
-fn choose(listed: Option<(&Place, usize)>, stored: &[Place]) -> Option<CityMatch> {
+fn choose(listed: Option<(&City, usize)>, stored: &[City]) -> Option<CityMatch> {
     let Some((listed, listed_count)) = listed else {
         return Some(CityMatch { city: stored.first()?.clone(), candidates: stored.len() });
     };
@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn city(id: i64, latitude: f64, population: Option<i64>) -> Place {
-        Place {
+    fn city(id: i64, latitude: f64, population: Option<i64>) -> City {
+        City {
             id: CityId(id),
             name: "Paris".to_owned(),
             country_code: None,
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_most_populous_city_wins() {
         let listed = city(2_988_507, 48.85, Some(2_000_000));
-        let chosen = |stored: &[Place]| choose(Some((&listed, 3)), stored).expect("one");
+        let chosen = |stored: &[City]| choose(Some((&listed, 3)), stored).expect("one");
         assert_eq!(chosen(&[]).candidates, 3);
 
         let small = city(7, 33.6, Some(25_000));

@@ -15,16 +15,16 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use chrono::Utc;
 use isobar_broker::Broker;
-use isobar_model::city::Place;
+use isobar_model::city::City;
 use isobar_model::freshness::is_current;
 use isobar_model::ids::CityId;
 use isobar_settings::Settings;
-use isobar_store::{Commit, Records, Snapshot, Store, WeatherRow};
-use isobar_telemetry::chain;
+use isobar_store::{Commit, Records, SnapshotRow, Store, WeatherSnapshot};
+use isobar_telemetry::error_chain;
 use isobar_telemetry::metric::{Label, Metric};
 use isobar_upstream::cities::snapshot;
 use isobar_upstream::wmo::condition;
-use isobar_upstream::{Answer, Priority, Upstream};
+use isobar_upstream::{Answer, Priority, WeatherClient};
 use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
@@ -45,7 +45,7 @@ const UPSTREAM_PAUSE: Duration = Duration::from_secs(30);
 
 const REQUESTS: Metric =
     Metric::counter("isobar_weather_requests_total", "Answers of GET /weather by origin.")
-        .by(&[Label::of("cache", &["hit", "miss", "stale", "error"])]);
+        .with_labels(&[Label::with_values("cache", &["hit", "miss", "stale", "error"])]);
 
 pub const METRICS: &[Metric] = &[REQUESTS];
 
@@ -61,10 +61,10 @@ struct Inner {
     settings: Arc<Settings>,
     broker: Broker,
     store: Store,
-    upstream: Upstream,
+    upstream: WeatherClient,
     front: Cache<String, Arc<PreparedAnswer>>,
     unknown: Cache<String, ()>,
-    fetches: SingleFlight<CityId, (Arc<WeatherRow>, Origin)>,
+    fetches: SingleFlight<CityId, (Arc<SnapshotRow>, Origin)>,
     hits: AtomicU64,
     misses: AtomicU64,
     broker_down: AtomicBool,
@@ -76,7 +76,7 @@ impl WeatherLookup {
         settings: &Arc<Settings>,
         broker: &Broker,
         store: &Store,
-        upstream: &Upstream,
+        upstream: &WeatherClient,
         tasks: &TaskTracker,
     ) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Inner {
     /// Asks the geocoder only for names that neither the store nor the list knows.
     async fn resolve(&self, query: &CityQuery) -> Result<CityMatch, Problem> {
         let country = query.country_code.as_deref();
-        let stored = self.store.cities_named(&query.folded, country).await;
+        let stored = self.store.find_cities(&query.folded, country).await;
         log_transition(&self.store_down, "the store", &stored);
         if let Some(found) = match_city(query, &stored.unwrap_or_default()) {
             return Ok(found);
@@ -190,18 +190,18 @@ impl Inner {
             self.unknown.insert(query.key.clone(), ()).await;
             return Err(unknown_city(query));
         };
-        let kept = self.store.remember_city(&query.folded, country, &city).await;
+        let kept = self.store.save_city(&query.folded, country, &city).await;
         log_transition(&self.store_down, "the store", &kept);
         Ok(CityMatch { city, candidates })
     }
 
     /// The stored snapshot while it is current, else a new one, else the stored one as stale.
-    async fn snapshot(self: Arc<Self>, city: Place) -> Result<(Arc<WeatherRow>, Origin), Problem> {
+    async fn snapshot(self: Arc<Self>, city: City) -> Result<(Arc<SnapshotRow>, Origin), Problem> {
         let stored = self.store.weather(city.id).await;
         log_transition(&self.store_down, "the store", &stored);
         let stored = stored.ok().flatten();
         let now = Utc::now();
-        let current = |row: &&WeatherRow| {
+        let current = |row: &&SnapshotRow| {
             is_current(self.settings.fresh_for, row.fresh_until, row.synced_at, now)
         };
         if let Some(row) = stored.as_ref().filter(current) {
@@ -256,7 +256,7 @@ fn log_transition<T, E: std::error::Error>(
         }
         Err(error) => {
             if !down.swap(true, Ordering::Relaxed) {
-                let error = chain(error);
+                let error = error_chain(error);
                 tracing::warn!(error, "{component} is not used for /weather until it answers");
             }
         }
@@ -287,22 +287,22 @@ pub fn failure<T>(answer: &Answer<T>) -> Problem {
             Problem::unavailable("upstream_unavailable", detail, pause)
                 .with_cause(anyhow::anyhow!("waiting: {}", why.as_str()))
         }
-        Answer::Config { reason } => {
+        Answer::Misconfigured { reason } => {
             let detail =
                 "the weather service rejects the requests of this server; run `isobar doctor`";
             Problem::unavailable("upstream_unavailable", detail, UPSTREAM_PAUSE)
                 .with_cause(anyhow::anyhow!("{reason}"))
         }
-        Answer::Retry { code, reason } | Answer::Location { code, reason } => {
+        Answer::Retry { code, reason } | Answer::BadLocation { code, reason } => {
             failed(&format!("{code}: {reason}"))
         }
-        Answer::Split { reason } => failed(reason),
+        Answer::TooLarge { reason } => failed(reason),
     }
 }
 
 /// The row that the store makes of a snapshot, so that the answer need not read it back.
-fn row_of(city: &Place, snapshot: &Snapshot) -> WeatherRow {
-    WeatherRow {
+fn row_of(city: &City, snapshot: &WeatherSnapshot) -> SnapshotRow {
+    SnapshotRow {
         city_id: city.id,
         city_name: city.name.clone(),
         latitude: city.coordinates.latitude(),
@@ -320,7 +320,7 @@ fn row_of(city: &Place, snapshot: &Snapshot) -> WeatherRow {
     }
 }
 
-fn answer(settings: &Settings, found: &CityMatch, row: &WeatherRow) -> WeatherAnswer {
+fn answer(settings: &Settings, found: &CityMatch, row: &SnapshotRow) -> WeatherAnswer {
     WeatherAnswer {
         city: found.city.name.clone(),
         city_id: found.city.id,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Switches, Topic};
+use isobar_broker::{Flags, Topic};
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_settings::Settings;
 use isobar_store::{AirQualityRow, Records, Store, StoreError};
 use isobar_upstream::cities::air_quality_row;
-use isobar_upstream::{Answer, Priority, Service, Upstream, Waiting};
+use isobar_upstream::{Answer, Priority, Service, WaitReason, WeatherClient};
 
 use super::cities::{self, Cities};
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
@@ -19,12 +19,12 @@ use super::newest::newest;
 pub struct AirQualityPipeline {
     topic: Topic,
     cities: Cities,
-    upstream: Upstream,
+    upstream: WeatherClient,
     store: Store,
 }
 
 impl AirQualityPipeline {
-    pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
+    pub fn new(settings: Arc<Settings>, upstream: WeatherClient, store: Store) -> Self {
         let topic = Topic::of(PipelineName::Air, &settings);
         let cities = Cities::new(settings, upstream.clone(), store.clone());
         Self { topic, cities, upstream, store }
@@ -32,7 +32,7 @@ impl AirQualityPipeline {
 }
 
 impl Pipeline for AirQualityPipeline {
-    type Task = WeatherTask;
+    type Task = CityTask;
     type Record = AirQualityRow;
 
     const NAME: PipelineName = PipelineName::Air;
@@ -42,32 +42,32 @@ impl Pipeline for AirQualityPipeline {
         &self.topic
     }
 
-    fn decode(&self, fields: &Fields) -> Result<WeatherTask, Undecodable> {
-        WeatherTask::from_fields(fields)
+    fn decode(&self, fields: &Fields) -> Result<CityTask, DecodeError> {
+        CityTask::from_fields(fields)
     }
 
-    fn head(task: &WeatherTask) -> &TaskHead {
+    fn head(task: &CityTask) -> &TaskHeader {
         &task.head
     }
 
-    fn subject(task: &WeatherTask) -> TaskSubject {
+    fn subject(task: &CityTask) -> TaskSubject {
         cities::subject(task)
     }
 
-    fn batch_key(&self, task: &WeatherTask) -> BatchKey {
+    fn batch_key(&self, task: &CityTask) -> BatchKey {
         self.cities.batch_key(task)
     }
 
-    async fn already_current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&CityTask]) -> Result<Vec<bool>, StoreError> {
         let stored = async |ids: Vec<_>| self.store.air_quality_freshness(&ids).await;
         self.cities.already_current(tasks, stored).await
     }
 
-    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<TaskOutcome<AirQualityRow>>> {
+    async fn fetch(&self, tasks: &[&CityTask]) -> Answer<Vec<TaskOutcome<AirQualityRow>>> {
         let request =
             async |locations: Vec<_>| self.upstream.air_quality(&locations, Priority::Batch).await;
         let record =
-            |city: isobar_model::city::Place, air| air_quality_row(city.id, air, Utc::now());
+            |city: isobar_model::city::City, air| air_quality_row(city.id, air, Utc::now());
         self.cities.fetch(tasks, request, record).await
     }
 
@@ -75,12 +75,12 @@ impl Pipeline for AirQualityPipeline {
         Records::AirQuality(newest(rows, |row| row.city_id, |row| row.observed_at))
     }
 
-    fn apply_flags(&self, flags: &Switches) {
-        self.upstream.obey(flags);
+    fn apply_flags(&self, flags: &Flags) {
+        self.upstream.apply_flags(flags);
     }
 
-    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        self.upstream.shut_until(Service::AirQuality)
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
+        self.upstream.closed_until(Service::AirQuality)
     }
 
     async fn upstream_state(&self) -> serde_json::Value {

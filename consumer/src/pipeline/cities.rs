@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
-use isobar_model::city::{Coordinates, Place, unnumbered_city_id};
+use isobar_model::city::{City, Coordinates, derived_city_id};
 use isobar_model::freshness::{FreshFor, is_current};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
-use isobar_model::task::WeatherTask;
+use isobar_model::task::CityTask;
 use isobar_settings::Settings;
 use isobar_store::{Freshness, Store, StoreError};
 use isobar_upstream::cities::{CityFinder, is_near};
-use isobar_upstream::{Answer, Priority, Upstream, Waiting};
+use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient};
 
 use super::definition::{BatchKey, TaskOutcome, TaskSubject};
 
@@ -41,7 +41,7 @@ pub struct Cities {
 }
 
 /// What the ledger says of a city task.
-pub fn subject(task: &WeatherTask) -> TaskSubject {
+pub fn subject(task: &CityTask) -> TaskSubject {
     let listed = || task.city_id.and_then(|id| gazetteer::builtin().by_id(id));
     TaskSubject {
         text: task.city.clone().or_else(|| listed().map(|city| city.name.clone())),
@@ -50,11 +50,11 @@ pub fn subject(task: &WeatherTask) -> TaskSubject {
 }
 
 impl Cities {
-    pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
+    pub fn new(settings: Arc<Settings>, upstream: WeatherClient, store: Store) -> Self {
         Self { finder: CityFinder::new(upstream, store), settings }
     }
 
-    pub fn batch_key(&self, task: &WeatherTask) -> BatchKey {
+    pub fn batch_key(&self, task: &CityTask) -> BatchKey {
         let limit = self.settings.locations_per_request();
         match task.coordinates {
             Some(_) => BatchKey { kind: "placed", limit },
@@ -65,7 +65,7 @@ impl Cities {
     /// For each task, whether its city is still current; `stored` reads the freshness of cities.
     pub async fn already_current<F>(
         &self,
-        tasks: &[&WeatherTask],
+        tasks: &[&CityTask],
         stored: impl FnOnce(Vec<CityId>) -> F,
     ) -> Result<Vec<bool>, StoreError>
     where
@@ -90,16 +90,16 @@ impl Cities {
     /// value a location, in their order; `record` makes the record of a city from its value.
     pub async fn fetch<V, R, F>(
         &self,
-        tasks: &[&WeatherTask],
+        tasks: &[&CityTask],
         request: impl FnOnce(Vec<Coordinates>) -> F,
-        record: impl Fn(Place, V) -> R,
+        record: impl Fn(City, V) -> R,
     ) -> Answer<Vec<TaskOutcome<R>>>
     where
         F: Future<Output = Answer<Vec<V>>>,
     {
         let mut outcomes: Vec<Option<TaskOutcome<R>>> = Vec::with_capacity(tasks.len());
         outcomes.resize_with(tasks.len(), || None);
-        let mut cities: Vec<(usize, Place)> = Vec::with_capacity(tasks.len());
+        let mut cities: Vec<(usize, City)> = Vec::with_capacity(tasks.len());
         let mut lookups = FuturesUnordered::new();
         for (at, task) in tasks.iter().enumerate() {
             match city_of(task) {
@@ -113,12 +113,15 @@ impl Cities {
                 Ok(Answer::Ok(None)) => outcomes[at] = Some(not_found(tasks[at])),
                 Ok(failure) => outcomes[at] = Some(after_geocoder(failure)),
                 Err(error) if error.is_transient() => {
-                    let error = isobar_telemetry::chain(&error);
+                    let error = isobar_telemetry::error_chain(&error);
                     tracing::warn!(error, "cannot look a city up; trying again");
-                    return Answer::Wait { until: Utc::now() + STORE_PAUSE, why: Waiting::Store };
+                    return Answer::Wait {
+                        until: Utc::now() + STORE_PAUSE,
+                        why: WaitReason::Store,
+                    };
                 }
                 Err(error) => {
-                    let reason = isobar_telemetry::chain(&error);
+                    let reason = isobar_telemetry::error_chain(&error);
                     outcomes[at] = Some(TaskOutcome::Retry { code: "store_unavailable", reason });
                 }
             }
@@ -143,7 +146,7 @@ impl Cities {
     }
 
     /// The city of a task without coordinates, under the number of the task if it has one.
-    async fn resolve(&self, task: &WeatherTask) -> Result<Answer<Option<Place>>, StoreError> {
+    async fn resolve(&self, task: &CityTask) -> Result<Answer<Option<City>>, StoreError> {
         let listed = task.city_id.and_then(|id| gazetteer::builtin().by_id(id));
         Ok(match (listed, &task.city, task.city_id) {
             (Some(city), ..) => Answer::Ok(Some(city.clone())),
@@ -162,24 +165,24 @@ impl Cities {
 
 /// The city whose stored value may make a request unnecessary. Retries, forced tasks and entries
 /// without a job were requested on purpose: they have none.
-fn skippable(task: &WeatherTask) -> Option<CityId> {
+fn skippable(task: &CityTask) -> Option<CityId> {
     let is_first = task.head.job_id.is_some() && task.head.try_number == 1;
     task.city_id.filter(|_| is_first && !task.head.force)
 }
 
 /// The city of a task with coordinates, completed from the built-in list.
-fn city_of(task: &WeatherTask) -> Option<Place> {
+fn city_of(task: &CityTask) -> Option<City> {
     let coordinates = task.coordinates?;
     let id = task.city_id.unwrap_or_else(|| {
         let name = task.city.as_deref().unwrap_or_default();
-        unnumbered_city_id(name, task.country_code.as_deref(), Some(coordinates))
+        derived_city_id(name, task.country_code.as_deref(), Some(coordinates))
     });
     // Far from the listed city an equal number is a coincidence.
     let listed =
         gazetteer::builtin().by_id(id).filter(|listed| is_near(listed.coordinates, coordinates));
     let name = || listed.map(|listed| listed.name.clone());
     let country = || listed.and_then(|listed| listed.country_code.clone());
-    Some(Place {
+    Some(City {
         id,
         name: task.city.clone().or_else(name).unwrap_or_default(),
         country_code: task.country_code.clone().or_else(country),
@@ -189,11 +192,11 @@ fn city_of(task: &WeatherTask) -> Option<Place> {
     })
 }
 
-fn with_task_id(city: Place, task: &WeatherTask) -> Place {
-    Place { id: task.city_id.unwrap_or(city.id), ..city }
+fn with_task_id(city: City, task: &CityTask) -> City {
+    City { id: task.city_id.unwrap_or(city.id), ..city }
 }
 
-fn not_found<R>(task: &WeatherTask) -> TaskOutcome<R> {
+fn not_found<R>(task: &CityTask) -> TaskOutcome<R> {
     let reason = match (&task.city, &task.country_code, task.city_id) {
         (Some(name), Some(country), _) => format!("no city called {name:?} is known in {country}"),
         (Some(name), None, _) => format!("no city called {name:?} is known"),
@@ -204,16 +207,16 @@ fn not_found<R>(task: &WeatherTask) -> TaskOutcome<R> {
 }
 
 /// The outcome of a task whose city could not be resolved.
-fn after_geocoder<R>(failure: Answer<Option<Place>>) -> TaskOutcome<R> {
+fn after_geocoder<R>(failure: Answer<Option<City>>) -> TaskOutcome<R> {
     match failure {
         Answer::Ok(_) => unreachable!("a success is not a failure"),
         Answer::Retry { code, reason } => TaskOutcome::Retry { code, reason },
-        Answer::Location { code, reason } => TaskOutcome::Failed { code, reason },
+        Answer::BadLocation { code, reason } => TaskOutcome::Failed { code, reason },
         Answer::Wait { until, why } => {
             let reason = format!("the geocoder has to wait: {}", why.as_str());
             TaskOutcome::Deferred { until, reason }
         }
-        Answer::Split { reason } | Answer::Config { reason } => {
+        Answer::TooLarge { reason } | Answer::Misconfigured { reason } => {
             TaskOutcome::Deferred { until: Utc::now() + GEOCODER_PAUSE, reason }
         }
     }
@@ -225,11 +228,11 @@ mod tests {
 
     use super::*;
 
-    fn task(fields: &[(&str, &str)]) -> WeatherTask {
+    fn task(fields: &[(&str, &str)]) -> CityTask {
         let id = ("task_id", "6fa1c1f0-52c4-4c39-9a55-000000000001");
         let fields = fields.iter().chain([&id]);
         let fields = fields.map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
-        WeatherTask::from_fields(&Fields(fields)).expect("decodes")
+        CityTask::from_fields(&Fields(fields)).expect("decodes")
     }
 
     #[test]

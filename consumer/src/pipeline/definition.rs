@@ -5,12 +5,12 @@
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Switches, Topic};
+use isobar_broker::{Flags, Topic};
 use isobar_model::ids::CityId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{Fields, TaskHead, Undecodable};
+use isobar_model::task::{DecodeError, Fields, TaskHeader};
 use isobar_store::{CityFailure, Records, StoreError};
-use isobar_upstream::{Answer, Waiting};
+use isobar_upstream::{Answer, WaitReason};
 
 /// The outcome of one task of an answered request.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,9 +61,9 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
 
     fn topic(&self) -> &Topic;
 
-    fn decode(&self, fields: &Fields) -> Result<Self::Task, Undecodable>;
+    fn decode(&self, fields: &Fields) -> Result<Self::Task, DecodeError>;
 
-    fn head(task: &Self::Task) -> &TaskHead;
+    fn head(task: &Self::Task) -> &TaskHeader;
 
     fn subject(task: &Self::Task) -> TaskSubject;
 
@@ -90,10 +90,10 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
     }
 
     /// Closes the upstream's breakers that operators have reset since the last call.
-    fn apply_flags(&self, flags: &Switches);
+    fn apply_flags(&self, flags: &Flags);
 
-    /// Until when reading is useless, and why; `None` if it is useful now.
-    fn closed_until(&self) -> impl Future<Output = Option<(DateTime<Utc>, Waiting)>> + Send;
+    /// RunUntil when reading is useless, and why; `None` if it is useful now.
+    fn closed_until(&self) -> impl Future<Output = Option<(DateTime<Utc>, WaitReason)>> + Send;
 
     /// The state of the upstream, for the heartbeat.
     fn upstream_state(&self) -> impl Future<Output = serde_json::Value> + Send;

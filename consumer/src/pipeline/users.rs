@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_broker::{Switches, Topic};
+use isobar_broker::{Flags, Topic};
 use isobar_model::ids::UserId;
 use isobar_model::pipeline::{Enrichment, PipelineName};
-use isobar_model::task::{Errand, Fields, PersonTask, TaskHead, Undecodable};
-use isobar_model::user::{Address, Card, Flaw};
+use isobar_model::task::{DecodeError, Fields, TaskHeader, UserTask, UserWork};
+use isobar_model::user::{Address, Card, InvalidRecord};
 use isobar_settings::Settings;
-use isobar_store::{Found, People, Records, SeenUser, Store, StoreError};
-use isobar_upstream::{Answer, MAX_BATCH, Providers, Waiting};
+use isobar_store::{Enriched, Records, SourcedUser, Store, StoreError, UserRecords};
+use isobar_upstream::{Answer, EnrichmentClient, MAX_BATCH, WaitReason};
 
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
 use super::newest::newest;
@@ -26,28 +26,28 @@ const USERS_PER_BATCH: usize = 500;
 const MISCONFIGURED_PAUSE: TimeDelta = TimeDelta::minutes(1);
 
 #[derive(Clone, Debug)]
-pub struct PeoplePipeline {
+pub struct UserPipeline {
     topic: Topic,
-    providers: Providers,
+    providers: EnrichmentClient,
     store: Store,
 }
 
 /// The result of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UserRecord {
-    User(SeenUser),
-    Address(Found<Address>),
-    Card(Found<Card>),
+    User(SourcedUser),
+    Address(Enriched<Address>),
+    Card(Enriched<Card>),
 }
 
-impl PeoplePipeline {
-    pub fn new(settings: &Arc<Settings>, providers: Providers, store: Store) -> Self {
+impl UserPipeline {
+    pub fn new(settings: &Arc<Settings>, providers: EnrichmentClient, store: Store) -> Self {
         Self { topic: Topic::of(PipelineName::Users, settings), providers, store }
     }
 }
 
-impl Pipeline for PeoplePipeline {
-    type Task = PersonTask;
+impl Pipeline for UserPipeline {
+    type Task = UserTask;
     type Record = UserRecord;
 
     const NAME: PipelineName = PipelineName::Users;
@@ -57,27 +57,27 @@ impl Pipeline for PeoplePipeline {
         &self.topic
     }
 
-    fn decode(&self, fields: &Fields) -> Result<PersonTask, Undecodable> {
-        PersonTask::from_fields(fields)
+    fn decode(&self, fields: &Fields) -> Result<UserTask, DecodeError> {
+        UserTask::from_fields(fields)
     }
 
-    fn head(task: &PersonTask) -> &TaskHead {
+    fn head(task: &UserTask) -> &TaskHeader {
         &task.head
     }
 
-    fn subject(task: &PersonTask) -> TaskSubject {
-        TaskSubject { text: Some(task.errand.key()), city_id: None }
+    fn subject(task: &UserTask) -> TaskSubject {
+        TaskSubject { text: Some(task.work.key()), city_id: None }
     }
 
-    fn batch_key(&self, task: &PersonTask) -> BatchKey {
-        let limit = match &task.errand {
-            Errand::User { .. } => USERS_PER_BATCH,
-            Errand::Address(_) | Errand::Card(_) => MAX_BATCH,
+    fn batch_key(&self, task: &UserTask) -> BatchKey {
+        let limit = match &task.work {
+            UserWork::User { .. } => USERS_PER_BATCH,
+            UserWork::Address(_) | UserWork::Card(_) => MAX_BATCH,
         };
-        BatchKey { kind: task.errand.kind(), limit }
+        BatchKey { kind: task.work.kind(), limit }
     }
 
-    async fn already_current(&self, tasks: &[&PersonTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&UserTask]) -> Result<Vec<bool>, StoreError> {
         let mut current = vec![false; tasks.len()];
         for what in [Enrichment::Address, Enrichment::Card] {
             let lacking: Vec<UserId> =
@@ -85,7 +85,7 @@ impl Pipeline for PeoplePipeline {
             if lacking.is_empty() {
                 continue;
             }
-            let have = self.store.users_with(what, &lacking).await?;
+            let have = self.store.users_having(what, &lacking).await?;
             for (is_current, task) in current.iter_mut().zip(tasks) {
                 *is_current |= lacking_user(task, what).is_some_and(|user| have.contains(&user));
             }
@@ -93,15 +93,15 @@ impl Pipeline for PeoplePipeline {
         Ok(current)
     }
 
-    async fn fetch(&self, tasks: &[&PersonTask]) -> Answer<Vec<TaskOutcome<UserRecord>>> {
-        let users: Vec<UserId> = tasks.iter().filter_map(|task| user_id(&task.errand)).collect();
-        Answer::Ok(match tasks.first().map(|task| &task.errand) {
+    async fn fetch(&self, tasks: &[&UserTask]) -> Answer<Vec<TaskOutcome<UserRecord>>> {
+        let users: Vec<UserId> = tasks.iter().filter_map(|task| user_id(&task.work)).collect();
+        Answer::Ok(match tasks.first().map(|task| &task.work) {
             None => Vec::new(),
-            Some(Errand::User { .. }) => tasks.iter().map(|task| from_task(task)).collect(),
-            Some(Errand::Address(_)) => {
+            Some(UserWork::User { .. }) => tasks.iter().map(|task| from_task(task)).collect(),
+            Some(UserWork::Address(_)) => {
                 outcomes(&users, self.providers.addresses(&users).await, UserRecord::Address)
             }
-            Some(Errand::Card(_)) => {
+            Some(UserWork::Card(_)) => {
                 outcomes(&users, self.providers.cards(&users).await, UserRecord::Card)
             }
         })
@@ -116,18 +116,18 @@ impl Pipeline for PeoplePipeline {
                 UserRecord::Card(card) => cards.push(card),
             }
         }
-        Records::People(People {
+        Records::UserRecords(UserRecords {
             users: newest(users, |user| user.user.external_id, |user| user.seen_at),
-            addresses: newest(addresses, |address| address.user_id, |address| address.found_at),
-            cards: newest(cards, |card| card.user_id, |card| card.found_at),
+            addresses: newest(addresses, |address| address.user_id, |address| address.enriched_at),
+            cards: newest(cards, |card| card.user_id, |card| card.enriched_at),
         })
     }
 
-    fn apply_flags(&self, flags: &Switches) {
+    fn apply_flags(&self, flags: &Flags) {
         self.providers.apply_flags(flags);
     }
 
-    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
         None
     }
 
@@ -141,31 +141,31 @@ impl Pipeline for PeoplePipeline {
 }
 
 /// The stored user that a task enriches.
-fn user_id(errand: &Errand) -> Option<UserId> {
+fn user_id(errand: &UserWork) -> Option<UserId> {
     match errand {
-        Errand::User { .. } => None,
-        Errand::Address(user) | Errand::Card(user) => Some(*user),
+        UserWork::User { .. } => None,
+        UserWork::Address(user) | UserWork::Card(user) => Some(*user),
     }
 }
 
 /// The user that the task enriches with `what`, unless the task forces a request.
-fn lacking_user(task: &PersonTask, what: Enrichment) -> Option<UserId> {
-    let ((Errand::Address(user), Enrichment::Address) | (Errand::Card(user), Enrichment::Card)) =
-        (&task.errand, what)
+fn lacking_user(task: &UserTask, what: Enrichment) -> Option<UserId> {
+    let ((UserWork::Address(user), Enrichment::Address) | (UserWork::Card(user), Enrichment::Card)) =
+        (&task.work, what)
     else {
         return None;
     };
     (!task.head.force).then_some(*user)
 }
 
-fn from_task(task: &PersonTask) -> TaskOutcome<UserRecord> {
-    match &task.errand {
-        Errand::User { user, seen_at } => TaskOutcome::Record(UserRecord::User(SeenUser {
+fn from_task(task: &UserTask) -> TaskOutcome<UserRecord> {
+    match &task.work {
+        UserWork::User { user, seen_at } => TaskOutcome::Record(UserRecord::User(SourcedUser {
             user: (**user).clone(),
             seen_at: *seen_at,
         })),
         // Tasks of a batch are of one kind.
-        Errand::Address(_) | Errand::Card(_) => TaskOutcome::Retry {
+        UserWork::Address(_) | UserWork::Card(_) => TaskOutcome::Retry {
             code: "bad_response",
             reason: "the task was in a batch of users".to_owned(),
         },
@@ -175,8 +175,8 @@ fn from_task(task: &PersonTask) -> TaskOutcome<UserRecord> {
 /// The outcome for each of `users` of a provider's answer.
 fn outcomes<T>(
     users: &[UserId],
-    answer: Answer<Vec<Result<T, Flaw>>>,
-    record: impl Fn(Found<T>) -> UserRecord,
+    answer: Answer<Vec<Result<T, InvalidRecord>>>,
+    record: impl Fn(Enriched<T>) -> UserRecord,
 ) -> Vec<TaskOutcome<UserRecord>> {
     let all = |outcome: TaskOutcome<UserRecord>| vec![outcome; users.len()];
     let found_at = Utc::now();
@@ -184,10 +184,12 @@ fn outcomes<T>(
         Answer::Ok(records) => {
             let mut records = records.into_iter();
             let outcome = |user_id: &UserId| match records.next() {
-                Some(Ok(what)) => {
-                    TaskOutcome::Record(record(Found { user_id: *user_id, what, found_at }))
-                }
-                Some(Err(Flaw { code, reason })) => TaskOutcome::Failed { code, reason },
+                Some(Ok(what)) => TaskOutcome::Record(record(Enriched {
+                    user_id: *user_id,
+                    value: what,
+                    enriched_at: found_at,
+                })),
+                Some(Err(InvalidRecord { code, reason })) => TaskOutcome::Failed { code, reason },
                 None => TaskOutcome::Retry {
                     code: "bad_response",
                     reason: "the provider answered for fewer users than were requested".to_owned(),
@@ -200,7 +202,9 @@ fn outcomes<T>(
             let reason = format!("the provider has to wait: {}", why.as_str());
             all(TaskOutcome::Deferred { until, reason })
         }
-        Answer::Config { reason } | Answer::Split { reason } | Answer::Location { reason, .. } => {
+        Answer::Misconfigured { reason }
+        | Answer::TooLarge { reason }
+        | Answer::BadLocation { reason, .. } => {
             all(TaskOutcome::Deferred { until: found_at + MISCONFIGURED_PAUSE, reason })
         }
     }
@@ -223,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_short_answer_serves_the_first_users() {
-        let flaw = Flaw::new("bad_address", "the address has no city");
+        let flaw = InvalidRecord::new("bad_address", "the address has no city");
         let answer = Answer::Ok(vec![Ok(address("Ely")), Err(flaw)]);
         let found = outcomes(&[UserId(1), UserId(2), UserId(3)], answer, UserRecord::Address);
         assert!(
@@ -237,8 +241,8 @@ mod tests {
     fn a_waiting_provider_uses_up_no_attempt() {
         let until = Utc::now() + TimeDelta::minutes(5);
         for answer in [
-            Answer::Wait { until, why: Waiting::Breaker },
-            Answer::Config { reason: "status 403".into() },
+            Answer::Wait { until, why: WaitReason::Breaker },
+            Answer::Misconfigured { reason: "status 403".into() },
         ] {
             let found = outcomes(&[UserId(1)], answer, UserRecord::Address);
             assert!(matches!(found[..], [TaskOutcome::Deferred { .. }]), "{found:?}");

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Switches, Topic};
+use isobar_broker::{Flags, Topic};
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{Fields, TaskHead, Undecodable, WeatherTask};
+use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_settings::Settings;
-use isobar_store::{CityFailure, Records, Snapshot, Store, StoreError};
+use isobar_store::{CityFailure, Records, Store, StoreError, WeatherSnapshot};
 use isobar_upstream::cities::snapshot;
-use isobar_upstream::{Answer, Priority, Service, Upstream, Waiting};
+use isobar_upstream::{Answer, Priority, Service, WaitReason, WeatherClient};
 
 use super::cities::{self, Cities};
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
@@ -21,12 +21,12 @@ use super::newest::newest;
 pub struct WeatherPipeline {
     topic: Topic,
     cities: Cities,
-    upstream: Upstream,
+    upstream: WeatherClient,
     store: Store,
 }
 
 impl WeatherPipeline {
-    pub fn new(settings: Arc<Settings>, upstream: Upstream, store: Store) -> Self {
+    pub fn new(settings: Arc<Settings>, upstream: WeatherClient, store: Store) -> Self {
         let topic = Topic::of(PipelineName::Weather, &settings);
         let cities = Cities::new(settings, upstream.clone(), store.clone());
         Self { topic, cities, upstream, store }
@@ -34,8 +34,8 @@ impl WeatherPipeline {
 }
 
 impl Pipeline for WeatherPipeline {
-    type Task = WeatherTask;
-    type Record = Snapshot;
+    type Task = CityTask;
+    type Record = WeatherSnapshot;
 
     const NAME: PipelineName = PipelineName::Weather;
     const SKIP_REASON: &'static str = "the snapshot is still current";
@@ -44,38 +44,38 @@ impl Pipeline for WeatherPipeline {
         &self.topic
     }
 
-    fn decode(&self, fields: &Fields) -> Result<WeatherTask, Undecodable> {
-        WeatherTask::from_fields(fields)
+    fn decode(&self, fields: &Fields) -> Result<CityTask, DecodeError> {
+        CityTask::from_fields(fields)
     }
 
-    fn head(task: &WeatherTask) -> &TaskHead {
+    fn head(task: &CityTask) -> &TaskHeader {
         &task.head
     }
 
-    fn subject(task: &WeatherTask) -> TaskSubject {
+    fn subject(task: &CityTask) -> TaskSubject {
         cities::subject(task)
     }
 
-    fn batch_key(&self, task: &WeatherTask) -> BatchKey {
+    fn batch_key(&self, task: &CityTask) -> BatchKey {
         self.cities.batch_key(task)
     }
 
-    async fn already_current(&self, tasks: &[&WeatherTask]) -> Result<Vec<bool>, StoreError> {
+    async fn already_current(&self, tasks: &[&CityTask]) -> Result<Vec<bool>, StoreError> {
         self.cities.already_current(tasks, async |ids| self.store.freshness(&ids).await).await
     }
 
-    async fn fetch(&self, tasks: &[&WeatherTask]) -> Answer<Vec<TaskOutcome<Snapshot>>> {
+    async fn fetch(&self, tasks: &[&CityTask]) -> Answer<Vec<TaskOutcome<WeatherSnapshot>>> {
         let request =
             async |locations: Vec<_>| self.upstream.weather(&locations, Priority::Batch).await;
         self.cities.fetch(tasks, request, |city, seen| snapshot(city, seen, Utc::now())).await
     }
 
-    fn records(&self, records: Vec<Snapshot>) -> Records {
+    fn records(&self, records: Vec<WeatherSnapshot>) -> Records {
         let records = newest(records, |snapshot| snapshot.city_id, |snapshot| snapshot.observed_at);
         Records::Weather(records)
     }
 
-    fn failure(&self, task: &WeatherTask, error: &str) -> Option<CityFailure> {
+    fn failure(&self, task: &CityTask, error: &str) -> Option<CityFailure> {
         Some(CityFailure {
             city_id: task.city_id?,
             name: Self::subject(task).text,
@@ -86,12 +86,12 @@ impl Pipeline for WeatherPipeline {
         })
     }
 
-    fn apply_flags(&self, flags: &Switches) {
-        self.upstream.obey(flags);
+    fn apply_flags(&self, flags: &Flags) {
+        self.upstream.apply_flags(flags);
     }
 
-    async fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        self.upstream.shut_until(Service::Forecast)
+    async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
+        self.upstream.closed_until(Service::Forecast)
     }
 
     async fn upstream_state(&self) -> serde_json::Value {

@@ -11,7 +11,7 @@ use isobar_store::NewJob as NewStoredJob;
 use crate::outbox::OutboxJob;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedJob {
     pub job_id: JobId,
     pub kind: JobKind,
     pub pipeline: PipelineName,
@@ -21,7 +21,7 @@ pub struct Accepted {
     pub is_new: bool,
 }
 
-impl Accepted {
+impl AcceptedJob {
     pub(super) fn new(job: OutboxJob, is_new: bool) -> Self {
         Self {
             job_id: job.job_id,
@@ -34,8 +34,8 @@ impl Accepted {
     }
 }
 
-impl From<Accepted> for NewStoredJob {
-    fn from(job: Accepted) -> Self {
+impl From<AcceptedJob> for NewStoredJob {
+    fn from(job: AcceptedJob) -> Self {
         Self {
             id: job.job_id,
             kind: job.kind,

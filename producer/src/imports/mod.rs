@@ -14,8 +14,8 @@ mod syncs;
 mod uploads;
 mod worker;
 
-pub use accepted::Accepted;
+pub use accepted::AcceptedJob;
 pub use error::ImportError;
 pub use handle::Imports;
-pub use republish::{ReplayCounts, ReplayRequest, RetryRequest, WorkedOff};
-pub use uploads::{Arriving, NewImport};
+pub use republish::{PublishedBy, ReplayCounts, ReplayRequest, RetryRequest};
+pub use uploads::{IncomingUpload, NewImport};

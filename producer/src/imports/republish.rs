@@ -12,7 +12,7 @@ use chrono::Utc;
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
-use isobar_store::{DeadFilter, StoreError};
+use isobar_store::{DeadLetterFilter, StoreError};
 use uuid::Uuid;
 
 use super::error::ImportError;
@@ -65,7 +65,7 @@ impl CountsByStream {
 
 /// Which process publishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WorkedOff {
+pub enum PublishedBy {
     /// This process, and it appended this number of tasks to the stream.
     Here { published: u64 },
     /// Another process, which holds the outbox.
@@ -95,7 +95,7 @@ impl Imports {
     }
 
     /// Requests that the dead letters of a filter are published again: those that exist now.
-    pub async fn replay(&self, filter: &DeadFilter) -> Result<ReplayRequest, ImportError> {
+    pub async fn replay(&self, filter: &DeadLetterFilter) -> Result<ReplayRequest, ImportError> {
         let Self { inner } = self;
         let newest = inner.store.dead_letters(filter, None, 1).await?;
         let newest = newest.first().map_or(i64::MIN, |letter| letter.id);
@@ -118,11 +118,11 @@ impl Imports {
     }
 
     /// What a replay of the filter would find; changes nothing.
-    pub async fn letters(&self, filter: &DeadFilter) -> Result<ReplayCounts, StoreError> {
+    pub async fn letters(&self, filter: &DeadLetterFilter) -> Result<ReplayCounts, StoreError> {
         Ok(self.count(filter).await?.letters())
     }
 
-    async fn count(&self, filter: &DeadFilter) -> Result<CountsByStream, StoreError> {
+    async fn count(&self, filter: &DeadLetterFilter) -> Result<CountsByStream, StoreError> {
         let store = &self.inner.store;
         let mut found = CountsByStream::default();
         let mut before = None;
@@ -138,10 +138,14 @@ impl Imports {
     }
 
     /// Publishes all requests, unless another process holds the outbox and does it.
-    pub async fn work_off(&self, max_wait: Duration, tools: &Tools) -> Result<WorkedOff, Failure> {
+    pub async fn publish_pending(
+        &self,
+        max_wait: Duration,
+        tools: &Tools,
+    ) -> Result<PublishedBy, Failure> {
         let _lock = match OutboxLock::take(self.inner.outbox.path()) {
             Ok(lock) => lock,
-            Err(LockError::Held { holder, .. }) => return Ok(WorkedOff::Elsewhere { holder }),
+            Err(LockError::Held { holder, .. }) => return Ok(PublishedBy::Elsewhere { holder }),
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
         };
         match self.extract_republications(tools).await {
@@ -150,7 +154,7 @@ impl Imports {
             Err(error) => return Err(error.into()),
         }
         let published = send_all(&self.inner.outbox, tools, max_wait).await?;
-        Ok(WorkedOff::Here { published })
+        Ok(PublishedBy::Here { published })
     }
 
     async fn open_republication(

@@ -8,10 +8,10 @@ use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 
-use super::accepted::Accepted;
+use super::accepted::AcceptedJob;
 use super::error::ImportError;
 use super::handle::Imports;
-use crate::outbox::{JobState, NewOutboxJob, OutboxJob};
+use crate::outbox::{NewOutboxJob, OutboxJob, OutboxJobState};
 use crate::source::JobSpec;
 
 /// Receipts in one query.
@@ -19,12 +19,12 @@ const PAGE: u32 = 200;
 
 impl Imports {
     /// Starts a sync, or finds the one that is running.
-    pub async fn sync(&self) -> Result<Accepted, ImportError> {
+    pub async fn sync(&self) -> Result<AcceptedJob, ImportError> {
         let _one = self.inner.sync.lock().await;
         if let Some(job) = self.inner.outbox.newest_sync().await?
             && self.is_running(&job).await?
         {
-            return Ok(Accepted::new(job, false));
+            return Ok(AcceptedJob::new(job, false));
         }
         let spec = JobSpec::of(PipelineName::default(), &self.inner.settings, None, false);
         let slot = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -37,16 +37,16 @@ impl Imports {
         };
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
         self.inner.wake.notify_one();
-        Ok(Accepted::new(job, is_new))
+        Ok(AcceptedJob::new(job, is_new))
     }
 
     /// Whether a task of the job is not extracted, not sent or not finished. True if it cannot be
     /// decided.
     pub(super) async fn is_running(&self, job: &OutboxJob) -> Result<bool, ImportError> {
         match job.state {
-            JobState::Extracting => return Ok(true),
-            JobState::Done | JobState::Conflicted => return Ok(false),
-            JobState::Sealed => {}
+            OutboxJobState::Extracting => return Ok(true),
+            OutboxJobState::Done | OutboxJobState::Conflicted => return Ok(false),
+            OutboxJobState::Sealed => {}
         }
         if self.inner.outbox.unsent_batches(Some(job.key)).await? > 0 {
             return Ok(true);
@@ -58,7 +58,7 @@ impl Imports {
             let Some(last) = sent.last() else { return Ok(false) };
             after = last.seq;
             let receipts: Vec<_> = sent.into_iter().map(|batch| batch.receipt).collect();
-            match self.inner.broker.unfinished(&topic, &receipts).await {
+            match self.inner.broker.has_unfinished(&topic, &receipts).await {
                 Ok(unfinished) if !unfinished.contains(&true) => {}
                 Ok(_) | Err(_) => return Ok(true),
             }

@@ -9,14 +9,14 @@ use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use uuid::Uuid;
 
-use super::accepted::Accepted;
+use super::accepted::AcceptedJob;
 use super::error::ImportError;
 use super::handle::Imports;
 use crate::outbox::NewOutboxJob;
 use crate::spool::{SpoolWriter, SpooledUpload};
 
 /// A file that is being received. If it is dropped before it is accepted, its bytes are removed.
-pub struct Arriving {
+pub struct IncomingUpload {
     writer: Option<SpoolWriter>,
 }
 
@@ -34,18 +34,18 @@ pub struct NewImport {
 }
 
 impl Imports {
-    pub async fn spool(&self) -> Result<Arriving, ImportError> {
+    pub async fn spool(&self) -> Result<IncomingUpload, ImportError> {
         let spool = self.inner.spool.clone();
         let writer = blocking(move || spool.create()).await?;
-        Ok(Arriving { writer: Some(writer) })
+        Ok(IncomingUpload { writer: Some(writer) })
     }
 
     /// Makes the file durable and adds its job.
     pub async fn accept(
         &self,
-        arriving: Arriving,
+        arriving: IncomingUpload,
         import: NewImport,
-    ) -> Result<Accepted, ImportError> {
+    ) -> Result<AcceptedJob, ImportError> {
         let writer = arriving.writer.expect("an arriving file is written by one caller");
         let slot = match &import.idempotency_key {
             Some(key) => format!("key:{key}"),
@@ -61,7 +61,7 @@ impl Imports {
             && let Some(job) = self.inner.outbox.job_of_slot(slot).await?
         {
             return if job.job_id == upload.job_id {
-                Ok(Accepted::new(job, false))
+                Ok(AcceptedJob::new(job, false))
             } else {
                 Err(ImportError::KeyReused)
             };
@@ -71,14 +71,14 @@ impl Imports {
         let accepted = self.register_upload(upload).await?;
         self.inner.wake.notify_one();
         // The worker may have found the file first; for the caller it is new.
-        Ok(Accepted { is_new: true, ..accepted })
+        Ok(AcceptedJob { is_new: true, ..accepted })
     }
 
     /// Adds the job of a spooled upload to the outbox, or finds it there.
     pub(super) async fn register_upload(
         &self,
         upload: SpooledUpload,
-    ) -> Result<Accepted, ImportError> {
+    ) -> Result<AcceptedJob, ImportError> {
         let new = NewOutboxJob {
             job_id: upload.job_id,
             slot: upload.slot,
@@ -89,11 +89,11 @@ impl Imports {
         isobar_failpoint::hit("producer.adopt.before");
         let (job, is_new) = self.inner.outbox.open_job(new).await?;
         isobar_failpoint::hit("producer.adopt.after");
-        Ok(Accepted::new(job, is_new))
+        Ok(AcceptedJob::new(job, is_new))
     }
 }
 
-impl Arriving {
+impl IncomingUpload {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ImportError> {
         let bytes = bytes.to_vec();
         self.with_writer(move |writer| writer.write(&bytes)).await

@@ -13,7 +13,7 @@ use backon::{BackoffBuilder, ExponentialBackoff};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{JobKind, SealOutcome};
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,9 +22,9 @@ use uuid::Uuid;
 use super::handle::Imports;
 use crate::batch::BatchDraft;
 use crate::extract::{Context, ExtractStep, Extraction, seal};
-use crate::outbox::{JobState, LockError, OutboxJob, OutboxLock};
+use crate::outbox::{LockError, OutboxJob, OutboxJobState, OutboxLock};
 use crate::pauses::pauses;
-use crate::progress::Progress;
+use crate::progress::RunProgress;
 use crate::relay::{Relay, RetryLimits, Target, drive};
 use crate::source::SourceError;
 
@@ -139,7 +139,7 @@ impl Imports {
                         ExtractEnd::Later(error) => {
                             let retry = retries.entry(job.job_id).or_insert_with(|| Retry::of(&job));
                             let pause = retry.delay();
-                            tracing::warn!(job_id = %job.job_id, error = chain(&error), pause_ms = pause.as_millis() as u64, "the source of a job is not available; trying again later");
+                            tracing::warn!(job_id = %job.job_id, error = error_chain(&error), pause_ms = pause.as_millis() as u64, "the source of a job is not available; trying again later");
                         }
                     }
                 }
@@ -169,7 +169,7 @@ impl Imports {
                 None if !self.inner.spool.is_whole(&upload) => {}
                 None => drop(self.register_upload(upload).await?),
                 // Its process was killed between the seal and the removal of the file.
-                Some(job) if job.state != JobState::Extracting => {
+                Some(job) if job.state != OutboxJobState::Extracting => {
                     self.remove_spooled(job_id);
                 }
                 Some(_) => {}
@@ -189,7 +189,7 @@ impl Imports {
             Err(SourceError::Stopped) => ExtractEnd::Stopped,
             Ok(()) | Err(SourceError::Taken | SourceError::Unusable { .. }) => ExtractEnd::Sealed,
             Err(error) if is_lost(&error) => {
-                let reason = chain(&error);
+                let reason = error_chain(&error);
                 match self.seal_failed(job.job_id, &reason).await {
                     Ok(()) => ExtractEnd::Sealed,
                     Err(error) => ExtractEnd::Later(error),
@@ -209,7 +209,7 @@ impl Imports {
         job: OutboxJob,
         shutdown: &CancellationToken,
     ) -> Result<(), SourceError> {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RunProgress::default());
         let context = Context {
             settings: &self.inner.settings,
             outbox: &self.inner.outbox,
@@ -251,7 +251,7 @@ impl Imports {
         while !shutdown.is_cancelled() {
             if let Err(end) = drive(&mut relay, limits, &shutdown, &shutdown).await {
                 tracing::error!(
-                    error = chain(&end),
+                    error = error_chain(&end),
                     "imports are not sent to the stream; they are safe in the outbox"
                 );
                 shutdown.run_until_cancelled(tokio::time::sleep(REFUSED_PAUSE)).await;
@@ -307,15 +307,15 @@ mod tests {
     use isobar_model::pipeline::PipelineName;
 
     use super::*;
-    use crate::outbox::{JobState, NewOutboxJob, Outbox};
-    use crate::source::{JobSpec, Origin, RepublishRequest};
+    use crate::outbox::{NewOutboxJob, Outbox, OutboxJobState};
+    use crate::source::{JobSpec, RepublishRequest, SourceSpec};
 
     async fn jobs(republications: usize, uploads: usize) -> Vec<OutboxJob> {
         let folder = tempfile::tempdir().expect("a folder");
         let outbox = Outbox::open(&folder.path().join("outbox.db")).expect("opens");
         let letters = RepublishRequest::Replay { filter: Default::default(), newest: 1 };
         let letters = JobSpec::republish(PipelineName::Weather, letters, 1);
-        let list = JobSpec { origin: Origin::Gazetteer, ..letters.clone() };
+        let list = JobSpec { origin: SourceSpec::Gazetteer, ..letters.clone() };
         let specs = std::iter::repeat_n(letters, republications);
         for (slot, spec) in (0..).zip(specs.chain(std::iter::repeat_n(list, uploads))) {
             let slot = format!("{slot}");
@@ -330,7 +330,7 @@ mod tests {
     #[tokio::test]
     async fn republications_start_one_by_one_beside_uploads() {
         let jobs = jobs(2, EXTRACTIONS + 1).await;
-        assert!(jobs.iter().all(|job| job.state == JobState::Extracting));
+        assert!(jobs.iter().all(|job| job.state == OutboxJobState::Extracting));
         let ids: Vec<JobId> = jobs.iter().map(|job| job.job_id).collect();
         let started = |busy: &[JobId], not_due: &[JobId]| -> Vec<JobId> {
             let due = |job: &OutboxJob| !not_due.contains(&job.job_id);

@@ -3,7 +3,7 @@
 //! Next: `isobar verify`, which compares them with the stream and the ledger.
 
 use isobar_model::ids::{JobId, TaskId};
-use isobar_model::task::{Control, Fields, Reject, TaskHead};
+use isobar_model::task::{ControlMessage, Fields, Reject, TaskHeader};
 use isobar_sqlite::SqliteError;
 use serde::Serialize;
 
@@ -15,18 +15,18 @@ pub struct BatchIds {
     pub seq: u64,
     pub sent: bool,
     /// Tasks and rejects: everything that will have a row in the ledger of its job.
-    pub tasks: Vec<Published>,
+    pub tasks: Vec<BatchTask>,
 }
 
 /// A task of a batch. A republished task belongs to another job than the batch, or to none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Published {
+pub struct BatchTask {
     pub job_id: Option<JobId>,
     pub task_id: TaskId,
     pub try_number: u32,
 }
 
-impl From<Reject> for Published {
+impl From<Reject> for BatchTask {
     fn from(reject: Reject) -> Self {
         Self { job_id: Some(reject.job_id), task_id: reject.task_id, try_number: 1 }
     }
@@ -56,7 +56,7 @@ impl Outbox {
                         tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
                     } else {
                         // Opens and seals have no row in the ledger.
-                        tasks.extend(reject(line).map(Published::from));
+                        tasks.extend(reject(line).map(BatchTask::from));
                     }
                 }
                 let seq = unsigned(row, 1)?;
@@ -68,17 +68,17 @@ impl Outbox {
     }
 }
 
-fn task(line: &str) -> Option<Published> {
-    let TaskHead { task_id, job_id, try_number, .. } =
-        TaskHead::from_fields(&fields(line)?).ok()?;
-    Some(Published { job_id, task_id, try_number })
+fn task(line: &str) -> Option<BatchTask> {
+    let TaskHeader { task_id, job_id, try_number, .. } =
+        TaskHeader::from_fields(&fields(line)?).ok()?;
+    Some(BatchTask { job_id, task_id, try_number })
 }
 
 /// The reject in a line of a control message.
 pub fn reject(line: &str) -> Option<Reject> {
-    match Control::from_fields(&fields(line)?).ok()?? {
-        Control::Reject(reject) => Some(reject),
-        Control::Open(_) | Control::Seal(_) => None,
+    match ControlMessage::from_fields(&fields(line)?).ok()?? {
+        ControlMessage::Reject(reject) => Some(reject),
+        ControlMessage::Open(_) | ControlMessage::Seal(_) => None,
     }
 }
 

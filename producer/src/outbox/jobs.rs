@@ -32,14 +32,14 @@ const RUNNING: &str = "identity = ?1 AND key > ?2 AND state IN ('extracting', 's
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum JobState {
+pub enum OutboxJobState {
     Extracting,
     Sealed,
     Done,
     Conflicted,
 }
 
-impl JobState {
+impl OutboxJobState {
     pub(super) fn parse(text: &str) -> Self {
         match text {
             "extracting" => Self::Extracting,
@@ -70,7 +70,7 @@ pub struct OutboxJob {
     pub source: String,
     pub spec: JobSpec,
     pub cursor: Option<SourceCursor>,
-    pub state: JobState,
+    pub state: OutboxJobState,
     /// Why its source failed, if it did.
     pub error: Option<String>,
     pub rows: u64,
@@ -260,7 +260,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<OutboxJob> {
         source: row.get(5)?,
         spec: json(row, 6)?,
         cursor: has_cursor.then(|| json(row, 7)).transpose()?,
-        state: JobState::parse(&row.get::<_, String>(8)?),
+        state: OutboxJobState::parse(&row.get::<_, String>(8)?),
         error: row.get(9)?,
         rows: unsigned(row, 10)?,
         tasks: unsigned(row, 11)?,

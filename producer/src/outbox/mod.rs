@@ -17,11 +17,11 @@ mod seen_keys;
 mod sent_marks;
 mod summary;
 
-pub use batch_ids::{BatchIds, Published};
+pub use batch_ids::{BatchIds, BatchTask};
 pub use batches::{FrozenBatch, SentBatch, StoredBatch};
 pub use columns::JobKey;
 pub use file::{OpenError, Outbox};
-pub use jobs::{JobState, NewOutboxJob, OpenJob, OutboxJob};
+pub use jobs::{NewOutboxJob, OpenJob, OutboxJob, OutboxJobState};
 pub use lock::{LockError, OutboxLock};
 pub use seen_keys::SeenKeys;
 pub use sent_marks::SentMark;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::{job_id, time, unsigned};
 use super::file::Outbox;
-use super::jobs::JobState;
+use super::jobs::OutboxJobState;
 
 const COLUMNS: &str =
     "SELECT job_id, kind, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
@@ -26,7 +26,7 @@ pub struct JobSummary {
     pub kind: String,
     pub source: String,
     pub slot: String,
-    pub state: JobState,
+    pub state: OutboxJobState,
     pub error: Option<String>,
     pub rows: u64,
     pub tasks: u64,
@@ -119,7 +119,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         kind: row.get(1)?,
         source: row.get(2)?,
         slot: row.get(3)?,
-        state: JobState::parse(&row.get::<_, String>(4)?),
+        state: OutboxJobState::parse(&row.get::<_, String>(4)?),
         error: row.get(5)?,
         rows: unsigned(row, 6)?,
         tasks: unsigned(row, 7)?,

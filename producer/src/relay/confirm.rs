@@ -98,7 +98,7 @@ impl Relay {
         if seqs.is_empty() {
             return Ok(seqs);
         }
-        let unfinished = self.broker.unfinished(&self.topic, &receipts).await?;
+        let unfinished = self.broker.has_unfinished(&self.topic, &receipts).await?;
         Ok(seqs
             .into_iter()
             .zip(unfinished)
@@ -108,7 +108,7 @@ impl Relay {
     }
 
     async fn finish(&mut self, key: JobKey, job_id: JobId) -> Result<(), RelayError> {
-        self.broker.forget(&self.topic, job_id).await?;
+        self.broker.drop_watermark(&self.topic, job_id).await?;
         isobar_failpoint::hit("producer.forget.after");
         self.outbox.finish_job(key).await?;
         isobar_failpoint::hit("producer.finish.after");

@@ -13,8 +13,8 @@
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff};
-use isobar_broker::{BrokerError, SWITCHES_EVERY};
-use isobar_telemetry::chain;
+use isobar_broker::{BrokerError, FLAGS_REFRESH};
+use isobar_telemetry::error_chain;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +68,7 @@ pub async fn drive(
     set(&relay.progress.waiting, 0);
     // A lost mark only costs a repeated append.
     if let Err(error) = relay.outbox.flush_marks().await {
-        tracing::warn!(error = chain(&error), "cannot write which batches were sent");
+        tracing::warn!(error = error_chain(&error), "cannot write which batches were sent");
     }
     result
 }
@@ -145,7 +145,7 @@ impl Driver {
         let flush = relay.outbox.unwritten_marks() > 0;
         let wait = if flush { IDLE_FLUSH.min(next_reconcile) } else { next_reconcile };
         // The flag of a paused job is polled.
-        let wait = if relay.paused().next().is_some() { SWITCHES_EVERY.min(wait) } else { wait };
+        let wait = if relay.paused().next().is_some() { FLAGS_REFRESH.min(wait) } else { wait };
         tokio::select! {
             () = relay.outbox.wait_for_work(relay.pipeline) => {}
             () = ending.cancelled() => {}
@@ -179,7 +179,7 @@ impl Driver {
                 };
                 if is_first {
                     tracing::warn!(
-                        error = chain(&error),
+                        error = error_chain(&error),
                         "the broker does not answer; trying again"
                     );
                 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use isobar_broker::{
-    Append, Appended, Broker, BrokerError, Receipt, SWITCHES_EVERY, Switch, Switches, Topic,
+    AppendBatch, AppendOutcome, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags, Receipt, Topic,
 };
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
@@ -21,7 +21,7 @@ use metrics::counter;
 use super::lanes::{JobLane, next_job, next_other_job};
 use crate::cancel::cancel;
 use crate::outbox::{JobKey, Outbox, SentMark, StoredBatch};
-use crate::progress::{Progress, add};
+use crate::progress::{RunProgress, add};
 use crate::source::SourceError;
 
 /// Marks that may wait for another transaction before they get one of their own.
@@ -50,14 +50,14 @@ pub struct Relay {
     pub(super) pipeline: PipelineName,
     pub(super) topic: Topic,
     high_water: u64,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<RunProgress>,
     pub(super) lanes: BTreeMap<JobKey, JobLane>,
     /// The job whose batch was sent last: the turn of the next job is after it.
     last: JobKey,
     pub(super) ahead: Option<(JobKey, StoredBatch)>,
     steps: u32,
     /// The flags that operators have set, and when they were read.
-    flags: Option<(Instant, Switches)>,
+    flags: Option<(Instant, Flags)>,
     published: HashMap<JobId, u64>,
     conflicts: Vec<JobId>,
 }
@@ -105,7 +105,7 @@ pub enum RelayError {
 }
 
 impl Relay {
-    pub fn new(outbox: Outbox, broker: Broker, target: Target, progress: Arc<Progress>) -> Self {
+    pub fn new(outbox: Outbox, broker: Broker, target: Target, progress: Arc<RunProgress>) -> Self {
         let Target { pipeline, topic, high_water } = target;
         Self {
             outbox,
@@ -176,12 +176,16 @@ impl Relay {
     }
 
     /// Appends the batch, and reads the probable next one at the same time.
-    async fn append(&mut self, key: JobKey, batch: &StoredBatch) -> Result<Appended, RelayError> {
+    async fn append(
+        &mut self,
+        key: JobKey,
+        batch: &StoredBatch,
+    ) -> Result<AppendOutcome, RelayError> {
         let (tasks, control) = batch.lines();
         let high_water = self.high_water;
         let lane = self.lane(key);
         lane.tried = lane.tried.max(batch.seq);
-        let append = Append {
+        let append = AppendBatch {
             job_id: lane.job_id,
             seq: batch.seq,
             hash: &batch.hash,
@@ -202,7 +206,7 @@ impl Relay {
         };
         isobar_failpoint::hit("producer.append.before");
         let (answer, ahead) = tokio::join!(self.broker.append(&self.topic, &append), read);
-        if matches!(answer, Ok(Appended::Sent(_))) {
+        if matches!(answer, Ok(AppendOutcome::Sent(_))) {
             isobar_failpoint::hit("producer.append.after");
         }
         self.ahead = ahead?;
@@ -220,19 +224,19 @@ impl Relay {
         &mut self,
         key: JobKey,
         batch: &StoredBatch,
-        answer: Appended,
+        answer: AppendOutcome,
         tried_before: bool,
     ) -> Result<RelayStep, RelayError> {
-        if !matches!(answer, Appended::Full { .. }) {
+        if !matches!(answer, AppendOutcome::Full { .. }) {
             self.last = key;
         }
         match answer {
-            Appended::Sent(receipt) => {
+            AppendOutcome::Sent(receipt) => {
                 self.count(key, batch);
                 self.sent(key, batch.seq, receipt);
                 Ok(RelayStep::Sent)
             }
-            Appended::Duplicate(receipt) => {
+            AppendOutcome::Duplicate(receipt) => {
                 // The reply to an earlier append was lost: this process sent the batch.
                 if tried_before {
                     self.count(key, batch);
@@ -240,9 +244,9 @@ impl Relay {
                 self.sent(key, batch.seq, receipt);
                 Ok(RelayStep::Sent)
             }
-            Appended::Gap { expected } => self.resume_at(key, expected).await,
-            Appended::Full { unfinished } => Ok(RelayStep::Full { unfinished }),
-            Appended::Conflict => {
+            AppendOutcome::Gap { expected } => self.resume_at(key, expected).await,
+            AppendOutcome::Full { unfinished } => Ok(RelayStep::Full { unfinished }),
+            AppendOutcome::Conflict => {
                 let why = format!("the stream holds other content under batch {}", batch.seq);
                 self.conflict(key, &why).await
             }
@@ -279,7 +283,7 @@ impl Relay {
         lane.forgotten = true;
         lane.next = floor;
         tracing::warn!(%job_id, expected, floor, "the stream forgot confirmed batches; continuing after them");
-        self.broker.forget(&self.topic, job_id).await?;
+        self.broker.drop_watermark(&self.topic, job_id).await?;
         Ok(RelayStep::Moved)
     }
 
@@ -323,17 +327,17 @@ impl Relay {
         Ok(())
     }
 
-    /// The flags that operators have set, at most [`SWITCHES_EVERY`] old. Cancelled jobs are
+    /// The flags that operators have set, at most [`FLAGS_REFRESH`] old. Cancelled jobs are
     /// sealed, in whatever process they are being extracted.
-    async fn refresh_flags(&mut self) -> Result<Switches, RelayError> {
+    async fn refresh_flags(&mut self) -> Result<Flags, RelayError> {
         if let Some((at, flags)) = &self.flags
-            && at.elapsed() < SWITCHES_EVERY
+            && at.elapsed() < FLAGS_REFRESH
         {
             return Ok(flags.clone());
         }
-        let flags = self.broker.switches(&self.topic).await?;
+        let flags = self.broker.flags(&self.topic).await?;
         for (job, flag, set) in flags.of_jobs() {
-            if matches!(flag, Switch::Cancelled(_)) {
+            if matches!(flag, Flag::JobCancelled(_)) {
                 // Boxed: it is rare, and too large to be part of every step.
                 let sealed = Box::pin(cancel(&self.outbox, job, &set.by)).await;
                 sealed.map_err(|error| RelayError::Cancel(Box::new(error)))?;

@@ -4,8 +4,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use isobar_model::schedule::{Schedule, TickOutcome};
-use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
-use isobar_telemetry::chain;
+use isobar_store::{StoreError, Tick, TickClaim, TickResult};
+use isobar_telemetry::error_chain;
 use isobar_telemetry::metric::{Label, Metric};
 use metrics::counter;
 
@@ -14,7 +14,7 @@ const TICKS: Metric = Metric::counter(
     "isobar_schedule_ticks_total",
     "Ticks of schedules that this process decided about.",
 )
-.by(&[Label::of("outcome", &TickOutcome::NAMES)]);
+.with_labels(&[Label::with_values("outcome", &TickOutcome::NAMES)]);
 
 pub const METRICS: &[Metric] = &[TICKS];
 
@@ -29,7 +29,7 @@ pub fn fired(claim: &TickClaim, left: Option<&Tick>) {
     }
 }
 
-pub fn ended(claim: &TickClaim, ending: &TickEnding) {
+pub fn ended(claim: &TickClaim, ending: &TickResult) {
     count(ending.outcome);
     let (schedule, tick) = (&claim.schedule, time(claim.tick));
     let (outcome, detail) = (ending.outcome.as_str(), &ending.detail);
@@ -41,7 +41,7 @@ pub fn ended(claim: &TickClaim, ending: &TickEnding) {
 }
 
 /// A tick that is not run.
-pub fn skipped(claim: &TickClaim, ending: &TickEnding) {
+pub fn skipped(claim: &TickClaim, ending: &TickResult) {
     count(ending.outcome);
     let (schedule, tick) = (&claim.schedule, time(claim.tick));
     tracing::warn!(schedule, tick, outcome = ending.outcome.as_str(), "{}", ending.detail);
@@ -59,7 +59,11 @@ pub fn lost(claim: &TickClaim) {
 
 pub fn store_away(schedule: &Schedule, error: &StoreError) {
     let schedule = schedule.name;
-    tracing::warn!(schedule, error = chain(error), "the store is unavailable; ticks wait for it");
+    tracing::warn!(
+        schedule,
+        error = error_chain(error),
+        "the store is unavailable; ticks wait for it"
+    );
 }
 
 pub fn store_back(schedule: &Schedule) {

@@ -12,16 +12,16 @@ use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
 use isobar_model::human::grouped;
 use isobar_model::schedule::TickOutcome;
-use isobar_store::{StoreError, Tick, TickClaim, TickEnding};
-use isobar_telemetry::chain;
+use isobar_store::{StoreError, Tick, TickClaim, TickResult};
+use isobar_telemetry::error_chain;
 use tokio_util::sync::CancellationToken;
 
 use super::events;
 use super::runner::ScheduleRunner;
 use crate::failure::{Failure, Remedy};
 use crate::pauses::pauses;
-use crate::report::Report;
-use crate::run::{Order, Tools, run as produce};
+use crate::report::RunReport;
+use crate::run::{RunOrder, Tools, run as produce};
 
 /// Renewals within one lease.
 const RENEWALS: u32 = 4;
@@ -34,7 +34,7 @@ const MAX_DETAIL_CHARS: usize = 1_000;
 
 /// How a run of this process ended.
 enum RunEnd {
-    Ran(TickEnding),
+    Ran(TickResult),
     /// Shutdown: the next scheduler continues.
     Stopped,
     /// Another scheduler owns the tick.
@@ -100,9 +100,9 @@ async fn run(runner: &ScheduleRunner, claim: &TickClaim, stop: &CancellationToke
 
 async fn run_exclusive(
     runner: &ScheduleRunner,
-    order: Order,
+    order: RunOrder,
     tools: &Tools,
-) -> Result<Report, Failure> {
+) -> Result<RunReport, Failure> {
     let _turn = runner.outbox.lock().await;
     produce(order, tools).await
 }
@@ -115,7 +115,7 @@ async fn renew_until_lost(runner: &ScheduleRunner, claim: &TickClaim) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                let (schedule, error) = (runner.schedule.name, chain(&error));
+                let (schedule, error) = (runner.schedule.name, error_chain(&error));
                 tracing::warn!(schedule, error, "cannot renew the lease of a tick; trying again");
             }
         }
@@ -123,7 +123,7 @@ async fn renew_until_lost(runner: &ScheduleRunner, claim: &TickClaim) {
 }
 
 /// Turns the result of a run into the end of its tick.
-fn run_end(result: Result<Report, Failure>, stopped: bool) -> RunEnd {
+fn run_end(result: Result<RunReport, Failure>, stopped: bool) -> RunEnd {
     let (outcome, detail) = match result {
         Ok(report) => (TickOutcome::Done, describe(&report)),
         Err(failure) => match failure.remedy {
@@ -133,10 +133,10 @@ fn run_end(result: Result<Report, Failure>, stopped: bool) -> RunEnd {
         },
     };
     let detail = detail.chars().take(MAX_DETAIL_CHARS).collect();
-    RunEnd::Ran(TickEnding { at: Utc::now(), outcome, detail })
+    RunEnd::Ran(TickResult { at: Utc::now(), outcome, detail })
 }
 
-fn describe(report: &Report) -> String {
+fn describe(report: &RunReport) -> String {
     format!(
         "{} rows from {}, {} tasks, {} rejected, {} duplicates; {} published",
         grouped(report.rows),
@@ -151,7 +151,7 @@ fn describe(report: &Report) -> String {
 async fn finish(
     runner: &ScheduleRunner,
     claim: &TickClaim,
-    ending: &TickEnding,
+    ending: &TickResult,
     stop: &CancellationToken,
 ) {
     let recorded = async {

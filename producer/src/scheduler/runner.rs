@@ -14,7 +14,7 @@ use isobar_settings::Settings;
 use isobar_store::{Store, TickClaim};
 use tokio::sync::Mutex;
 
-use crate::run::Order;
+use crate::run::RunOrder;
 
 /// Another scheduler takes a tick over after this silence of its owner.
 pub const LEASE: Duration = Duration::from_mins(1);
@@ -25,7 +25,7 @@ const MAX_WAIT: Duration = Duration::from_mins(10);
 pub struct ScheduleRunner {
     pub schedule: Schedule,
     /// The run of each tick, except for its slot.
-    pub(super) order: Order,
+    pub(super) order: RunOrder,
     /// The name of this process among the schedulers.
     pub(super) owner: String,
     pub(super) lease: Duration,
@@ -63,7 +63,7 @@ pub fn runners(
         PipelineName::streams().map(|pipeline| (pipeline, Arc::default())).collect();
     let runner = |schedule: Schedule| {
         let pipeline = PipelineName::of_schedule(schedule.name).expect("a row of the table");
-        let order = Order::of(pipeline, settings, MAX_WAIT);
+        let order = RunOrder::of(pipeline, settings, MAX_WAIT);
         ScheduleRunner {
             outbox: Arc::clone(&outboxes[&order.spec.pipeline.stream()]),
             order,

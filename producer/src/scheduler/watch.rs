@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
 use chrono::{DateTime, Utc};
-use isobar_model::schedule::{Due, Known, TickOutcome, due};
-use isobar_store::{StoreError, TickClaim, TickEnding};
+use isobar_model::schedule::{Due, LastTick, TickOutcome, due};
+use isobar_store::{StoreError, TickClaim, TickResult};
 use tokio_util::sync::CancellationToken;
 
 use super::events;
@@ -77,9 +77,9 @@ async fn poll(
             {
                 runner.warned_foreign.call_once(|| events::foreign_tick(schedule, &last));
             }
-            last.known()
+            last.last_tick()
         }
-        None => Known::beginning(began),
+        None => LastTick::never(began),
     };
     let due = due(schedule, known, now);
     record_skipped(runner, &due, known).await?;
@@ -114,15 +114,15 @@ fn until_next_tick(runner: &ScheduleRunner) -> Duration {
 async fn record_skipped(
     runner: &ScheduleRunner,
     due: &Due,
-    known: Known,
+    known: LastTick,
 ) -> Result<(), StoreError> {
-    if let Some(span) = due.passed_over {
+    if let Some(span) = due.skipped {
         let at = known.busy_until;
         let detail = format!("{span} fell due while the previous run was still working");
         record_one(
             runner,
             span.last,
-            TickEnding { at, outcome: TickOutcome::SkippedOverlap, detail },
+            TickResult { at, outcome: TickOutcome::SkippedOverlap, detail },
         )
         .await?;
     }
@@ -131,7 +131,7 @@ async fn record_skipped(
             format!("; the run of {} replaces it", events::time(tick))
         });
         let detail = format!("missed: no scheduler was running for {span}{replaced}");
-        let ending = TickEnding { at: Utc::now(), outcome: TickOutcome::Missed, detail };
+        let ending = TickResult { at: Utc::now(), outcome: TickOutcome::Missed, detail };
         record_one(runner, span.last, ending).await?;
     }
     Ok(())
@@ -140,10 +140,10 @@ async fn record_skipped(
 async fn record_one(
     runner: &ScheduleRunner,
     tick: DateTime<Utc>,
-    ending: TickEnding,
+    ending: TickResult,
 ) -> Result<(), StoreError> {
     let claim = TickClaim { job_id: None, ..runner.claim(tick) };
-    if runner.store.note_tick(&claim, &ending).await? {
+    if runner.store.record_skipped_tick(&claim, &ending).await? {
         events::skipped(&claim, &ending);
     }
     Ok(())

@@ -73,10 +73,11 @@ impl CsvSource {
         let unreadable = |source| SourceError::unreadable(path, source);
         let (start, line) = first_line(&mut file).map_err(unreadable)?;
         if line.is_empty() {
-            return Err(SourceError::unusable(format!("{} is empty", path.display())));
+            return Err(SourceError::reject_counts(format!("{} is empty", path.display())));
         }
-        let columns = Columns::detect(&line)
-            .map_err(|reason| SourceError::unusable(format!("{}: {reason}", path.display())))?;
+        let columns = Columns::detect(&line).map_err(|reason| {
+            SourceError::reject_counts(format!("{}: {reason}", path.display()))
+        })?;
         let prefix = hash_prefix(&mut file, start)
             .map_err(unreadable)?
             .ok_or_else(|| SourceError::changed(path))?;

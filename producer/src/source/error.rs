@@ -47,7 +47,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    pub fn unusable(reason: impl Into<String>) -> Self {
+    pub fn reject_counts(reason: impl Into<String>) -> Self {
         Self::Unusable { reason: reason.into() }
     }
 

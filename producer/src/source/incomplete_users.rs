@@ -5,7 +5,7 @@
 
 use isobar_model::pipeline::Enrichment;
 use isobar_store::Store;
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 
 use super::cursor::IncompleteCursor;
 use super::error::SourceError;
@@ -34,7 +34,7 @@ impl IncompleteUsers {
         let ids = self.store.user_ids(missing, self.cursor.after, limit).await;
         let ids = ids.map_err(|error| SourceError::Away {
             source_name: format!("the store at {}", self.store.location()),
-            detail: chain(&error),
+            detail: error_chain(&error),
         })?;
         let mut rows = Vec::with_capacity(ids.len());
         for id in ids {

@@ -11,7 +11,7 @@ use isobar_model::ids::JobId;
 use isobar_model::pipeline::{Enrichment, PipelineName, RowKind};
 use isobar_settings::Settings;
 use isobar_settings::values::masked;
-use isobar_store::DeadFilter;
+use isobar_store::DeadLetterFilter;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -21,7 +21,7 @@ use super::csv::FileContent;
 #[serde(from = "StoredSpec", into = "StoredSpec")]
 pub struct JobSpec {
     pub pipeline: PipelineName,
-    pub origin: Origin,
+    pub origin: SourceSpec,
     /// Maximum number of rows.
     pub limit: Option<u64>,
     /// Fetch even if the snapshot is current.
@@ -30,7 +30,7 @@ pub struct JobSpec {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Origin {
+pub enum SourceSpec {
     Api {
         url: Url,
         /// Kept with the job: a cursor counts pages of this size.
@@ -69,7 +69,7 @@ pub enum RepublishRequest {
     /// The failed rows of a job whose input is kept.
     Retry { job_id: JobId },
     /// The dead letters of a filter, up to the newest id at the request.
-    Replay { filter: DeadFilter, newest: i64 },
+    Replay { filter: DeadLetterFilter, newest: i64 },
 }
 
 /// The stored form. Republications keep the one they had before they were a source.
@@ -85,7 +85,7 @@ enum StoredSpec {
         /// Absent in jobs that were stored before there were several pipelines.
         #[serde(default)]
         pipeline: PipelineName,
-        origin: Origin,
+        origin: SourceSpec,
         limit: Option<u64>,
         force: bool,
     },
@@ -94,7 +94,7 @@ enum StoredSpec {
 impl From<JobSpec> for StoredSpec {
     fn from(JobSpec { pipeline, origin, limit, force }: JobSpec) -> Self {
         match origin {
-            Origin::Republish { request: wanted, expected } => {
+            SourceSpec::Republish { request: wanted, expected } => {
                 Self::Republish { pipeline, wanted, expected }
             }
             origin => Self::Rows { pipeline, origin, limit, force },
@@ -115,7 +115,7 @@ impl From<StoredSpec> for JobSpec {
     }
 }
 
-impl Origin {
+impl SourceSpec {
     pub fn api(url: &Url, settings: &Settings) -> Self {
         Self::Api {
             url: url.clone(),
@@ -138,7 +138,7 @@ impl JobSpec {
         force: bool,
     ) -> Self {
         match &settings.city_source_url {
-            Some(url) => Self { pipeline, origin: Origin::api(&url.0, settings), limit, force },
+            Some(url) => Self { pipeline, origin: SourceSpec::api(&url.0, settings), limit, force },
             None => Self::gazetteer(pipeline, settings, limit, force),
         }
     }
@@ -150,7 +150,7 @@ impl JobSpec {
         force: bool,
     ) -> Self {
         let limit = limit.unwrap_or(settings.gazetteer_limit as u64);
-        Self { pipeline, origin: Origin::Gazetteer, limit: Some(limit), force }
+        Self { pipeline, origin: SourceSpec::Gazetteer, limit: Some(limit), force }
     }
 
     /// What a run of that pipeline reads if no source is named.
@@ -163,33 +163,38 @@ impl JobSpec {
         match pipeline.spec().rows {
             RowKind::Cities => Self::configured(pipeline, settings, limit, force),
             RowKind::Users => {
-                let origin = Origin::Users { url: settings.users_url() };
+                let origin = SourceSpec::Users { url: settings.users_url() };
                 Self { pipeline, origin, limit, force }
             }
             RowKind::Incomplete(missing) => {
                 let limit = limit.unwrap_or(u64::from(settings.enrich_batch_size));
-                Self { pipeline, origin: Origin::Incomplete { missing }, limit: Some(limit), force }
+                Self {
+                    pipeline,
+                    origin: SourceSpec::Incomplete { missing },
+                    limit: Some(limit),
+                    force,
+                }
             }
         }
     }
 
     pub fn republish(pipeline: PipelineName, request: RepublishRequest, expected: u64) -> Self {
-        let origin = Origin::Republish { request, expected };
+        let origin = SourceSpec::Republish { request, expected };
         Self { pipeline, origin, limit: None, force: false }
     }
 
     pub fn identity(&self) -> String {
         let (kind, which) = match &self.origin {
-            Origin::Api { url, .. } | Origin::Users { url } => {
+            SourceSpec::Api { url, .. } | SourceSpec::Users { url } => {
                 ("api", url.as_str().trim_end_matches('/'))
             }
-            Origin::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
-            Origin::Gazetteer => ("gazetteer", ""),
-            Origin::Incomplete { .. } => ("store", ""),
-            Origin::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
+            SourceSpec::Csv { content_hash, .. } => ("csv", content_hash.as_str()),
+            SourceSpec::Gazetteer => ("gazetteer", ""),
+            SourceSpec::Incomplete { .. } => ("store", ""),
+            SourceSpec::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
                 return format!("retry|{job_id}");
             }
-            Origin::Republish { request: RepublishRequest::Replay { .. }, .. } => {
+            SourceSpec::Republish { request: RepublishRequest::Replay { .. }, .. } => {
                 return format!("replay|{}", self.pipeline);
             }
         };
@@ -200,18 +205,18 @@ impl JobSpec {
     /// The source's name for people.
     pub fn label(&self) -> String {
         match &self.origin {
-            Origin::Api { url, .. } | Origin::Users { url } => masked(url),
-            Origin::Incomplete { missing } => match (missing, self.force) {
+            SourceSpec::Api { url, .. } | SourceSpec::Users { url } => masked(url),
+            SourceSpec::Incomplete { missing } => match (missing, self.force) {
                 (_, true) => format!("all users, for {}", self.pipeline),
                 (Enrichment::Address, false) => "users without an address".to_owned(),
                 (Enrichment::Card, false) => "users without a card".to_owned(),
             },
-            Origin::Csv { name, .. } => name.clone(),
-            Origin::Gazetteer => "gazetteer".to_owned(),
-            Origin::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
+            SourceSpec::Csv { name, .. } => name.clone(),
+            SourceSpec::Gazetteer => "gazetteer".to_owned(),
+            SourceSpec::Republish { request: RepublishRequest::Retry { job_id }, .. } => {
                 format!("retry of job {job_id}")
             }
-            Origin::Republish { request: RepublishRequest::Replay { .. }, .. } => {
+            SourceSpec::Republish { request: RepublishRequest::Replay { .. }, .. } => {
                 "replay of dead letters".to_owned()
             }
         }
@@ -219,20 +224,20 @@ impl JobSpec {
 
     /// A republication has no open and no seal: each task still belongs to the job it came from.
     pub fn is_republication(&self) -> bool {
-        matches!(self.origin, Origin::Republish { .. })
+        matches!(self.origin, SourceSpec::Republish { .. })
     }
 
     /// Tasks that a republication matched at its request.
     pub fn expected(&self) -> u64 {
         match self.origin {
-            Origin::Republish { expected, .. } => expected,
+            SourceSpec::Republish { expected, .. } => expected,
             _ => 0,
         }
     }
 
     pub fn path(&self) -> Option<&Path> {
         match &self.origin {
-            Origin::Csv { path, .. } => Some(path),
+            SourceSpec::Csv { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -240,14 +245,14 @@ impl JobSpec {
     /// What identifies a file.
     pub fn content_hash(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Csv { content_hash, .. } => Some(content_hash),
+            SourceSpec::Csv { content_hash, .. } => Some(content_hash),
             _ => None,
         }
     }
 
     pub fn bytes_total(&self) -> Option<u64> {
         match &self.origin {
-            Origin::Csv { bytes, .. } => Some(*bytes),
+            SourceSpec::Csv { bytes, .. } => Some(*bytes),
             _ => None,
         }
     }
@@ -255,7 +260,7 @@ impl JobSpec {
     /// The maximum number of rows, if it is known before reading.
     pub fn rows_total(&self) -> Option<u64> {
         match &self.origin {
-            Origin::Gazetteer => {
+            SourceSpec::Gazetteer => {
                 let all = isobar_model::gazetteer::builtin().cities().len() as u64;
                 Some(self.limit.map_or(all, |limit| limit.min(all)))
             }
@@ -271,7 +276,7 @@ mod tests {
     fn csv(path: &str, hash: &str) -> JobSpec {
         JobSpec {
             pipeline: PipelineName::Weather,
-            origin: Origin::Csv {
+            origin: SourceSpec::Csv {
                 path: path.into(),
                 name: "cities.csv".into(),
                 content_hash: hash.into(),

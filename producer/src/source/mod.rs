@@ -30,7 +30,7 @@ mod user_page;
 
 pub use cursor::{CsvCursor, SourceCursor};
 pub use error::SourceError;
-pub use job_spec::{JobSpec, Origin, RepublishRequest};
+pub use job_spec::{JobSpec, RepublishRequest, SourceSpec};
 pub use reader::{Source, SourceContext};
 pub use republication::replayable;
 pub use row::{Row, RowError, RowSubject, SourceCity, SourceRow};

@@ -83,7 +83,7 @@ impl PagedApi {
             .timeout(config.limits.timeout)
             .user_agent(concat!("isobar/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| SourceError::unusable(format!("no HTTP client: {error}")))?;
+            .map_err(|error| SourceError::reject_counts(format!("no HTTP client: {error}")))?;
         Ok(Self { config, client, cursor, ahead: VecDeque::new(), loaded: false, count: 0 })
     }
 
@@ -140,7 +140,7 @@ impl PagedApi {
                     self.cursor.last = true;
                 }
                 Repeat::Endless => {
-                    return Err(SourceError::unusable(format!(
+                    return Err(SourceError::reject_counts(format!(
                         "page {} of {} repeats the page before it, {MAX_REPEATS} times in a row: the service seems to ignore the page number",
                         self.cursor.page,
                         masked(&self.config.base)
@@ -149,7 +149,7 @@ impl PagedApi {
             }
         }
         if self.cursor.pages > MAX_PAGES {
-            return Err(SourceError::unusable(format!(
+            return Err(SourceError::reject_counts(format!(
                 "{} has more than {MAX_PAGES} pages",
                 masked(&self.config.base)
             )));
@@ -264,7 +264,7 @@ impl PagedApi {
     async fn attempt(&self) -> Result<SourcePage, String> {
         let url = self.url();
         // Errors of reqwest contain the URL, whose query may hold a key.
-        let failed = |error: reqwest::Error| isobar_telemetry::chain(&error.without_url());
+        let failed = |error: reqwest::Error| isobar_telemetry::error_chain(&error.without_url());
         let mut response = self.request(url).send().await.map_err(failed)?;
         let status = response.status();
         if status.is_redirection() {

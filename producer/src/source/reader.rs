@@ -16,7 +16,7 @@ use super::error::SourceError;
 use super::failure_log::FailureLog;
 use super::gazetteer::GazetteerSource;
 use super::incomplete_users::IncompleteUsers;
-use super::job_spec::{JobSpec, Origin};
+use super::job_spec::{JobSpec, SourceSpec};
 use super::paged_api::{Listing, PageLimits, PagedApi, PagedApiConfig};
 use super::republication::Republication;
 use super::row::{Row, SourceRow};
@@ -64,7 +64,7 @@ impl SourceContext<'_> {
     }
 
     fn store(self) -> Result<Store, SourceError> {
-        self.store.cloned().ok_or_else(|| SourceError::unusable("the store was not opened"))
+        self.store.cloned().ok_or_else(|| SourceError::reject_counts("the store was not opened"))
     }
 
     fn users_key(self) -> Option<Secret> {
@@ -81,7 +81,10 @@ impl Source {
     ) -> Result<Self, SourceError> {
         use SourceCursor as At;
         match (&spec.origin, cursor) {
-            (Origin::Api { url, page_limit, page_first }, cursor @ (None | Some(At::Api(_)))) => {
+            (
+                SourceSpec::Api { url, page_limit, page_first },
+                cursor @ (None | Some(At::Api(_))),
+            ) => {
                 let listing = Listing::Cities { page_limit: *page_limit };
                 let cursor = match cursor {
                     Some(At::Api(cursor)) => cursor,
@@ -89,7 +92,7 @@ impl Source {
                 };
                 context.paged_api(url, listing, cursor)
             }
-            (Origin::Csv { path, content_hash, .. }, cursor @ (None | Some(At::Csv(_)))) => {
+            (SourceSpec::Csv { path, content_hash, .. }, cursor @ (None | Some(At::Csv(_)))) => {
                 let (path, content_hash) = (path.clone(), content_hash.clone());
                 let opened = tokio::task::spawn_blocking(move || {
                     let cursor = match &cursor {
@@ -99,14 +102,16 @@ impl Source {
                     CsvSource::open(&path, &content_hash, cursor)
                 })
                 .await
-                .map_err(|panic| SourceError::unusable(format!("opening the file: {panic}")))?;
+                .map_err(|panic| {
+                    SourceError::reject_counts(format!("opening the file: {panic}"))
+                })?;
                 Ok(Self::Csv(Some(Box::new(opened?))))
             }
-            (Origin::Gazetteer, None) => Ok(Self::Gazetteer(GazetteerSource::at(0))),
-            (Origin::Gazetteer, Some(At::Gazetteer(position))) => {
+            (SourceSpec::Gazetteer, None) => Ok(Self::Gazetteer(GazetteerSource::at(0))),
+            (SourceSpec::Gazetteer, Some(At::Gazetteer(position))) => {
                 Ok(Self::Gazetteer(GazetteerSource::at(position)))
             }
-            (Origin::Users { url }, cursor @ (None | Some(At::Api(_)))) => {
+            (SourceSpec::Users { url }, cursor @ (None | Some(At::Api(_)))) => {
                 let listing = Listing::Users { key: context.users_key() };
                 let cursor = match cursor {
                     Some(At::Api(cursor)) => cursor,
@@ -114,7 +119,7 @@ impl Source {
                 };
                 context.paged_api(url, listing, cursor)
             }
-            (Origin::Incomplete { missing }, cursor @ (None | Some(At::Incomplete(_)))) => {
+            (SourceSpec::Incomplete { missing }, cursor @ (None | Some(At::Incomplete(_)))) => {
                 let cursor = match cursor {
                     Some(At::Incomplete(cursor)) => cursor,
                     _ => Default::default(),
@@ -122,7 +127,7 @@ impl Source {
                 let users = IncompleteUsers::new(context.store()?, *missing, spec.force, cursor);
                 Ok(Self::Incomplete(users))
             }
-            (Origin::Republish { request, .. }, cursor @ (None | Some(At::Republish(_)))) => {
+            (SourceSpec::Republish { request, .. }, cursor @ (None | Some(At::Republish(_)))) => {
                 let cursor = match cursor {
                     Some(At::Republish(cursor)) => cursor,
                     _ => Default::default(),
@@ -132,9 +137,9 @@ impl Source {
                 tasks.delete_committed().await?;
                 Ok(Self::Republish(Box::new(tasks)))
             }
-            (_, Some(_)) => {
-                Err(SourceError::unusable("the outbox holds a position in another kind of source"))
-            }
+            (_, Some(_)) => Err(SourceError::reject_counts(
+                "the outbox holds a position in another kind of source",
+            )),
         }
     }
 
@@ -157,7 +162,9 @@ impl Source {
                     (csv, rows)
                 })
                 .await
-                .map_err(|panic| SourceError::unusable(format!("reading the file: {panic}")))?;
+                .map_err(|panic| {
+                    SourceError::reject_counts(format!("reading the file: {panic}"))
+                })?;
                 *slot = Some(csv);
                 rows
             }

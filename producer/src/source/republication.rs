@@ -13,7 +13,7 @@ use std::collections::{HashSet, VecDeque};
 
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
-use isobar_store::{DeadFilter, DeadLetter, LedgerCursor, Store, StoreError};
+use isobar_store::{DeadLetter, DeadLetterFilter, LedgerCursor, Store, StoreError};
 
 use super::cursor::{RepublishCursor, RepublishPoint};
 use super::job_spec::RepublishRequest;
@@ -107,7 +107,11 @@ impl Republication {
         Ok(!is_end)
     }
 
-    async fn load_letters(&mut self, filter: &DeadFilter, newest: i64) -> Result<bool, StoreError> {
+    async fn load_letters(
+        &mut self,
+        filter: &DeadLetterFilter,
+        newest: i64,
+    ) -> Result<bool, StoreError> {
         let below = match self.read_to {
             Some(RepublishPoint::Letter(id)) => id,
             _ => newest.saturating_add(1),

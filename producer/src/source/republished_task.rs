@@ -4,7 +4,7 @@
 
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::{PipelineName, RowKind};
-use isobar_model::task::{Fields, PersonTask, WeatherTask};
+use isobar_model::task::{CityTask, Fields, UserTask};
 
 const TRY: &str = "try";
 const JOB: &str = "job_id";
@@ -26,8 +26,8 @@ impl RepublishedTask {
     pub fn from_input(pipeline: PipelineName, input: &[u8], last_try: u32) -> Option<Self> {
         let fields = Fields::from_json(input)?;
         let head = match pipeline.spec().rows {
-            RowKind::Cities => WeatherTask::from_fields(&fields).ok()?.head,
-            RowKind::Users | RowKind::Incomplete(_) => PersonTask::from_fields(&fields).ok()?.head,
+            RowKind::Cities => CityTask::from_fields(&fields).ok()?.head,
+            RowKind::Users | RowKind::Incomplete(_) => UserTask::from_fields(&fields).ok()?.head,
         };
         let next = head.try_number.max(last_try).saturating_add(1);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();

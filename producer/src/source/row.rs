@@ -8,11 +8,11 @@
 
 use std::borrow::Cow;
 
-use isobar_model::city::{Coordinates, Place, fold_name, unnumbered_city_id, unnumbered_city_key};
+use isobar_model::city::{City, Coordinates, derived_city_id, derived_city_key, fold_name};
 use isobar_model::gazetteer::builtin;
 use isobar_model::ids::{CityId, UserId};
 use isobar_model::pipeline::Enrichment;
-use isobar_model::task::{Errand, MAX_FIELD_BYTES};
+use isobar_model::task::{MAX_FIELD_BYTES, UserWork};
 use isobar_model::user::User;
 
 use super::republished_task::RepublishedTask;
@@ -91,8 +91,8 @@ impl RowSubject {
         match self {
             Self::City(city) => city.key(),
             Self::User(user) => format!("user:{}", user.external_id),
-            Self::Incomplete(Enrichment::Address, id) => Errand::Address(*id).key(),
-            Self::Incomplete(Enrichment::Card, id) => Errand::Card(*id).key(),
+            Self::Incomplete(Enrichment::Address, id) => UserWork::Address(*id).key(),
+            Self::Incomplete(Enrichment::Card, id) => UserWork::Card(*id).key(),
         }
     }
 }
@@ -102,7 +102,7 @@ impl SourceCity {
     pub fn key(&self) -> String {
         match self.id {
             Some(id) => id.to_string(),
-            None => unnumbered_city_key(
+            None => derived_city_key(
                 self.name.as_deref().unwrap_or_default(),
                 self.country_code.as_deref(),
                 self.coordinates,
@@ -114,7 +114,7 @@ impl SourceCity {
     pub fn stored_id(&self) -> Option<CityId> {
         self.id.or_else(|| {
             self.coordinates.map(|at| {
-                unnumbered_city_id(
+                derived_city_id(
                     self.name.as_deref().unwrap_or_default(),
                     self.country_code.as_deref(),
                     Some(at),
@@ -123,7 +123,7 @@ impl SourceCity {
         })
     }
 
-    pub fn from_gazetteer(city: &Place) -> Self {
+    pub fn from_gazetteer(city: &City) -> Self {
         Self {
             id: Some(city.id),
             name: Some(city.name.clone()),

@@ -6,7 +6,7 @@
 //! Guarantees: the fingerprint covers only the fields that are kept of a user, because DummyJSON's
 //! pages contain card numbers.
 
-use isobar_model::user::{items, profile};
+use isobar_model::user::{profile, records};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -25,7 +25,7 @@ pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
             "the answer is neither an array nor an object with \"users\" or \"items\"".to_owned()
         );
     }
-    let rows: Vec<Row> = items(&answer).iter().map(row).collect();
+    let rows: Vec<Row> = records(&answer).iter().map(row).collect();
     let mut hash = Sha256::new();
     for row in &rows {
         hash.update(format!("{row:?}\n"));

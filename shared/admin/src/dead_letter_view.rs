@@ -6,12 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{CityId, JobId, TaskId};
-use isobar_store::{DeadGroup, DeadLetter};
+use isobar_store::{DeadLetter, DeadLetterGroup};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeadItem {
+pub struct DeadLetterView {
     pub id: i64,
     /// `null` if the entry could not be decoded so far.
     #[schema(value_type = Option<String>, format = Uuid)]
@@ -42,7 +42,7 @@ pub struct DeadGroupItem {
     pub newest: DateTime<Utc>,
 }
 
-impl From<DeadLetter> for DeadItem {
+impl From<DeadLetter> for DeadLetterView {
     fn from(letter: DeadLetter) -> Self {
         let (payload, payload_base64) = match String::from_utf8(letter.payload) {
             Ok(text) => (Some(text), None),
@@ -65,8 +65,8 @@ impl From<DeadLetter> for DeadItem {
     }
 }
 
-impl From<DeadGroup> for DeadGroupItem {
-    fn from(group: DeadGroup) -> Self {
+impl From<DeadLetterGroup> for DeadGroupItem {
+    fn from(group: DeadLetterGroup) -> Self {
         Self {
             code: group.code,
             count: group.count,

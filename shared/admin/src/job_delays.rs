@@ -10,10 +10,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Broker, Switches, Topic};
+use isobar_broker::{Broker, Flags, Topic};
 use isobar_model::ids::JobId;
 use isobar_store::JobRow;
-use isobar_upstream::{Quota, Service, Upstream};
+use isobar_upstream::{QuotaState, Service, WeatherClient};
 use tokio::time::timeout;
 
 use crate::heartbeats;
@@ -22,11 +22,11 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What delays jobs, as far as it is known.
 #[derive(Debug, Default)]
-pub struct Pauses {
-    switches: Switches,
+pub struct JobDelays {
+    switches: Flags,
     /// Why every worker waits.
     all_workers: Option<String>,
-    quota: Option<Quota>,
+    quota: Option<QuotaState>,
 }
 
 /// What is known of a job at the moment and is not in its row.
@@ -53,24 +53,26 @@ impl JobProgress {
     }
 }
 
-impl Pauses {
-    pub async fn ask(broker: &Broker, topic: &Topic, upstream: &Upstream) -> Self {
+impl JobDelays {
+    pub async fn fetch(broker: &Broker, topic: &Topic, upstream: &WeatherClient) -> Self {
         let fetched = async {
             let (switches, heartbeats, quota) =
-                tokio::join!(broker.switches(topic), broker.heartbeats(), upstream.quota());
-            let all_workers = heartbeats::paused_reason(&heartbeats.unwrap_or_default())
-                .or_else(|| Some(upstream.shut_until(Service::Forecast)?.1.describe().to_owned()));
+                tokio::join!(broker.flags(topic), broker.heartbeats(), upstream.quota());
+            let all_workers =
+                heartbeats::paused_reason(&heartbeats.unwrap_or_default()).or_else(|| {
+                    Some(upstream.closed_until(Service::Forecast)?.1.describe().to_owned())
+                });
             Self { switches: switches.unwrap_or_default(), all_workers, quota }
         };
         timeout(REASON_TIMEOUT, fetched).await.unwrap_or_default()
     }
 
     /// The delays of one job that has not ended. `rate` is in rows a second.
-    pub fn lately(&self, job: &JobRow, rate: Option<f64>, now: DateTime<Utc>) -> JobProgress {
+    pub fn progress_of(&self, job: &JobRow, rate: Option<f64>, now: DateTime<Utc>) -> JobProgress {
         let left = job.total.map(|total| total.saturating_sub(job.processed));
         let by_operator = self.switches.job(job.id).is_some() || self.switches.reading().is_some();
         let quota = left.zip(self.quota.as_ref());
-        let is_shut = |(left, quota): (u64, &Quota)| quota.is_shut(left, now);
+        let is_shut = |(left, quota): (u64, &QuotaState)| quota.is_exhausted(left, now);
         JobProgress {
             paused: self.reason(job.id),
             waits_for_quota: self.all_workers.is_some()

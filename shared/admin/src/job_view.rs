@@ -16,7 +16,7 @@ use crate::job_delays::JobProgress;
 use crate::schemas;
 
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct JobState {
+pub struct JobView {
     #[schema(value_type = String, format = Uuid)]
     pub job_id: JobId,
     #[schema(value_type = schemas::JobKind)]
@@ -43,7 +43,7 @@ pub struct JobState {
     pub paused_reason: Option<String>,
 }
 
-impl JobState {
+impl JobView {
     pub fn of(row: JobRow, progress: JobProgress, now: DateTime<Utc>) -> Self {
         let rate_per_s = progress.rate.or_else(|| average_rate(&row, now));
         let left = row.total.map(|total| total.saturating_sub(row.processed));
@@ -114,10 +114,10 @@ mod tests {
         }
     }
 
-    fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobState {
+    fn after_ten_seconds(row: JobRow, paused: Option<&str>) -> JobView {
         let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(10);
         let paused = paused.map(str::to_owned);
-        JobState::of(row, JobProgress { paused, ..JobProgress::default() }, now)
+        JobView::of(row, JobProgress { paused, ..JobProgress::default() }, now)
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn the_quota_delays_the_end_of_a_job() {
         let now = DateTime::UNIX_EPOCH;
-        let view = |progress| JobState::of(row(50, Some(200)), progress, now);
+        let view = |progress| JobView::of(row(50, Some(200)), progress, now);
         let fast = view(JobProgress { rate: Some(75.0), ..JobProgress::default() });
         assert_eq!((fast.rate_per_s, fast.eta_seconds), (Some(75.0), Some(2)));
         let quota_until = Some(now + TimeDelta::hours(1));

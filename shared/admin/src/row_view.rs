@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::schemas;
 
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ResultItem {
+pub struct RowView {
     pub row: Option<u64>,
     pub city: Option<String>,
     #[schema(value_type = Option<i64>)]
@@ -24,7 +24,7 @@ pub struct ResultItem {
     pub attempts: u32,
 }
 
-impl From<LedgerRow> for ResultItem {
+impl From<LedgerRow> for RowView {
     fn from(row: LedgerRow) -> Self {
         Self {
             row: row.row,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use isobar_broker::{Depth, Topic};
 use isobar_model::pipeline::PipelineName;
 use isobar_settings::Settings;
-use isobar_store::{JobStatus, PipelineTotals, Totals};
+use isobar_store::{JobStatus, PipelineTotals, TableCounts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,14 +30,14 @@ pub struct PipelineStats {
 
 /// The answers of store and broker that [`Stats`] are computed from.
 #[derive(Debug)]
-pub struct Standing {
-    pub totals: Totals,
+pub struct StatsInput {
+    pub totals: TableCounts,
     pub pipelines: HashMap<PipelineName, PipelineTotals>,
     pub depths: HashMap<PipelineName, Depth>,
 }
 
 impl Stats {
-    pub fn of(settings: &Settings, input: &Standing) -> Self {
+    pub fn of(settings: &Settings, input: &StatsInput) -> Self {
         let pipelines = PipelineName::streams().map(|pipeline| {
             let totals = input.pipelines.get(&pipeline).cloned().unwrap_or_default();
             let depth = input.depths.get(&pipeline).copied().unwrap_or_default();
@@ -55,7 +55,7 @@ impl Stats {
 }
 
 /// The counts under the names of their tables.
-pub fn rows_by_table(totals: &Totals) -> [(&'static str, u64); 11] {
+pub fn rows_by_table(totals: &TableCounts) -> [(&'static str, u64); 11] {
     [
         ("cities", totals.cities),
         ("weather", totals.snapshots),

@@ -13,7 +13,7 @@ use crate::lane::EntryId;
 /// One frozen batch. Each payload is a JSON array of names and values in turn, exactly as the
 /// outbox froze it.
 #[derive(Clone, Copy, Debug)]
-pub struct Append<'a> {
+pub struct AppendBatch<'a> {
     pub job_id: JobId,
     /// Dense, from 1.
     pub seq: u64,
@@ -31,7 +31,7 @@ pub struct Append<'a> {
 
 /// How an append ended. Only `Sent` has written anything.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Appended {
+pub enum AppendOutcome {
     Sent(Receipt),
     /// The batch was appended before; the receipt spans where its entries may still be.
     Duplicate(Receipt),
@@ -51,20 +51,20 @@ pub enum Appended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     pub epoch: String,
-    pub tasks: Option<Span>,
-    pub control: Option<Span>,
+    pub tasks: Option<EntryRange>,
+    pub control: Option<EntryRange>,
 }
 
 /// First and last entry, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Span {
+pub struct EntryRange {
     pub first: EntryId,
     pub last: EntryId,
 }
 
 /// The stream after a heal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Healed {
+pub struct HealOutcome {
     pub epoch: String,
     /// Whether anything was missing.
     pub recreated: bool,

@@ -39,7 +39,7 @@ pub struct ConsumerInfo {
 
 /// How the removal of a consumer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
+pub enum RemoveOutcome {
     Removed,
     /// It owns entries.
     Busy,

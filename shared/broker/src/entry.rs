@@ -22,7 +22,7 @@ pub struct Entry {
 
 /// Where a scan continues. It starts at the beginning of the stream and wraps at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Position(pub EntryId);
+pub struct ScanCursor(pub EntryId);
 
 /// How much a claim may take.
 #[derive(Clone, Copy, Debug)]

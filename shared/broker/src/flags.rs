@@ -1,7 +1,7 @@
 //! Operator flags, which the broker keeps for every role to read.
 //!
 //! Guarantees: a flag records who set it and when. Workers and relays poll once a second
-//! ([`SWITCHES_EVERY`]), so a process that starts later sees the same flags. Flags survive
+//! ([`FLAGS_REFRESH`]), so a process that starts later sees the same flags. Flags survive
 //! restarts as the stream does, and are lost with it when the server is flushed.
 //! A breaker reset is never cleared: a process that sees a new time there closes its breaker once.
 //! Does not: decide who may set a flag, or write the audit log (see `admin/actions.rs`).
@@ -16,48 +16,48 @@ use serde::{Deserialize, Serialize};
 use isobar_model::ids::JobId;
 
 /// How often roles poll the flags: a pause takes effect after this time at the latest.
-pub const SWITCHES_EVERY: Duration = Duration::from_secs(1);
+pub const FLAGS_REFRESH: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Switch {
+pub enum Flag {
     /// Workers do not read or claim entries.
-    Reading,
+    WorkersPaused,
     /// The entries of the job are parked, and no more of its batches are sent.
-    Job(JobId),
+    JobPaused(JobId),
     /// The process that extracts the job seals it at its current row.
-    Cancelled(JobId),
+    JobCancelled(JobId),
     /// Workers close their breaker of this upstream host.
-    Breaker(String),
+    BreakerReset(String),
 }
 
 /// Who set a flag, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thrown {
+pub struct SetBy {
     pub by: String,
     pub at: DateTime<Utc>,
 }
 
 /// All flags that are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Switches(BTreeMap<Switch, Thrown>);
+pub struct Flags(BTreeMap<Flag, SetBy>);
 
-impl Switch {
+impl Flag {
     /// Its name in the broker.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Reading => "reading".to_owned(),
-            Self::Job(job) => format!("job:{job}"),
-            Self::Cancelled(job) => format!("cancelled:{job}"),
-            Self::Breaker(host) => format!("breaker:{host}"),
+            Self::WorkersPaused => "reading".to_owned(),
+            Self::JobPaused(job) => format!("job:{job}"),
+            Self::JobCancelled(job) => format!("cancelled:{job}"),
+            Self::BreakerReset(host) => format!("breaker:{host}"),
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
         match name.split_once(':') {
-            None => (name == "reading").then_some(Self::Reading),
-            Some(("job", id)) => id.parse().ok().map(Self::Job),
-            Some(("cancelled", id)) => id.parse().ok().map(Self::Cancelled),
-            Some(("breaker", host)) => Some(Self::Breaker(host.to_owned())),
+            None => (name == "reading").then_some(Self::WorkersPaused),
+            Some(("job", id)) => id.parse().ok().map(Self::JobPaused),
+            Some(("cancelled", id)) => id.parse().ok().map(Self::JobCancelled),
+            Some(("breaker", host)) => Some(Self::BreakerReset(host.to_owned())),
             Some(_) => None,
         }
     }
@@ -65,66 +65,66 @@ impl Switch {
     /// Whether setting it again replaces author and time. The time of a breaker reset matters: each
     /// new time is a new reset.
     pub(crate) fn is_replaced_on_set(&self) -> bool {
-        matches!(self, Self::Breaker(_))
+        matches!(self, Self::BreakerReset(_))
     }
 }
 
-impl Thrown {
+impl SetBy {
     pub fn now(by: impl Into<String>) -> Self {
         Self { by: by.into(), at: Utc::now() }
     }
 }
 
-impl fmt::Display for Thrown {
+impl fmt::Display for SetBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.by, self.at.format("%Y-%m-%d %H:%M:%S UTC"))
     }
 }
 
-impl Switches {
+impl Flags {
     /// Reads stored names and values; ignores flags that a newer version wrote.
     pub(crate) fn read<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         Self(
             pairs
                 .filter_map(|(name, value)| {
-                    Some((Switch::parse(name)?, serde_json::from_str(value).ok()?))
+                    Some((Flag::parse(name)?, serde_json::from_str(value).ok()?))
                 })
                 .collect(),
         )
     }
 
-    pub fn get(&self, switch: &Switch) -> Option<&Thrown> {
+    pub fn get(&self, switch: &Flag) -> Option<&SetBy> {
         self.0.get(switch)
     }
 
-    pub fn reading(&self) -> Option<&Thrown> {
-        self.get(&Switch::Reading)
+    pub fn reading(&self) -> Option<&SetBy> {
+        self.get(&Flag::WorkersPaused)
     }
 
-    pub fn job(&self, job: JobId) -> Option<&Thrown> {
-        self.get(&Switch::Job(job))
+    pub fn job(&self, job: JobId) -> Option<&SetBy> {
+        self.get(&Flag::JobPaused(job))
     }
 
-    pub fn cancelled(&self, job: JobId) -> Option<&Thrown> {
-        self.get(&Switch::Cancelled(job))
+    pub fn cancelled(&self, job: JobId) -> Option<&SetBy> {
+        self.get(&Flag::JobCancelled(job))
     }
 
-    pub fn breaker(&self, host: &str) -> Option<&Thrown> {
-        self.get(&Switch::Breaker(host.to_owned()))
+    pub fn breaker(&self, host: &str) -> Option<&SetBy> {
+        self.get(&Flag::BreakerReset(host.to_owned()))
     }
 
     /// The flags of jobs: paused and cancelled ones.
-    pub fn of_jobs(&self) -> impl Iterator<Item = (JobId, &Switch, &Thrown)> {
+    pub fn of_jobs(&self) -> impl Iterator<Item = (JobId, &Flag, &SetBy)> {
         self.0.iter().filter_map(|(flag, set_by)| match flag {
-            Switch::Job(job) | Switch::Cancelled(job) => Some((*job, flag, set_by)),
-            Switch::Reading | Switch::Breaker(_) => None,
+            Flag::JobPaused(job) | Flag::JobCancelled(job) => Some((*job, flag, set_by)),
+            Flag::WorkersPaused | Flag::BreakerReset(_) => None,
         })
     }
 
     /// Whether a breaker was reset after `before` was read.
     pub fn has_resets_since(&self, before: &Self) -> bool {
         self.0.iter().any(|(flag, set_by)| {
-            matches!(flag, Switch::Breaker(_)) && before.get(flag) != Some(set_by)
+            matches!(flag, Flag::BreakerReset(_)) && before.get(flag) != Some(set_by)
         })
     }
 
@@ -144,16 +144,16 @@ mod tests {
     #[test]
     fn flags_read_back_and_unknown_ones_are_ignored() {
         let job = JobId::derive("test", "slot");
-        let set_by = serde_json::to_string(&Thrown::now("cli ada@host")).expect("plain data");
+        let set_by = serde_json::to_string(&SetBy::now("cli ada@host")).expect("plain data");
         for flag in [
-            Switch::Reading,
-            Switch::Job(job),
-            Switch::Cancelled(job),
-            Switch::Breaker("127.0.0.1:8090".into()),
+            Flag::WorkersPaused,
+            Flag::JobPaused(job),
+            Flag::JobCancelled(job),
+            Flag::BreakerReset("127.0.0.1:8090".into()),
         ] {
             let name = flag.name();
             let pairs = [(name.as_str(), set_by.as_str()), ("brake:x", &set_by), ("job:x", "{}")];
-            let read = Switches::read(pairs.into_iter());
+            let read = Flags::read(pairs.into_iter());
             assert_eq!(read.len(), 1);
             assert_eq!(read.get(&flag).map(|set_by| set_by.by.as_str()), Some("cli ada@host"));
         }
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn only_a_reset_with_a_new_time_counts() {
-        let host = || Switch::Breaker("host".into());
-        let one = Switches([(host(), Thrown::now("a"))].into());
-        let later = Thrown { by: "a".into(), at: Utc::now() + chrono::TimeDelta::seconds(1) };
-        let two = Switches([(host(), later), (Switch::Reading, Thrown::now("a"))].into());
-        assert!(one.has_resets_since(&Switches::default()) && two.has_resets_since(&one));
-        assert!(!one.has_resets_since(&one) && !Switches::default().has_resets_since(&one));
+        let host = || Flag::BreakerReset("host".into());
+        let one = Flags([(host(), SetBy::now("a"))].into());
+        let later = SetBy { by: "a".into(), at: Utc::now() + chrono::TimeDelta::seconds(1) };
+        let two = Flags([(host(), later), (Flag::WorkersPaused, SetBy::now("a"))].into());
+        assert!(one.has_resets_since(&Flags::default()) && two.has_resets_since(&one));
+        assert!(!one.has_resets_since(&one) && !Flags::default().has_resets_since(&one));
     }
 }

@@ -26,21 +26,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use append::{Append, Appended, Healed, Receipt, Span, Watermarks};
-pub use depth::{ConsumerInfo, Depth, Removal};
-pub use entry::{ClaimLimits, Entry, GiveBack, Position};
+pub use append::{AppendBatch, AppendOutcome, EntryRange, HealOutcome, Receipt, Watermarks};
+pub use depth::{ConsumerInfo, Depth, RemoveOutcome};
+pub use entry::{ClaimLimits, Entry, GiveBack, ScanCursor};
 pub use error::BrokerError;
-pub use flags::{SWITCHES_EVERY, Switch, Switches, Thrown};
+pub use flags::{FLAGS_REFRESH, Flag, Flags, SetBy};
 pub use lane::{EntryId, Lane};
-pub use quota::{QuotaAnswer, Reservation};
-pub use redis_info::{GroupFacts, RedisFacts};
+pub use quota::{QuotaDecision, Reservation};
+pub use redis_info::{GroupInfo, RedisInfo};
 pub use topic::Topic;
 
 use self::error::Result;
 use self::keys::{PARKED, RETURNED};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_model::quota::{QuotaLimits, QuotaUsage};
 use isobar_settings::Settings;
 
 /// The one way to the stream, the cache, the quota windows and the heartbeats. Cheap to clone.
@@ -128,7 +128,7 @@ impl Broker {
     }
 
     /// Facts about the Redis server, for `doctor`; `None` for the embedded broker.
-    pub async fn inspect(&self, topic: &Topic) -> Result<Option<RedisFacts>> {
+    pub async fn inspect(&self, topic: &Topic) -> Result<Option<RedisInfo>> {
         match self {
             Self::Redis(redis) => redis.inspect(topic).await.map(Some),
             Self::Embedded(_) => Ok(None),
@@ -164,20 +164,20 @@ delegate! {
     /// Repairs an incomplete stream and leaves a complete one unchanged. Where a group is missing,
     /// both groups are created at the very beginning, and watermarks and attempts are cleared. The
     /// new epoch makes every relay check whether its batches are still there.
-    pub async fn heal(&self, topic: &Topic) -> Result<Healed>;
+    pub async fn heal(&self, topic: &Topic) -> Result<HealOutcome>;
 
     /// Appends one frozen batch, whole or not at all, and at most once (I1, I2). The job's
     /// watermark decides. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
-    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended>;
+    pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome>;
 
     /// The epoch, and the last batch of each of `jobs` in it.
     pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks>;
 
     /// For each receipt, whether any of its entries is still in the stream.
-    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>>;
+    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>>;
 
     /// Drops the watermark of a job whose batches are all confirmed.
-    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()>;
+    pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()>;
 
     // The stream, for workers.
 
@@ -190,7 +190,7 @@ delegate! {
 
     /// Entries that `consumer` owns, in order, from the one after `after`. After a lost reply this
     /// finds what was delivered; the caller skips the entries that it already has.
-    pub async fn owned(
+    pub async fn entries_of(
         &self, topic: &Topic, consumer: &str, lane: Lane, after: EntryId, count: usize
     ) -> Result<Vec<Entry>>;
 
@@ -207,7 +207,7 @@ delegate! {
     /// delivery. `position` moves through the pending entries and wraps at the end, so a busy head
     /// never starves the tail.
     pub async fn claim(
-        &self, topic: &Topic, consumer: &str, lane: Lane, position: &mut Position,
+        &self, topic: &Topic, consumer: &str, lane: Lane, position: &mut ScanCursor,
         limits: ClaimLimits
     ) -> Result<Vec<Entry>>;
 
@@ -220,13 +220,13 @@ delegate! {
     /// Finds delivered entries without an owner (an operator deleted a consumer) in one page of the
     /// stream after `position`, and makes them due at once. Returns how many it found.
     pub async fn adopt_orphans(
-        &self, topic: &Topic, lane: Lane, position: &mut Position, claim_idle: Duration
+        &self, topic: &Topic, lane: Lane, position: &mut ScanCursor, claim_idle: Duration
     ) -> Result<u64>;
 
     /// Removes a consumer's name if it owns nothing in either lane and has been idle for `idle`.
     pub async fn remove_consumer(
         &self, topic: &Topic, consumer: &str, idle: Duration
-    ) -> Result<Removal>;
+    ) -> Result<RemoveOutcome>;
 
     // The stream, read only.
 
@@ -242,14 +242,14 @@ delegate! {
 
     // Flags of operators.
 
-    pub async fn switches(&self, topic: &Topic) -> Result<Switches>;
+    pub async fn flags(&self, topic: &Topic) -> Result<Flags>;
 
     /// Sets a flag and returns who has set it. The first one stays, except for a breaker reset: its
     /// latest one replaces the one before.
-    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown>;
+    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy>;
 
     /// Clears a flag; false where it was not set.
-    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool>;
+    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool>;
 
     // The cache: bytes with an expiry.
 
@@ -267,15 +267,15 @@ delegate! {
     /// `keep_interactive_reserve` a tenth of each window stays free for interactive requests.
     pub async fn quota_reserve(
         &self, host: &str, limits: &QuotaLimits, weight: u64, keep_interactive_reserve: bool
-    ) -> Result<QuotaAnswer>;
+    ) -> Result<QuotaDecision>;
 
     /// Corrects a reservation to what the provider counted: 1 for an error, 0 for a 429.
-    pub async fn quota_settle(&self, host: &str, reservation: &Reservation, used: u64) -> Result<()>;
+    pub async fn quota_correct(&self, host: &str, reservation: &Reservation, used: u64) -> Result<()>;
 
     /// Blocks `host` for all processes for `wait`, because the provider asked for it.
-    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()>;
+    pub async fn quota_block(&self, host: &str, wait: Duration) -> Result<()>;
 
-    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse>;
+    pub async fn quota_usage(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUsage>;
 
     /// Takes one of the `limit` slots that all processes share at `host`; false when all are taken.
     /// A slot expires after `ttl`, in case its holder dies.

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 /// The answer to a reservation.
 #[derive(Clone, Debug, PartialEq)]
-pub enum QuotaAnswer {
+pub enum QuotaDecision {
     Granted(Reservation),
-    Shut { until: DateTime<Utc> },
+    Exhausted { until: DateTime<Utc> },
 }
 
 /// The reserved weight, and the time of the reservation by the broker's clock.

@@ -2,18 +2,18 @@
 
 /// Version, clock and persistence of a server, and the groups of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisFacts {
+pub struct RedisInfo {
     pub version: String,
     pub time_ms: u64,
     /// Consumer groups of the task stream.
-    pub groups: Vec<GroupFacts>,
+    pub groups: Vec<GroupInfo>,
     pub append_only: Option<String>,
     pub eviction: Option<String>,
 }
 
 /// One consumer group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupFacts {
+pub struct GroupInfo {
     pub name: String,
     /// Unfinished entries that are not in the stream any more. Our workers acknowledge and delete
     /// in one step, so another client deleted them.

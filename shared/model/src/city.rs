@@ -48,7 +48,7 @@ impl Coordinates {
 
 /// A city of the built-in list, of a source, or of the geocoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Place {
+pub struct City {
     pub id: CityId,
     pub name: String,
     pub country_code: Option<String>,
@@ -88,20 +88,12 @@ pub fn fold_name(name: &str) -> String {
 
 /// The id of a city without a number in its source: a hash of name and country, and of the
 /// coordinates if the source has them, because two towns of one country may share a name.
-pub fn unnumbered_city_id(
-    name: &str,
-    country_code: Option<&str>,
-    at: Option<Coordinates>,
-) -> CityId {
-    CityId::from_key(&unnumbered_city_key(name, country_code, at))
+pub fn derived_city_id(name: &str, country_code: Option<&str>, at: Option<Coordinates>) -> CityId {
+    CityId::from_key(&derived_city_key(name, country_code, at))
 }
 
 /// The text that [`unnumbered_city_id`] hashes; it also finds duplicates in one source.
-pub fn unnumbered_city_key(
-    name: &str,
-    country_code: Option<&str>,
-    at: Option<Coordinates>,
-) -> String {
+pub fn derived_city_key(name: &str, country_code: Option<&str>, at: Option<Coordinates>) -> String {
     let country = country_code.unwrap_or_default().to_ascii_uppercase();
     match at {
         Some(at) => format!("{}|{country}|{:.4},{:.4}", fold_name(name), at.latitude, at.longitude),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::duration::{duration, show_duration};
+use crate::duration::{format_duration, parse_duration};
 
 /// How long a stored value counts as current.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl FromStr for FreshFor {
         if text.eq_ignore_ascii_case("auto") {
             Ok(Self::Auto)
         } else {
-            duration(text).map(Self::Fixed)
+            parse_duration(text).map(Self::Fixed)
         }
     }
 }
@@ -52,7 +52,7 @@ impl fmt::Display for FreshFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
-            Self::Fixed(duration) => f.write_str(&show_duration(*duration)),
+            Self::Fixed(duration) => f.write_str(&format_duration(*duration)),
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::city::{Coordinates, Place, fold_name};
+use crate::city::{City, Coordinates, fold_name};
 use crate::ids::CityId;
 
 /// The text of the file, which the demo also imports.
@@ -19,7 +19,7 @@ static LIST: LazyLock<Gazetteer> = LazyLock::new(|| Gazetteer::parse(CITIES_CSV)
 
 /// Cities by descending population, with an index by id and one by name.
 pub struct Gazetteer {
-    cities: Vec<Place>,
+    cities: Vec<City>,
     by_id: HashMap<CityId, u32>,
     /// Folded name → positions, most populous first.
     by_name: HashMap<Box<str>, Vec<u32>>,
@@ -32,22 +32,22 @@ pub fn builtin() -> &'static Gazetteer {
 
 impl Gazetteer {
     /// All cities, most populous first.
-    pub fn cities(&self) -> &[Place] {
+    pub fn cities(&self) -> &[City] {
         &self.cities
     }
 
-    pub fn by_id(&self, id: CityId) -> Option<&Place> {
+    pub fn by_id(&self, id: CityId) -> Option<&City> {
         self.by_id.get(&id).map(|&at| &self.cities[at as usize])
     }
 
     /// All cities of that name, most populous first.
-    pub fn named(&self, name: &str) -> impl Iterator<Item = &Place> {
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &City> {
         let positions = self.by_name.get(fold_name(name).as_str());
         positions.into_iter().flatten().map(|&at| &self.cities[at as usize])
     }
 
     /// The most populous city of that name, in that country if one is given, and how many there are.
-    pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&Place, usize)> {
+    pub fn by_name(&self, name: &str, country_code: Option<&str>) -> Option<(&City, usize)> {
         let mut found = self.named(name).filter(|city| {
             country_code.is_none_or(|code| {
                 city.country_code.as_deref().is_some_and(|its| its.eq_ignore_ascii_case(code))
@@ -73,7 +73,7 @@ impl Gazetteer {
 }
 
 /// Reads one line. In this file only a name with a comma has quotes.
-fn parse_line(line: &str) -> Option<Place> {
+fn parse_line(line: &str) -> Option<City> {
     let (id, rest) = line.split_once(',')?;
     let (name, rest) = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split_once("\",")?,
@@ -85,7 +85,7 @@ fn parse_line(line: &str) -> Option<Place> {
     let latitude = fields.next()?.parse().ok()?;
     let longitude = fields.next()?.parse().ok()?;
     let population = fields.next()?.parse().ok()?;
-    Some(Place {
+    Some(City {
         id: CityId(id.parse().ok()?),
         name: name.replace("\"\"", "\""),
         country_code: Some(country_code.to_owned()),

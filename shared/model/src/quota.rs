@@ -19,7 +19,7 @@ pub struct QuotaLimits {
 }
 
 impl QuotaLimits {
-    pub fn is_none(&self) -> bool {
+    pub fn is_unlimited(&self) -> bool {
         *self == Self::default()
     }
 
@@ -49,15 +49,15 @@ impl Window {
 
 /// The use of each current window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct QuotaUse {
+pub struct QuotaUsage {
     pub minute: u64,
     pub hour: u64,
     pub day: u64,
     /// Set while a window is full or the provider has blocked us.
-    pub shut_until: Option<DateTime<Utc>>,
+    pub blocked_until: Option<DateTime<Utc>>,
 }
 
-impl QuotaUse {
+impl QuotaUsage {
     pub fn of(&self, window: Window) -> u64 {
         match window {
             Window::Minute => self.minute,

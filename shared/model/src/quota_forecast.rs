@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::quota::{QuotaLimits, QuotaUse, Window};
+use crate::quota::{QuotaLimits, QuotaUsage, Window};
 
 /// Most windows of a forecast. A month of work on a free tier needs a third of them.
 const WINDOWS: usize = 10_000;
@@ -18,12 +18,17 @@ pub struct Cost {
     /// Units of all requests together.
     pub units: u64,
     /// Units of one request.
-    pub a_request: u64,
+    pub per_request: u64,
 }
 
 /// When the last request may start, in Unix milliseconds; `None` if it is too far away to compute.
-pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64) -> Option<i64> {
-    let a_request = cost.a_request.max(1);
+pub fn exhausted_at(
+    limits: &QuotaLimits,
+    used: &QuotaUsage,
+    cost: Cost,
+    now_ms: i64,
+) -> Option<i64> {
+    let a_request = cost.per_request.max(1);
     let mut left = cost.units;
     let mut used = Window::ALL.map(|window| used.of(window));
     let mut at = now_ms;
@@ -53,15 +58,15 @@ pub fn used_up_at(limits: &QuotaLimits, used: &QuotaUse, cost: Cost, now_ms: i64
     None
 }
 
-impl QuotaUse {
+impl QuotaUsage {
     /// The use at `then` if no request is made until then.
     #[must_use]
-    pub fn later(&self, now: DateTime<Utc>, then: DateTime<Utc>) -> Self {
+    pub fn at(&self, now: DateTime<Utc>, then: DateTime<Utc>) -> Self {
         let then = then.timestamp_millis();
         let [minute, hour, day] = Window::ALL.map(|window| {
             if then < end_ms(window, now.timestamp_millis()) { self.of(window) } else { 0 }
         });
-        Self { minute, hour, day, shut_until: None }
+        Self { minute, hour, day, blocked_until: None }
     }
 }
 
@@ -81,9 +86,9 @@ mod tests {
 
     fn minutes(used: [u64; 3], units: u64, now_minute: i64) -> Option<i64> {
         let [minute, hour, day] = used;
-        let used = QuotaUse { minute, hour, day, shut_until: None };
+        let used = QuotaUsage { minute, hour, day, blocked_until: None };
         let now = MIDNIGHT + now_minute * 60_000;
-        let at = used_up_at(&FREE, &used, Cost { units, a_request: 100 }, now)?;
+        let at = exhausted_at(&FREE, &used, Cost { units, per_request: 100 }, now)?;
         Some((at - MIDNIGHT) / 60_000)
     }
 
@@ -104,11 +109,11 @@ mod tests {
     #[test]
     fn no_quota_means_now_and_the_far_future_is_none() {
         let none = QuotaLimits::default();
-        let cost = Cost { units: u64::MAX, a_request: 1 };
-        assert_eq!(used_up_at(&none, &QuotaUse::default(), cost, 7), Some(7));
-        assert_eq!(used_up_at(&FREE, &QuotaUse::default(), cost, 7), None);
+        let cost = Cost { units: u64::MAX, per_request: 1 };
+        assert_eq!(exhausted_at(&none, &QuotaUsage::default(), cost, 7), Some(7));
+        assert_eq!(exhausted_at(&FREE, &QuotaUsage::default(), cost, 7), None);
         let tiny = QuotaLimits { minute: Some(10), ..none };
-        let cost = Cost { units: 250, a_request: 100 };
-        assert_eq!(used_up_at(&tiny, &QuotaUse::default(), cost, 0), Some(120_000));
+        let cost = Cost { units: 250, per_request: 100 };
+        assert_eq!(exhausted_at(&tiny, &QuotaUsage::default(), cost, 0), Some(120_000));
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::derived::REQUEST_TRIES;
 use crate::table::Settings;
-use crate::values::{BrokerKind, DatabaseUrl, Provider};
+use crate::values::{BrokerKind, DatabaseUrl, WeatherProvider};
 
 /// More arguments than this make one script block Redis for other clients.
 const MAX_BATCH: u64 = 5_000;
@@ -12,11 +12,11 @@ const MAX_BATCH: u64 = 5_000;
 impl Settings {
     pub(super) fn validation_errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
-        if self.claim_idle.0 <= self.worst_attempt() {
+        if self.claim_idle.0 <= self.max_attempt_time() {
             errors.push(format!(
                 "ISOBAR_CLAIM_IDLE ({}) must exceed the longest attempt ({} s: {REQUEST_TRIES} × ISOBAR_REQUEST_TIMEOUT and a pause); otherwise other workers take over running tasks",
                 self.claim_idle,
-                self.worst_attempt().as_secs_f32(),
+                self.max_attempt_time().as_secs_f32(),
             ));
         }
         if self.batch_size as u64 > self.high_water() {
@@ -73,7 +73,9 @@ impl Settings {
                     .into(),
             );
         }
-        if self.weather_provider == Provider::OpenWeather && self.openweather_api_key.is_none() {
+        if self.weather_provider == WeatherProvider::OpenWeather
+            && self.openweather_api_key.is_none()
+        {
             errors.push(
                 "ISOBAR_WEATHER_PROVIDER=openweather needs ISOBAR_OPENWEATHER_API_KEY".into(),
             );
@@ -82,7 +84,7 @@ impl Settings {
     }
 
     /// The check of a listening role: off loopback the API needs a key.
-    pub fn listen_misfit(&self) -> Option<String> {
+    pub fn listen_error(&self) -> Option<String> {
         (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
             format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: every client could start imports", self.listen)
         })

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::rate_limit::RateSpec;
 use crate::table::Settings;
-use crate::values::{BrokerKind, DatabaseUrl, HttpUrl, Provider};
+use crate::values::{BrokerKind, DatabaseUrl, HttpUrl, WeatherProvider};
 
 /// The public Open-Meteo service, which is free up to the limits of its terms.
 pub const FREE_TIER_HOST: &str = "api.open-meteo.com";
@@ -75,8 +75,8 @@ impl Settings {
     /// The base URL of the weather service in use.
     pub fn upstream_url(&self) -> &Url {
         match self.weather_provider {
-            Provider::OpenMeteo => &self.open_meteo_url.0,
-            Provider::OpenWeather => &self.openweather_url.0,
+            WeatherProvider::OpenMeteo => &self.open_meteo_url.0,
+            WeatherProvider::OpenWeather => &self.openweather_url.0,
         }
     }
 
@@ -108,8 +108,8 @@ impl Settings {
 
     pub fn locations_per_request(&self) -> usize {
         match self.weather_provider {
-            Provider::OpenMeteo => self.locations_per_request,
-            Provider::OpenWeather => 1,
+            WeatherProvider::OpenMeteo => self.locations_per_request,
+            WeatherProvider::OpenWeather => 1,
         }
     }
 
@@ -120,17 +120,17 @@ impl Settings {
     }
 
     /// The longest time of one attempt at a request.
-    pub fn worst_attempt(&self) -> Duration {
+    pub fn max_attempt_time(&self) -> Duration {
         self.request_timeout.0 * REQUEST_TRIES + REQUEST_RETRY_PAUSE
     }
 
     /// A lease is renewed four times before it would expire.
-    pub fn renew_every(&self) -> Duration {
+    pub fn lease_renewal_interval(&self) -> Duration {
         self.claim_idle.0 / 4
     }
 
     /// A commit starts no later than this after the last renewal: 50 s of the default lease of 60 s.
-    pub fn usable_lease(&self) -> Duration {
+    pub fn commit_window(&self) -> Duration {
         self.claim_idle.0 * 5 / 6
     }
 
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!((free.concurrency(), free.high_water()), (1, 5_000));
         let own = load(&[("ISOBAR_OPEN_METEO_URL", "http://127.0.0.1:8090")]);
         assert_eq!((own.concurrency(), own.high_water()), (8, 100_000));
-        assert!(own.quota_limits().is_none());
+        assert!(own.quota_limits().is_unlimited());
     }
 
     #[test]

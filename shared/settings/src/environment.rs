@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Names and values as found.
+/// NameList and values as found.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     values: HashMap<String, String>,
@@ -22,7 +22,7 @@ impl Environment {
     }
 
     /// The process environment over the `.env` of the working folder, if there is one.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         let mut environment = Self::default();
         environment.read_dotenv(Path::new(".env"));
         environment.read_process();
@@ -30,7 +30,7 @@ impl Environment {
     }
 
     /// The process environment without `.env` and without `except`.
-    pub fn of_process_except(except: &[&str]) -> Self {
+    pub fn from_process_without(except: &[&str]) -> Self {
         let mut environment = Self::default();
         environment.read_process();
         for name in except {

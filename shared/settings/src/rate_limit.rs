@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_model::duration::show_duration;
+use isobar_model::duration::format_duration;
 
 /// A rate limit per client: `600/m`, per `s`, `m` or `h`, or `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl fmt::Display for RateSpec {
         match self {
             Self::None => f.write_str("none"),
             Self::Limited { requests, window } => {
-                let unit = show_duration(*window);
+                let unit = format_duration(*window);
                 write!(f, "{requests}/{}", unit.trim_start_matches('1'))
             }
         }

@@ -11,8 +11,8 @@ use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 use crate::environment::Environment;
 use crate::rate_limit::RateSpec;
 use crate::values::{
-    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, Folder, HttpUrl, LogFormat, Names, Provider,
-    QuotaSpec, RedisUrl, Seconds, Secret,
+    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, HttpUrl, LogFormat, NameList, PathSetting,
+    PositiveDuration, QuotaSpec, RedisUrl, Secret, WeatherProvider,
 };
 
 /// One row of the table, as `doctor` and the documents show it.
@@ -65,9 +65,9 @@ macro_rules! settings {
 
 settings! {
     required {
-        data_dir: Folder = "ISOBAR_DATA_DIR", "./isobar-data", "folder of the outboxes, the embedded files and uploaded files";
-        job_retention: Seconds = "ISOBAR_JOB_RETENTION", "30d", "how long the rows of finished jobs are kept; their totals stay";
-        history_retention: Seconds = "ISOBAR_HISTORY_RETENTION", "90d", "how long searches are kept";
+        data_dir: PathSetting = "ISOBAR_DATA_DIR", "./isobar-data", "folder of the outboxes, the embedded files and uploaded files";
+        job_retention: PositiveDuration = "ISOBAR_JOB_RETENTION", "30d", "how long the rows of finished jobs are kept; their totals stay";
+        history_retention: PositiveDuration = "ISOBAR_HISTORY_RETENTION", "90d", "how long searches are kept";
         stream: String = "ISOBAR_STREAM", "owm-ingestion-stream", "stream of weather tasks";
         group: String = "ISOBAR_GROUP", "ingestion-workers", "consumer group of ISOBAR_STREAM";
         user_stream: String = "ISOBAR_USER_STREAM", "user-enrichment-stream", "stream of users, addresses and cards";
@@ -80,19 +80,19 @@ settings! {
         source_breaker: BreakerSpec = "ISOBAR_SOURCE_BREAKER", "20/600s/600s", "circuit breaker of the city source: failures / window / open time; cron runs share it";
         redis_retries: u32 = "ISOBAR_REDIS_RETRIES", "8", "attempts to reach Redis before the producer exits 75; workers keep trying";
         gazetteer_limit: usize = "ISOBAR_GAZETTEER_LIMIT", "1000", "number of built-in cities, most populous first, when no source is set";
-        weather_provider: Provider = "ISOBAR_WEATHER_PROVIDER", "open-meteo", "open-meteo or openweather";
+        weather_provider: WeatherProvider = "ISOBAR_WEATHER_PROVIDER", "open-meteo", "open-meteo or openweather";
         open_meteo_url: HttpUrl = "ISOBAR_OPEN_METEO_URL", "https://api.open-meteo.com", "Open-Meteo forecast service";
         geocoding_url: HttpUrl = "ISOBAR_GEOCODING_URL", "https://geocoding-api.open-meteo.com", "Open-Meteo geocoding service";
         air_quality_url: HttpUrl = "ISOBAR_AIR_QUALITY_URL", "https://air-quality-api.open-meteo.com", "Open-Meteo air quality service";
         openweather_url: HttpUrl = "ISOBAR_OPENWEATHER_URL", "https://api.openweathermap.org", "OpenWeather service";
         locations_per_request: usize = "ISOBAR_LOCATIONS_PER_REQUEST", "100", "1 to 1000; always 1 for OpenWeather";
-        request_timeout: Seconds = "ISOBAR_REQUEST_TIMEOUT", "10s", "time limit of one upstream request";
+        request_timeout: PositiveDuration = "ISOBAR_REQUEST_TIMEOUT", "10s", "time limit of one upstream request";
         upstream_breaker: BreakerSpec = "ISOBAR_UPSTREAM_BREAKER", "20/30s/15s", "circuit breaker per upstream host: failures / window / open time; it opens if also half of the calls failed; the open time doubles up to 600 s";
-        claim_idle: Seconds = "ISOBAR_CLAIM_IDLE", "60s", "lease of a worker on its entries: after this silence another worker takes them over; must exceed the longest attempt";
+        claim_idle: PositiveDuration = "ISOBAR_CLAIM_IDLE", "60s", "lease of a worker on its entries: after this silence another worker takes them over; must exceed the longest attempt";
         max_attempts: u32 = "ISOBAR_MAX_ATTEMPTS", "8", "failed attempts before a task becomes a dead letter";
         max_deliveries: u32 = "ISOBAR_MAX_DELIVERIES", "5", "crashes of a task that runs alone before it becomes a dead letter";
         fresh_for: FreshFor = "ISOBAR_FRESH_FOR", "auto", "how long a snapshot counts as current: auto = until the upstream has newer data, 0 = never, or a duration";
-        cache_ttl: Seconds = "ISOBAR_CACHE_TTL", "15m", "how long the API caches an answer at most: not beyond observation time + interval, but at least 60 s";
+        cache_ttl: PositiveDuration = "ISOBAR_CACHE_TTL", "15m", "how long the API caches an answer at most: not beyond observation time + interval, but at least 60 s";
         listen: SocketAddr = "ISOBAR_LISTEN", "127.0.0.1:8000", "address and port of the API";
         max_upload: ByteSize = "ISOBAR_MAX_UPLOAD", "256 MiB", "largest import file";
         db_connections: u32 = "ISOBAR_DB_CONNECTIONS", "8", "PostgreSQL connections per process";
@@ -105,7 +105,7 @@ settings! {
         redis_url: RedisUrl = "REDIS_URL", "redis://, rediss:// or unix://; unset = embedded broker in the data folder";
         database_url: DatabaseUrl = "DATABASE_URL", "postgres://… or sqlite://path; unset = SQLite in the data folder";
         broker: BrokerKind = "ISOBAR_BROKER", "redis or embedded; required (embedded) for PostgreSQL without Redis";
-        outbox: Folder = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data folder";
+        outbox: PathSetting = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data folder";
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "most unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
         city_source_url: HttpUrl = "ISOBAR_CITY_SOURCE_URL", "city service: base URL of /cities/?page=&limit=";
         sync_cron: Expression = "ISOBAR_SYNC_CRON", "when `isobar schedule` and `isobar up` produce cities: cron with five fields (six with seconds), a name such as @hourly, or @every 300s; unset = never";
@@ -121,10 +121,10 @@ settings! {
         openweather_api_key: Secret = "ISOBAR_OPENWEATHER_API_KEY", "key of OpenWeather; or …_FILE with a path";
         quota: QuotaSpec = "ISOBAR_QUOTA", "requests per window, for example 600/m,5000/h,10000/d, or none; unset = the free tier for public hosts, else none";
         concurrency: usize = "ISOBAR_CONCURRENCY", "concurrent requests per worker; unset = 1 on the free tier, else 8";
-        allowed_hosts: Names = "ISOBAR_ALLOWED_HOSTS", "further host names of the API, comma-separated";
+        allowed_hosts: NameList = "ISOBAR_ALLOWED_HOSTS", "further host names of the API, comma-separated";
         api_key: Secret = "ISOBAR_API_KEY", "key of the API; or …_FILE with a path; required unless ISOBAR_LISTEN is loopback";
         rate_limit: RateSpec = "ISOBAR_RATE_LIMIT", "requests per client: for example 600/m, 20/s or none; unset = none on loopback, else 6000/m";
-        import_dir: Folder = "ISOBAR_IMPORT_DIR", "the only folder from which imports by path may read; unset = no such imports";
+        import_dir: PathSetting = "ISOBAR_IMPORT_DIR", "the only folder from which imports by path may read; unset = no such imports";
         log_format: LogFormat = "ISOBAR_LOG_FORMAT", "pretty or json; unset = pretty on a terminal, else json";
     }
 }

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::nul::strip_nul;
 use crate::row::{FromRow, Row};
 use crate::store::Store;
-use crate::weather::WeatherRow;
-use isobar_model::city::{Coordinates, Place, fold_name};
+use crate::weather::SnapshotRow;
+use isobar_model::city::{City, Coordinates, fold_name};
 use isobar_model::ids::CityId;
 
 /// The most cities of one name that a lookup returns; the built-in list has far fewer.
@@ -31,7 +31,7 @@ pub struct CityRow {
     pub last_refreshed_at: Option<DateTime<Utc>>,
     pub last_status: Option<String>,
     pub last_error: Option<String>,
-    pub weather: Option<WeatherRow>,
+    pub weather: Option<SnapshotRow>,
 }
 
 /// A city that could not be refreshed: only its state changes, never its snapshot.
@@ -151,7 +151,7 @@ impl FromRow for CityRow {
             last_refreshed_at: row.get("last_refreshed_at")?,
             last_status: row.get("last_status")?,
             last_error: row.get("last_error")?,
-            weather: observed_at.map(|_| WeatherRow::from_row(row)).transpose()?,
+            weather: observed_at.map(|_| SnapshotRow::from_row(row)).transpose()?,
         })
     }
 }
@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// The snapshot of a city, with its raw payload.
-    pub async fn weather(&self, id: CityId) -> Result<Option<WeatherRow>> {
+    pub async fn weather(&self, id: CityId) -> Result<Option<SnapshotRow>> {
         Ok(self.city(id).await?.and_then(|city| city.weather))
     }
 
@@ -173,7 +173,7 @@ impl Store {
 
     /// The cities with this folded name (and country, if given), most populous first. Cities that
     /// the geocoder found under this name are included.
-    pub async fn cities_named(
+    pub async fn find_cities(
         &self,
         folded_name: &str,
         country_code: Option<&str>,
@@ -203,11 +203,11 @@ impl Store {
     }
 
     /// Keeps a geocoder's answer: the city, and the folded name of the query.
-    pub async fn remember_city(
+    pub async fn save_city(
         &self,
         folded_name: &str,
         country_code: Option<&str>,
-        place: &Place,
+        place: &City,
     ) -> Result<()> {
         let city = args![
             place.id,

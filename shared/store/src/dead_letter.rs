@@ -44,7 +44,7 @@ pub struct DeadLetter {
 
 /// Selects dead letters; an absent field restricts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadFilter {
+pub struct DeadLetterFilter {
     pub code: Option<String>,
     pub job_id: Option<JobId>,
     pub id: Option<i64>,
@@ -52,7 +52,7 @@ pub struct DeadFilter {
 
 /// Dead letters of one code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadGroup {
+pub struct DeadLetterGroup {
     pub code: String,
     pub count: u64,
     /// One of the reasons.
@@ -131,13 +131,13 @@ row! { DeadLetter {
     id, pipeline, task_id, job_id, city_id, code, reason, payload, deliveries, attempts, first_seen,
     last_seen, source,
 } }
-row! { DeadGroup { code, count, sample, oldest, newest } }
+row! { DeadLetterGroup { code, count, sample, oldest, newest } }
 
 pub(crate) fn batch(letters: &[DeadLetter]) -> Batch<'_> {
     Batch::sorted(&ADD, letters, |row| row.source.clone())
 }
 
-impl DeadFilter {
+impl DeadLetterFilter {
     /// The lowest and the highest id that it selects, of those below `before` if given.
     fn ids(&self, before: Option<i64>) -> (i64, i64) {
         let highest = before.map_or(i64::MAX, |before| before.saturating_sub(1));
@@ -159,7 +159,7 @@ impl DeadFilter {
 }
 
 /// `code upstream_error, job 6fa1…` for the audit log; `all` without a restriction.
-impl fmt::Display for DeadFilter {
+impl fmt::Display for DeadLetterFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = [
             self.code.as_ref().map(|code| format!("code {code}")),
@@ -178,7 +178,7 @@ impl Store {
     /// Dead letters that `filter` selects, newest first, below id `before` if given.
     pub async fn dead_letters(
         &self,
-        filter: &DeadFilter,
+        filter: &DeadLetterFilter,
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<DeadLetter>> {
@@ -195,12 +195,12 @@ impl Store {
     }
 
     /// Dead letters by code, the most frequent first; of one job or of all.
-    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadGroup>> {
+    pub async fn dead_letter_groups(&self, job: Option<JobId>) -> Result<Vec<DeadLetterGroup>> {
         self.all(&GROUPS, args![job]).await
     }
 
     /// How many dead letters `filter` selects.
-    pub async fn count_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+    pub async fn count_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64> {
         let (lowest, highest) = filter.ids(None);
         let (sql, further) = filter.choose([&COUNT, &COUNT_OF_CODE, &COUNT_OF_JOB]);
         let mut args = args![lowest, highest];
@@ -216,7 +216,7 @@ impl Store {
 
     /// Removes the dead letters that `filter` selects now, in small transactions, and returns how
     /// many there were. Letters that are added while it runs stay.
-    pub async fn discard_dead_letters(&self, filter: &DeadFilter) -> Result<u64> {
+    pub async fn discard_dead_letters(&self, filter: &DeadLetterFilter) -> Result<u64> {
         let (mut removed, mut before) = (0, None);
         loop {
             let page = self.dead_letters(filter, before, DISCARD_PAGE).await?;

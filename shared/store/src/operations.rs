@@ -21,7 +21,7 @@ pub(crate) const OPERATIONS_KEPT: Duration = Duration::from_hours(400 * 24);
 
 string_enum! {
     /// What an operator may do, as the audit log stores it.
-    Action {
+    OperatorAction {
         JobCancel = "job.cancel",
         JobRetry = "job.retry",
         JobPause = "job.pause",
@@ -37,7 +37,7 @@ string_enum! {
 
 /// The outcome of a request to cancel a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CancelAnswer {
+pub enum CancelOutcome {
     Cancelling,
     /// It had ended before.
     Ended(JobStatus),
@@ -50,24 +50,24 @@ pub struct NewOperation {
     pub at: DateTime<Utc>,
     /// `api <address>` or `cli <user>@<host>`.
     pub actor: String,
-    pub action: Action,
+    pub action: OperatorAction,
     /// A job or a host; absent where there is only one.
     pub subject: Option<String>,
     pub detail: Option<String>,
 }
 
 impl NewOperation {
-    pub fn now(actor: &str, action: Action) -> Self {
+    pub fn now(actor: &str, action: OperatorAction) -> Self {
         Self { at: Utc::now(), actor: actor.to_owned(), action, subject: None, detail: None }
     }
 
     #[must_use]
-    pub fn on(self, subject: &impl ToString) -> Self {
+    pub fn about(self, subject: &impl ToString) -> Self {
         Self { subject: Some(subject.to_string()), ..self }
     }
 
     #[must_use]
-    pub fn saying(self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
 
@@ -118,7 +118,7 @@ impl Store {
         &self,
         id: JobId,
         operation: &NewOperation,
-    ) -> Result<CancelAnswer> {
+    ) -> Result<CancelOutcome> {
         self.timed(async {
             dispatch!(self, backend => backend.request_cancel(id, operation).await)
         })

@@ -5,16 +5,16 @@
 
 use crate::air_quality::{self, AirQualityRow};
 use crate::sql::Batch;
-use crate::users::People;
-use crate::weather::{self, Snapshot};
+use crate::users::UserRecords;
+use crate::weather::{self, WeatherSnapshot};
 use isobar_model::ids::CityId;
 
 /// The records of one commit.
 #[derive(Clone, Debug)]
 pub enum Records {
-    Weather(Vec<Snapshot>),
+    Weather(Vec<WeatherSnapshot>),
     AirQuality(Vec<AirQualityRow>),
-    People(People),
+    UserRecords(UserRecords),
 }
 
 impl Default for Records {
@@ -29,7 +29,7 @@ impl Records {
         match self {
             Self::Weather(snapshots) => weather::batches(snapshots),
             Self::AirQuality(rows) => air_quality::batches(rows),
-            Self::People(people) => people.batches(),
+            Self::UserRecords(people) => people.batches(),
         }
     }
 

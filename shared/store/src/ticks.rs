@@ -17,7 +17,7 @@ use crate::nul::strip_nul;
 use crate::sql::Sql;
 use crate::store::Store;
 use isobar_model::ids::JobId;
-use isobar_model::schedule::{Known, TickOutcome};
+use isobar_model::schedule::{LastTick, TickOutcome};
 
 /// One tick of one schedule.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,7 @@ pub struct TickClaim {
 
 /// How a tick ended, or that it never began.
 #[derive(Clone, Debug)]
-pub struct TickEnding {
+pub struct TickResult {
     pub at: DateTime<Utc>,
     pub outcome: TickOutcome,
     pub detail: String,
@@ -54,13 +54,13 @@ pub struct TickEnding {
 
 impl Tick {
     /// This tick as the base for the next one.
-    pub fn known(&self) -> Known {
+    pub fn last_tick(&self) -> LastTick {
         let busy_until = match self.outcome {
             // It was recorded long after it was due, and no run was busy with it.
             Some(TickOutcome::Missed) | None => self.tick,
             Some(_) => self.done_at.unwrap_or(self.tick),
         };
-        Known { tick: self.tick, busy_until }
+        LastTick { tick: self.tick, busy_until }
     }
 }
 
@@ -109,12 +109,16 @@ impl Store {
     }
 
     /// False if another scheduler has taken it over, or if it is finished.
-    pub async fn finish_tick(&self, claim: &TickClaim, ending: &TickEnding) -> Result<bool> {
+    pub async fn finish_tick(&self, claim: &TickClaim, ending: &TickResult) -> Result<bool> {
         self.end_tick(&FINISH, claim, ending).await
     }
 
     /// Records a tick that does not run. False if the tick is known; it does not change then.
-    pub async fn note_tick(&self, claim: &TickClaim, ending: &TickEnding) -> Result<bool> {
+    pub async fn record_skipped_tick(
+        &self,
+        claim: &TickClaim,
+        ending: &TickResult,
+    ) -> Result<bool> {
         self.end_tick(&SKIP, claim, ending).await
     }
 
@@ -122,7 +126,7 @@ impl Store {
         &self,
         sql: &'static Sql,
         claim: &TickClaim,
-        ending: &TickEnding,
+        ending: &TickResult,
     ) -> Result<bool> {
         let (outcome, detail) = (ending.outcome.as_str(), strip_nul(&ending.detail));
         let args = args![&claim.schedule, claim.tick, &claim.owner, ending.at, outcome, detail];

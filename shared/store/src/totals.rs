@@ -1,4 +1,4 @@
-//! Totals: row counts by table, jobs and dead letters by pipeline, failures by code.
+//! TableCounts: row counts by table, jobs and dead letters by pipeline, failures by code.
 //!
 //! A further table is one line of `table_counts!`: its field, its name in the API, its count.
 //! Does not: cache. The counts read whole tables, so callers keep the answer for a while.
@@ -18,11 +18,11 @@ macro_rules! table_counts {
     ($($(#[$doc:meta])* $field:ident: $table:literal = $count:literal;)+) => {
         /// Row counts, a field a table.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-        pub struct Totals { $($(#[$doc])* pub $field: u64,)+ }
+        pub struct TableCounts { $($(#[$doc])* pub $field: u64,)+ }
 
-        row! { Totals { $($field),+ } }
+        row! { TableCounts { $($field),+ } }
 
-        impl Totals {
+        impl TableCounts {
             /// Each table with its count.
             pub fn tables(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 let tables = [$(($table, self.$field)),+];
@@ -105,7 +105,7 @@ impl FromRow for (PipelineName, u64) {
 }
 
 impl Store {
-    pub async fn totals(&self) -> Result<Totals> {
+    pub async fn totals(&self) -> Result<TableCounts> {
         Ok(self.one(&TOTALS, args![]).await?.unwrap_or_default())
     }
 

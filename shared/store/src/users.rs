@@ -18,25 +18,25 @@ use isobar_model::user::{Address, Card, User};
 
 /// The user records of one commit. A user occurs at most once in each list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct People {
-    pub users: Vec<SeenUser>,
-    pub addresses: Vec<Found<Address>>,
-    pub cards: Vec<Found<Card>>,
+pub struct UserRecords {
+    pub users: Vec<SourcedUser>,
+    pub addresses: Vec<Enriched<Address>>,
+    pub cards: Vec<Enriched<Card>>,
 }
 
 /// A user, and when the source gave this record.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SeenUser {
+pub struct SourcedUser {
     pub user: User,
     pub seen_at: DateTime<Utc>,
 }
 
 /// What an upstream returned for a stored user, and when.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found<T> {
+pub struct Enriched<T> {
     pub user_id: UserId,
-    pub what: T,
-    pub found_at: DateTime<Utc>,
+    pub value: T,
+    pub enriched_at: DateTime<Utc>,
 }
 
 /// Selects users; an absent field restricts nothing.
@@ -95,7 +95,7 @@ SELECT users.id, external_id, name, username, email, phone, website, company_nam
 }
 
 sql! {
-    SAVE_USERS(SeenUser) = r"
+    SAVE_USERS(SourcedUser) = r"
 INSERT INTO users AS stored (external_id, name, username, email, phone, website, company_name,
     company_catchphrase, company_bs, seen_at, created_at, updated_at)
 SELECT external_id, name, username, email, phone, website, company_name, company_catchphrase,
@@ -119,7 +119,7 @@ ON CONFLICT (external_id) DO UPDATE SET
         THEN excluded.updated_at ELSE stored.updated_at END
 WHERE excluded.seen_at >= stored.seen_at
 ";
-    SAVE_ADDRESSES(Found<Address>) = r"
+    SAVE_ADDRESSES(Enriched<Address>) = r"
 INSERT INTO addresses AS stored (user_id, street_number, street_name, city, state, country,
     postal_code, created_at, updated_at)
 SELECT user_id, street_number, street_name, city, state, country, postal_code, found_at, found_at
@@ -138,7 +138,7 @@ WHERE excluded.updated_at >= stored.updated_at
     IS DISTINCT FROM (excluded.street_number, excluded.street_name, excluded.city, excluded.state,
         excluded.country, excluded.postal_code)
 ";
-    SAVE_CARDS(Found<Card>) = r"
+    SAVE_CARDS(Enriched<Card>) = r"
 INSERT INTO credit_cards AS stored (user_id, card_last4, card_type, expiry_date, fingerprint,
     created_at, updated_at)
 SELECT user_id, card_last4, card_type, expiry_date, fingerprint, found_at, found_at
@@ -185,7 +185,7 @@ ORDER BY id LIMIT $2
     WITH_CARD = "SELECT user_id AS id FROM credit_cards WHERE user_id = ANY($1::bigint[])";
 }
 
-given! { SeenUser as row {
+given! { SourcedUser as row {
     external_id: bigint = row.user.external_id,
     name: text = &row.user.name,
     username: text = &row.user.username,
@@ -199,24 +199,24 @@ given! { SeenUser as row {
     written_at: timestamptz = Utc::now(),
 } }
 
-given! { Found<Address> as row {
+given! { Enriched<Address> as row {
     user_id: bigint = row.user_id,
-    street_number: text = &row.what.street_number,
-    street_name: text = &row.what.street_name,
-    city: text = &row.what.city,
-    state: text = &row.what.state,
-    country: text = &row.what.country,
-    postal_code: text = &row.what.postal_code,
-    found_at: timestamptz = row.found_at,
+    street_number: text = &row.value.street_number,
+    street_name: text = &row.value.street_name,
+    city: text = &row.value.city,
+    state: text = &row.value.state,
+    country: text = &row.value.country,
+    postal_code: text = &row.value.postal_code,
+    enriched_at: timestamptz = row.enriched_at,
 } }
 
-given! { Found<Card> as row {
+given! { Enriched<Card> as row {
     user_id: bigint = row.user_id,
-    card_last4: text = &row.what.last4,
-    card_type: text = &row.what.card_type,
-    expiry_date: date = row.what.expiry_date,
-    fingerprint: text = &row.what.fingerprint,
-    found_at: timestamptz = row.found_at,
+    card_last4: text = &row.value.last4,
+    card_type: text = &row.value.card_type,
+    expiry_date: date = row.value.expiry_date,
+    fingerprint: text = &row.value.fingerprint,
+    enriched_at: timestamptz = row.enriched_at,
 } }
 
 row! { User {
@@ -241,7 +241,7 @@ impl FromRow for UserRow {
     }
 }
 
-impl People {
+impl UserRecords {
     pub(crate) fn batches(&self) -> Vec<Batch<'_>> {
         vec![
             Batch::sorted(&SAVE_USERS, &self.users, |seen| seen.user.external_id),
@@ -290,7 +290,7 @@ impl Store {
     }
 
     /// Those of `ids` that have this enrichment.
-    pub async fn users_with(&self, what: Enrichment, ids: &[UserId]) -> Result<HashSet<UserId>> {
+    pub async fn users_having(&self, what: Enrichment, ids: &[UserId]) -> Result<HashSet<UserId>> {
         let sql = match what {
             Enrichment::Address => &WITH_ADDRESS,
             Enrichment::Card => &WITH_CARD,

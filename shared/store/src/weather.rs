@@ -18,7 +18,7 @@ use isobar_model::ids::CityId;
 
 /// The weather of a city at a time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Snapshot {
+pub struct WeatherSnapshot {
     pub city_id: CityId,
     /// `None` keeps the stored name, or gives a new city its number as a name.
     pub name: Option<String>,
@@ -43,7 +43,7 @@ pub struct Snapshot {
 
 /// A stored snapshot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WeatherRow {
+pub struct SnapshotRow {
     pub city_id: CityId,
     pub city_name: String,
     pub latitude: f64,
@@ -71,7 +71,7 @@ pub struct Freshness {
 sql! {
     /// The committer's speed depends on this statement. An empty key marks an unknown name; such a
     /// city has its number as a name.
-    UPSERT(Snapshot) = r#"
+    UPSERT(WeatherSnapshot) = r#"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, admin1_code, latitude, longitude, population,
     last_refreshed_at, last_status, last_error, temperature, windspeed, winddirection,
@@ -116,7 +116,7 @@ WHERE id = ANY($1::bigint[]) AND observed_at IS NOT NULL
 ";
 }
 
-given! { Snapshot as row {
+given! { WeatherSnapshot as row {
     id: bigint = row.city_id,
     name: text = &row.name,
     name_key: text = row.name.as_deref().map(fold_name),
@@ -137,7 +137,7 @@ given! { Snapshot as row {
     raw_payload: text = &row.raw_payload,
 } }
 
-row! { WeatherRow {
+row! { SnapshotRow {
     city_id: "id", city_name: "name", latitude, longitude, temperature, windspeed, winddirection,
     weathercode, humidity, time, observed_at, fresh_until, synced_at, raw_payload,
 } }
@@ -150,13 +150,17 @@ impl FromRow for (CityId, Freshness) {
     }
 }
 
-pub(crate) fn batches(snapshots: &[Snapshot]) -> Vec<Batch<'_>> {
+pub(crate) fn batches(snapshots: &[WeatherSnapshot]) -> Vec<Batch<'_>> {
     vec![Batch::sorted(&UPSERT, snapshots, |row| row.city_id)]
 }
 
 impl Store {
     /// Snapshots by ascending city id after `after`, without raw payloads.
-    pub async fn weather_page(&self, after: Option<CityId>, limit: u32) -> Result<Vec<WeatherRow>> {
+    pub async fn weather_page(
+        &self,
+        after: Option<CityId>,
+        limit: u32,
+    ) -> Result<Vec<SnapshotRow>> {
         self.all(&PAGE, args![after.map_or(i64::MIN, |id| id.0), limit]).await
     }
 

@@ -1,7 +1,7 @@
 //! Error chains: an error and its sources as one line, for logs and terminals.
 
 /// The message of an error, followed by the message of each source.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,6 +1,6 @@
 //! Gauges that are read at scrape time, in Prometheus text format.
 //!
-//! Guarantees: a value that cannot be read is absent, not stale. A [`Page`] is written again for
+//! Guarantees: a value that cannot be read is absent, not stale. A [`Exposition`] is written again for
 //! each scrape, because values from the broker, the store and heartbeats are true only at that
 //! moment. A gauge in the recorder would keep its last value when its source fails, and an alert
 //! would stay silent.
@@ -13,23 +13,23 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::metric::Metric;
 
 /// The content type of the text format.
-pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of one scrape. One call writes a whole family, as the format requires.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct Exposition {
     text: String,
 }
 
-impl Page {
+impl Exposition {
     /// A metric without labels.
-    pub fn put(&mut self, metric: &Metric, value: f64) {
-        self.put_each(metric, [([], value)]);
+    pub fn add(&mut self, metric: &Metric, value: f64) {
+        self.add_series(metric, [([], value)]);
     }
 
     /// One series for each set of label values, in the order of the metric's labels. Without series
     /// the family is absent.
-    pub fn put_each<'a, const N: usize>(
+    pub fn add_series<'a, const N: usize>(
         &mut self,
         metric: &Metric,
         series: impl IntoIterator<Item = ([&'a str; N], f64)>,
@@ -55,12 +55,15 @@ impl Page {
 
     /// One series for each of `states`, 1 for the current one and 0 for the others, so an alert can
     /// measure how long a state lasts.
-    pub fn put_state(&mut self, metric: &Metric, states: &[&str], current: &str) {
-        self.put_each(metric, states.iter().map(|state| ([*state], one_if(*state == current))));
+    pub fn add_state(&mut self, metric: &Metric, states: &[&str], current: &str) {
+        self.add_series(
+            metric,
+            states.iter().map(|state| ([*state], bool_value(*state == current))),
+        );
     }
 
     /// The metrics of the recorder, followed by this page.
-    pub fn with_counted(self, recorder: &PrometheusHandle) -> String {
+    pub fn with_recorder(self, recorder: &PrometheusHandle) -> String {
         let mut text = recorder.render();
         text.push_str(&self.text);
         text
@@ -68,7 +71,7 @@ impl Page {
 }
 
 /// 1 for true and 0 for false.
-pub fn one_if(value: bool) -> f64 {
+pub fn bool_value(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 
@@ -82,19 +85,20 @@ mod tests {
     use crate::metric::Label;
 
     const PLAIN: Metric = Metric::gauge("isobar_plain", "Plain.");
-    const STATE: Metric = Metric::gauge("isobar_state", "State.").by(&[Label::open("state")]);
+    const STATE: Metric =
+        Metric::gauge("isobar_state", "State.").with_labels(&[Label::dynamic("state")]);
 
     #[test]
     fn only_a_family_with_series_is_written() {
-        let mut page = Page::default();
-        page.put(&PLAIN, 0.5);
-        page.put_each::<1>(&STATE, []);
+        let mut page = Exposition::default();
+        page.add(&PLAIN, 0.5);
+        page.add_series::<1>(&STATE, []);
         assert_eq!(
             page.text,
             "# HELP isobar_plain Plain.\n# TYPE isobar_plain gauge\nisobar_plain 0.5\n"
         );
-        let mut page = Page::default();
-        page.put_state(&STATE, &["open", "a \"b\"\\"], "open");
+        let mut page = Exposition::default();
+        page.add_state(&STATE, &["open", "a \"b\"\\"], "open");
         let series: Vec<&str> = page.text.lines().skip(2).collect();
         assert_eq!(
             series,

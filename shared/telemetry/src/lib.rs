@@ -11,8 +11,8 @@ pub mod metric;
 pub mod process;
 pub mod recorder;
 
-pub use error_chain::chain;
-pub use recorder::{count, tidy};
+pub use error_chain::error_chain;
+pub use recorder::{install_recorder, run_upkeep};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[metric::Metric]] = &[process::METRICS];

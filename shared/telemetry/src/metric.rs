@@ -13,15 +13,15 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, his
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub help: &'static str,
     pub labels: &'static [Label],
     /// Read at scrape time and written to a page; the recorder does not know it.
-    pub asked: bool,
+    pub scraped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -36,40 +36,40 @@ pub struct Label {
 
 impl Metric {
     pub const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: Kind::Counter, help, labels: &[], asked: false }
+        Self { name, kind: MetricKind::Counter, help, labels: &[], scraped: false }
     }
 
     pub const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: Kind::Gauge, help, labels: &[], asked: false }
+        Self { name, kind: MetricKind::Gauge, help, labels: &[], scraped: false }
     }
 
     pub const fn histogram(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: Kind::Histogram, help, labels: &[], asked: false }
+        Self { name, kind: MetricKind::Histogram, help, labels: &[], scraped: false }
     }
 
     #[must_use]
-    pub const fn by(self, labels: &'static [Label]) -> Self {
+    pub const fn with_labels(self, labels: &'static [Label]) -> Self {
         Self { labels, ..self }
     }
 
     #[must_use]
-    pub const fn asked(self) -> Self {
-        Self { asked: true, ..self }
+    pub const fn scraped(self) -> Self {
+        Self { scraped: true, ..self }
     }
 }
 
 impl Label {
     /// A label whose values appear while the process runs; they must be few.
-    pub const fn open(name: &'static str) -> Self {
+    pub const fn dynamic(name: &'static str) -> Self {
         Self { name, values: &[] }
     }
 
-    pub const fn of(name: &'static str, values: &'static [&'static str]) -> Self {
+    pub const fn with_values(name: &'static str, values: &'static [&'static str]) -> Self {
         Self { name, values }
     }
 }
 
-impl Kind {
+impl MetricKind {
     /// The name in Prometheus text format.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,11 +83,11 @@ impl Kind {
 /// Registers the help text of each metric with the recorder, and starts every counter with constant
 /// labels at zero. Prometheus sees an increase only after an earlier value.
 pub fn describe<'a>(metrics: impl IntoIterator<Item = &'a Metric>) {
-    for metric in metrics.into_iter().filter(|metric| !metric.asked) {
+    for metric in metrics.into_iter().filter(|metric| !metric.scraped) {
         match metric.kind {
-            Kind::Counter => describe_counter!(metric.name, metric.help),
-            Kind::Gauge => describe_gauge!(metric.name, metric.help),
-            Kind::Histogram => describe_histogram!(metric.name, metric.help),
+            MetricKind::Counter => describe_counter!(metric.name, metric.help),
+            MetricKind::Gauge => describe_gauge!(metric.name, metric.help),
+            MetricKind::Histogram => describe_histogram!(metric.name, metric.help),
         }
         start(metric);
     }
@@ -95,14 +95,14 @@ pub fn describe<'a>(metrics: impl IntoIterator<Item = &'a Metric>) {
 
 fn start(metric: &Metric) {
     match (metric.kind, metric.labels) {
-        (Kind::Counter, []) => counter!(metric.name).increment(0),
-        (Kind::Counter, [label]) => {
+        (MetricKind::Counter, []) => counter!(metric.name).increment(0),
+        (MetricKind::Counter, [label]) => {
             for value in label.values {
                 counter!(metric.name, label.name => *value).increment(0);
             }
         }
         // Registered, so it is shown without samples.
-        (Kind::Histogram, []) => drop(histogram!(metric.name)),
+        (MetricKind::Histogram, []) => drop(histogram!(metric.name)),
         // A gauge without a value is absent.
         _ => {}
     }

@@ -7,11 +7,11 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exposition::Page;
+use crate::exposition::Exposition;
 use crate::metric::{Label, Metric};
 
 const BUILD: Metric = Metric::gauge("isobar_build_info", "Always 1; the label is the version.")
-    .by(&[Label::open("version")]);
+    .with_labels(&[Label::dynamic("version")]);
 const START: Metric = Metric::gauge(
     "isobar_process_start_time_seconds",
     "When the process started, in seconds since the epoch.",
@@ -21,7 +21,7 @@ const MEMORY: Metric =
 const DESCRIPTORS: Metric =
     Metric::gauge("isobar_process_open_fds", "Open file descriptors of the process.");
 const CPU: Metric =
-    Metric::counter("isobar_process_cpu_seconds_total", "Processor time of the process.").asked();
+    Metric::counter("isobar_process_cpu_seconds_total", "Processor time of the process.").scraped();
 
 /// The metrics that [`put`] writes.
 pub const METRICS: &[Metric] = &[BUILD, START, MEMORY, DESCRIPTORS, CPU];
@@ -30,22 +30,22 @@ pub const METRICS: &[Metric] = &[BUILD, START, MEMORY, DESCRIPTORS, CPU];
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// When the process started, since the epoch. The binary calls this first.
-pub fn started() -> Duration {
+pub fn mark_started() -> Duration {
     static STARTED: OnceLock<Duration> = OnceLock::new();
     *STARTED.get_or_init(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
-pub fn put(page: &mut Page) {
-    page.put_each(&BUILD, [([env!("CARGO_PKG_VERSION")], 1.0)]);
-    page.put(&START, started().as_secs_f64());
+pub fn add(page: &mut Exposition) {
+    page.add_series(&BUILD, [([env!("CARGO_PKG_VERSION")], 1.0)]);
+    page.add(&START, mark_started().as_secs_f64());
     if let Some(kib) = resident_kib(&read("status")) {
-        page.put(&MEMORY, kib * 1024.0);
+        page.add(&MEMORY, kib * 1024.0);
     }
     if let Ok(descriptors) = fs::read_dir("/proc/self/fd") {
-        page.put(&DESCRIPTORS, descriptors.count() as f64);
+        page.add(&DESCRIPTORS, descriptors.count() as f64);
     }
     if let Some(ticks) = ticks(&read("stat")) {
-        page.put(&CPU, ticks / TICKS_PER_SECOND);
+        page.add(&CPU, ticks / TICKS_PER_SECOND);
     }
 }
 

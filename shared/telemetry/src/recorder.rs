@@ -12,14 +12,14 @@ const SECONDS: &[f64] =
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Installs the recorder, once per process; the handle renders its metrics.
-pub fn count() -> anyhow::Result<PrometheusHandle> {
+pub fn install_recorder() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .install_recorder()?)
 }
 
 /// Keeps the recorder small until `stop`: without scrapes its histograms would grow.
-pub async fn tidy(recorder: PrometheusHandle, stop: CancellationToken) {
+pub async fn run_upkeep(recorder: PrometheusHandle, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(UPKEEP_INTERVAL)).await.is_some() {
         recorder.run_upkeep();
     }

@@ -14,21 +14,21 @@ pub enum Answer<T> {
         reason: String,
     },
     /// The request was too large: cut it in two.
-    Split {
+    TooLarge {
         reason: String,
     },
     /// One location is at fault. Bisect several; a single one has failed.
-    Location {
+    BadLocation {
         code: &'static str,
         reason: String,
     },
     /// Not now (I7): stop reading until then, count no attempt.
     Wait {
         until: DateTime<Utc>,
-        why: Waiting,
+        why: WaitReason,
     },
     /// An operator must fix the key, the plan or the address: stop reading, report the reason.
-    Config {
+    Misconfigured {
         reason: String,
     },
 }
@@ -39,18 +39,18 @@ impl<T> Answer<T> {
         Err(match self {
             Self::Ok(value) => return Ok(value),
             Self::Retry { code, reason } => Answer::Retry { code, reason },
-            Self::Split { reason } => Answer::Split { reason },
-            Self::Location { code, reason } => Answer::Location { code, reason },
+            Self::TooLarge { reason } => Answer::TooLarge { reason },
+            Self::BadLocation { code, reason } => Answer::BadLocation { code, reason },
             Self::Wait { until, why } => Answer::Wait { until, why },
-            Self::Config { reason } => Answer::Config { reason },
+            Self::Misconfigured { reason } => Answer::Misconfigured { reason },
         })
     }
 }
 
 /// Why a request has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    Quota,
+pub enum WaitReason {
+    QuotaState,
     Breaker,
     /// All request slots at this host are taken, by our own count or the provider's.
     Concurrency,
@@ -58,10 +58,10 @@ pub enum Waiting {
     Store,
 }
 
-impl Waiting {
+impl WaitReason {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Quota => "quota",
+            Self::QuotaState => "quota",
             Self::Breaker => "breaker",
             Self::Concurrency => "concurrency",
             Self::Store => "store",
@@ -71,7 +71,7 @@ impl Waiting {
     /// The same as a sentence.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Quota => "the upstream's quota is used up",
+            Self::QuotaState => "the upstream's quota is used up",
             Self::Breaker => "the upstream is failing; its breaker is open",
             Self::Concurrency => "all request slots at the upstream are taken",
             Self::Store => "the store does not answer",

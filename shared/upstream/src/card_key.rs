@@ -2,14 +2,14 @@
 //!
 //! Guarantees: a missing file is created once and atomically, however many processes start at
 //! the same time. Only its owner may read it. A file that is not a key is never replaced.
-//! Next: [`CardKey`], which computes the fingerprints.
+//! Next: [`FingerprintKey`], which computes the fingerprints.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use isobar_model::user::CardKey;
+use isobar_model::user::FingerprintKey;
 use isobar_settings::Settings;
 
 const FILE: &str = "card.key";
@@ -18,18 +18,18 @@ const KEY_BYTES: usize = 32;
 const TRIES: u32 = 2;
 
 /// The key of this installation. Creates one if there is none.
-pub fn open(settings: &Settings) -> io::Result<CardKey> {
+pub fn open(settings: &Settings) -> io::Result<FingerprintKey> {
     match &settings.card_key {
-        Some(secret) => Ok(CardKey::from_secret(secret.expose())),
+        Some(secret) => Ok(FingerprintKey::from_secret(secret.expose())),
         None => read_or_create(&settings.data_file(FILE)),
     }
 }
 
-fn read_or_create(path: &Path) -> io::Result<CardKey> {
+fn read_or_create(path: &Path) -> io::Result<FingerprintKey> {
     for _ in 0..TRIES {
         match fs::read(path) {
             Ok(key) if key.len() == KEY_BYTES => {
-                return Ok(CardKey::from_bytes(&key));
+                return Ok(FingerprintKey::from_bytes(&key));
             }
             Ok(_) => {
                 return Err(io::Error::new(
@@ -79,7 +79,7 @@ mod tests {
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).expect("reads").count(), 1);
-        assert_ne!(CardKey::from_secret("another").fingerprint("4111111111111111"), first);
+        assert_ne!(FingerprintKey::from_secret("another").fingerprint("4111111111111111"), first);
     }
 
     #[test]

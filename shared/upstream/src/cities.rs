@@ -5,15 +5,15 @@
 //! same rules for what a stored row is and which records describe one city.
 
 use chrono::{DateTime, Utc};
-use isobar_model::city::{Coordinates, Place, fold_name};
+use isobar_model::city::{City, Coordinates, fold_name};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
-use isobar_store::{AirQualityRow, CityRow, Snapshot, Store, StoreError};
+use isobar_store::{AirQualityRow, CityRow, Store, StoreError, WeatherSnapshot};
 
 use crate::air_quality::AirQuality;
 use crate::answer::{Answer, Priority};
 use crate::observation::Observation;
-use crate::weather_client::Upstream;
+use crate::weather_client::WeatherClient;
 
 /// The centres that two sources give for one city differ by less than this, in degrees.
 const SAME_CITY_DEG: f64 = 0.5;
@@ -21,12 +21,12 @@ const SAME_CITY_DEG: f64 = 0.5;
 /// Finds cities by name and number. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CityFinder {
-    upstream: Upstream,
+    upstream: WeatherClient,
     store: Store,
 }
 
 impl CityFinder {
-    pub fn new(upstream: Upstream, store: Store) -> Self {
+    pub fn new(upstream: WeatherClient, store: Store) -> Self {
         Self { upstream, store }
     }
 
@@ -37,12 +37,12 @@ impl CityFinder {
         name: &str,
         country_code: Option<&str>,
         priority: Priority,
-    ) -> Result<Answer<Option<Place>>, StoreError> {
+    ) -> Result<Answer<Option<City>>, StoreError> {
         if let Some((city, _)) = gazetteer::builtin().by_name(name, country_code) {
             return Ok(Answer::Ok(Some(city.clone())));
         }
         let folded = fold_name(name);
-        let stored = self.store.cities_named(&folded, country_code).await?;
+        let stored = self.store.find_cities(&folded, country_code).await?;
         if let Some(city) = stored.iter().find_map(city_from_row) {
             return Ok(Answer::Ok(Some(city)));
         }
@@ -52,13 +52,13 @@ impl CityFinder {
             Err(failure) => return Ok(failure),
         };
         if let Some(city) = &city {
-            self.store.remember_city(&folded, country_code, city).await?;
+            self.store.save_city(&folded, country_code, city).await?;
         }
         Ok(Answer::Ok(city))
     }
 
     /// The city of this number, if the built-in list or the store knows where it is.
-    pub async fn by_id(&self, id: CityId) -> Result<Option<Place>, StoreError> {
+    pub async fn by_id(&self, id: CityId) -> Result<Option<City>, StoreError> {
         if let Some(city) = gazetteer::builtin().by_id(id) {
             return Ok(Some(city.clone()));
         }
@@ -68,12 +68,12 @@ impl CityFinder {
 
 /// A stored row as a city. A row without coordinates takes those of its snapshot; without either
 /// it is `None`.
-pub fn city_from_row(row: &CityRow) -> Option<Place> {
+pub fn city_from_row(row: &CityRow) -> Option<City> {
     let coordinates = row.coordinates.or_else(|| {
         let weather = row.weather.as_ref()?;
         Coordinates::new(weather.latitude, weather.longitude).ok()
     })?;
-    Some(Place {
+    Some(City {
         id: row.id,
         name: row.name.clone(),
         country_code: row.country_code.clone(),
@@ -90,7 +90,7 @@ pub fn is_near(one: Coordinates, other: Coordinates) -> bool {
 
 /// Whether `record` describes the listed city of the same name. Between two listed cities their
 /// numbers decide. A record under another source's number describes the nearest listed city.
-pub fn is_same_city(record: &Place, listed: &Place) -> bool {
+pub fn is_same_city(record: &City, listed: &City) -> bool {
     if record.id == listed.id {
         return true;
     }
@@ -112,8 +112,8 @@ fn distance_deg(one: Coordinates, other: Coordinates) -> f64 {
 
 /// The snapshot of an observation that was fetched at `now`. A city without a name keeps the
 /// stored one.
-pub fn snapshot(city: Place, observation: Observation, now: DateTime<Utc>) -> Snapshot {
-    Snapshot {
+pub fn snapshot(city: City, observation: Observation, now: DateTime<Utc>) -> WeatherSnapshot {
+    WeatherSnapshot {
         city_id: city.id,
         name: Some(city.name).filter(|name| !name.is_empty()),
         country_code: city.country_code,
@@ -157,20 +157,20 @@ mod tests {
     use super::*;
 
     /// All pairs of listed cities with one name and country.
-    fn namesakes() -> Vec<(&'static Place, &'static Place)> {
-        let mut named: HashMap<_, Vec<&Place>> = HashMap::new();
+    fn namesakes() -> Vec<(&'static City, &'static City)> {
+        let mut named: HashMap<_, Vec<&City>> = HashMap::new();
         for city in gazetteer::builtin().cities() {
             named.entry((fold_name(&city.name), &city.country_code)).or_default().push(city);
         }
-        let pairs = |cities: Vec<&'static Place>| -> Vec<_> {
+        let pairs = |cities: Vec<&'static City>| -> Vec<_> {
             let all = cities.iter().flat_map(|one| cities.iter().map(move |other| (*one, *other)));
             all.filter(|(one, other)| one.id != other.id).collect()
         };
         named.into_values().flat_map(pairs).collect()
     }
 
-    fn under_a_foreign_number(city: &Place) -> Place {
-        Place { id: CityId(-1), ..city.clone() }
+    fn under_a_foreign_number(city: &City) -> City {
+        City { id: CityId(-1), ..city.clone() }
     }
 
     /// Distance alone cannot decide. Kansas City in Missouri and in Kansas are 0.05 degrees apart,
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_centre_half_a_degree_off_is_tolerated() {
         let distance =
-            |(one, other): &(&Place, &Place)| distance_deg(one.coordinates, other.coordinates);
+            |(one, other): &(&City, &City)| distance_deg(one.coordinates, other.coordinates);
         let mut twice = namesakes();
         twice.retain(|pair| pair.0.population == pair.1.population);
         twice.retain(|pair| (0.25..0.5).contains(&distance(pair)));
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_foreign_number_describes_the_listed_city_nearby() {
         let (paris, _) = gazetteer::builtin().by_name("Paris", None).expect("listed");
-        let at = |latitude, longitude| Place {
+        let at = |latitude, longitude| City {
             coordinates: Coordinates::new(latitude, longitude).expect("on the globe"),
             ..under_a_foreign_number(paris)
         };

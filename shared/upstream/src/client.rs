@@ -16,7 +16,7 @@ use metrics::{counter, histogram};
 use rand::Rng;
 use reqwest::RequestBuilder;
 
-use crate::answer::{Answer, Priority, Waiting};
+use crate::answer::{Answer, Priority, WaitReason};
 use crate::classify::{ErrorClass, classify};
 use crate::host::Host;
 use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, install_tls, receive};
@@ -31,12 +31,12 @@ pub const REQUESTS: Metric = Metric::counter(
     "isobar_upstream_requests_total",
     "Requests to weather services by outcome; wait is a request that was not sent.",
 )
-.by(&[Label::open("host"), Label::open("outcome")]);
+.with_labels(&[Label::dynamic("host"), Label::dynamic("outcome")]);
 pub const REQUEST_SECONDS: Metric = Metric::histogram(
     "isobar_upstream_request_seconds",
     "Time from a request to a weather service to the end of its answer.",
 )
-.by(&[Label::open("host")]);
+.with_labels(&[Label::dynamic("host")]);
 
 #[derive(Debug)]
 pub struct Client {
@@ -161,7 +161,7 @@ impl Client {
                 Err(InvalidResponse::Units(reason)) => {
                     host.finish(broker, admission, weight).await.succeeded();
                     host.mark_misconfigured(&reason);
-                    return AttemptOutcome::Over(Answer::Config { reason });
+                    return AttemptOutcome::Over(Answer::Misconfigured { reason });
                 }
                 Err(InvalidResponse::Broken(error)) => {
                     // Open-Meteo has reported an exhausted quota with status 200, too.
@@ -197,15 +197,18 @@ impl Client {
             ErrorClass::Crowded(until) => {
                 drop(host.finish(broker, admission, 0).await);
                 let until = with_jitter(until);
-                AttemptOutcome::Over(Answer::Wait { until, why: Waiting::Concurrency })
+                AttemptOutcome::Over(Answer::Wait { until, why: WaitReason::Concurrency })
             }
             ErrorClass::BadLocation => {
                 host.finish(broker, admission, 1).await.succeeded();
-                AttemptOutcome::Over(Answer::Location { code: "location_rejected", reason: error })
+                AttemptOutcome::Over(Answer::BadLocation {
+                    code: "location_rejected",
+                    reason: error,
+                })
             }
             ErrorClass::TooLarge => {
                 host.finish(broker, admission, 1).await.succeeded();
-                AttemptOutcome::Over(Answer::Split { reason: error })
+                AttemptOutcome::Over(Answer::TooLarge { reason: error })
             }
             ErrorClass::Misconfigured => {
                 drop(host.finish(broker, admission, 1).await);
@@ -217,7 +220,7 @@ impl Client {
                     "the upstream rejects our requests; check key, plan and address"
                 );
                 let reason = format!("{} answers {error}", host.name);
-                AttemptOutcome::Over(Answer::Config { reason })
+                AttemptOutcome::Over(Answer::Misconfigured { reason })
             }
         }
     }
@@ -225,7 +228,7 @@ impl Client {
     async fn close_quota<T>(&self, host: &Host, until: DateTime<Utc>) -> Answer<T> {
         let until = with_jitter(until);
         host.mark_exhausted(&self.broker, until).await;
-        Answer::Wait { until, why: Waiting::Quota }
+        Answer::Wait { until, why: WaitReason::QuotaState }
     }
 }
 
@@ -236,7 +239,7 @@ fn after_transport_error<T>(error: TransportError) -> AttemptOutcome<T> {
             reason: format!("the answer is larger than {BODY_BYTES} bytes"),
         }),
         TransportError::Network(error) => {
-            let reason = isobar_telemetry::chain(&error);
+            let reason = isobar_telemetry::error_chain(&error);
             if error.is_timeout() {
                 // It had its whole time; a second wait would only hold the slot.
                 AttemptOutcome::Over(Answer::Retry { code: "upstream_timeout", reason })
@@ -268,9 +271,9 @@ fn with_jitter(until: DateTime<Utc>) -> DateTime<Utc> {
 fn outcome<T>(answer: &Answer<T>) -> &'static str {
     match answer {
         Answer::Ok(_) => "ok",
-        Answer::Retry { code, .. } | Answer::Location { code, .. } => code,
-        Answer::Split { .. } => "split",
+        Answer::Retry { code, .. } | Answer::BadLocation { code, .. } => code,
+        Answer::TooLarge { .. } => "split",
         Answer::Wait { .. } => "wait",
-        Answer::Config { .. } => "config",
+        Answer::Misconfigured { .. } => "config",
     }
 }

@@ -10,10 +10,10 @@
 use std::sync::Arc;
 
 use chrono::{NaiveDate, Utc};
-use isobar_broker::Switches;
+use isobar_broker::Flags;
 use isobar_model::ids::UserId;
 use isobar_model::quota::QuotaLimits;
-use isobar_model::user::{Address, Card, CardKey, Flaw, address, card, items};
+use isobar_model::user::{Address, Card, FingerprintKey, InvalidRecord, address, card, records};
 use isobar_settings::values::BreakerSpec;
 use serde_json::Value;
 use url::Url;
@@ -22,7 +22,7 @@ use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::host::{Host, UpstreamState};
 use crate::http::{InvalidResponse, host_name, http_client};
-use crate::weather_client::Upstream;
+use crate::weather_client::WeatherClient;
 
 /// The most records that random-data-api gives for one request.
 pub const MAX_BATCH: usize = 100;
@@ -33,7 +33,7 @@ const SPREAD: i64 = 100;
 
 /// A client of all providers. Cheap to clone; clones share breakers and connections.
 #[derive(Clone, Debug)]
-pub struct Providers {
+pub struct EnrichmentClient {
     inner: Arc<Inner>,
 }
 
@@ -42,7 +42,7 @@ struct Inner {
     client: Arc<Client>,
     addresses: Endpoint,
     cards: Endpoint,
-    key: CardKey,
+    key: FingerprintKey,
 }
 
 #[derive(Debug)]
@@ -54,11 +54,11 @@ struct Endpoint {
 }
 
 /// For each user a record, or why it is unusable; shorter if the answer was short.
-pub type ProviderRecords<T> = Vec<Result<T, Flaw>>;
+pub type ProviderRecords<T> = Vec<Result<T, InvalidRecord>>;
 
-impl Providers {
+impl EnrichmentClient {
     /// Uses the broker and the settings of the weather client.
-    pub fn beside(upstream: &Upstream, key: CardKey) -> Self {
+    pub fn new(upstream: &WeatherClient, key: FingerprintKey) -> Self {
         let client = Arc::clone(&upstream.client);
         let settings = client.settings();
         let spec = settings.upstream_breaker;
@@ -87,11 +87,11 @@ impl Providers {
         &self,
         endpoint: &Endpoint,
         users: &[UserId],
-        read: impl Fn(&Value) -> Result<T, Flaw>,
+        read: impl Fn(&Value) -> Result<T, InvalidRecord>,
     ) -> Answer<ProviderRecords<T>> {
         let http = match &endpoint.http {
             Ok(http) => http,
-            Err(reason) => return Answer::Config { reason: reason.clone() },
+            Err(reason) => return Answer::Misconfigured { reason: reason.clone() },
         };
         let size = users.len().to_string();
         let first = users.iter().map(|user| user.0).min().unwrap_or_default();
@@ -102,7 +102,7 @@ impl Providers {
             // serde's error is left out: it would quote the answer, and with it a card number.
             let answer: Value = serde_json::from_slice(body)
                 .map_err(|_| InvalidResponse::Broken("the answer is not valid JSON".to_owned()))?;
-            match items(&answer) {
+            match records(&answer) {
                 [] => Err(InvalidResponse::Broken("the answer holds no record".to_owned())),
                 records => Ok(records.iter().take(users.len()).map(&read).collect()),
             }
@@ -111,7 +111,7 @@ impl Providers {
     }
 
     /// Closes the breakers that operators have reset since the last call.
-    pub fn apply_flags(&self, flags: &Switches) {
+    pub fn apply_flags(&self, flags: &Flags) {
         for (_, host) in self.hosts() {
             host.apply_flags(flags);
         }

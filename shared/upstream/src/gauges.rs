@@ -6,43 +6,43 @@
 
 use isobar_broker::BrokerError;
 use isobar_model::quota::Window;
-use isobar_telemetry::exposition::{Page, one_if};
+use isobar_telemetry::exposition::{Exposition, bool_value};
 use isobar_telemetry::metric::{Label, Metric};
 
 use crate::client::{REQUEST_SECONDS, REQUESTS};
 use crate::host::{Host, UpstreamState};
 use crate::service::Service;
-use crate::weather_client::Upstream;
+use crate::weather_client::WeatherClient;
 
-const SERVICE: Label = Label::of("service", &Service::NAMES);
-const HOST: Label = Label::open("host");
-const WINDOW: Label = Label::of("window", &["minute", "hour", "day"]);
+const SERVICE: Label = Label::with_values("service", &Service::NAMES);
+const HOST: Label = Label::dynamic("host");
+const WINDOW: Label = Label::with_values("window", &["minute", "hour", "day"]);
 
 const BREAKER: Metric = Metric::gauge(
     "isobar_upstream_breaker_state",
     "1 for the current state of this process' circuit breaker of the service.",
 )
-.by(&[SERVICE, HOST, Label::of("state", &UpstreamState::BREAKER)]);
+.with_labels(&[SERVICE, HOST, Label::with_values("state", &UpstreamState::BREAKER)]);
 const MISCONFIGURED: Metric = Metric::gauge(
     "isobar_upstream_misconfigured",
     "1 while the service rejects the requests of this process (key, plan, address).",
 )
-.by(&[SERVICE, HOST]);
+.with_labels(&[SERVICE, HOST]);
 const QUOTA_LIMIT: Metric = Metric::gauge(
     "isobar_upstream_quota_limit",
     "Locations that all processes together may request in a window.",
 )
-.by(&[SERVICE, HOST, WINDOW]);
+.with_labels(&[SERVICE, HOST, WINDOW]);
 const QUOTA_USED: Metric = Metric::gauge(
     "isobar_upstream_quota_used",
     "Locations that all processes together have requested in the current window.",
 )
-.by(&[SERVICE, HOST, WINDOW]);
+.with_labels(&[SERVICE, HOST, WINDOW]);
 const QUOTA_SHUT: Metric = Metric::gauge(
     "isobar_upstream_quota_shut",
     "1 while no requests are sent to the service because a window is used up.",
 )
-.by(&[SERVICE, HOST]);
+.with_labels(&[SERVICE, HOST]);
 
 pub const METRICS: &[Metric] =
     &[REQUESTS, REQUEST_SECONDS, BREAKER, MISCONFIGURED, QUOTA_LIMIT, QUOTA_USED, QUOTA_SHUT];
@@ -67,21 +67,22 @@ struct Series<'a> {
     host: &'a Host,
 }
 
-impl Upstream {
+impl WeatherClient {
     /// Adds the state of this process.
-    pub fn put(&self, page: &mut Page) {
-        page.put_each(
+    pub fn put(&self, page: &mut Exposition) {
+        page.add_series(
             &BREAKER,
             self.series().flat_map(|series| {
                 let current = series.host.breaker();
                 let [service, host] = series.labels();
                 UpstreamState::BREAKER
-                    .map(|state| ([service, host, state], one_if(state == current)))
+                    .map(|state| ([service, host, state], bool_value(state == current)))
             }),
         );
-        page.put_each(
+        page.add_series(
             &MISCONFIGURED,
-            self.series().map(|series| (series.labels(), one_if(series.host.is_misconfigured()))),
+            self.series()
+                .map(|series| (series.labels(), bool_value(series.host.is_misconfigured()))),
         );
     }
 
@@ -90,7 +91,7 @@ impl Upstream {
         let mut quotas = Quotas { windows: Vec::new(), exhausted: Vec::new() };
         for series in self.series() {
             let used = series.host.quota(self.client.broker()).await?;
-            quotas.exhausted.push((series, used.shut_until.is_some()));
+            quotas.exhausted.push((series, used.blocked_until.is_some()));
             for window in Window::ALL {
                 if let Some(limit) = series.host.limits().of(window) {
                     let used = used.of(window);
@@ -107,13 +108,13 @@ impl Upstream {
 }
 
 impl Quotas<'_> {
-    pub fn put(&self, page: &mut Page) {
+    pub fn put(&self, page: &mut Exposition) {
         let windows = || self.windows.iter();
-        page.put_each(&QUOTA_LIMIT, windows().map(|usage| (usage.labels(), usage.limit as f64)));
-        page.put_each(&QUOTA_USED, windows().map(|usage| (usage.labels(), usage.used as f64)));
-        page.put_each(
+        page.add_series(&QUOTA_LIMIT, windows().map(|usage| (usage.labels(), usage.limit as f64)));
+        page.add_series(&QUOTA_USED, windows().map(|usage| (usage.labels(), usage.used as f64)));
+        page.add_series(
             &QUOTA_SHUT,
-            self.exhausted.iter().map(|(series, is)| (series.labels(), one_if(*is))),
+            self.exhausted.iter().map(|(series, is)| (series.labels(), bool_value(*is))),
         );
     }
 }

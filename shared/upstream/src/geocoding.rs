@@ -4,7 +4,7 @@
 //! the largest ("Moscow" is in Idaho, too). A name without a match is an empty list.
 //! Does not: keep answers; one name is one request, so callers store them (see [`crate::cities`]).
 
-use isobar_model::city::{Coordinates, Place};
+use isobar_model::city::{City, Coordinates};
 use isobar_model::ids::CityId;
 use serde::Deserialize;
 
@@ -22,7 +22,7 @@ pub async fn search(
     name: &str,
     country_code: Option<&str>,
     priority: Priority,
-) -> Answer<Vec<Place>> {
+) -> Answer<Vec<City>> {
     let name = name.trim();
     if name.chars().count() < MIN_NAME_CHARS {
         return Answer::Ok(Vec::new());
@@ -59,14 +59,14 @@ struct Match {
     population: Option<i64>,
 }
 
-fn read(body: &[u8]) -> Result<Vec<Place>, InvalidResponse> {
+fn read(body: &[u8]) -> Result<Vec<City>, InvalidResponse> {
     let response: GeocodeResponse =
         serde_json::from_slice(body).map_err(|error| InvalidResponse::json(&error))?;
-    let mut cities: Vec<Place> = response
+    let mut cities: Vec<City> = response
         .results
         .into_iter()
         .filter_map(|hit| {
-            Some(Place {
+            Some(City {
                 id: CityId(hit.id),
                 name: hit.name,
                 country_code: hit.country_code.filter(|code| !code.is_empty()),

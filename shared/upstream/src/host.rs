@@ -8,13 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_broker::{Broker, BrokerError, QuotaAnswer, Reservation, Switches};
-use isobar_model::quota::{QuotaLimits, QuotaUse};
+use isobar_broker::{Broker, BrokerError, Flags, QuotaDecision, Reservation};
+use isobar_model::quota::{QuotaLimits, QuotaUsage};
 use isobar_settings::values::BreakerSpec;
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use uuid::Uuid;
 
-use crate::answer::{Priority, Waiting};
+use crate::answer::{Priority, WaitReason};
 use crate::breaker::{Breaker, Permit};
 
 /// The free tier runs one request at a time for an address, so the fleet shares one slot.
@@ -52,7 +52,7 @@ pub struct UpstreamState {
     /// `closed`, `open` or `half_open`.
     pub breaker: &'static str,
     pub breaker_until: Option<DateTime<Utc>>,
-    pub quota: QuotaUse,
+    pub quota: QuotaUsage,
     /// The last configuration error, until a request succeeds.
     pub config_error: Option<String>,
 }
@@ -83,9 +83,9 @@ impl Host {
         weight: u64,
         priority: Priority,
         timeout: Duration,
-    ) -> Result<Admission, (DateTime<Utc>, Waiting)> {
+    ) -> Result<Admission, (DateTime<Utc>, WaitReason)> {
         if let Some(until) = self.reported_until(priority) {
-            return Err((until, Waiting::Quota));
+            return Err((until, WaitReason::QuotaState));
         }
         let reservation = self.reserve(broker, weight, priority).await?;
         let slot = match self.acquire_slot(broker, timeout).await {
@@ -100,7 +100,7 @@ impl Host {
             Err(until) => {
                 self.correct(broker, reservation, 0).await;
                 self.release_slot(broker, slot).await;
-                Err((until, Waiting::Breaker))
+                Err((until, WaitReason::Breaker))
             }
         }
     }
@@ -116,12 +116,12 @@ impl Host {
     /// The provider reports that its quota is used up until then.
     pub async fn mark_exhausted(&self, broker: &Broker, until: DateTime<Utc>) {
         self.reported().closed_until = Some(until);
-        if !self.limits.is_none() {
+        if !self.limits.is_unlimited() {
             let wait = (until - Utc::now()).to_std().unwrap_or_default();
-            if let Err(error) = broker.quota_shut(&self.name, wait).await {
+            if let Err(error) = broker.quota_block(&self.name, wait).await {
                 tracing::warn!(
                     host = self.name,
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "could not share the end of the quota with other processes"
                 );
             }
@@ -140,7 +140,7 @@ impl Host {
     }
 
     /// Closes the breaker if an operator has reset it since the last call.
-    pub fn apply_flags(&self, flags: &Switches) {
+    pub fn apply_flags(&self, flags: &Flags) {
         let Some(reset) = flags.breaker(&self.name) else { return };
         let previous = self.reported().reset_at.replace(reset.at);
         if previous != Some(reset.at) && self.breaker.state() != "closed" {
@@ -150,9 +150,10 @@ impl Host {
     }
 
     /// Until when a batch request would be refused, and why; `None` if it would be sent.
-    pub fn closed_until(&self) -> Option<(DateTime<Utc>, Waiting)> {
-        let quota = self.reported_until(Priority::Batch).map(|until| (until, Waiting::Quota));
-        quota.or_else(|| Some((self.breaker.open_until()?, Waiting::Breaker)))
+    pub fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
+        let quota =
+            self.reported_until(Priority::Batch).map(|until| (until, WaitReason::QuotaState));
+        quota.or_else(|| Some((self.breaker.open_until()?, WaitReason::Breaker)))
     }
 
     pub async fn state(&self, broker: &Broker) -> UpstreamState {
@@ -167,12 +168,12 @@ impl Host {
     }
 
     /// What the whole fleet has used of the quota.
-    pub async fn quota(&self, broker: &Broker) -> Result<QuotaUse, BrokerError> {
-        if self.limits.is_none() {
+    pub async fn quota(&self, broker: &Broker) -> Result<QuotaUsage, BrokerError> {
+        if self.limits.is_unlimited() {
             let shut_until = self.reported_until(Priority::Batch);
-            return Ok(QuotaUse { shut_until, ..QuotaUse::default() });
+            return Ok(QuotaUsage { blocked_until: shut_until, ..QuotaUsage::default() });
         }
-        broker.quota_use(&self.name, &self.limits).await
+        broker.quota_usage(&self.name, &self.limits).await
     }
 
     pub fn limits(&self) -> &QuotaLimits {
@@ -193,23 +194,27 @@ impl Host {
         broker: &Broker,
         weight: u64,
         priority: Priority,
-    ) -> Result<Option<Reservation>, (DateTime<Utc>, Waiting)> {
-        if self.limits.is_none() {
+    ) -> Result<Option<Reservation>, (DateTime<Utc>, WaitReason)> {
+        if self.limits.is_unlimited() {
             return Ok(None);
         }
         let keep_reserve = priority == Priority::Batch;
         match broker.quota_reserve(&self.name, &self.limits, weight, keep_reserve).await {
-            Ok(QuotaAnswer::Granted(reservation)) => Ok(Some(reservation)),
-            Ok(QuotaAnswer::Shut { until }) => {
+            Ok(QuotaDecision::Granted(reservation)) => Ok(Some(reservation)),
+            Ok(QuotaDecision::Exhausted { until }) => {
                 if keep_reserve {
                     self.reported().batch_closed_until = Some(until);
                 }
-                Err((until, Waiting::Quota))
+                Err((until, WaitReason::QuotaState))
             }
             // An unknown quota is a wait, not a failed attempt (I7).
             Err(error) => {
-                tracing::warn!(host = self.name, error = chain(&error), "cannot reserve quota");
-                Err((Utc::now() + RETRY_SOON * 4, Waiting::Quota))
+                tracing::warn!(
+                    host = self.name,
+                    error = error_chain(&error),
+                    "cannot reserve quota"
+                );
+                Err((Utc::now() + RETRY_SOON * 4, WaitReason::QuotaState))
             }
         }
     }
@@ -218,7 +223,7 @@ impl Host {
         &self,
         broker: &Broker,
         timeout: Duration,
-    ) -> Result<Option<String>, (DateTime<Utc>, Waiting)> {
+    ) -> Result<Option<String>, (DateTime<Utc>, WaitReason)> {
         if !self.takes_turns {
             return Ok(None);
         }
@@ -226,16 +231,20 @@ impl Host {
         let ttl = timeout + SLOT_SLACK;
         match broker.slot_acquire(&self.name, &holder, FREE_TIER_SLOTS, ttl).await {
             Ok(true) => Ok(Some(holder)),
-            Ok(false) | Err(_) => Err((Utc::now() + RETRY_SOON, Waiting::Concurrency)),
+            Ok(false) | Err(_) => Err((Utc::now() + RETRY_SOON, WaitReason::Concurrency)),
         }
     }
 
     async fn correct(&self, broker: &Broker, reservation: Option<Reservation>, used: u64) {
         if let Some(reservation) = reservation.filter(|reservation| reservation.weight != used)
-            && let Err(error) = broker.quota_settle(&self.name, &reservation, used).await
+            && let Err(error) = broker.quota_correct(&self.name, &reservation, used).await
         {
             // Our count is then too high, never too low.
-            tracing::debug!(host = self.name, error = chain(&error), "could not correct the quota");
+            tracing::debug!(
+                host = self.name,
+                error = error_chain(&error),
+                "could not correct the quota"
+            );
         }
     }
 
@@ -244,7 +253,11 @@ impl Host {
             && let Err(error) = broker.slot_release(&self.name, &holder).await
         {
             // Its expiry frees it.
-            tracing::debug!(host = self.name, error = chain(&error), "could not release a slot");
+            tracing::debug!(
+                host = self.name,
+                error = error_chain(&error),
+                "could not release a slot"
+            );
         }
     }
 

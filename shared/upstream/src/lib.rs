@@ -1,4 +1,4 @@
-//! Upstream: the weather services for workers and API, and the providers of addresses and cards.
+//! WeatherClient: the weather services for workers and API, and the providers of addresses and cards.
 //!
 //! Guarantees: one attempt passes quota → breaker → timeout → request ([`client`]) and ends in one
 //! [`Answer`], by the table in [`classify`]. Neither secrets nor query strings reach a log or an
@@ -31,12 +31,12 @@ mod weather_client;
 pub mod wmo;
 
 pub use air_quality::AirQuality;
-pub use answer::{Answer, Priority, Waiting};
-pub use enrichment::{MAX_BATCH, Providers};
+pub use answer::{Answer, Priority, WaitReason};
+pub use enrichment::{EnrichmentClient, MAX_BATCH};
 pub use gauges::{METRICS, Quotas};
 pub use host::UpstreamState;
 pub use http::install_tls;
 pub use observation::Observation;
-pub use quota::Quota;
+pub use quota::QuotaState;
 pub use service::Service;
-pub use weather_client::Upstream;
+pub use weather_client::WeatherClient;

@@ -25,7 +25,7 @@ pub async fn weather(
     let [location] = locations else {
         let reason =
             format!("OpenWeather accepts one location per request, not {}", locations.len());
-        return Answer::Split { reason };
+        return Answer::TooLarge { reason };
     };
     let settings = client.settings();
     let base = settings.openweather_url.0.as_str().trim_end_matches('/');

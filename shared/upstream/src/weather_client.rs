@@ -7,27 +7,27 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{Broker, Switches};
-use isobar_model::city::{Coordinates, Place};
+use isobar_broker::{Broker, Flags};
+use isobar_model::city::{City, Coordinates};
 use isobar_settings::Settings;
-use isobar_settings::values::Provider;
+use isobar_settings::values::WeatherProvider;
 
 use crate::air_quality::AirQuality;
-use crate::answer::{Answer, Priority, Waiting};
+use crate::answer::{Answer, Priority, WaitReason};
 use crate::client::Client;
 use crate::host::UpstreamState;
 use crate::observation::Observation;
-use crate::quota::Quota;
+use crate::quota::QuotaState;
 use crate::service::Service;
 use crate::{air_quality, forecast, geocoding, openweather};
 
 /// A client of the configured provider. Cheap to clone; clones share breakers and connections.
 #[derive(Clone, Debug)]
-pub struct Upstream {
+pub struct WeatherClient {
     pub(crate) client: Arc<Client>,
 }
 
-impl Upstream {
+impl WeatherClient {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         Ok(Self { client: Arc::new(Client::new(settings, broker)?) })
     }
@@ -40,8 +40,12 @@ impl Upstream {
         priority: Priority,
     ) -> Answer<Vec<Observation>> {
         match self.client.settings().weather_provider {
-            Provider::OpenMeteo => forecast::weather(&self.client, locations, priority).await,
-            Provider::OpenWeather => openweather::weather(&self.client, locations, priority).await,
+            WeatherProvider::OpenMeteo => {
+                forecast::weather(&self.client, locations, priority).await
+            }
+            WeatherProvider::OpenWeather => {
+                openweather::weather(&self.client, locations, priority).await
+            }
         }
     }
 
@@ -60,13 +64,13 @@ impl Upstream {
         name: &str,
         country_code: Option<&str>,
         priority: Priority,
-    ) -> Answer<Vec<Place>> {
+    ) -> Answer<Vec<City>> {
         geocoding::search(&self.client, name, country_code, priority).await
     }
 
     /// Until when tasks that need `service` are useless to read, and why (open breaker, exhausted
     /// quota); `None` if they are useful now. Never uses up the breaker's probe.
-    pub fn shut_until(&self, service: Service) -> Option<(DateTime<Utc>, Waiting)> {
+    pub fn closed_until(&self, service: Service) -> Option<(DateTime<Utc>, WaitReason)> {
         self.client.host(service).closed_until()
     }
 
@@ -76,18 +80,18 @@ impl Upstream {
     }
 
     /// Closes the breakers that operators have reset since the last call.
-    pub fn obey(&self, flags: &Switches) {
+    pub fn apply_flags(&self, flags: &Flags) {
         for (_, host) in self.client.hosts() {
             host.apply_flags(flags);
         }
     }
 
     /// The quota of forecasts; `None` without a limit, or while the broker does not respond.
-    pub async fn quota(&self) -> Option<Quota> {
+    pub async fn quota(&self) -> Option<QuotaState> {
         let limits = self.client.settings().quota_limits();
         let used = self.client.host(Service::Forecast).quota(self.client.broker()).await.ok()?;
         let per_request = self.client.settings().locations_per_request() as u64;
-        (!limits.is_none()).then_some(Quota { limits, used, per_request })
+        (!limits.is_unlimited()).then_some(QuotaState { limits, used, per_request })
     }
 
     pub async fn state(&self, service: Service) -> UpstreamState {

@@ -1,7 +1,7 @@
 //! `isobar dead discard`: discards dead letters.
 
 use isobar_model::human::plural;
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde_json::json;
 
 use super::DeadLetterSelection;
@@ -17,8 +17,8 @@ pub async fn run(selection: DeadLetterSelection, app: &App) -> anyhow::Result<Ex
     let discarded = if dry_run {
         store.count_dead_letters(&filter).await?
     } else {
-        let operation = NewOperation::now(operator.actor(), Action::DeadDiscard);
-        store.record_operation(&operation.saying(filter.to_string())).await?;
+        let operation = NewOperation::now(operator.actor(), OperatorAction::DeadDiscard);
+        store.record_operation(&operation.with_detail(filter.to_string())).await?;
         store.discard_dead_letters(&filter).await?
     };
     app.print(&json!({ "dry_run": dry_run, "discarded": discarded }), || {

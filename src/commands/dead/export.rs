@@ -5,8 +5,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use isobar_admin::dead_letter_view::DeadItem;
-use isobar_store::DeadFilter;
+use isobar_admin::dead_letter_view::DeadLetterView;
+use isobar_store::DeadLetterFilter;
 
 use super::DeadLetterArgs;
 use crate::app::App;
@@ -16,7 +16,7 @@ use crate::list_output::PAGE;
 
 pub async fn run(filter: &DeadLetterArgs, app: &App) -> anyhow::Result<Exit> {
     let context = Context::open(app.settings()?).await?;
-    let filter = DeadFilter::from(filter);
+    let filter = DeadLetterFilter::from(filter);
     let mut out = BufWriter::new(io::stdout());
     let mut before = None;
     loop {
@@ -24,7 +24,8 @@ pub async fn run(filter: &DeadLetterArgs, app: &App) -> anyhow::Result<Exit> {
         let Some(last) = letters.last() else { break };
         before = Some(last.id);
         for letter in letters {
-            serde_json::to_writer(&mut out, &DeadItem::from(letter)).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut out, &DeadLetterView::from(letter))
+                .map_err(io::Error::from)?;
             out.write_all(b"\n")?;
         }
     }

@@ -1,7 +1,7 @@
 //! `isobar dead list`: the newest dead letters.
 
-use isobar_admin::dead_letter_view::DeadItem;
-use isobar_store::DeadFilter;
+use isobar_admin::dead_letter_view::DeadLetterView;
+use isobar_store::DeadLetterFilter;
 use serde_json::json;
 
 use super::DeadLetterArgs;
@@ -22,8 +22,8 @@ pub struct Args {
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     let context = Context::open(app.settings()?).await?;
     let found =
-        context.store.dead_letters(&DeadFilter::from(&args.filter), None, args.limit).await?;
-    let items: Vec<DeadItem> = found.into_iter().map(DeadItem::from).collect();
+        context.store.dead_letters(&DeadLetterFilter::from(&args.filter), None, args.limit).await?;
+    let items: Vec<DeadLetterView> = found.into_iter().map(DeadLetterView::from).collect();
     app.print(&json!({ "items": items }), || match items.as_slice() {
         [] => "no dead letters".to_owned(),
         items => items.iter().map(line).collect::<Vec<_>>().join("\n"),
@@ -31,7 +31,7 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn line(item: &DeadItem) -> String {
+fn line(item: &DeadLetterView) -> String {
     let city = item.city_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     format!(
         "{:>8}  {}  city {city}  {} ago  {}",

@@ -11,7 +11,7 @@ mod replay;
 mod show;
 
 use isobar_model::ids::JobId;
-use isobar_store::DeadFilter;
+use isobar_store::DeadLetterFilter;
 
 use crate::app::App;
 use crate::exit::{Exit, ExitError};
@@ -56,7 +56,7 @@ struct DeadLetterArgs {
     job: Option<JobId>,
 }
 
-impl From<&DeadLetterArgs> for DeadFilter {
+impl From<&DeadLetterArgs> for DeadLetterFilter {
     fn from(filter: &DeadLetterArgs) -> Self {
         Self { code: filter.code.clone(), job_id: filter.job, id: None }
     }
@@ -79,9 +79,9 @@ struct DeadLetterSelection {
 }
 
 impl DeadLetterSelection {
-    fn filter(&self) -> anyhow::Result<DeadFilter> {
-        let filter = DeadFilter { id: self.id, ..DeadFilter::from(&self.filter) };
-        if filter == DeadFilter::default() && !self.all {
+    fn filter(&self) -> anyhow::Result<DeadLetterFilter> {
+        let filter = DeadLetterFilter { id: self.id, ..DeadLetterFilter::from(&self.filter) };
+        if filter == DeadLetterFilter::default() && !self.all {
             return Err(ExitError::usage(
                 "select dead letters with --code, --job or --id, or use --all",
             ));

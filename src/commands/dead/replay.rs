@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use isobar_model::duration::duration;
+use isobar_model::duration::parse_duration::duration;
 use isobar_model::human::{grouped, plural};
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde_json::json;
 
 use super::DeadLetterSelection;
@@ -41,8 +41,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         })?;
         return Ok(Exit::Done);
     }
-    let operation = NewOperation::now(operator.actor(), Action::DeadReplay);
-    operator.context.store.record_operation(&operation.saying(filter.to_string())).await?;
+    let operation = NewOperation::now(operator.actor(), OperatorAction::DeadReplay);
+    operator.context.store.record_operation(&operation.with_detail(filter.to_string())).await?;
     let replay = imports.replay(&filter).await?;
     let letters = replay.letters;
     let published_by =

@@ -1,8 +1,8 @@
 //! `isobar dead show ID`: one dead letter with its payload.
 
 use anyhow::Context as _;
-use isobar_admin::dead_letter_view::DeadItem;
-use isobar_store::DeadFilter;
+use isobar_admin::dead_letter_view::DeadLetterView;
+use isobar_store::DeadLetterFilter;
 
 use crate::age::time;
 use crate::app::App;
@@ -17,17 +17,17 @@ pub struct Args {
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     let context = Context::open(app.settings()?).await?;
-    let filter = DeadFilter { id: Some(args.id), ..DeadFilter::default() };
+    let filter = DeadLetterFilter { id: Some(args.id), ..DeadLetterFilter::default() };
     let found = context.store.dead_letters(&filter, None, 1).await?.pop();
     let letter = found.with_context(|| {
         format!("dead letter {} does not exist; `isobar dead list` shows the newest", args.id)
     })?;
-    let item = DeadItem::from(letter);
+    let item = DeadLetterView::from(letter);
     app.print(&item, || describe(&item))?;
     Ok(Exit::Done)
 }
 
-fn describe(item: &DeadItem) -> String {
+fn describe(item: &DeadLetterView) -> String {
     fn or_none(value: Option<impl ToString>) -> String {
         value.map_or_else(|| "-".to_owned(), |value| value.to_string())
     }

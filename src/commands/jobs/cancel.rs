@@ -10,7 +10,7 @@ use isobar_model::ids::JobId;
 use isobar_producer::outbox::Outbox;
 use isobar_producer::spool::remove_if_there;
 use isobar_producer::{Cancelled, cancel};
-use isobar_store::{CancelAnswer, NewJob};
+use isobar_store::{CancelOutcome, NewJob};
 use serde_json::json;
 
 use super::unknown;
@@ -21,15 +21,15 @@ use crate::operator::Operator;
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
     let mut answer = operator.desk().cancel(id).await?;
-    if answer == CancelAnswer::Unknown && create_row(id, &operator).await? {
+    if answer == CancelOutcome::Unknown && create_row(id, &operator).await? {
         answer = operator.desk().cancel(id).await?;
     }
     match answer {
-        CancelAnswer::Cancelling => {}
-        CancelAnswer::Ended(status) => {
+        CancelOutcome::Cancelling => {}
+        CancelOutcome::Ended(status) => {
             bail!("job {id} has already ended: {}", status.as_str())
         }
-        CancelAnswer::Unknown => return Err(unknown(id)),
+        CancelOutcome::Unknown => return Err(unknown(id)),
     }
     let mut sealed = false;
     for path in outboxes(&operator) {

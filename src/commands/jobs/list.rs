@@ -1,8 +1,8 @@
 //! `isobar jobs list`: jobs, newest first.
 
 use chrono::Utc;
-use isobar_admin::job_delays::Pauses;
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_delays::JobDelays;
+use isobar_admin::job_view::JobView;
 use isobar_model::human::grouped;
 use isobar_store::JobRow;
 use serde_json::json;
@@ -31,22 +31,22 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
 }
 
 /// The jobs as the API shows them, with the reason why they wait.
-pub async fn states(context: &Context, rows: Vec<JobRow>) -> Vec<JobState> {
+pub async fn states(context: &Context, rows: Vec<JobRow>) -> Vec<JobView> {
     let pauses = if rows.iter().any(|row| !row.status.is_final()) {
-        Pauses::ask(&context.broker, &context.topic(), &context.upstream).await
+        JobDelays::fetch(&context.broker, &context.topic(), &context.upstream).await
     } else {
-        Pauses::default()
+        JobDelays::default()
     };
     let now = Utc::now();
     let state = |row: JobRow| {
-        let lately = pauses.lately(&row, None, now);
-        JobState::of(row, lately, now)
+        let lately = pauses.progress_of(&row, None, now);
+        JobView::of(row, lately, now)
     };
     rows.into_iter().map(state).collect()
 }
 
 /// One job on one line.
-pub fn line(job: &JobState) -> String {
+pub fn line(job: &JobView) -> String {
     let total = job.total.map_or_else(|| "?".to_owned(), grouped);
     let mut line = format!(
         "{}  {:<10}  {} of {total} ({} failed, {} skipped)  {} ago  {}",

@@ -10,7 +10,7 @@ mod watch;
 
 use std::time::Duration;
 
-use isobar_model::duration::duration;
+use isobar_model::duration::parse_duration::duration;
 use isobar_model::ids::JobId;
 
 use crate::app::App;

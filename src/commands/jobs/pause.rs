@@ -1,7 +1,7 @@
 //! `isobar jobs pause | resume ID`.
 
 use anyhow::bail;
-use isobar_broker::Switch;
+use isobar_broker::Flag;
 use isobar_model::ids::JobId;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ pub async fn pause(id: JobId, app: &App) -> anyhow::Result<Exit> {
     if job.status.is_final() {
         bail!("job {id} has already ended: {}", job.status.as_str());
     }
-    let paused = operator.desk().throw(&Switch::Job(id)).await?;
+    let paused = operator.desk().set(&Flag::JobPaused(id)).await?;
     app.print(&json!({ "job_id": id, "paused": true, "by": paused.by, "at": paused.at }), || {
         format!("job {id} is paused by {paused}; resume it with `isobar jobs resume {id}`")
     })?;
@@ -26,7 +26,7 @@ pub async fn pause(id: JobId, app: &App) -> anyhow::Result<Exit> {
 pub async fn resume(id: JobId, app: &App) -> anyhow::Result<Exit> {
     let operator = Operator::open(app).await?;
     operator.context.store.job(id).await?.ok_or_else(|| unknown(id))?;
-    let was_paused = operator.desk().let_go(&Switch::Job(id)).await?;
+    let was_paused = operator.desk().clear(&Flag::JobPaused(id)).await?;
     app.print(&json!({ "job_id": id, "paused": false, "was_paused": was_paused }), || {
         if was_paused { format!("job {id} resumed") } else { format!("job {id} was not paused") }
     })?;

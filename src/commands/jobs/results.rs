@@ -3,7 +3,7 @@
 //! Guarantees: one page is in memory at a time, so a job of a million rows is written while it is
 //! read. `--json` is one document.
 
-use isobar_admin::row_view::ResultItem;
+use isobar_admin::row_view::RowView;
 use isobar_model::ids::JobId;
 use isobar_store::{LedgerCursor, RowStatus};
 
@@ -33,7 +33,7 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
         let Some(last) = rows.last() else { break };
         after = Some(LedgerCursor { row: last.row, task_id: last.task_id });
         for row in rows {
-            let item = ResultItem::from(row);
+            let item = RowView::from(row);
             items.put(&item, || line(&item))?;
         }
     }
@@ -45,7 +45,7 @@ fn status(text: &str) -> Result<RowStatus, String> {
     RowStatus::parse(text).ok_or_else(|| "expected success, failed or skipped".to_owned())
 }
 
-fn line(item: &ResultItem) -> String {
+fn line(item: &RowView) -> String {
     let row = item.row.map_or_else(|| "-".to_owned(), |row| row.to_string());
     let city = match (&item.city, item.city_id) {
         (Some(city), _) => city.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use isobar_model::human::plural;
 use isobar_model::ids::JobId;
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde_json::json;
 
 use super::unknown;
@@ -23,7 +23,9 @@ pub async fn run(id: JobId, max_wait: Duration, app: &App) -> anyhow::Result<Exi
         bail!("job {id} was cancelled: its tasks would be skipped again");
     }
     let imports = operator.context.imports()?;
-    store.record_operation(&NewOperation::now(operator.actor(), Action::JobRetry).on(&id)).await?;
+    store
+        .record_operation(&NewOperation::now(operator.actor(), OperatorAction::JobRetry).about(&id))
+        .await?;
     let retry = imports.retry(id).await?;
     let published_by =
         republish::publish_pending(&imports, &operator.context, max_wait, app).await?;

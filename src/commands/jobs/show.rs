@@ -1,7 +1,7 @@
 //! `isobar jobs show ID`: one job with its counters.
 
 use anyhow::Context as _;
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_model::human::grouped;
 use isobar_model::ids::JobId;
 
@@ -20,7 +20,7 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn describe(job: &JobState) -> String {
+fn describe(job: &JobView) -> String {
     let total = job.total.map_or_else(|| "unknown until the source is read".to_owned(), grouped);
     let mut lines = vec![
         format!("job        {}", job.job_id),

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_view::JobView;
 use isobar_model::ids::JobId;
 use isobar_producer::outbox::Outbox;
 use isobar_store::JobStatus;
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 
 use super::list::{line, states};
 use super::unknown;
@@ -49,14 +49,16 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
 
 /// The state of the job at one moment.
 enum JobSighting {
-    Job(JobState),
+    Job(JobView),
     /// It cannot be read now, with the reason.
     Unavailable(String),
 }
 
 async fn poll(context: &Context, id: JobId) -> anyhow::Result<JobSighting> {
     let row = match context.store.job(id).await {
-        Err(error) if error.is_transient() => return Ok(JobSighting::Unavailable(chain(&error))),
+        Err(error) if error.is_transient() => {
+            return Ok(JobSighting::Unavailable(error_chain(&error)));
+        }
         row => row?,
     };
     if let Some(row) = row

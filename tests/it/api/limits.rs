@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use isobar_api::Limits;
+use isobar_api::ServerLimits;
 use isobar_store::{Commit, Records};
 use reqwest::Method;
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::{Api, is_problem};
 use crate::harness::http::{Http, send};
 use crate::harness::wait::{PATIENCE, until};
 
-async fn with(settings: &[(&str, &str)], limits: Limits) -> Api {
+async fn with(settings: &[(&str, &str)], limits: ServerLimits) -> Api {
     let dir = tempfile::tempdir().expect("temporary folder");
     Api::limited(dir, settings, limits).await
 }
@@ -33,7 +33,8 @@ async fn raw(api: &Api) -> TcpStream {
 
 #[tokio::test]
 async fn readers_that_never_read_do_not_hold_the_streamed_lists() {
-    let limits = Limits { progress: Duration::from_secs(4), streams: 2, ..Limits::default() };
+    let limits =
+        ServerLimits { progress: Duration::from_secs(4), streams: 2, ..ServerLimits::default() };
     let api = with(&[], limits).await;
     // More than the kernel keeps for a connection.
     for tens in 0..5 {
@@ -70,7 +71,11 @@ async fn readers_that_never_read_do_not_hold_the_streamed_lists() {
 
 #[tokio::test]
 async fn connections_that_never_finish_their_head_make_room_for_others() {
-    let limits = Limits { connections: 3, head: Duration::from_millis(500), ..Limits::default() };
+    let limits = ServerLimits {
+        connections: 3,
+        head: Duration::from_millis(500),
+        ..ServerLimits::default()
+    };
     let api = with(&[], limits).await;
     let mut slow = JoinSet::new();
     for _ in 0..3 {
@@ -91,7 +96,7 @@ async fn connections_that_never_finish_their_head_make_room_for_others() {
 
 #[tokio::test]
 async fn a_full_server_says_so_at_once_and_still_answers_probes() {
-    let api = with(&[], Limits { requests: 1, ..Limits::default() }).await;
+    let api = with(&[], ServerLimits { requests: 1, ..ServerLimits::default() }).await;
     api.fault(&json!({"endpoint": "/v1/forecast", "kind": "slow", "delay_ms": 3_000, "count": 1}))
         .await;
     let http = api.http.clone();
@@ -111,7 +116,7 @@ async fn a_full_server_says_so_at_once_and_still_answers_probes() {
 
 #[tokio::test]
 async fn a_client_that_asks_too_often_is_told_when_to_come_back_and_probes_never_are() {
-    let api = with(&[("ISOBAR_RATE_LIMIT", "5/h")], Limits::default()).await;
+    let api = with(&[("ISOBAR_RATE_LIMIT", "5/h")], ServerLimits::default()).await;
     for _ in 0..5 {
         assert_eq!(api.get("/cache").await.status, 200);
     }

@@ -4,14 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use isobar_model::city::Coordinates;
 use isobar_model::ids::{CityId, JobId};
 use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
-use isobar_store::{Commit, LedgerRow, Records, RowStatus, Snapshot};
+use isobar_store::{Commit, LedgerRow, Records, RowStatus, WeatherSnapshot};
 use serde_json::{Value, json};
 
 use super::Api;
 
-pub fn snapshot(id: i64) -> Snapshot {
+pub fn snapshot(id: i64) -> WeatherSnapshot {
     let at = Utc::now();
-    Snapshot {
+    WeatherSnapshot {
         city_id: CityId(id),
         name: Some(format!("City {id}")),
         country_code: Some("FR".to_owned()),

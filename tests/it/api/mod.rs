@@ -20,13 +20,13 @@ mod weather;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
-use isobar_api::{Limits, Parts};
+use isobar_api::{Parts, ServerLimits};
 use isobar_broker::Broker;
 use isobar_producer::Imports;
 use isobar_settings::{Environment, Settings};
 use isobar_store::Store;
 use isobar_telemetry::metric;
-use isobar_upstream::Upstream;
+use isobar_upstream::WeatherClient;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -61,11 +61,11 @@ impl Api {
 
     /// On the data that `dir` holds already.
     async fn within(dir: TempDir, settings: &[(&str, &str)]) -> Self {
-        Self::limited(dir, settings, Limits::default()).await
+        Self::limited(dir, settings, ServerLimits::default()).await
     }
 
     /// With limits that a test can reach.
-    async fn limited(dir: TempDir, settings: &[(&str, &str)], limits: Limits) -> Self {
+    async fn limited(dir: TempDir, settings: &[(&str, &str)], limits: ServerLimits) -> Self {
         let (sim_listener, sim_base) = listen().await;
         let mut sims = JoinSet::new();
         let options = isobar_sim::Options::default();
@@ -89,7 +89,7 @@ impl Api {
             settings: settings.clone(),
             broker: broker.clone(),
             store: store.clone(),
-            upstream: Upstream::new(settings.clone(), broker.clone()).expect("an upstream"),
+            upstream: WeatherClient::new(settings.clone(), broker.clone()).expect("an upstream"),
             imports: Imports::open(settings.clone(), broker.clone(), store.clone())
                 .expect("open the imports"),
             metrics: metrics(),
@@ -164,7 +164,7 @@ async fn listen() -> (TcpListener, String) {
 fn metrics() -> metrics_exporter_prometheus::PrometheusHandle {
     static HANDLE: OnceLock<metrics_exporter_prometheus::PrometheusHandle> = OnceLock::new();
     let start = || {
-        let counted = isobar_telemetry::count().expect("the first recorder");
+        let counted = isobar_telemetry::install_recorder().expect("the first recorder");
         metric::describe(isobar_api::METRICS.iter().copied().flatten());
         counted
     };

@@ -1,6 +1,6 @@
 //! Appending: once, in order, all or nothing, and never above the mark (I1, I2, I6).
 
-use isobar_broker::{Appended, BrokerError, Depth, EntryId, Lane, Topic};
+use isobar_broker::{AppendOutcome, BrokerError, Depth, EntryId, Lane, Topic};
 
 use super::{Batch, HOUR, World, job, over_both};
 
@@ -28,7 +28,7 @@ async fn depth(world: &World) -> Depth {
 
 async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
     let batch = Batch::new(job(), 1, 20).with_control(2);
-    let Appended::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
+    let AppendOutcome::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
     let tasks = receipt.tasks.expect("a span of tasks");
     let control = receipt.control.expect("a span of control messages");
     for (lane, span, sent) in
@@ -57,27 +57,28 @@ async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
 
 async fn the_same_call_again_adds_nothing_and_names_the_same_place(world: World) {
     let batch = Batch::new(job(), 1, 5).with_control(1);
-    let Appended::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
-    assert_eq!(world.send(&batch).await, Appended::Duplicate(receipt.clone()));
+    let AppendOutcome::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
+    assert_eq!(world.send(&batch).await, AppendOutcome::Duplicate(receipt.clone()));
     // As a process that never saw the reply sends it.
     let again = batch.send_by(&world.elsewhere(), &world.topic).await;
-    assert_eq!(again.expect("appends"), Appended::Duplicate(receipt));
+    assert_eq!(again.expect("appends"), AppendOutcome::Duplicate(receipt));
     assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (5, 1));
 }
 
 async fn an_older_batch_again_names_where_it_may_still_be(world: World) {
     let job = job();
-    let Appended::Sent(first) = world.send(&Batch::new(job, 1, 5).with_control(1)).await else {
+    let AppendOutcome::Sent(first) = world.send(&Batch::new(job, 1, 5).with_control(1)).await
+    else {
         panic!("not sent")
     };
-    let Appended::Sent(second) = world.send(&Batch::new(job, 2, 5)).await else {
+    let AppendOutcome::Sent(second) = world.send(&Batch::new(job, 2, 5)).await else {
         panic!("not sent")
     };
-    let Appended::Duplicate(again) = world.send(&Batch::new(job, 1, 5).with_control(1)).await
+    let AppendOutcome::Duplicate(again) = world.send(&Batch::new(job, 1, 5).with_control(1)).await
     else {
         panic!("not a duplicate")
     };
-    let covers = |wide: Option<isobar_broker::Span>, last| {
+    let covers = |wide: Option<isobar_broker::EntryRange>, last| {
         let wide = wide.expect("a span");
         assert!(wide.first <= EntryId { ms: 1, seq: 0 } && wide.last >= last);
     };
@@ -91,46 +92,46 @@ async fn other_content_under_a_used_number_is_a_conflict(world: World) {
     world.send(&Batch::new(job, 1, 3)).await;
     let mut other = Batch::new(job, 1, 3);
     other.hash = "0".repeat(64);
-    assert_eq!(world.send(&other).await, Appended::Conflict);
+    assert_eq!(world.send(&other).await, AppendOutcome::Conflict);
     let mut not_after = Batch::new(job, 2, 3);
     not_after.previous_hash = "0".repeat(64);
-    assert_eq!(world.send(&not_after).await, Appended::Conflict);
+    assert_eq!(world.send(&not_after).await, AppendOutcome::Conflict);
     assert_eq!(depth(&world).await.tasks, 3);
-    assert!(matches!(world.send(&Batch::new(job, 2, 3)).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&Batch::new(job, 2, 3)).await, AppendOutcome::Sent(_)));
 }
 
 async fn a_number_too_far_ahead_is_a_gap(world: World) {
     let job = job();
     world.send(&Batch::new(job, 1, 3)).await;
-    assert_eq!(world.send(&Batch::new(job, 5, 3)).await, Appended::Gap { expected: 2 });
+    assert_eq!(world.send(&Batch::new(job, 5, 3)).await, AppendOutcome::Gap { expected: 2 });
     assert_eq!(depth(&world).await.tasks, 3);
 }
 
 async fn a_stream_that_knows_nothing_of_a_job_starts_at_its_floor(world: World) {
     let job = job();
     let late = Batch::new(job, 7, 2).with_floor(4);
-    assert_eq!(world.send(&late).await, Appended::Gap { expected: 4 });
+    assert_eq!(world.send(&late).await, AppendOutcome::Gap { expected: 4 });
     let floor = Batch::new(job, 4, 2).with_floor(4);
-    assert!(matches!(world.send(&floor).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&floor).await, AppendOutcome::Sent(_)));
     let next = Batch::new(job, 5, 2).with_floor(4);
-    assert!(matches!(world.send(&next).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&next).await, AppendOutcome::Sent(_)));
 }
 
 async fn a_batch_that_would_pass_the_mark_is_refused_whole(world: World) {
     let job = job();
     let first = Batch::new(job, 1, 6).with_high_water(10);
-    assert!(matches!(world.send(&first).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&first).await, AppendOutcome::Sent(_)));
     let second = Batch::new(job, 2, 5).with_control(1).with_high_water(10);
-    assert_eq!(world.send(&second).await, Appended::Full { unfinished: 6 });
+    assert_eq!(world.send(&second).await, AppendOutcome::Full { unfinished: 6 });
     assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (6, 0));
     // A seal alone passes a full lane of tasks: it needs none of it.
     let seal = Batch::new(super::job(), 1, 0).with_control(1).with_high_water(6);
-    assert!(matches!(world.send(&seal).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&seal).await, AppendOutcome::Sent(_)));
     let done: Vec<EntryId> = world.read("w", 3).await.iter().map(|entry| entry.id).collect();
     assert!(!done.is_empty());
     world.broker.ack(&world.topic, Lane::Tasks, &done).await.expect("acks");
     let fits = Batch::new(job, 2, 1).with_high_water(10);
-    assert!(matches!(world.send(&fits).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&fits).await, AppendOutcome::Sent(_)));
 }
 
 async fn a_payload_that_is_no_list_of_pairs_writes_nothing(world: World) {
@@ -149,14 +150,14 @@ async fn two_jobs_append_at_once_and_neither_loses_an_entry(world: World) {
         let job = job();
         for seq in 1..=20 {
             let sent = Batch::new(job, seq, 7).send_by(&world.broker, &world.topic).await;
-            assert!(matches!(sent, Ok(Appended::Sent(_))), "{sent:?}");
+            assert!(matches!(sent, Ok(AppendOutcome::Sent(_))), "{sent:?}");
         }
     };
     let other = async {
         let job = job();
         for seq in 1..=20 {
             let sent = Batch::new(job, seq, 5).send_by(&elsewhere, &world.topic).await;
-            assert!(matches!(sent, Ok(Appended::Sent(_))), "{sent:?}");
+            assert!(matches!(sent, Ok(AppendOutcome::Sent(_))), "{sent:?}");
         }
     };
     tokio::join!(one, other);
@@ -179,7 +180,7 @@ async fn a_whole_stream_is_left_as_it_is(world: World) {
 async fn after_a_loss_there_is_a_new_epoch_and_no_watermark(mut world: World) {
     let job = job();
     let first = Batch::new(job, 1, 3);
-    let Appended::Sent(receipt) = world.send(&first).await else { panic!("not sent") };
+    let AppendOutcome::Sent(receipt) = world.send(&first).await else { panic!("not sent") };
     world.lose_everything().await;
     let lost = world.broker.watermarks(&world.topic, &[job]).await;
     assert_eq!(lost.expect("watermarks").epoch, None);
@@ -192,7 +193,7 @@ async fn after_a_loss_there_is_a_new_epoch_and_no_watermark(mut world: World) {
     let marks = world.broker.watermarks(&world.topic, &[job]).await;
     let marks = marks.expect("watermarks");
     assert_eq!((marks.epoch, marks.last_seq.len()), (Some(healed.epoch), 0));
-    assert!(matches!(world.send(&first).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&first).await, AppendOutcome::Sent(_)));
     assert_eq!(world.read("w", 10).await.len(), 3);
 }
 
@@ -213,7 +214,7 @@ async fn a_receipt_is_unfinished_until_its_last_entry_is_acknowledged(world: Wor
     let receipt = world.add_tasks(3).await;
     let other = world.add_tasks(1).await;
     let unfinished = async |receipts: &[_]| {
-        let answer = world.broker.unfinished(&world.topic, receipts).await;
+        let answer = world.broker.has_unfinished(&world.topic, receipts).await;
         answer.expect("an answer")
     };
     let both = [receipt, other];
@@ -233,8 +234,8 @@ async fn a_forgotten_job_has_no_watermark(world: World) {
     for job in [one, other] {
         world.send(&Batch::new(job, 1, 1)).await;
     }
-    world.broker.forget(&world.topic, one).await.expect("forgets");
-    world.broker.forget(&world.topic, one).await.expect("forgets");
+    world.broker.drop_watermark(&world.topic, one).await.expect("forgets");
+    world.broker.drop_watermark(&world.topic, one).await.expect("forgets");
     let marks = world.broker.watermarks(&world.topic, &[one, other]).await;
     let marks = marks.expect("watermarks").last_seq;
     assert_eq!((marks.get(&one), marks.get(&other)), (None, Some(&1)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use isobar_broker::{ClaimLimits, Entry, EntryId, Lane, Position};
+use isobar_broker::{ClaimLimits, Entry, EntryId, Lane, ScanCursor};
 
 use super::{Batch, HOUR, NOW, World, job, ordinary, over_both};
 use crate::harness::wait::{PATIENCE, until};
@@ -103,7 +103,7 @@ async fn a_reader_of_one_gets_one_when_both_lanes_fill_at_once(world: World) {
     });
     assert_eq!(read.expect("reads").len(), 1);
     // The other one is new, or due at once.
-    let mut position = Position::default();
+    let mut position = ScanCursor::default();
     let mut other = world.read("w", 1).await;
     for lane in Lane::BOTH {
         let broker = &world.broker;
@@ -131,7 +131,7 @@ async fn what_a_lost_reply_had_delivered_is_found_again(world: World) {
     for lane in Lane::BOTH {
         let mut after = EntryId::ZERO;
         loop {
-            let page = world.broker.owned(&world.topic, "w", lane, after, 3).await;
+            let page = world.broker.entries_of(&world.topic, "w", lane, after, 3).await;
             let page = page.expect("owned");
             let Some(last) = page.last() else { break };
             after = last.id;
@@ -143,7 +143,7 @@ async fn what_a_lost_reply_had_delivered_is_found_again(world: World) {
     lost.sort_by_key(key);
     found.sort_by_key(key);
     assert_eq!(found, lost);
-    let other = world.broker.owned(&world.topic, "other", Lane::Tasks, EntryId::ZERO, 9).await;
+    let other = world.broker.entries_of(&world.topic, "other", Lane::Tasks, EntryId::ZERO, 9).await;
     assert_eq!(other.expect("owned"), []);
 }
 
@@ -175,7 +175,7 @@ async fn a_busy_head_does_not_starve_the_tail(world: World) {
     // Longer than it takes a starved process to renew and to claim.
     let limits = ordinary(Duration::from_secs(3));
     let busy: Vec<EntryId> = busy.iter().map(|entry| entry.id).collect();
-    let mut position = Position::default();
+    let mut position = ScanCursor::default();
     let mut claimed = Vec::new();
     until(PATIENCE, "the tail is claimed", async || {
         let broker = &world.broker;

@@ -1,6 +1,6 @@
 //! What operators switch, seen by every process; and the entries of paused jobs, set aside (I6, I7).
 
-use isobar_broker::{Appended, EntryId, Lane, Switch, Switches, Thrown};
+use isobar_broker::{AppendOutcome, EntryId, Flag, Flags, Lane, SetBy};
 
 use super::{Batch, HIGH_WATER, HOUR, NOW, World, job, over_both};
 
@@ -14,32 +14,33 @@ over_both! {
     parked_tasks_make_no_room_for_control_messages,
 }
 
-async fn seen(world: &World) -> Switches {
-    world.elsewhere().switches(&world.topic).await.expect("reads")
+async fn seen(world: &World) -> Flags {
+    world.elsewhere().flags(&world.topic).await.expect("reads")
 }
 
-async fn throw(world: &World, switch: &Switch, by: &str) -> Thrown {
-    world.broker.throw(&world.topic, switch, &Thrown::now(by)).await.expect("throws")
+async fn throw(world: &World, switch: &Flag, by: &str) -> SetBy {
+    world.broker.set_flag(&world.topic, switch, &SetBy::now(by)).await.expect("throws")
 }
 
 async fn a_switch_is_seen_elsewhere_and_says_who_threw_it_first(world: World) {
-    let paused = Switch::Job(job());
+    let paused = Flag::JobPaused(job());
     assert!(seen(&world).await.is_empty());
-    throw(&world, &Switch::Reading, "cli ada@one").await;
+    throw(&world, &Flag::WorkersPaused, "cli ada@one").await;
     throw(&world, &paused, "api 127.0.0.1").await;
-    assert_eq!(throw(&world, &Switch::Reading, "cli bob@two").await.by, "cli ada@one");
+    assert_eq!(throw(&world, &Flag::WorkersPaused, "cli bob@two").await.by, "cli ada@one");
     let switches = seen(&world).await;
     assert_eq!(switches.reading().map(|thrown| thrown.by.as_str()), Some("cli ada@one"));
     assert_eq!(switches.get(&paused).map(|thrown| thrown.by.as_str()), Some("api 127.0.0.1"));
 
-    let let_go = async |switch| world.broker.let_go(&world.topic, switch).await.expect("lets go");
-    assert!(let_go(&Switch::Reading).await);
-    assert!(!let_go(&Switch::Reading).await);
+    let let_go =
+        async |switch| world.broker.clear_flag(&world.topic, switch).await.expect("lets go");
+    assert!(let_go(&Flag::WorkersPaused).await);
+    assert!(!let_go(&Flag::WorkersPaused).await);
     assert_eq!(seen(&world).await.len(), 1);
 }
 
 async fn a_breaker_is_reset_anew_each_time(world: World) {
-    let host = Switch::Breaker("127.0.0.1:8090".to_owned());
+    let host = Flag::BreakerReset("127.0.0.1:8090".to_owned());
     throw(&world, &host, "one").await;
     let before = seen(&world).await;
     assert_eq!(throw(&world, &host, "two").await.by, "two");
@@ -48,7 +49,7 @@ async fn a_breaker_is_reset_anew_each_time(world: World) {
 
 async fn a_switch_can_be_thrown_before_there_is_a_stream(mut world: World) {
     world.lose_everything().await;
-    throw(&world, &Switch::Reading, "early").await;
+    throw(&world, &Flag::WorkersPaused, "early").await;
     world.broker.heal(&world.topic).await.expect("heals");
     assert!(seen(&world).await.reading().is_some(), "healing lets go of nothing");
 }
@@ -87,7 +88,7 @@ async fn what_is_parked_does_not_keep_others_out_up_to_as_many_again(world: Worl
         let job = isobar_model::ids::JobId::derive("parked", &slot.to_string());
         world.send(&Batch::new(job, 1, most)).await
     };
-    let is_sent = |appended: &Appended| matches!(appended, Appended::Sent(_));
+    let is_sent = |appended: &AppendOutcome| matches!(appended, AppendOutcome::Sent(_));
     let park_all = async || {
         loop {
             let read = world.read("w", 1_000).await;
@@ -112,6 +113,6 @@ async fn parked_tasks_make_no_room_for_control_messages(world: World) {
     let read = world.read("w", 10).await;
     park(&world, "w", &read.iter().map(|entry| entry.id).collect::<Vec<_>>()).await;
     let control = |count| Batch::new(job(), 1, 0).with_control(count).with_high_water(MARK);
-    assert!(matches!(world.send(&control(4)).await, Appended::Sent(_)));
-    assert_eq!(world.send(&control(3)).await, Appended::Full { unfinished: 4 });
+    assert!(matches!(world.send(&control(4)).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&control(3)).await, AppendOutcome::Full { unfinished: 4 });
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use isobar_broker::{EntryId, GiveBack, Lane, Removal};
+use isobar_broker::{EntryId, GiveBack, Lane, RemoveOutcome};
 
 use super::{Batch, HOUR, NOW, World, job, over_both};
 use crate::harness::wait::{PATIENCE, until};
@@ -112,7 +112,7 @@ async fn giving_back_takes_the_delivery_back_and_counts_only_attempts(world: Wor
         let counts = (claimed[0].deliveries, claimed[0].attempts);
         assert_eq!(counts, (1, attempts));
     }
-    let owned = world.broker.owned(&world.topic, "w", Lane::Tasks, EntryId::ZERO, 9).await;
+    let owned = world.broker.entries_of(&world.topic, "w", Lane::Tasks, EntryId::ZERO, 9).await;
     let owned = owned.expect("owned");
     assert_eq!((owned[0].deliveries, owned[0].attempts), (1, 2));
 }
@@ -124,7 +124,7 @@ async fn only_the_owner_gives_back(world: World) {
     assert_eq!(world.give_back("w", &[back(id, NOW, true)]).await, [id]);
     // The thief's lease is as it was, and no attempt was counted.
     assert_eq!(world.claim("w", HOUR).await, []);
-    let owned = world.broker.owned(&world.topic, "thief", Lane::Tasks, EntryId::ZERO, 9).await;
+    let owned = world.broker.entries_of(&world.topic, "thief", Lane::Tasks, EntryId::ZERO, 9).await;
     let owned = owned.expect("owned");
     assert_eq!((owned[0].deliveries, owned[0].attempts), (2, 0));
     assert_eq!(world.ack(&[id]).await, 1);
@@ -155,14 +155,14 @@ async fn a_name_that_owns_entries_or_was_active_stays(world: World) {
         let removed = world.broker.remove_consumer(&world.topic, name, idle).await;
         removed.expect("an answer")
     };
-    assert_eq!(remove("w", NOW).await, Removal::Unknown);
+    assert_eq!(remove("w", NOW).await, RemoveOutcome::Unknown);
     world.add_tasks(1).await;
     let id = world.read("w", 10).await[0].id;
-    assert_eq!(remove("w", NOW).await, Removal::Busy);
+    assert_eq!(remove("w", NOW).await, RemoveOutcome::Busy);
     assert_eq!(world.ack(&[id]).await, 1);
-    assert_eq!(remove("w", HOUR).await, Removal::Active);
-    assert_eq!(remove("w", NOW).await, Removal::Removed);
-    assert_eq!(remove("w", NOW).await, Removal::Unknown);
+    assert_eq!(remove("w", HOUR).await, RemoveOutcome::Active);
+    assert_eq!(remove("w", NOW).await, RemoveOutcome::Removed);
+    assert_eq!(remove("w", NOW).await, RemoveOutcome::Unknown);
     // Its name can be used again.
     world.add_tasks(1).await;
     assert_eq!(world.read("w", 10).await.len(), 1);

@@ -8,7 +8,9 @@ mod step;
 
 use std::collections::{BTreeSet, HashMap};
 
-use isobar_broker::{Appended, ClaimLimits, Entry, EntryId, GiveBack, Lane, Position, Removal};
+use isobar_broker::{
+    AppendOutcome, ClaimLimits, Entry, EntryId, GiveBack, Lane, RemoveOutcome, ScanCursor,
+};
 use isobar_model::ids::JobId;
 use isobar_model::task::Fields;
 use proptest::collection::vec;
@@ -156,7 +158,7 @@ impl Pair<'_> {
             Step::Remove { who } => {
                 let removed = self.world.broker.remove_consumer(&self.world.topic, who, NOW).await;
                 let busy = self.model.items.iter().any(|item| item.owner == Some(who));
-                prop_assert_eq!(removed.expect("an answer") == Removal::Busy, busy);
+                prop_assert_eq!(removed.expect("an answer") == RemoveOutcome::Busy, busy);
                 Ok(())
             }
             Step::Crash { who } => {
@@ -212,11 +214,11 @@ impl Pair<'_> {
         let answer = batch.send_by(&self.world.broker, &self.world.topic).await.expect("appends");
         match sequence {
             Sequence::Again | Sequence::Earlier => {
-                prop_assert!(matches!(answer, Appended::Duplicate(_)), "{:?}", answer);
+                prop_assert!(matches!(answer, AppendOutcome::Duplicate(_)), "{:?}", answer);
             }
-            Sequence::OtherContent => prop_assert_eq!(answer, Appended::Conflict),
+            Sequence::OtherContent => prop_assert_eq!(answer, AppendOutcome::Conflict),
             Sequence::Ahead => {
-                prop_assert_eq!(answer, Appended::Gap { expected: seen as u64 + 1 });
+                prop_assert_eq!(answer, AppendOutcome::Gap { expected: seen as u64 + 1 });
             }
             Sequence::Next => {
                 let high = batch.high_water;
@@ -225,11 +227,11 @@ impl Pair<'_> {
                 // What is parked does not count, up to as many again.
                 let counted = tasks - self.model.parked().min(high);
                 if more_tasks > 0 && counted + more_tasks > high {
-                    prop_assert_eq!(answer, Appended::Full { unfinished: tasks });
+                    prop_assert_eq!(answer, AppendOutcome::Full { unfinished: tasks });
                 } else if more_control > 0 && control + more_control > high {
-                    prop_assert_eq!(answer, Appended::Full { unfinished: control });
+                    prop_assert_eq!(answer, AppendOutcome::Full { unfinished: control });
                 } else {
-                    prop_assert!(matches!(answer, Appended::Sent(_)), "{:?}", answer);
+                    prop_assert!(matches!(answer, AppendOutcome::Sent(_)), "{:?}", answer);
                     self.model.jobs.get_mut(&job).expect("made above").seen += 1;
                     self.learn(Lane::Tasks, &batch.tasks).await?;
                     self.learn(Lane::Control, &batch.control).await?;
@@ -287,7 +289,7 @@ impl Pair<'_> {
 
     async fn claim(&mut self, who: &'static str, lane: Lane, limits: ClaimLimits) -> Checked {
         let World { broker, topic, .. } = &*self.world;
-        let claimed = broker.claim(topic, who, lane, &mut Position::default(), limits).await;
+        let claimed = broker.claim(topic, who, lane, &mut ScanCursor::default(), limits).await;
         let claimed = claimed.expect("claims");
         let silent = limits.claim_idle == NOW;
         let due = |item: &&Item| item.lane == lane && item.owner.is_some() && (silent || item.due);
@@ -334,7 +336,7 @@ impl Pair<'_> {
     async fn recover(&mut self, who: &'static str) -> Checked {
         for lane in Lane::BOTH {
             let World { broker, topic, .. } = &*self.world;
-            let owned = broker.owned(topic, who, lane, EntryId::ZERO, 10_000).await;
+            let owned = broker.entries_of(topic, who, lane, EntryId::ZERO, 10_000).await;
             let mine = |item: &&Item| item.lane == lane && item.owner == Some(who);
             let mine = self.model.items.iter().filter(mine);
             let expected: Vec<Entry> = mine.map(Item::as_delivered).collect();

@@ -5,7 +5,7 @@
 
 use isobar_broker::redis::RedisBroker;
 use isobar_broker::{
-    Appended, Broker, BrokerError, EntryId, GiveBack, Lane, Position, QuotaAnswer, Topic,
+    AppendOutcome, Broker, BrokerError, EntryId, GiveBack, Lane, QuotaDecision, ScanCursor, Topic,
 };
 use isobar_model::quota::QuotaLimits;
 
@@ -116,9 +116,9 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     // All that a worker does to make room goes on.
     let limits = QuotaLimits { minute: Some(10), ..QuotaLimits::default() };
     let quota = world.broker.quota_reserve("h", &limits, 5, false).await;
-    let Ok(QuotaAnswer::Granted(reservation)) = quota else { panic!("{quota:?}") };
-    world.broker.quota_settle("h", &reservation, 1).await.expect("settles");
-    world.broker.quota_shut("h", NOW).await.expect("shuts");
+    let Ok(QuotaDecision::Granted(reservation)) = quota else { panic!("{quota:?}") };
+    world.broker.quota_correct("h", &reservation, 1).await.expect("settles");
+    world.broker.quota_block("h", NOW).await.expect("shuts");
     assert!(world.broker.slot_acquire("h", "w", 1, HOUR).await.expect("a place"));
     let read = world.read("w", 10).await;
     assert_eq!(read.len(), 3);
@@ -133,7 +133,7 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     assert_eq!(ended.expect("acks"), 3);
 
     redis.cli::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    assert!(matches!(world.send(&next).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&next).await, AppendOutcome::Sent(_)));
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn a_primary_that_became_a_replica_is_dialled_again() {
     let replica = batch.try_send(&world).await;
     assert!(matches!(replica, Err(BrokerError::Unavailable { .. })), "{replica:?}");
     redis.cli::<()>(&["REPLICAOF", "NO", "ONE"]).await;
-    assert!(matches!(world.send(&batch).await, Appended::Sent(_)));
+    assert!(matches!(world.send(&batch).await, AppendOutcome::Sent(_)));
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn entries_whose_consumer_was_deleted_by_hand_are_adopted() {
     }
     assert_eq!(world.claim("w", NOW).await, [], "they are pending for nobody");
     for (lane, orphans) in [(Lane::Tasks, 5), (Lane::Control, 1), (Lane::Tasks, 0)] {
-        let mut position = Position::default();
+        let mut position = ScanCursor::default();
         let found = world.broker.adopt_orphans(&world.topic, lane, &mut position, HOUR).await;
         assert_eq!(found.expect("an answer"), orphans, "{lane:?}");
     }
@@ -249,7 +249,7 @@ async fn the_search_for_orphans_goes_on_where_it_ended() {
     }
     let Topic { stream, group, .. } = &world.topic;
     redis.cli::<u64>(&["XGROUP", "DELCONSUMER", stream, group, "gone"]).await;
-    let (mut position, mut found) = (Position::default(), 0);
+    let (mut position, mut found) = (ScanCursor::default(), 0);
     for _ in 0..4 {
         let page = world.broker.adopt_orphans(&world.topic, Lane::Tasks, &mut position, HOUR).await;
         found += page.expect("an answer");

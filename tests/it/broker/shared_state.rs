@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_broker::{QuotaAnswer, Reservation};
+use isobar_broker::{QuotaDecision, Reservation};
 use isobar_model::quota::QuotaLimits;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ const DAILY: QuotaLimits = QuotaLimits { minute: None, hour: None, day: Some(100
 const SHORT: Duration = Duration::from_millis(40);
 
 impl World {
-    async fn reserve(&self, weight: u64, keep_back: bool) -> QuotaAnswer {
+    async fn reserve(&self, weight: u64, keep_back: bool) -> QuotaDecision {
         let broker = self.elsewhere();
         let answer = broker.quota_reserve(HOST, &DAILY, weight, keep_back).await;
         answer.expect("an answer")
@@ -36,21 +36,21 @@ impl World {
 
     async fn granted(&self, weight: u64) -> Reservation {
         match self.reserve(weight, false).await {
-            QuotaAnswer::Granted(reservation) => reservation,
-            QuotaAnswer::Shut { until } => panic!("shut until {until}"),
+            QuotaDecision::Granted(reservation) => reservation,
+            QuotaDecision::Exhausted { until } => panic!("shut until {until}"),
         }
     }
 
     async fn used_today(&self) -> u64 {
-        let used = self.broker.quota_use(HOST, &DAILY).await;
+        let used = self.broker.quota_usage(HOST, &DAILY).await;
         used.expect("an answer").day
     }
 }
 
-fn shut_until(answer: &QuotaAnswer) -> DateTime<Utc> {
+fn shut_until(answer: &QuotaDecision) -> DateTime<Utc> {
     match answer {
-        QuotaAnswer::Shut { until } => *until,
-        QuotaAnswer::Granted(reservation) => panic!("granted: {reservation:?}"),
+        QuotaDecision::Exhausted { until } => *until,
+        QuotaDecision::Granted(reservation) => panic!("granted: {reservation:?}"),
     }
 }
 
@@ -85,9 +85,9 @@ async fn a_quota_is_shared_and_says_until_when_it_is_shut(world: World) {
     let until = shut_until(&world.reserve(1, false).await);
     let midnight = (Utc::now() + chrono::Duration::days(1)).date_naive();
     assert_about(until, midnight.and_time(chrono::NaiveTime::MIN).and_utc());
-    let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
+    let used = world.broker.quota_usage(HOST, &DAILY).await.expect("an answer");
     assert_eq!((used.minute, used.hour, used.day), (100, 100, 100));
-    assert_about(used.shut_until.expect("shut"), until);
+    assert_about(used.blocked_until.expect("shut"), until);
 }
 
 async fn a_tenth_of_a_quota_is_kept_back(world: World) {
@@ -105,7 +105,7 @@ async fn a_reservation_is_settled_to_what_was_counted(world: World) {
     let failed = world.granted(50).await;
     let refused = world.granted(50).await;
     let settle = async |reservation, used| {
-        let settled = world.broker.quota_settle(HOST, reservation, used).await;
+        let settled = world.broker.quota_correct(HOST, reservation, used).await;
         settled.expect("settles");
     };
     settle(&failed, 1).await;
@@ -120,21 +120,21 @@ async fn a_reservation_is_settled_to_what_was_counted(world: World) {
 }
 
 async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
-    world.broker.quota_shut(HOST, HOUR).await.expect("shuts");
+    world.broker.quota_block(HOST, HOUR).await.expect("shuts");
     let until_hour = shut_until(&world.reserve(1, false).await);
     assert!(until_hour > Utc::now() + chrono::Duration::minutes(59));
     // A shorter wait does not open it sooner.
-    world.broker.quota_shut(HOST, SHORT).await.expect("shuts");
+    world.broker.quota_block(HOST, SHORT).await.expect("shuts");
     assert_about(shut_until(&world.reserve(1, false).await), until_hour);
-    let used = world.broker.quota_use(HOST, &DAILY).await.expect("an answer");
+    let used = world.broker.quota_usage(HOST, &DAILY).await.expect("an answer");
     assert_eq!(used.day, 0);
-    assert_about(used.shut_until.expect("shut"), until_hour);
+    assert_about(used.blocked_until.expect("shut"), until_hour);
     // And it opens by itself.
     let other = "127.0.0.1";
-    world.broker.quota_shut(other, SHORT).await.expect("shuts");
+    world.broker.quota_block(other, SHORT).await.expect("shuts");
     until(PATIENCE, "the host is open again", async || {
         let answer = world.broker.quota_reserve(other, &DAILY, 1, false).await;
-        matches!(answer.expect("an answer"), QuotaAnswer::Granted(_))
+        matches!(answer.expect("an answer"), QuotaDecision::Granted(_))
     })
     .await;
 }
@@ -142,10 +142,10 @@ async fn a_host_that_is_shut_is_shut_for_everyone(world: World) {
 async fn hosts_have_quotas_of_their_own(world: World) {
     world.granted(100).await;
     let other = world.broker.quota_reserve("127.0.0.1", &DAILY, 100, false).await;
-    assert!(matches!(other, Ok(QuotaAnswer::Granted(_))));
+    assert!(matches!(other, Ok(QuotaDecision::Granted(_))));
     let unlimited = QuotaLimits::default();
     let counted = world.broker.quota_reserve(HOST, &unlimited, 7, true).await;
-    assert!(matches!(counted, Ok(QuotaAnswer::Granted(_))));
+    assert!(matches!(counted, Ok(QuotaDecision::Granted(_))));
     assert_eq!(world.used_today().await, 107);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isobar_broker::Broker;
 use isobar_model::city::Coordinates;
 use isobar_settings::{Environment, Settings};
-use isobar_upstream::{Answer, Observation, Priority, Upstream};
+use isobar_upstream::{Answer, Observation, Priority, WeatherClient};
 use proptest::sample::select;
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ const STATUSES: [u16; 8] = [200, 200, 200, 200, 400, 404, 429, 503];
 
 struct Asker {
     sim: Sim,
-    upstream: Upstream,
+    upstream: WeatherClient,
     _dir: TempDir,
 }
 
@@ -40,7 +40,7 @@ impl Asker {
         let environment = given.iter().fold(Environment::empty(), with);
         let settings = Arc::new(Settings::load(&environment).expect("settings"));
         let broker = Broker::open(&settings).expect("opens");
-        let upstream = Upstream::new(settings, broker).expect("a client");
+        let upstream = WeatherClient::new(settings, broker).expect("a client");
         Self { sim, upstream, _dir: dir }
     }
 

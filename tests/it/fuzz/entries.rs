@@ -1,6 +1,6 @@
 //! Entries of any fields: each one ends, as a success or as a dead letter with its bytes.
 
-use isobar_model::task::Control;
+use isobar_model::task::ControlMessage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -59,7 +59,7 @@ fn entry() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
 fn message() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
     let body = select(&BODIES[..]).prop_map(|body| body.as_bytes().to_vec());
     let body = prop_oneof![1 => body.clone(), 3 => body.prop_flat_map(mangled)];
-    (entry(), select(&Control::KINDS[..]), body).prop_map(|(odd, kind, body)| {
+    (entry(), select(&ControlMessage::KINDS[..]), body).prop_map(|(odd, kind, body)| {
         let own = [("kind", kind.as_bytes().to_vec()), ("body", body)];
         own.map(|(name, value)| (name.as_bytes().to_vec(), value)).into_iter().chain(odd).collect()
     })

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use isobar_telemetry::metric::{Kind, Metric};
+use isobar_telemetry::metric::{Metric, MetricKind};
 use serde_json::Value;
 
 use super::{known, promtool};
@@ -105,9 +105,9 @@ fn faults_of(expression: &str) -> Vec<String> {
     for (at, name) in words(expression).filter(|(_, word)| word.starts_with("isobar_")) {
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
         let histogram =
-            base.and_then(|base| known.get(base)).filter(|of| of.kind == Kind::Histogram);
+            base.and_then(|base| known.get(base)).filter(|of| of.kind == MetricKind::Histogram);
         // A histogram has no series of its plain name.
-        let plain = known.get(name).filter(|metric| metric.kind != Kind::Histogram);
+        let plain = known.get(name).filter(|metric| metric.kind != MetricKind::Histogram);
         let Some(metric) = histogram.or(plain) else {
             faults.push(format!("no metric {name}"));
             continue;
@@ -121,7 +121,8 @@ fn faults_of(expression: &str) -> Vec<String> {
     for label in grouped.flat_map(|labels| labels.split(',')).map(str::trim) {
         let has = |metric: &&Metric| metric.labels.iter().any(|of| of.name == label);
         let of_scrape = ["job", "instance"].contains(&label);
-        let of_buckets = label == "le" && asked.iter().any(|metric| metric.kind == Kind::Histogram);
+        let of_buckets =
+            label == "le" && asked.iter().any(|metric| metric.kind == MetricKind::Histogram);
         if !of_scrape && !of_buckets && !asked.iter().any(has) {
             faults.push(format!("no label {label}"));
         }

@@ -8,7 +8,7 @@ use isobar_broker::{Broker, EntryId, Lane, Topic};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{Outbox, OutboxLock};
 use isobar_producer::spool::Spool;
-use isobar_producer::{Accepted, ImportError, Imports, NewImport};
+use isobar_producer::{AcceptedJob, ImportError, Imports, NewImport};
 use isobar_settings::{Environment, Settings};
 use isobar_store::Store;
 use isobar_store::sqlite::SqliteStore;
@@ -60,7 +60,7 @@ impl Host {
         }
     }
 
-    async fn upload(&self, text: &str, key: Option<&str>) -> Result<Accepted, ImportError> {
+    async fn upload(&self, text: &str, key: Option<&str>) -> Result<AcceptedJob, ImportError> {
         let mut arriving = self.imports.spool().await?;
         arriving.write(text.as_bytes()).await?;
         let import = NewImport {

@@ -12,7 +12,7 @@ use chrono::Utc;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_store::postgres::PostgresStore;
 use isobar_store::sqlite::SqliteStore;
-use isobar_store::{Commit, DeadFilter, DeadLetter, JobRow, Store};
+use isobar_store::{Commit, DeadLetter, DeadLetterFilter, JobRow, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -159,12 +159,12 @@ impl Place {
     }
 
     pub async fn letters(&self, job: JobId) -> Vec<DeadLetter> {
-        let filter = DeadFilter { job_id: Some(job), ..DeadFilter::default() };
+        let filter = DeadLetterFilter { job_id: Some(job), ..DeadLetterFilter::default() };
         self.store.dead_letters(&filter, None, 500).await.expect("reads")
     }
 
     pub async fn all_letters(&self) -> u64 {
-        self.store.count_dead_letters(&DeadFilter::default()).await.expect("counts")
+        self.store.count_dead_letters(&DeadLetterFilter::default()).await.expect("counts")
     }
 
     /// Puts dead letters of no job into the store.

@@ -3,8 +3,8 @@
 use isobar_model::ids::CityId;
 use isobar_model::task::{JobKind, SealOutcome};
 use isobar_store::{
-    Commit, CommitReport, DeadFilter, DeadLetter, JobStatus, LedgerRow, NewJob, RowStatus, Store,
-    StoreError,
+    Commit, CommitReport, DeadLetter, DeadLetterFilter, JobStatus, LedgerRow, NewJob, RowStatus,
+    Store, StoreError,
 };
 
 use super::fixtures::{
@@ -138,7 +138,7 @@ async fn what_a_task_does_not_know_of_its_city_replaces_nothing(subject: Subject
     assert_eq!((two.name.as_str(), two.country_code), ("City 2", None));
 
     commit(store, &weather(vec![snapshot(2, at(2))])).await;
-    let named = store.cities_named("citta 2", None).await.expect("reads");
+    let named = store.find_cities("citta 2", None).await.expect("reads");
     assert_eq!(named.len(), 1, "the name that came later is found");
 }
 
@@ -279,12 +279,12 @@ async fn a_dead_letter_is_buried_once_and_byte_for_byte(subject: Subject) {
     let one = Commit { dead: vec![letter.clone(), dead("tasks/2-0 of 1")], ..Commit::default() };
     assert_eq!(commit(store, &one).await.dead, 2);
     assert_eq!(commit(store, &one).await.dead, 0);
-    let stored = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let stored = store.dead_letters(&DeadLetterFilter::default(), None, 10).await.expect("reads");
     assert_eq!(stored.len(), 2);
     let newest = &stored[0];
     assert_eq!(newest.source, "tasks/2-0 of 1");
     let next =
-        store.dead_letters(&DeadFilter::default(), Some(newest.id), 10).await.expect("reads");
+        store.dead_letters(&DeadLetterFilter::default(), Some(newest.id), 10).await.expect("reads");
     letter.id = next[0].id;
     letter.reason = "ab".into();
     assert_eq!(next, vec![letter]);

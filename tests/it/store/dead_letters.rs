@@ -1,6 +1,8 @@
 //! Dead letters: each is found by what people know of it, and a filter means the same everywhere.
 
-use isobar_store::{Commit, DeadFilter, DeadLetter, LedgerCursor, LedgerRow, RowStatus, Store};
+use isobar_store::{
+    Commit, DeadLetter, DeadLetterFilter, LedgerCursor, LedgerRow, RowStatus, Store,
+};
 
 use super::fixtures::{dead, job, ledger, reject, row, task};
 use super::{Subject, on_both};
@@ -37,16 +39,16 @@ fn numbers(letters: &[DeadLetter]) -> Vec<&str> {
     letters.iter().map(|letter| &letter.source[6..7]).collect()
 }
 
-fn filter(code: Option<&str>, slot: Option<&str>, id: Option<i64>) -> DeadFilter {
-    DeadFilter { code: code.map(Into::into), job_id: slot.map(job), id }
+fn filter(code: Option<&str>, slot: Option<&str>, id: Option<i64>) -> DeadLetterFilter {
+    DeadLetterFilter { code: code.map(Into::into), job_id: slot.map(job), id }
 }
 
 async fn a_filter_lists_and_counts_the_same_dead_letters(subject: Subject) {
     let store = &subject.store;
     bury_six(store).await;
-    let all = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let all = store.dead_letters(&DeadLetterFilter::default(), None, 10).await.expect("reads");
     let three = all.iter().find(|letter| letter.source.contains("/3-")).map(|letter| letter.id);
-    let cases: [(DeadFilter, &[&str]); 10] = [
+    let cases: [(DeadLetterFilter, &[&str]); 10] = [
         (filter(None, None, None), &["6", "5", "4", "3", "2", "1"]),
         (filter(Some("upstream_error"), None, None), &["5", "3", "1"]),
         (filter(None, Some("a"), None), &["5", "2", "1"]),
@@ -113,16 +115,16 @@ async fn letters_are_counted_by_code(subject: Subject) {
 async fn letters_are_deleted_by_id_and_discarded_by_filter(subject: Subject) {
     let store = &subject.store;
     bury_six(store).await;
-    let all = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let all = store.dead_letters(&DeadLetterFilter::default(), None, 10).await.expect("reads");
     let ids = [all[0].id, all[5].id, all[0].id, i64::MAX];
     assert_eq!(store.delete_dead_letters(&ids).await.expect("deletes"), 2);
     assert_eq!(store.delete_dead_letters(&ids).await.expect("deletes"), 0, "repeated");
     assert_eq!(store.delete_dead_letters(&[]).await.expect("deletes"), 0);
     let of_code = filter(Some("upstream_error"), None, None);
     assert_eq!(store.discard_dead_letters(&of_code).await.expect("discards"), 2);
-    let left = store.dead_letters(&DeadFilter::default(), None, 10).await.expect("reads");
+    let left = store.dead_letters(&DeadLetterFilter::default(), None, 10).await.expect("reads");
     assert_eq!(numbers(&left), ["4", "2"]);
-    let all = DeadFilter::default();
+    let all = DeadLetterFilter::default();
     assert_eq!(store.discard_dead_letters(&all).await.expect("discards"), 2);
     assert_eq!(store.count_dead_letters(&all).await.expect("counts"), 0);
 }

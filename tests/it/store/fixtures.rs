@@ -3,10 +3,12 @@
 //! Times are whole milliseconds, the finest that both databases keep.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use isobar_model::city::{Coordinates, Place};
+use isobar_model::city::{City, Coordinates};
 use isobar_model::ids::{CityId, JobId, TaskId};
 use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
-use isobar_store::{CityFailure, Commit, DeadLetter, LedgerRow, Records, RowStatus, Snapshot};
+use isobar_store::{
+    CityFailure, Commit, DeadLetter, LedgerRow, Records, RowStatus, WeatherSnapshot,
+};
 
 /// A fixed moment and some minutes.
 pub fn at(minutes: i64) -> DateTime<Utc> {
@@ -22,8 +24,8 @@ pub fn task(job: JobId, number: u64) -> TaskId {
     job.task(&number.to_string())
 }
 
-pub fn snapshot(city: i64, observed_at: DateTime<Utc>) -> Snapshot {
-    Snapshot {
+pub fn snapshot(city: i64, observed_at: DateTime<Utc>) -> WeatherSnapshot {
+    WeatherSnapshot {
         city_id: CityId(city),
         name: Some(format!("Città {city}")),
         country_code: Some("IT".into()),
@@ -119,8 +121,8 @@ pub fn failure(city: i64) -> CityFailure {
     }
 }
 
-pub fn place(id: i64, name: &str, country: &str, population: i64) -> Place {
-    Place {
+pub fn place(id: i64, name: &str, country: &str, population: i64) -> City {
+    City {
         id: CityId(id),
         name: name.into(),
         country_code: Some(country.into()),
@@ -130,7 +132,7 @@ pub fn place(id: i64, name: &str, country: &str, population: i64) -> Place {
     }
 }
 
-pub fn weather(snapshots: Vec<Snapshot>) -> Commit {
+pub fn weather(snapshots: Vec<WeatherSnapshot>) -> Commit {
     Commit { records: Records::Weather(snapshots), ..Commit::default() }
 }
 

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use isobar_model::ids::{CityId, JobId, TaskId};
 use isobar_model::task::{JobSeal, SealOutcome};
 use isobar_store::{
-    Action, CancelAnswer, Commit, CommitReport, JobStatus, LedgerRow, NewOperation, RowStatus,
-    Store,
+    CancelOutcome, Commit, CommitReport, JobStatus, LedgerRow, NewOperation, OperatorAction,
+    RowStatus, Store,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -152,16 +152,16 @@ impl Pair<'_> {
     }
 
     async fn cancel(&mut self, id: JobId) -> Checked {
-        let wish = NewOperation::now("cli ada@host", Action::JobCancel);
+        let wish = NewOperation::now("cli ada@host", OperatorAction::JobCancel);
         let answer = self.store.request_cancel(id, &wish).await.expect("asks");
         let status = self.jobs.get(&id).and_then(|account| account.status);
         let expected = match status {
-            None => CancelAnswer::Unknown,
-            Some(end) if end.is_final() => CancelAnswer::Ended(end),
-            Some(_) => CancelAnswer::Cancelling,
+            None => CancelOutcome::Unknown,
+            Some(end) if end.is_final() => CancelOutcome::Ended(end),
+            Some(_) => CancelOutcome::Cancelling,
         };
         prop_assert_eq!(answer, expected);
-        if expected == CancelAnswer::Cancelling {
+        if expected == CancelOutcome::Cancelling {
             self.jobs.entry(id).or_default().status = Some(JobStatus::Cancelling);
         }
         Ok(())

@@ -5,7 +5,7 @@ use isobar_model::ids::UserId;
 use isobar_model::pipeline::Enrichment;
 use isobar_model::user::{Address, Card, User};
 use isobar_store::{
-    Commit, Found, People, Records, SeenUser, Store, StoreError, UserFilter, UserRow,
+    Commit, Enriched, Records, SourcedUser, Store, StoreError, UserFilter, UserRecords, UserRow,
 };
 
 use super::fixtures::at;
@@ -32,12 +32,12 @@ fn user(number: i64) -> User {
     }
 }
 
-fn seen(users: impl IntoIterator<Item = User>, seen_at: DateTime<Utc>) -> People {
-    let users = users.into_iter().map(|user| SeenUser { user, seen_at }).collect();
-    People { users, ..People::default() }
+fn seen(users: impl IntoIterator<Item = User>, seen_at: DateTime<Utc>) -> UserRecords {
+    let users = users.into_iter().map(|user| SourcedUser { user, seen_at }).collect();
+    UserRecords { users, ..UserRecords::default() }
 }
 
-fn address(user: UserId, city: &str, found_at: DateTime<Utc>) -> Found<Address> {
+fn address(user: UserId, city: &str, found_at: DateTime<Utc>) -> Enriched<Address> {
     let what = Address {
         street_number: Some("7".into()),
         street_name: "Main".into(),
@@ -46,21 +46,21 @@ fn address(user: UserId, city: &str, found_at: DateTime<Utc>) -> Found<Address> 
         country: None,
         postal_code: Some("0123".into()),
     };
-    Found { user_id: user, what, found_at }
+    Enriched { user_id: user, value: what, enriched_at: found_at }
 }
 
-fn card(user: UserId, last4: &str, found_at: DateTime<Utc>) -> Found<Card> {
+fn card(user: UserId, last4: &str, found_at: DateTime<Utc>) -> Enriched<Card> {
     let what = Card {
         last4: last4.into(),
         card_type: "visa".into(),
         expiry_date: "2028-05-31".parse().expect("a day"),
         fingerprint: format!("print of {last4}"),
     };
-    Found { user_id: user, what, found_at }
+    Enriched { user_id: user, value: what, enriched_at: found_at }
 }
 
-async fn commit(store: &Store, people: People) -> Result<(), StoreError> {
-    let commit = Commit { records: Records::People(people), ..Commit::default() };
+async fn commit(store: &Store, people: UserRecords) -> Result<(), StoreError> {
+    let commit = Commit { records: Records::UserRecords(people), ..Commit::default() };
     store.commit(&commit).await.map(drop)
 }
 
@@ -89,10 +89,10 @@ async fn an_address_and_a_card_are_one_to_a_user_whoever_finds_them(subject: Sub
     let store = &subject.store;
     commit(store, seen([user(1), user(2)], at(0))).await.expect("commits");
     let ids: Vec<UserId> = all(store).await.iter().map(|row| row.id).collect();
-    let found = |city: &str, last4: &str, minutes| People {
+    let found = |city: &str, last4: &str, minutes| UserRecords {
         addresses: vec![address(ids[1], city, at(minutes)), address(ids[0], city, at(minutes))],
         cards: vec![card(ids[0], last4, at(minutes))],
-        ..People::default()
+        ..UserRecords::default()
     };
     commit(store, found("Ely", "1234", 3)).await.expect("commits");
     commit(store, found("Ely", "1234", 4)).await.expect("commits");
@@ -112,10 +112,10 @@ async fn users_are_found_by_what_they_miss_and_by_what_they_are_called(subject: 
     let store = &subject.store;
     commit(store, seen((1..=5).map(user), at(0))).await.expect("commits");
     let ids: Vec<UserId> = all(store).await.iter().map(|row| row.id).collect();
-    let people = People {
+    let people = UserRecords {
         addresses: vec![address(ids[0], "Ely", at(1)), address(ids[3], "Ely", at(1))],
         cards: vec![card(ids[0], "1234", at(1))],
-        ..People::default()
+        ..UserRecords::default()
     };
     commit(store, people).await.expect("commits");
     let missing =
@@ -124,7 +124,7 @@ async fn users_are_found_by_what_they_miss_and_by_what_they_are_called(subject: 
     assert_eq!(missing(Some(Enrichment::Address), Some(ids[2]), 9).await, [ids[4]]);
     assert_eq!(missing(Some(Enrichment::Card), None, 9).await, ids[1..]);
     assert_eq!(missing(None, None, 9).await, ids);
-    let with = store.users_with(Enrichment::Address, &ids[2..]).await.expect("reads");
+    let with = store.users_having(Enrichment::Address, &ids[2..]).await.expect("reads");
     assert_eq!(with, [ids[3]].into());
 
     let count = async |filter: UserFilter| {
@@ -147,7 +147,8 @@ async fn users_are_found_by_what_they_miss_and_by_what_they_are_called(subject: 
 
 async fn nothing_is_found_for_a_user_who_is_not_there(subject: Subject) {
     let store = &subject.store;
-    let people = People { cards: vec![card(UserId(7), "1234", at(0))], ..People::default() };
+    let people =
+        UserRecords { cards: vec![card(UserId(7), "1234", at(0))], ..UserRecords::default() };
     let refused = commit(store, people).await.expect_err("refused");
     assert!(matches!(refused, StoreError::Data { .. }), "{refused:?}");
     assert_eq!(store.totals().await.expect("reads").cards, 0);

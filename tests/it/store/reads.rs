@@ -7,8 +7,8 @@ use isobar_model::ids::CityId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_store::{
-    Action, Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation,
-    RowStatus, Totals,
+    Commit, DeadLetter, JobStatus, LedgerCursor, LedgerRow, NewJob, NewOperation, OperatorAction,
+    RowStatus, TableCounts,
 };
 
 use super::fixtures::{at, dead, failure, job, ledger, place, row, seal, snapshot, task, weather};
@@ -133,7 +133,7 @@ async fn jobs_come_newest_first(subject: Subject) {
 async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject: Subject) {
     let store = &subject.store;
     let named = async |name: &str, country: Option<&str>| {
-        let cities = store.cities_named(name, country).await.expect("reads");
+        let cities = store.find_cities(name, country).await.expect("reads");
         cities.iter().map(|city| city.id.0).collect::<Vec<_>>()
     };
     for (asked, country, place) in [
@@ -143,9 +143,9 @@ async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject:
         // The geocoder may know a country that its answer does not name.
         ("lutetia", Some("FR"), place(1, "Paris", "FR", 2_000_000)),
     ] {
-        let remembered = store.remember_city(asked, country, &place).await;
+        let remembered = store.save_city(asked, country, &place).await;
         remembered.expect("remembers");
-        let again = store.remember_city(asked, country, &place).await;
+        let again = store.save_city(asked, country, &place).await;
         again.expect("is repeated");
     }
     assert_eq!(named("paris", None).await, [1, 2], "most populous first");
@@ -162,7 +162,7 @@ async fn a_city_is_found_under_its_name_and_the_name_that_was_asked_for(subject:
     assert_eq!(pending.coordinates.map(Coordinates::latitude), Some(48.85));
     store.commit(&weather(vec![snapshot(3, at(0))])).await.expect("commits");
     let again = place(3, "Monaco di Baviera", "XX", 1);
-    store.remember_city("monaco", None, &again).await.expect("remembers");
+    store.save_city("monaco", None, &again).await.expect("remembers");
     let known = store.city(CityId(3)).await.expect("reads").expect("there");
     assert_eq!(known.name, "Città 3", "what is known of a city stays");
     assert_eq!(known.country_code.as_deref(), Some("IT"));
@@ -235,7 +235,7 @@ async fn a_counter_that_was_tampered_with_is_found(subject: Subject) {
 
 async fn totals_count_what_is_there(subject: Subject) {
     let store = &subject.store;
-    assert_eq!(store.totals().await.expect("reads"), Totals::default());
+    assert_eq!(store.totals().await.expect("reads"), TableCounts::default());
     let (done, running) = (job("done"), job("running"));
     let whole = Commit {
         failed_cities: vec![failure(9)],
@@ -247,7 +247,7 @@ async fn totals_count_what_is_there(subject: Subject) {
     store.commit(&whole).await.expect("commits");
     let search = [("Paris".to_owned(), at(0))];
     store.record_searches(&search).await.expect("records");
-    let expected = Totals {
+    let expected = TableCounts {
         cities: 3,
         snapshots: 2,
         jobs: 2,
@@ -262,7 +262,7 @@ async fn totals_count_what_is_there(subject: Subject) {
         addresses: 0,
         cards: 0,
     };
-    let operation = NewOperation::now("cli ada@host", Action::HistoryClear);
+    let operation = NewOperation::now("cli ada@host", OperatorAction::HistoryClear);
     store.record_operation(&operation).await.expect("records");
     assert_eq!(store.totals().await.expect("reads"), expected);
     let by_stream = store.pipeline_totals().await.expect("reads");

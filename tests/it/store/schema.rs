@@ -110,7 +110,7 @@ async fn a_store_says_what_and_where_it_is_without_secrets() {
 
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut settings = Settings::defaults();
-    settings.data_dir = isobar_settings::values::Folder(folder.path().to_owned());
+    settings.data_dir = isobar_settings::values::PathSetting(folder.path().to_owned());
     let store = Store::open(&settings).await.expect("opens");
     assert_eq!(store.kind(), "sqlite");
     let file = folder.path().join("isobar.db");

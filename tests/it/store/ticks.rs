@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use isobar_model::schedule::{Known, TickOutcome};
-use isobar_store::{Store, Tick, TickClaim, TickEnding};
+use isobar_model::schedule::{LastTick, TickOutcome};
+use isobar_store::{Store, Tick, TickClaim, TickResult};
 use tokio::task::JoinSet;
 
 use super::fixtures::{at, job};
@@ -40,11 +40,11 @@ fn claim(minute: i64, owner: &str) -> TickClaim {
     }
 }
 
-fn ending(minute: i64, outcome: TickOutcome) -> TickEnding {
-    TickEnding { at: at(minute), outcome, detail: format!("ended\0 as {}", outcome.as_str()) }
+fn ending(minute: i64, outcome: TickOutcome) -> TickResult {
+    TickResult { at: at(minute), outcome, detail: format!("ended\0 as {}", outcome.as_str()) }
 }
 
-fn done(minute: i64) -> TickEnding {
+fn done(minute: i64) -> TickResult {
     ending(minute, TickOutcome::Done)
 }
 
@@ -135,7 +135,7 @@ async fn a_finished_tick_is_never_fired_again(subject: Subject) {
         let detail = tick.detail.clone().expect("a sentence");
         assert!(detail.ends_with(&format!(" as {}", outcome.as_str())), "{detail}");
         let busy_until = if outcome == TickOutcome::Missed { at(minute) } else { at(minute + 1) };
-        assert_eq!(tick.known(), Known { tick: at(minute), busy_until });
+        assert_eq!(tick.last_tick(), LastTick { tick: at(minute), busy_until });
     }
     assert_eq!(store.unfinished_tick("sync").await.expect("reads"), None);
 }
@@ -166,26 +166,33 @@ async fn what_is_not_run_is_noted_once(subject: Subject) {
     for number in 0..CLAIMERS {
         let (store, overlap) = (store.clone(), overlap.clone());
         let claim = claim(2, &number.to_string());
-        noters.spawn(async move { store.note_tick(&claim, &overlap).await.expect("answers") });
+        noters.spawn(
+            async move { store.record_skipped_tick(&claim, &overlap).await.expect("answers") },
+        );
     }
     let noted = noters.join_all().await.into_iter().filter(|noted| *noted).count();
     assert_eq!(noted, 1, "also while another tick of the schedule is unfinished");
     assert!(!claimed(store, &claim(2, "b")).await);
     let missed = ending(3, TickOutcome::Missed);
-    assert!(!store.note_tick(&claim(1, "b"), &missed).await.expect("answers"), "it is running");
+    assert!(
+        !store.record_skipped_tick(&claim(1, "b"), &missed).await.expect("answers"),
+        "it is running"
+    );
     let tick = store.last_tick("sync", at(2)).await.expect("reads").expect("there");
     assert_eq!((tick.outcome, tick.started_at), (Some(TickOutcome::SkippedOverlap), at(3)));
-    assert_eq!(tick.known(), Known { tick: at(2), busy_until: at(3) });
+    assert_eq!(tick.last_tick(), LastTick { tick: at(2), busy_until: at(3) });
 }
 
 async fn ticks_come_newest_first_and_those_of_a_clock_ahead_are_not_in_the_way(subject: Subject) {
     let store = &subject.store;
     let missed = |minute| ending(minute, TickOutcome::Missed);
     for minute in [3, 1, 2, 400_000] {
-        assert!(store.note_tick(&claim(minute, "a"), &missed(minute)).await.expect("answers"));
+        assert!(
+            store.record_skipped_tick(&claim(minute, "a"), &missed(minute)).await.expect("answers")
+        );
     }
     let other = TickClaim { schedule: "users".into(), ..claim(9, "a") };
-    assert!(store.note_tick(&other, &missed(9)).await.expect("answers"));
+    assert!(store.record_skipped_tick(&other, &missed(9)).await.expect("answers"));
     let mut seen = Vec::new();
     let mut before: Option<DateTime<Utc>> = None;
     while let Some(tick) = store.ticks("sync", before, 1).await.expect("reads").pop() {
@@ -205,11 +212,11 @@ async fn old_ticks_go_and_the_newest_of_a_schedule_stays(subject: Subject) {
     let store = &subject.store;
     for minute in 0..1_200 {
         let missed = ending(minute, TickOutcome::Missed);
-        assert!(store.note_tick(&claim(minute, "a"), &missed).await.expect("answers"));
+        assert!(store.record_skipped_tick(&claim(minute, "a"), &missed).await.expect("answers"));
     }
     let yearly = TickClaim { schedule: "users".into(), ..claim(0, "a") };
     let missed = ending(0, TickOutcome::Missed);
-    assert!(store.note_tick(&yearly, &missed).await.expect("answers"));
+    assert!(store.record_skipped_tick(&yearly, &missed).await.expect("answers"));
     let counts = async || {
         let sync = store.ticks("sync", None, 2_000).await.expect("reads").len();
         (sync, store.ticks("users", None, 50).await.expect("reads").len())

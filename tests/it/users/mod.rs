@@ -9,7 +9,7 @@ mod secrecy;
 
 use isobar_store::postgres::PostgresStore;
 use isobar_store::sqlite::SqliteStore;
-use isobar_store::{Store, Totals, UserFilter};
+use isobar_store::{Store, TableCounts, UserFilter};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -104,7 +104,7 @@ impl Home {
     }
 
     async fn found(&self) -> [u64; 3] {
-        let Totals { users, addresses, cards, .. } = self.store.totals().await.expect("reads");
+        let TableCounts { users, addresses, cards, .. } = self.store.totals().await.expect("reads");
         [users, addresses, cards]
     }
 }

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 use isobar_admin::schemas;
 use isobar_model::ids::JobId;
-use isobar_store::{CancelAnswer, JobStatus};
-use isobar_telemetry::chain;
+use isobar_store::{CancelOutcome, JobStatus};
+use isobar_telemetry::error_chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,13 +43,13 @@ pub async fn cancel(
     actor: Actor,
 ) -> Result<Response, Problem> {
     match app.operator(&actor).cancel(job_id).await? {
-        CancelAnswer::Cancelling => {}
-        CancelAnswer::Ended(status) => return Err(finished(status)),
-        CancelAnswer::Unknown => return Err(unknown()),
+        CancelOutcome::Cancelling => {}
+        CancelOutcome::Ended(status) => return Err(finished(status)),
+        CancelOutcome::Unknown => return Err(unknown()),
     }
     if let Err(error) = app.imports.cancel(job_id, &actor.0).await {
         // The relay reads the flag and tries again.
-        tracing::warn!(error = chain(&error), %job_id, "a cancelled import is not sealed yet");
+        tracing::warn!(error = error_chain(&error), %job_id, "a cancelled import is not sealed yet");
     }
     Ok(accepted(job_id, Cancelling { job_id, status: JobStatus::Cancelling }))
 }

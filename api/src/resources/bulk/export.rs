@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use isobar_model::ids::{CityId, JobId};
 use isobar_producer::source::formula::neutralised;
 use isobar_store::{CityRow, LedgerCursor, LedgerRow, RowStatus, Store, StoreError};
-use isobar_telemetry::chain;
+use isobar_telemetry::error_chain;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::problem::Problem;
@@ -63,7 +63,7 @@ pub async fn export(
         match next_piece(cursor?).await {
             Ok((piece, rest)) => Some((Ok(piece), rest)),
             Err(error) => {
-                let message = chain(&error);
+                let message = error_chain(&error);
                 tracing::warn!(error = message, "an export was cut: the store is unavailable");
                 Some((Err(io::Error::other(error)), None))
             }

@@ -14,7 +14,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use bytes::Bytes;
 use isobar_model::ids::JobId;
-use isobar_producer::{Arriving, ImportError, NewImport};
+use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
 use isobar_store::NewJob;
 use serde::{Deserialize, Serialize};
@@ -64,7 +64,7 @@ pub struct ImportFile {
 }
 
 struct ImportBody {
-    spool: Arriving,
+    spool: IncomingUpload,
     name: String,
     force: bool,
 }
@@ -114,7 +114,7 @@ pub async fn import(State(app): State<SharedState>, request: Request) -> Result<
     isobar_failpoint::hit("api.import.accepted");
     // The file is already safe. If this fails, the relay stores the job later.
     if let Err(error) = app.store.create_job(&job).await {
-        let error = isobar_telemetry::chain(&error);
+        let error = isobar_telemetry::error_chain(&error);
         tracing::warn!(error, job_id = %job.id, "import accepted; its job is stored later");
     }
     Ok(accepted(job.id, ImportAccepted { job_id: job.id, status: "queued" }))
@@ -162,7 +162,7 @@ async fn spool(
     app: &SharedState,
     field: &mut Field<'_>,
     limit: ByteSize,
-) -> Result<Arriving, Problem> {
+) -> Result<IncomingUpload, Problem> {
     let mut spool = app.imports.spool().await?;
     let mut bytes = 0;
     while let Some(piece) = next_part(field.chunk()).await? {

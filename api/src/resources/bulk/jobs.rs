@@ -10,8 +10,8 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use isobar_admin::job_delays::Pauses;
-use isobar_admin::job_view::JobState;
+use isobar_admin::job_delays::JobDelays;
+use isobar_admin::job_view::JobView;
 use isobar_model::ids::JobId;
 use isobar_store::{JobRow, JobStatus};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::state::{AppState, SharedState};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JobPage {
-    pub items: Vec<JobState>,
+    pub items: Vec<JobView>,
     pub next_cursor: Option<String>,
 }
 
@@ -52,21 +52,21 @@ pub async fn list(
     get,
     path = "/bulk/jobs/{id}",
     params(("id" = uuid::Uuid, Path, description = "job id")),
-    responses((status = 200, body = JobState, description = "the job with its counters")),
+    responses((status = 200, body = JobView, description = "the job with its counters")),
 )]
 pub async fn show(
     State(app): State<SharedState>,
     PathId(id): PathId<JobId>,
-) -> Result<Json<JobState>, Problem> {
+) -> Result<Json<JobView>, Problem> {
     let row = app.store.job(id).await?.ok_or_else(unknown)?;
     Ok(Json(view(&app, row).await))
 }
 
-pub async fn view(app: &AppState, row: JobRow) -> JobState {
+pub async fn view(app: &AppState, row: JobRow) -> JobView {
     JobContext::fetch(app, std::slice::from_ref(&row)).await.view(row)
 }
 
-pub async fn views(app: &AppState, rows: Vec<JobRow>) -> Vec<JobState> {
+pub async fn views(app: &AppState, rows: Vec<JobRow>) -> Vec<JobView> {
     let context = JobContext::fetch(app, &rows).await;
     rows.into_iter().map(|row| context.view(row)).collect()
 }
@@ -74,29 +74,29 @@ pub async fn views(app: &AppState, rows: Vec<JobRow>) -> Vec<JobState> {
 /// What a view needs beside the job's row.
 struct JobContext<'a> {
     app: &'a AppState,
-    delays: Pauses,
+    delays: JobDelays,
 }
 
 impl<'a> JobContext<'a> {
     /// Fetches the delays only if one of the jobs has not ended.
     async fn fetch(app: &'a AppState, rows: &[JobRow]) -> Self {
         let delays = if rows.iter().any(|row| !row.status.is_final()) {
-            Pauses::ask(&app.broker, &app.topic, &app.upstream).await
+            JobDelays::fetch(&app.broker, &app.topic, &app.upstream).await
         } else {
-            Pauses::default()
+            JobDelays::default()
         };
         Self { app, delays }
     }
 
-    fn view(&self, row: JobRow) -> JobState {
+    fn view(&self, row: JobRow) -> JobView {
         let rate = if row.status.is_final() {
             None
         } else {
             self.app.job_rates.sample(row.id, row.processed, Instant::now())
         };
         let now = Utc::now();
-        let progress = self.delays.lately(&row, rate, now);
-        JobState::of(row, progress, now)
+        let progress = self.delays.progress_of(&row, rate, now);
+        JobView::of(row, progress, now)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_broker::Switch;
+use isobar_broker::Flag;
 use isobar_model::ids::JobId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -44,7 +44,7 @@ pub async fn pause(
     if job.status.is_final() {
         return Err(finished(job.status));
     }
-    app.operator(&actor).throw(&Switch::Job(job_id)).await?;
+    app.operator(&actor).set(&Flag::JobPaused(job_id)).await?;
     Ok(Json(JobPause { job_id, paused: true }))
 }
 
@@ -61,7 +61,7 @@ pub async fn resume(
     actor: Actor,
 ) -> Result<Json<JobPause>, Problem> {
     app.store.job(job_id).await?.ok_or_else(unknown)?;
-    app.operator(&actor).let_go(&Switch::Job(job_id)).await?;
+    app.operator(&actor).clear(&Flag::JobPaused(job_id)).await?;
     app.imports.look();
     Ok(Json(JobPause { job_id, paused: false }))
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
-use isobar_admin::row_view::ResultItem;
+use isobar_admin::row_view::RowView;
 use isobar_admin::schemas;
 use isobar_model::ids::JobId;
 use isobar_store::{LedgerCursor, RowStatus};
@@ -36,7 +36,7 @@ enum Format {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResultPage {
-    pub items: Vec<ResultItem>,
+    pub items: Vec<RowView>,
     pub next_cursor: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub async fn list(
     let rows = app.store.ledger(id, status, after, limit + 1).await?;
     let (rows, next_cursor) =
         cursor::page(rows, limit, |row| LedgerCursor { row: row.row, task_id: row.task_id });
-    let items = rows.into_iter().map(ResultItem::from).collect();
+    let items = rows.into_iter().map(RowView::from).collect();
     Ok(Json(ResultPage { items, next_cursor }).into_response())
 }
 

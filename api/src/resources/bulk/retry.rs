@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use isobar_model::ids::JobId;
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,7 +50,7 @@ pub async fn retry(
         let detail = "the job was cancelled: its tasks would be skipped again";
         return Err(Problem::new(StatusCode::CONFLICT, "job_cancelled", detail));
     }
-    let operation = NewOperation::now(&actor.0, Action::JobRetry).on(&job_id);
+    let operation = NewOperation::now(&actor.0, OperatorAction::JobRetry).about(&job_id);
     app.store.record_operation(&operation).await?;
     let retry = app.imports.retry(job_id).await?;
     let body = RetryAccepted { job_id, retry_id: retry.retry_id, tasks: retry.tasks };

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_model::ids::CityId;
-use isobar_store::{CityRow, FailureGroup, Totals};
+use isobar_store::{CityRow, FailureGroup, TableCounts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -97,8 +97,8 @@ impl From<FailureGroup> for FailureItem {
     }
 }
 
-impl From<Totals> for TotalsItem {
-    fn from(totals: Totals) -> Self {
+impl From<TableCounts> for TotalsItem {
+    fn from(totals: TableCounts) -> Self {
         Self {
             cities: totals.cities,
             snapshots: totals.snapshots,

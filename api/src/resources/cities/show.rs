@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_model::city::unnumbered_city_key;
+use isobar_model::city::derived_city_key;
 use isobar_model::ids::{CityId, JobId, TaskId};
 use isobar_store::{CityRow, DeadLetter, JobRow, LedgerRow, StoreError};
 use serde::Serialize;
@@ -97,9 +97,9 @@ fn tasks(city: &CityRow, jobs: &[JobRow]) -> Vec<(JobId, TaskId)> {
     let country = city.country_code.as_deref();
     let keys = [
         city.id.to_string(),
-        unnumbered_city_key(&city.name, country, city.coordinates),
-        unnumbered_city_key(&city.name, country, None),
-        unnumbered_city_key(&city.name, None, None),
+        derived_city_key(&city.name, country, city.coordinates),
+        derived_city_key(&city.name, country, None),
+        derived_city_key(&city.name, None, None),
     ];
     let in_job = |job: &JobRow| keys.each_ref().map(|key| (job.id, job.id.task(key)));
     jobs.iter().flat_map(in_job).collect()

@@ -4,7 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -46,8 +46,8 @@ pub async fn discard(
         let discarded = app.store.count_dead_letters(&filter).await?;
         return Ok(Json(Discarded { dry_run, discarded }));
     }
-    let operation = NewOperation::now(&actor.0, Action::DeadDiscard);
-    app.store.record_operation(&operation.saying(filter.to_string())).await?;
+    let operation = NewOperation::now(&actor.0, OperatorAction::DeadDiscard);
+    app.store.record_operation(&operation.with_detail(filter.to_string())).await?;
     let discarded = app.store.discard_dead_letters(&filter).await?;
     Ok(Json(Discarded { dry_run, discarded }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Next: [`super::selection`] (the stricter one of replay and discard).
 
-use isobar_store::DeadFilter;
+use isobar_store::DeadLetterFilter;
 use utoipa::IntoParams;
 
 use crate::http::params::Params;
@@ -19,11 +19,11 @@ pub struct DeadLetterQuery {
     job_id: Option<uuid::Uuid>,
 }
 
-pub fn read(params: &Params) -> Result<DeadFilter, Problem> {
+pub fn read(params: &Params) -> Result<DeadLetterFilter, Problem> {
     let job_id = params.text("job_id").map(|text| {
         text.parse().map_err(|_| Problem::parameter("job_id", "must be a job id (UUID)"))
     });
-    Ok(DeadFilter {
+    Ok(DeadLetterFilter {
         code: params.text("code").map(str::to_owned),
         job_id: job_id.transpose()?,
         id: None,

@@ -4,8 +4,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use isobar_admin::dead_letter_view::DeadItem;
-use isobar_store::DeadFilter;
+use isobar_admin::dead_letter_view::DeadLetterView;
+use isobar_store::DeadLetterFilter;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,7 +18,7 @@ use crate::state::SharedState;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeadPage {
-    pub items: Vec<DeadItem>,
+    pub items: Vec<DeadLetterView>,
     pub next_cursor: Option<String>,
 }
 
@@ -45,13 +45,13 @@ pub async fn list(
     get,
     path = "/dead-letters/{id}",
     params(("id" = i64, Path, description = "dead letter id")),
-    responses((status = 200, body = DeadItem, description = "the dead letter")),
+    responses((status = 200, body = DeadLetterView, description = "the dead letter")),
 )]
 pub async fn show(
     State(app): State<SharedState>,
     PathId(id): PathId<i64>,
-) -> Result<Json<DeadItem>, Problem> {
-    let filter = DeadFilter { id: Some(id), ..DeadFilter::default() };
+) -> Result<Json<DeadLetterView>, Problem> {
+    let filter = DeadLetterFilter { id: Some(id), ..DeadLetterFilter::default() };
     let letter = app.store.dead_letters(&filter, None, 1).await?.into_iter().next();
     let letter = letter.ok_or_else(|| Problem::not_found("no dead letter has this id"))?;
     Ok(Json(letter.into()))

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use isobar_model::ids::JobId;
-use isobar_store::{Action, NewOperation};
+use isobar_store::{NewOperation, OperatorAction};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -62,8 +62,8 @@ pub async fn replay(
             ReplayCount { dry_run: true, matched: found.matched, replayable: found.replayable };
         return Ok(Json(count).into_response());
     }
-    let operation = NewOperation::now(&actor.0, Action::DeadReplay);
-    app.store.record_operation(&operation.saying(selection.filter.to_string())).await?;
+    let operation = NewOperation::now(&actor.0, OperatorAction::DeadReplay);
+    app.store.record_operation(&operation.with_detail(selection.filter.to_string())).await?;
     let replay = app.imports.replay(&selection.filter).await?;
     let accepted = ReplayAccepted {
         replay_id: replay.replay_id,

@@ -11,7 +11,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use isobar_model::ids::JobId;
-use isobar_store::DeadFilter;
+use isobar_store::DeadLetterFilter;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ pub struct DeadSelection {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    pub filter: DeadFilter,
+    pub filter: DeadLetterFilter,
     pub dry_run: bool,
 }
 
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn query_and_body_have_the_same_filters() {
         let whole = Selection {
-            filter: DeadFilter {
+            filter: DeadLetterFilter {
                 code: Some("crash_loop".into()),
                 job_id: JOB.parse().ok(),
                 id: Some(7),

@@ -4,7 +4,7 @@
 
 use isobar_admin::heartbeats;
 use isobar_broker::Depth;
-use isobar_telemetry::exposition::{Page, one_if};
+use isobar_telemetry::exposition::{Exposition, bool_value};
 use isobar_telemetry::metric::Metric;
 use isobar_upstream::Quotas;
 use serde_json::Value;
@@ -47,18 +47,18 @@ pub async fn fetch(app: &AppState) -> Answers<'_> {
 }
 
 impl Answers<'_> {
-    pub fn add_to(&self, page: &mut Page) {
-        page.put(&UP, one_if(self.depth.is_some()));
+    pub fn add_to(&self, page: &mut Exposition) {
+        page.add(&UP, bool_value(self.depth.is_some()));
         if let Some(depth) = &self.depth {
-            page.put(&UNFINISHED, depth.tasks as f64);
-            page.put(&UNDELIVERED, depth.undelivered as f64);
-            page.put(&PENDING, depth.pending as f64);
-            page.put(&OLDEST_PENDING, depth.oldest_pending_ms as f64 / 1000.0);
+            page.add(&UNFINISHED, depth.tasks as f64);
+            page.add(&UNDELIVERED, depth.undelivered as f64);
+            page.add(&PENDING, depth.pending as f64);
+            page.add(&OLDEST_PENDING, depth.oldest_pending_ms as f64 / 1000.0);
         }
         if let Some(heartbeats) = &self.heartbeats {
             let (alive, paused) = heartbeats::workers(heartbeats);
-            page.put(&WORKERS, alive as f64);
-            page.put(&WORKERS_PAUSED, paused as f64);
+            page.add(&WORKERS, alive as f64);
+            page.add(&WORKERS_PAUSED, paused as f64);
         }
         if let Some(quotas) = &self.quotas {
             quotas.put(page);

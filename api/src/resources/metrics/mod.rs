@@ -15,7 +15,7 @@ mod within_limit;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use isobar_telemetry::exposition::{Page, TEXT};
+use isobar_telemetry::exposition::{self, Exposition};
 use isobar_telemetry::metric::Metric;
 use isobar_telemetry::process;
 
@@ -41,12 +41,12 @@ pub async fn show(State(app): State<SharedState>) -> impl IntoResponse {
         store::fetch(&app),
         within_limit(app.imports.outbox().depth()),
     );
-    let mut page = Page::default();
-    process::put(&mut page);
-    page.put(&IN_FLIGHT, (app.limits.requests - app.permits.available_permits()) as f64);
+    let mut page = Exposition::default();
+    process::add(&mut page);
+    page.add(&IN_FLIGHT, (app.limits.requests - app.permits.available_permits()) as f64);
     app.upstream.put(&mut page);
     broker.add_to(&mut page);
     store.add_to(&mut page);
     producer::add_to(broker.heartbeats.as_deref(), imports, &mut page);
-    ([(CONTENT_TYPE, TEXT)], page.with_counted(&app.metrics))
+    ([(CONTENT_TYPE, exposition::CONTENT_TYPE)], page.with_recorder(&app.metrics))
 }

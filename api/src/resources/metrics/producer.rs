@@ -3,10 +3,10 @@
 //! A cron job has exited before Prometheus scrapes it, so the API reports the outcome that the run has
 //! recorded in the broker.
 
-use isobar_producer::Report;
-use isobar_producer::last_run::{LastRun, Outcome, last_done, last_run};
+use isobar_producer::RunReport;
+use isobar_producer::last_run::{LastRun, RunOutcome, last_done, last_run};
 use isobar_producer::outbox::OutboxDepth;
-use isobar_telemetry::exposition::Page;
+use isobar_telemetry::exposition::Exposition;
 use isobar_telemetry::metric::{Label, Metric};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ const OUTCOME: Metric = Metric::gauge(
     "isobar_producer_last_run_outcome",
     "1 for the outcome of the last run of a producer.",
 )
-.by(&[Label::of("outcome", &Outcome::NAMES)]);
+.with_labels(&[Label::with_values("outcome", &RunOutcome::NAMES)]);
 const DURATION: Metric =
     Metric::gauge("isobar_producer_last_run_duration_seconds", "Duration of the last run.");
 const ROWS: Metric =
@@ -34,18 +34,18 @@ const UNSENT: Metric = Metric::gauge(
     "isobar_outbox_unsent_tasks",
     "Tasks in an outbox that are not in the stream; of a producer: after its last run.",
 )
-.by(&[OUTBOX]);
+.with_labels(&[OUTBOX]);
 const UNCONFIRMED: Metric = Metric::gauge(
     "isobar_outbox_unconfirmed_batches",
     "Batches in an outbox that are not confirmed.",
 )
-.by(&[OUTBOX]);
+.with_labels(&[OUTBOX]);
 const CONFLICTS: Metric = Metric::gauge(
     "isobar_outbox_conflicted_jobs",
     "Jobs in an outbox whose entry ids hold other data in the stream.",
 )
-.by(&[OUTBOX]);
-const OUTBOX: Label = Label::of("outbox", &["imports", "producer"]);
+.with_labels(&[OUTBOX]);
+const OUTBOX: Label = Label::with_values("outbox", &["imports", "producer"]);
 
 pub const METRICS: &[Metric] = &[
     LAST_RUN,
@@ -64,32 +64,32 @@ pub const METRICS: &[Metric] = &[
 pub fn add_to(
     heartbeats: Option<&[(String, Value)]>,
     imports: Option<OutboxDepth>,
-    page: &mut Page,
+    page: &mut Exposition,
 ) {
     let last = heartbeats.and_then(last_run);
     if let Some(last) = &last {
         add_run(last, page);
     }
     if let Some(done) = heartbeats.and_then(last_done) {
-        page.put(&LAST_SUCCESS, done.timestamp() as f64);
+        page.add(&LAST_SUCCESS, done.timestamp() as f64);
     }
     let outboxes = [("imports", imports), ("producer", last.and_then(|last| last.outbox))];
     let each = |number: fn(&OutboxDepth) -> u64| {
         let known = outboxes.iter().filter_map(|(name, depth)| Some((*name, depth.as_ref()?)));
         known.map(move |(name, depth)| ([name], number(depth) as f64))
     };
-    page.put_each(&UNSENT, each(|depth| depth.unsent_tasks));
-    page.put_each(&UNCONFIRMED, each(|depth| depth.unconfirmed_batches));
-    page.put_each(&CONFLICTS, each(|depth| depth.conflicts));
+    page.add_series(&UNSENT, each(|depth| depth.unsent_tasks));
+    page.add_series(&UNCONFIRMED, each(|depth| depth.unconfirmed_batches));
+    page.add_series(&CONFLICTS, each(|depth| depth.conflicts));
 }
 
-fn add_run(last: &LastRun, page: &mut Page) {
-    page.put(&LAST_RUN, last.at.timestamp() as f64);
-    page.put_state(&OUTCOME, &Outcome::NAMES, last.outcome.as_str());
-    if let Some(Report { elapsed_ms, rows, tasks, rejected, .. }) = last.report {
-        page.put(&DURATION, elapsed_ms as f64 / 1000.0);
-        page.put(&ROWS, rows as f64);
-        page.put(&TASKS, tasks as f64);
-        page.put(&REJECTED, rejected as f64);
+fn add_run(last: &LastRun, page: &mut Exposition) {
+    page.add(&LAST_RUN, last.at.timestamp() as f64);
+    page.add_state(&OUTCOME, &RunOutcome::NAMES, last.outcome.as_str());
+    if let Some(RunReport { elapsed_ms, rows, tasks, rejected, .. }) = last.report {
+        page.add(&DURATION, elapsed_ms as f64 / 1000.0);
+        page.add(&ROWS, rows as f64);
+        page.add(&TASKS, tasks as f64);
+        page.add(&REJECTED, rejected as f64);
     }
 }

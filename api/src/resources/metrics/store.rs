@@ -3,8 +3,8 @@
 //! Counting reads whole tables, so all scrapes within a few seconds share one count
 //! ([`AppState::totals`]). Whether the store answers is checked at each scrape.
 
-use isobar_store::Totals;
-use isobar_telemetry::exposition::{Page, one_if};
+use isobar_store::TableCounts;
+use isobar_telemetry::exposition::{Exposition, bool_value};
 use isobar_telemetry::metric::Metric;
 
 use super::within_limit::within_limit;
@@ -24,7 +24,7 @@ pub const METRICS: &[Metric] = &[UP, CITIES, SNAPSHOTS, UNFINISHED, DEAD_LETTERS
 /// What the store answered within the limit.
 pub struct Answers {
     up: bool,
-    totals: Option<Totals>,
+    totals: Option<TableCounts>,
 }
 
 pub async fn fetch(app: &AppState) -> Answers {
@@ -33,14 +33,14 @@ pub async fn fetch(app: &AppState) -> Answers {
 }
 
 impl Answers {
-    pub fn add_to(&self, page: &mut Page) {
-        page.put(&UP, one_if(self.up));
+    pub fn add_to(&self, page: &mut Exposition) {
+        page.add(&UP, bool_value(self.up));
         // Counts from before the store went down would be stale.
         if let Some(totals) = self.totals.filter(|_| self.up) {
-            page.put(&CITIES, totals.cities as f64);
-            page.put(&SNAPSHOTS, totals.snapshots as f64);
-            page.put(&UNFINISHED, totals.unfinished_jobs as f64);
-            page.put(&DEAD_LETTERS, totals.dead_letters as f64);
+            page.add(&CITIES, totals.cities as f64);
+            page.add(&SNAPSHOTS, totals.snapshots as f64);
+            page.add(&UNFINISHED, totals.unfinished_jobs as f64);
+            page.add(&DEAD_LETTERS, totals.dead_letters as f64);
         }
     }
 }

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use super::broker::{EmbeddedBroker, entry_id, lane_number, now_ms, row_id, topic_id};
 use super::depth;
 use super::watermark::{Batch, Decision, Rows, Watermark, decide};
-use crate::append::{Append, Appended, Healed, Receipt, Span, Watermarks};
+use crate::append::{AppendBatch, AppendOutcome, EntryRange, HealOutcome, Receipt, Watermarks};
 use crate::error::Result;
 use crate::lane::Lane;
 use crate::topic::Topic;
 
 impl EmbeddedBroker {
-    pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
+    pub async fn heal(&self, topic: &Topic) -> Result<HealOutcome> {
         let stream = topic.stream.clone();
         let new_epoch = Uuid::new_v4().to_string();
         self.write_db(move |tx| {
@@ -28,7 +28,7 @@ impl EmbeddedBroker {
                 [&stream, &new_epoch],
             )?;
             let sql = "SELECT epoch FROM topics WHERE stream = ?1";
-            Ok(Healed {
+            Ok(HealOutcome {
                 epoch: tx.query_row(sql, [&stream], |row| row.get(0))?,
                 recreated: created > 0,
             })
@@ -36,7 +36,7 @@ impl EmbeddedBroker {
         .await
     }
 
-    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
+    pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome> {
         for payload in batch.tasks.iter().chain(batch.control) {
             self.check_payload(payload)?;
         }
@@ -53,7 +53,7 @@ impl EmbeddedBroker {
         };
         let appended =
             self.write_topic(topic, move |tx, topic_id| append(tx, topic_id, &batch)).await?;
-        if matches!(appended, Appended::Sent(_)) {
+        if matches!(appended, AppendOutcome::Sent(_)) {
             self.appended.notify_waiters();
         }
         Ok(appended)
@@ -89,8 +89,9 @@ impl EmbeddedBroker {
         Ok(watermarks.unwrap_or_default())
     }
 
-    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        let spans: Vec<[Option<Span>; 2]> = receipts.iter().map(|r| [r.tasks, r.control]).collect();
+    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
+        let spans: Vec<[Option<EntryRange>; 2]> =
+            receipts.iter().map(|r| [r.tasks, r.control]).collect();
         let count = spans.len();
         let unfinished = self
             .read_topic(topic, move |db, topic_id| {
@@ -114,7 +115,7 @@ impl EmbeddedBroker {
         Ok(unfinished.unwrap_or_else(|| vec![false; count]))
     }
 
-    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
+    pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()> {
         let stream = topic.stream.clone();
         self.write_db(move |tx| {
             let Some(topic_id) = topic_id(tx, &stream)? else { return Ok(()) };
@@ -125,7 +126,7 @@ impl EmbeddedBroker {
     }
 }
 
-fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Result<Appended> {
+fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Result<AppendOutcome> {
     let sql = "SELECT epoch, next_id, tasks, control FROM topics WHERE topic_id = ?1";
     let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
         .prepare_cached(sql)?
@@ -138,20 +139,20 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
     };
     let last_batch = watermark.as_ref().map(|last| (last.seq, last.hash.as_str()));
     match (decide(last_batch, batch), &watermark) {
-        (Decision::Append, _) => {}
+        (Decision::AppendBatch, _) => {}
         (Decision::SentLast, Some(last)) => {
-            return Ok(Appended::Duplicate(receipt(last.tasks, last.control)));
+            return Ok(AppendOutcome::Duplicate(receipt(last.tasks, last.control)));
         }
         (Decision::SentBefore, Some(last)) => {
             // The batch is somewhere before the last one. The span may be too wide, never too
             // narrow.
             let before = |last: Option<i64>| last.map(|last| (0, last));
             let receipt = receipt(before(last.last_task), before(last.last_control));
-            return Ok(Appended::Duplicate(receipt));
+            return Ok(AppendOutcome::Duplicate(receipt));
         }
-        (Decision::Gap { expected }, _) => return Ok(Appended::Gap { expected }),
+        (Decision::Gap { expected }, _) => return Ok(AppendOutcome::Gap { expected }),
         (Decision::Conflict | Decision::SentLast | Decision::SentBefore, _) => {
-            return Ok(Appended::Conflict);
+            return Ok(AppendOutcome::Conflict);
         }
     }
     let (unfinished, new) = (tasks as u64, batch.tasks.len() as u64);
@@ -159,12 +160,12 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
         // As in Redis, parked entries do not count, up to as many again as the high-water mark.
         let parked = depth::parked(tx, topic_id)?.min(batch.high_water);
         if unfinished - parked.min(unfinished) + new > batch.high_water {
-            return Ok(Appended::Full { unfinished });
+            return Ok(AppendOutcome::Full { unfinished });
         }
     }
     let (unfinished, new) = (control as u64, batch.control.len() as u64);
     if new > 0 && unfinished + new > batch.high_water {
-        return Ok(Appended::Full { unfinished });
+        return Ok(AppendOutcome::Full { unfinished });
     }
     let after_tasks = next_id + batch.tasks.len() as i64;
     let after_control = after_tasks + batch.control.len() as i64;
@@ -192,7 +193,7 @@ fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Resul
         last_control: control.map(|rows| rows.1).or(before.and_then(|before| before.last_control)),
     }
     .save(tx, topic_id, &batch.job_id)?;
-    Ok(Appended::Sent(receipt(tasks, control)))
+    Ok(AppendOutcome::Sent(receipt(tasks, control)))
 }
 
 fn insert(
@@ -212,6 +213,6 @@ fn insert(
     Ok(())
 }
 
-fn span(rows: Rows) -> Option<Span> {
-    rows.map(|(first, last)| Span { first: entry_id(first), last: entry_id(last) })
+fn span(rows: Rows) -> Option<EntryRange> {
+    rows.map(|(first, last)| EntryRange { first: entry_id(first), last: entry_id(last) })
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::broker::{EmbeddedBroker, lane_number, missing, ms, now_ms, row_id};
 use super::entry_row::EntryRow;
 use super::lease::touch_consumer;
-use crate::entry::{ClaimLimits, Entry, Position};
+use crate::entry::{ClaimLimits, Entry, ScanCursor};
 use crate::error::Result;
 use crate::lane::{EntryId, Lane};
 use crate::topic::Topic;
@@ -83,7 +83,7 @@ impl EmbeddedBroker {
         Ok(EntryRow::decode_all(rows))
     }
 
-    pub async fn owned(
+    pub async fn entries_of(
         &self,
         topic: &Topic,
         consumer: &str,
@@ -113,10 +113,10 @@ impl EmbeddedBroker {
         topic: &Topic,
         consumer: &str,
         lane: Lane,
-        position: &mut Position,
+        position: &mut ScanCursor,
         limits: ClaimLimits,
     ) -> Result<Vec<Entry>> {
-        *position = Position::default();
+        *position = ScanCursor::default();
         let due_ms = now_ms() - ms(limits.claim_idle);
         let is_any_due = self
             .read_topic(topic, move |db, topic_id| {

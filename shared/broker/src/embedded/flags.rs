@@ -4,11 +4,11 @@ use rusqlite::params;
 
 use super::broker::EmbeddedBroker;
 use crate::error::Result;
-use crate::flags::{Switch, Switches, Thrown};
+use crate::flags::{Flag, Flags, SetBy};
 use crate::topic::Topic;
 
 impl EmbeddedBroker {
-    pub async fn switches(&self, topic: &Topic) -> Result<Switches> {
+    pub async fn flags(&self, topic: &Topic) -> Result<Flags> {
         let stream = topic.stream.clone();
         let rows = self
             .read_db(move |db| {
@@ -17,10 +17,10 @@ impl EmbeddedBroker {
                     .collect::<rusqlite::Result<Vec<(String, String)>>>()
             })
             .await?;
-        Ok(Switches::read(rows.iter().map(|(name, set_by)| (name.as_str(), set_by.as_str()))))
+        Ok(Flags::read(rows.iter().map(|(name, set_by)| (name.as_str(), set_by.as_str()))))
     }
 
-    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown> {
+    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy> {
         let (stream, name) = (topic.stream.clone(), switch.name());
         let is_replaced = switch.is_replaced_on_set();
         let value = serde_json::to_string(thrown).expect("plain data");
@@ -38,7 +38,7 @@ impl EmbeddedBroker {
         serde_json::from_str(&flag_after).map_err(|error| self.unexpected(error))
     }
 
-    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool> {
+    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool> {
         let (stream, name) = (topic.stream.clone(), switch.name());
         self.write_db(move |tx| {
             tx.prepare_cached("DELETE FROM switches WHERE stream = ?1 AND name = ?2")?

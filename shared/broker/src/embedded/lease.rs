@@ -8,8 +8,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, row_id};
-use crate::depth::Removal;
-use crate::entry::{GiveBack, Position};
+use crate::depth::RemoveOutcome;
+use crate::entry::{GiveBack, ScanCursor};
 use crate::error::{BrokerError, Result};
 use crate::lane::{EntryId, Lane};
 use crate::topic::Topic;
@@ -120,10 +120,10 @@ impl EmbeddedBroker {
         &self,
         topic: &Topic,
         _lane: Lane,
-        position: &mut Position,
+        position: &mut ScanCursor,
         _claim_idle: Duration,
     ) -> Result<u64> {
-        *position = Position::default();
+        *position = ScanCursor::default();
         self.write_topic(topic, |_, _| Ok(0)).await
     }
 
@@ -132,13 +132,13 @@ impl EmbeddedBroker {
         topic: &Topic,
         consumer: &str,
         idle: Duration,
-    ) -> Result<Removal> {
+    ) -> Result<RemoveOutcome> {
         let consumer = consumer.to_owned();
         let removed = self
             .write_topic(topic, move |tx, topic_id| remove(tx, topic_id, &consumer, idle))
             .await;
         match removed {
-            Err(BrokerError::Missing { .. }) => Ok(Removal::Unknown),
+            Err(BrokerError::Missing { .. }) => Ok(RemoveOutcome::Unknown),
             removed => removed,
         }
     }
@@ -149,7 +149,7 @@ fn remove(
     topic_id: i64,
     consumer: &str,
     idle: Duration,
-) -> rusqlite::Result<Removal> {
+) -> rusqlite::Result<RemoveOutcome> {
     let seen_ms: Option<i64> = tx
         .query_row(
             "SELECT seen_ms FROM consumers WHERE topic_id = ?1 AND name = ?2",
@@ -164,15 +164,15 @@ fn remove(
         |row| row.get::<_, bool>(0),
     )?;
     match seen_ms {
-        None => Ok(Removal::Unknown),
-        Some(_) if owns => Ok(Removal::Busy),
-        Some(seen_ms) if seen_ms > now_ms() - ms(idle) => Ok(Removal::Active),
+        None => Ok(RemoveOutcome::Unknown),
+        Some(_) if owns => Ok(RemoveOutcome::Busy),
+        Some(seen_ms) if seen_ms > now_ms() - ms(idle) => Ok(RemoveOutcome::Active),
         Some(_) => {
             tx.execute(
                 "DELETE FROM consumers WHERE topic_id = ?1 AND name = ?2",
                 params![topic_id, consumer],
             )?;
-            Ok(Removal::Removed)
+            Ok(RemoveOutcome::Removed)
         }
     }
 }

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::broker::{EmbeddedBroker, ms, now_ms};
-use super::quota_windows::{WindowCount, Windows};
+use super::quota_windows::{QuotaWindows, WindowCount};
 use crate::error::Result;
-use crate::quota::{QuotaAnswer, Reservation};
-use isobar_model::quota::{QuotaLimits, QuotaUse};
+use crate::quota::{QuotaDecision, Reservation};
+use isobar_model::quota::{QuotaLimits, QuotaUsage};
 
 impl EmbeddedBroker {
     pub async fn quota_reserve(
@@ -20,19 +20,19 @@ impl EmbeddedBroker {
         limits: &QuotaLimits,
         weight: u64,
         keep_interactive_reserve: bool,
-    ) -> Result<QuotaAnswer> {
+    ) -> Result<QuotaDecision> {
         let limits = *limits;
         self.change_windows(host, move |windows| {
             let now = now_ms();
             match windows.reserve(&limits, weight, keep_interactive_reserve, now) {
-                Ok(()) => QuotaAnswer::Granted(Reservation { weight, at_ms: now as u64 }),
-                Err(until) => QuotaAnswer::Shut { until: time(until) },
+                Ok(()) => QuotaDecision::Granted(Reservation { weight, at_ms: now as u64 }),
+                Err(until) => QuotaDecision::Exhausted { until: time(until) },
             }
         })
         .await
     }
 
-    pub async fn quota_settle(
+    pub async fn quota_correct(
         &self,
         host: &str,
         reservation: &Reservation,
@@ -45,18 +45,18 @@ impl EmbeddedBroker {
         .await
     }
 
-    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
+    pub async fn quota_block(&self, host: &str, wait: Duration) -> Result<()> {
         self.change_windows(host, move |windows| {
             windows.blocked_until_ms = windows.blocked_until_ms.max(now_ms() + ms(wait));
         })
         .await
     }
 
-    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
+    pub async fn quota_usage(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUsage> {
         let (host, limits) = (host.to_owned(), *limits);
         let windows = self.read_db(move |db| windows(db, &host)).await?;
         let ([minute, hour, day], until) = windows.used(&limits, now_ms());
-        Ok(QuotaUse { minute, hour, day, shut_until: until.map(time) })
+        Ok(QuotaUsage { minute, hour, day, blocked_until: until.map(time) })
     }
 
     pub async fn slot_acquire(
@@ -97,7 +97,7 @@ impl EmbeddedBroker {
     async fn change_windows<T: Send + 'static>(
         &self,
         host: &str,
-        change: impl FnOnce(&mut Windows) -> T + Send + 'static,
+        change: impl FnOnce(&mut QuotaWindows) -> T + Send + 'static,
     ) -> Result<T> {
         let host = host.to_owned();
         self.write_db(move |tx| {
@@ -113,7 +113,7 @@ impl EmbeddedBroker {
     }
 }
 
-fn windows(db: &Connection, host: &str) -> rusqlite::Result<Windows> {
+fn windows(db: &Connection, host: &str) -> rusqlite::Result<QuotaWindows> {
     let windows = db
         .prepare_cached(
             "SELECT minute_index, minute, hour_index, hour, day_index, day, shut_until_ms \
@@ -123,13 +123,16 @@ fn windows(db: &Connection, host: &str) -> rusqlite::Result<Windows> {
             let count = |at| -> rusqlite::Result<WindowCount> {
                 Ok(WindowCount { index: row.get(at)?, used: row.get::<_, i64>(at + 1)? as u64 })
             };
-            Ok(Windows { counts: [count(0)?, count(2)?, count(4)?], blocked_until_ms: row.get(6)? })
+            Ok(QuotaWindows {
+                counts: [count(0)?, count(2)?, count(4)?],
+                blocked_until_ms: row.get(6)?,
+            })
         })
         .optional()?;
     Ok(windows.unwrap_or_default())
 }
 
-fn store(tx: &Transaction<'_>, host: &str, windows: &Windows) -> rusqlite::Result<()> {
+fn store(tx: &Transaction<'_>, host: &str, windows: &QuotaWindows) -> rusqlite::Result<()> {
     let [minute, hour, day] = windows.counts;
     tx.prepare_cached("INSERT OR REPLACE INTO quota VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![

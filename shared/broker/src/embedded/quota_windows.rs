@@ -8,7 +8,7 @@ use isobar_model::quota::{QuotaLimits, Window};
 
 /// The use of one host by window, and the end of a block that the provider asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Windows {
+pub struct QuotaWindows {
     pub counts: [WindowCount; 3],
     pub blocked_until_ms: i64,
 }
@@ -34,7 +34,7 @@ fn end_ms(window: Window, at_ms: i64) -> i64 {
     (index(window, at_ms) + 1) * window.length_ms() as i64
 }
 
-impl Windows {
+impl QuotaWindows {
     /// Counts `weight` in every window, or returns when there is room for it.
     pub fn reserve(
         &mut self,
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_fullest_window_decides_until_when() {
-        let mut windows = Windows::default();
+        let mut windows = QuotaWindows::default();
         assert_eq!(windows.reserve(&LIMITS, 100, false, NOW), Ok(()));
         assert_eq!(windows.reserve(&LIMITS, 1, false, NOW), Err(NOW + 50_000));
         let later = NOW + 60_000;
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_interactive_reserve_of_a_tenth_stays_free() {
-        let mut windows = Windows::default();
+        let mut windows = QuotaWindows::default();
         assert_eq!(windows.reserve(&LIMITS, 90, true, NOW), Ok(()));
         assert!(windows.reserve(&LIMITS, 1, true, NOW).is_err());
         assert_eq!(windows.reserve(&LIMITS, 10, false, NOW), Ok(()));
@@ -115,14 +115,14 @@ mod tests {
 
     #[test]
     fn an_empty_window_grants_more_than_its_limit() {
-        let mut empty = Windows::default();
+        let mut empty = QuotaWindows::default();
         assert_eq!(empty.reserve(&LIMITS, 1_000, true, NOW), Ok(()));
         assert!(empty.reserve(&LIMITS, 1, false, NOW).is_err());
     }
 
     #[test]
     fn settling_changes_only_the_reserved_window() {
-        let mut windows = Windows::default();
+        let mut windows = QuotaWindows::default();
         assert_eq!(windows.reserve(&LIMITS, 60, false, NOW), Ok(()));
         windows.settle(60, 1, NOW);
         assert_eq!(windows.used(&LIMITS, NOW).0, [1, 1, 1]);

@@ -18,7 +18,7 @@ pub(super) struct Watermark {
     pub last_control: Option<i64>,
 }
 
-/// An [`Append`](crate::append::Append) that owns its texts, for the writer's thread.
+/// An [`AppendBatch`](crate::append::AppendBatch) that owns its texts, for the writer's thread.
 #[derive(Default)]
 pub(super) struct Batch {
     pub job_id: String,
@@ -33,7 +33,7 @@ pub(super) struct Batch {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Decision {
-    Append,
+    AppendBatch,
     SentLast,
     SentBefore,
     Conflict,
@@ -44,7 +44,7 @@ pub(super) enum Decision {
 pub(super) fn decide(watermark: Option<(u64, &str)>, batch: &Batch) -> Decision {
     let Some((last, hash)) = watermark else {
         return if batch.seq == batch.floor {
-            Decision::Append
+            Decision::AppendBatch
         } else {
             Decision::Gap { expected: batch.floor }
         };
@@ -56,7 +56,7 @@ pub(super) fn decide(watermark: Option<(u64, &str)>, batch: &Batch) -> Decision 
     } else if batch.seq == last {
         if batch.hash == hash { Decision::SentLast } else { Decision::Conflict }
     } else if batch.previous_hash == hash {
-        Decision::Append
+        Decision::AppendBatch
     } else {
         Decision::Conflict
     }
@@ -116,10 +116,10 @@ mod tests {
         };
         let last = Some((7, "g"));
         for (watermark, batch, expected) in [
-            (None, batch(1, "a", "", 1), Decision::Append),
-            (None, batch(5, "e", "d", 5), Decision::Append),
+            (None, batch(1, "a", "", 1), Decision::AppendBatch),
+            (None, batch(5, "e", "d", 5), Decision::AppendBatch),
             (None, batch(5, "e", "d", 3), Decision::Gap { expected: 3 }),
-            (last, batch(8, "h", "g", 1), Decision::Append),
+            (last, batch(8, "h", "g", 1), Decision::AppendBatch),
             (last, batch(8, "h", "x", 1), Decision::Conflict),
             (last, batch(7, "g", "f", 1), Decision::SentLast),
             (last, batch(7, "x", "f", 1), Decision::Conflict),

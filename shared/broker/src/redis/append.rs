@@ -13,14 +13,14 @@ use uuid::Uuid;
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
 use super::scripts::{APPEND, Call, HEAL};
-use crate::append::{Append, Appended, Healed, Receipt, Watermarks};
+use crate::append::{AppendBatch, AppendOutcome, HealOutcome, Receipt, Watermarks};
 use crate::error::Result;
 use crate::keys::PARKED;
 use crate::lane::Lane;
 use crate::topic::Topic;
 
 impl RedisBroker {
-    pub async fn heal(&self, topic: &Topic) -> Result<Healed> {
+    pub async fn heal(&self, topic: &Topic) -> Result<HealOutcome> {
         let keys = [
             topic.stream.as_str(),
             &topic.control,
@@ -33,7 +33,7 @@ impl RedisBroker {
         self.call(&call, &topic.stream, healed).await
     }
 
-    pub async fn append(&self, topic: &Topic, batch: &Append<'_>) -> Result<Appended> {
+    pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome> {
         let keys = [topic.stream.as_str(), &topic.control, &topic.watermarks, &topic.epoch];
         let call = Call::new(&APPEND, &keys)
             .arg(&topic.group)
@@ -60,7 +60,7 @@ impl RedisBroker {
         self.pipeline(&commands, &topic.stream, |replies| watermarks(replies, jobs)).await
     }
 
-    pub async fn unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
+    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
         let mut unfinished = vec![false; receipts.len()];
         let lanes_of = |receipt: &Receipt| {
             let spans = [(Lane::Tasks, receipt.tasks), (Lane::Control, receipt.control)];
@@ -93,19 +93,19 @@ impl RedisBroker {
         Ok(unfinished)
     }
 
-    pub async fn forget(&self, topic: &Topic, job: JobId) -> Result<()> {
+    pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()> {
         let mut command = redis::cmd("HDEL");
         command.arg(&topic.watermarks).arg(job.to_string());
         self.query(&command, &topic.stream, |_| Ok(())).await
     }
 }
 
-fn healed(reply: Value) -> anyhow::Result<Healed> {
+fn healed(reply: Value) -> anyhow::Result<HealOutcome> {
     let [epoch, recreated] = reply::array(reply)?;
-    Ok(Healed { epoch: reply::text(epoch)?, recreated: reply::number(&recreated)? == 1 })
+    Ok(HealOutcome { epoch: reply::text(epoch)?, recreated: reply::number(&recreated)? == 1 })
 }
 
-fn appended(reply: Value) -> anyhow::Result<Appended> {
+fn appended(reply: Value) -> anyhow::Result<AppendOutcome> {
     let mut items = reply::list(reply)?.into_iter();
     let mut next = || items.next().unwrap_or(Value::Nil);
     let outcome = reply::text(next())?;
@@ -116,11 +116,15 @@ fn appended(reply: Value) -> anyhow::Result<Appended> {
                 tasks: reply::span(next(), next())?,
                 control: reply::span(next(), next())?,
             };
-            if outcome == "SENT" { Appended::Sent(receipt) } else { Appended::Duplicate(receipt) }
+            if outcome == "SENT" {
+                AppendOutcome::Sent(receipt)
+            } else {
+                AppendOutcome::Duplicate(receipt)
+            }
         }
-        "CONFLICT" => Appended::Conflict,
-        "GAP" => Appended::Gap { expected: reply::count(&next())? },
-        "FULL" => Appended::Full { unfinished: reply::count(&next())? },
+        "CONFLICT" => AppendOutcome::Conflict,
+        "GAP" => AppendOutcome::Gap { expected: reply::count(&next())? },
+        "FULL" => AppendOutcome::Full { unfinished: reply::count(&next())? },
         other => bail!("unknown outcome of an append: {other:?}"),
     })
 }

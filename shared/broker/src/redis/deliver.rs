@@ -12,7 +12,7 @@ use super::broker::RedisBroker;
 use super::connection::RESPONSE_LIMIT;
 use super::reply;
 use super::scripts::{CLAIM, Call, OWNED};
-use crate::entry::{ClaimLimits, Entry, GiveBack, Position};
+use crate::entry::{ClaimLimits, Entry, GiveBack, ScanCursor};
 use crate::error::Result;
 use crate::keys::RETURNED;
 use crate::lane::{EntryId, Lane};
@@ -98,7 +98,7 @@ impl RedisBroker {
         self.finish(reply, &topic.stream, |reply| reply::delivered(reply, topic))
     }
 
-    pub async fn owned(
+    pub async fn entries_of(
         &self,
         topic: &Topic,
         consumer: &str,
@@ -119,7 +119,7 @@ impl RedisBroker {
         topic: &Topic,
         consumer: &str,
         lane: Lane,
-        position: &mut Position,
+        position: &mut ScanCursor,
         limits: ClaimLimits,
     ) -> Result<Vec<Entry>> {
         let call = Call::new(&CLAIM, &[topic.lane(lane), topic.attempts(lane)])
@@ -158,7 +158,7 @@ fn read_command(topic: &Topic, consumer: &str, count: usize) -> Cmd {
     command
 }
 
-fn claimed(reply: Value, lane: Lane) -> anyhow::Result<(Position, Vec<Entry>)> {
+fn claimed(reply: Value, lane: Lane) -> anyhow::Result<(ScanCursor, Vec<Entry>)> {
     let [next, entries] = reply::array(reply)?;
-    Ok((Position(reply::id(next)?), reply::counted_entries(entries, lane)?))
+    Ok((ScanCursor(reply::id(next)?), reply::counted_entries(entries, lane)?))
 }

@@ -5,17 +5,17 @@ use redis::{Pipeline, Value};
 use super::broker::RedisBroker;
 use super::reply;
 use crate::error::Result;
-use crate::flags::{Switch, Switches, Thrown};
+use crate::flags::{Flag, Flags, SetBy};
 use crate::topic::Topic;
 
 impl RedisBroker {
-    pub async fn switches(&self, topic: &Topic) -> Result<Switches> {
+    pub async fn flags(&self, topic: &Topic) -> Result<Flags> {
         let mut command = redis::cmd("HGETALL");
         command.arg(&topic.switches);
         self.query(&command, &topic.stream, flags).await
     }
 
-    pub async fn throw(&self, topic: &Topic, switch: &Switch, thrown: &Thrown) -> Result<Thrown> {
+    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy> {
         let command = if switch.is_replaced_on_set() { "HSET" } else { "HSETNX" };
         let value = serde_json::to_string(thrown).expect("plain data");
         // One transaction, because another client could clear the flag between the two commands.
@@ -25,22 +25,22 @@ impl RedisBroker {
         self.pipeline(&commands, &topic.stream, flag_after).await
     }
 
-    pub async fn let_go(&self, topic: &Topic, switch: &Switch) -> Result<bool> {
+    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool> {
         let mut command = redis::cmd("HDEL");
         command.arg(&topic.switches).arg(switch.name());
         self.query(&command, &topic.stream, |reply| Ok(reply::count(&reply)? > 0)).await
     }
 }
 
-fn flags(reply: Value) -> anyhow::Result<Switches> {
+fn flags(reply: Value) -> anyhow::Result<Flags> {
     let texts: Vec<String> =
         reply::list(reply)?.into_iter().map(reply::text).collect::<anyhow::Result<_>>()?;
     let pairs = texts.as_chunks::<2>().0.iter();
-    Ok(Switches::read(pairs.map(|[name, value]| (name.as_str(), value.as_str()))))
+    Ok(Flags::read(pairs.map(|[name, value]| (name.as_str(), value.as_str()))))
 }
 
 /// The flag after the command, which is the last reply.
-fn flag_after(mut replies: Vec<Value>) -> anyhow::Result<Thrown> {
+fn flag_after(mut replies: Vec<Value>) -> anyhow::Result<SetBy> {
     let last = replies.pop().unwrap_or(Value::Nil);
     Ok(serde_json::from_slice(&reply::bytes(last)?)?)
 }

@@ -10,11 +10,11 @@ use redis::{Value, cmd};
 use super::broker::RedisBroker;
 use super::reply;
 use crate::error::Result;
-use crate::redis_info::{GroupFacts, RedisFacts};
+use crate::redis_info::{GroupInfo, RedisInfo};
 use crate::topic::Topic;
 
 impl RedisBroker {
-    pub async fn inspect(&self, topic: &Topic) -> Result<RedisFacts> {
+    pub async fn inspect(&self, topic: &Topic) -> Result<RedisInfo> {
         let info = self.query(cmd("INFO").arg("server"), "", reply::text).await?;
         let version = info
             .lines()
@@ -30,7 +30,7 @@ impl RedisBroker {
             // The stream does not exist yet, so it has no groups.
             Err(_) => Vec::new(),
         };
-        Ok(RedisFacts {
+        Ok(RedisInfo {
             version,
             time_ms,
             groups,
@@ -55,7 +55,7 @@ fn time_ms(time: Value) -> anyhow::Result<u64> {
     Ok(seconds * 1_000 + micros / 1_000)
 }
 
-fn groups(stream: Value) -> anyhow::Result<Vec<GroupFacts>> {
+fn groups(stream: Value) -> anyhow::Result<Vec<GroupInfo>> {
     let mut stream = map(stream)?;
     let length = stream.remove("length").context("a length")?;
     let length = reply::count(&length)?;
@@ -66,7 +66,7 @@ fn groups(stream: Value) -> anyhow::Result<Vec<GroupFacts>> {
         let mut number = |name| group.remove(name).and_then(|value| reply::count(&value).ok());
         let unfinished = number("lag").zip(number("pel-count")).map(|(lag, pel)| lag + pel);
         let lost = unfinished.map(|unfinished| unfinished.saturating_sub(length));
-        facts.push(GroupFacts { name, lost });
+        facts.push(GroupInfo { name, lost });
     }
     Ok(facts)
 }

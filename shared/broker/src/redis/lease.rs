@@ -11,8 +11,8 @@ use redis::Value;
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
-use crate::depth::Removal;
-use crate::entry::{GiveBack, Position};
+use crate::depth::RemoveOutcome;
+use crate::entry::{GiveBack, ScanCursor};
 use crate::error::Result;
 use crate::keys::RETURNED;
 use crate::lane::{EntryId, Lane};
@@ -83,7 +83,7 @@ impl RedisBroker {
         &self,
         topic: &Topic,
         lane: Lane,
-        position: &mut Position,
+        position: &mut ScanCursor,
         claim_idle: Duration,
     ) -> Result<u64> {
         let call = Call::new(&ADOPT_ORPHANS, &[topic.lane(lane)])
@@ -102,13 +102,13 @@ impl RedisBroker {
         topic: &Topic,
         consumer: &str,
         idle: Duration,
-    ) -> Result<Removal> {
+    ) -> Result<RemoveOutcome> {
         let call = Call::new(&REMOVE_CONSUMER, &[&topic.stream, &topic.control])
             .arg(&topic.group)
             .arg(consumer)
             .arg(idle.as_millis() as u64);
         let removal = self.call(&call, &topic.stream, removal).await?;
-        if removal == Removal::Removed {
+        if removal == RemoveOutcome::Removed {
             self.forget_reader(topic, consumer);
         }
         Ok(removal)
@@ -121,17 +121,17 @@ fn push_ids(call: &mut Call, ids: &[EntryId]) {
     }
 }
 
-fn adopted(reply: Value) -> anyhow::Result<(Position, u64)> {
+fn adopted(reply: Value) -> anyhow::Result<(ScanCursor, u64)> {
     let [next, found] = reply::array(reply)?;
-    Ok((Position(reply::id(next)?), reply::count(&found)?))
+    Ok((ScanCursor(reply::id(next)?), reply::count(&found)?))
 }
 
-fn removal(reply: Value) -> anyhow::Result<Removal> {
+fn removal(reply: Value) -> anyhow::Result<RemoveOutcome> {
     Ok(match reply::text(reply)?.as_str() {
-        "REMOVED" => Removal::Removed,
-        "BUSY" => Removal::Busy,
-        "ACTIVE" => Removal::Active,
-        "UNKNOWN" => Removal::Unknown,
+        "REMOVED" => RemoveOutcome::Removed,
+        "BUSY" => RemoveOutcome::Busy,
+        "ACTIVE" => RemoveOutcome::Active,
+        "UNKNOWN" => RemoveOutcome::Unknown,
         other => bail!("unknown outcome of a removal: {other:?}"),
     })
 }

@@ -14,8 +14,8 @@ use super::reply;
 use super::scripts::{Call, QUOTA_RESERVE, QUOTA_SETTLE, QUOTA_SHUT, QUOTA_USE, SLOT_ACQUIRE};
 use crate::error::Result;
 use crate::keys;
-use crate::quota::{QuotaAnswer, Reservation};
-use isobar_model::quota::{QuotaLimits, QuotaUse, Window};
+use crate::quota::{QuotaDecision, Reservation};
+use isobar_model::quota::{QuotaLimits, QuotaUsage, Window};
 
 impl RedisBroker {
     pub async fn quota_reserve(
@@ -24,7 +24,7 @@ impl RedisBroker {
         limits: &QuotaLimits,
         weight: u64,
         keep_interactive_reserve: bool,
-    ) -> Result<QuotaAnswer> {
+    ) -> Result<QuotaDecision> {
         let mut call = Call::new(&QUOTA_RESERVE, &[&keys::quota(host)])
             .arg(weight)
             .arg(u8::from(keep_interactive_reserve));
@@ -32,7 +32,7 @@ impl RedisBroker {
         self.call(&call, "", |reply| reserved(reply, weight)).await
     }
 
-    pub async fn quota_settle(
+    pub async fn quota_correct(
         &self,
         host: &str,
         reservation: &Reservation,
@@ -49,12 +49,12 @@ impl RedisBroker {
         self.call(&call, "", |_| Ok(())).await
     }
 
-    pub async fn quota_shut(&self, host: &str, wait: Duration) -> Result<()> {
+    pub async fn quota_block(&self, host: &str, wait: Duration) -> Result<()> {
         let call = Call::new(&QUOTA_SHUT, &[&keys::quota(host)]).arg(wait.as_millis() as u64);
         self.call(&call, "", |_| Ok(())).await
     }
 
-    pub async fn quota_use(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUse> {
+    pub async fn quota_usage(&self, host: &str, limits: &QuotaLimits) -> Result<QuotaUsage> {
         let mut call = Call::new(&QUOTA_USE, &[&keys::quota(host)]);
         push_windows(&mut call, limits);
         self.call(&call, "", used).await
@@ -89,22 +89,22 @@ fn push_windows(call: &mut Call, limits: &QuotaLimits) {
     }
 }
 
-fn reserved(reply: Value, weight: u64) -> anyhow::Result<QuotaAnswer> {
+fn reserved(reply: Value, weight: u64) -> anyhow::Result<QuotaDecision> {
     let [granted, at] = reply::array(reply)?;
     if reply::number(&granted)? == 1 {
-        return Ok(QuotaAnswer::Granted(Reservation { weight, at_ms: reply::count(&at)? }));
+        return Ok(QuotaDecision::Granted(Reservation { weight, at_ms: reply::count(&at)? }));
     }
     let until = deadline(&at)?.unwrap_or_else(Utc::now);
-    Ok(QuotaAnswer::Shut { until })
+    Ok(QuotaDecision::Exhausted { until })
 }
 
-fn used(reply: Value) -> anyhow::Result<QuotaUse> {
+fn used(reply: Value) -> anyhow::Result<QuotaUsage> {
     let [minute, hour, day, blocked_ms] = reply::array(reply)?;
-    Ok(QuotaUse {
+    Ok(QuotaUsage {
         minute: reply::count(&minute)?,
         hour: reply::count(&hour)?,
         day: reply::count(&day)?,
-        shut_until: deadline(&blocked_ms)?,
+        blocked_until: deadline(&blocked_ms)?,
     })
 }
 

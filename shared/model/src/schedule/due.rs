@@ -22,15 +22,15 @@ const MAX_COUNTED: u32 = 1_000;
 
 /// The newest tick with a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct LastTick {
     pub tick: DateTime<Utc>,
     /// When its run ended, or when it was skipped.
     pub busy_until: DateTime<Utc>,
 }
 
-impl Known {
+impl LastTick {
     /// For a schedule that has never fired: its ticks count from `time` on.
-    pub fn beginning(time: DateTime<Utc>) -> Self {
+    pub fn never(time: DateTime<Utc>) -> Self {
         Self { tick: time, busy_until: time }
     }
 }
@@ -38,7 +38,7 @@ impl Known {
 /// What a scheduler does now, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    pub passed_over: Option<TickRange>,
+    pub skipped: Option<TickRange>,
     pub missed: Option<TickRange>,
     pub fire: Option<DateTime<Utc>>,
 }
@@ -52,15 +52,15 @@ pub struct TickRange {
 }
 
 /// Decides about all ticks after `last` up to `now`.
-pub fn due(schedule: &Schedule, last: Known, now: DateTime<Utc>) -> Due {
+pub fn due(schedule: &Schedule, last: LastTick, now: DateTime<Utc>) -> Due {
     let mut due = Due::default();
     let overlapped = range(schedule, last.tick, last.busy_until.min(now));
     if let Some(all) = overlapped {
         match schedule.overlap {
-            Overlap::Skip => due.passed_over = Some(all),
+            Overlap::Skip => due.skipped = Some(all),
             Overlap::Queue => {
                 let oldest = back(schedule, all.last, MAX_QUEUED - 1).max(all.first);
-                due.passed_over = before(schedule, oldest)
+                due.skipped = before(schedule, oldest)
                     .and_then(|end| range(schedule, all.first - TimeDelta::seconds(1), end));
                 due.fire = Some(oldest);
                 return due;
@@ -140,8 +140,8 @@ mod tests {
         DateTime::from_timestamp(1_789_999_200 + seconds, 0).expect("a time")
     }
 
-    fn last(tick: i64, busy_until: i64) -> Known {
-        Known { tick: s(tick), busy_until: s(busy_until) }
+    fn last(tick: i64, busy_until: i64) -> LastTick {
+        LastTick { tick: s(tick), busy_until: s(busy_until) }
     }
 
     fn ends(range: Option<TickRange>) -> Option<(i64, i64, u32)> {
@@ -152,10 +152,10 @@ mod tests {
     /// Skipped, missed, fired, in seconds.
     type Decided = (Option<(i64, i64, u32)>, Option<(i64, i64, u32)>, Option<i64>);
 
-    fn decided(schedule: &Schedule, last: Known, now: DateTime<Utc>) -> Decided {
+    fn decided(schedule: &Schedule, last: LastTick, now: DateTime<Utc>) -> Decided {
         let due = due(schedule, last, now);
         let fire = due.fire.map(|tick| (tick - s(0)).num_seconds());
-        (ends(due.passed_over), ends(due.missed), fire)
+        (ends(due.skipped), ends(due.missed), fire)
     }
 
     const NOTHING: Decided = (None, None, None);
@@ -182,7 +182,7 @@ mod tests {
     fn a_new_schedule_has_missed_nothing() {
         for (misfire, overlap) in POLICIES {
             let tens = tens(misfire, overlap);
-            let beginning = Known::beginning(s(0) + TimeDelta::milliseconds(300));
+            let beginning = LastTick::never(s(0) + TimeDelta::milliseconds(300));
             assert_eq!(decided(&tens, beginning, s(9)), NOTHING);
             assert_eq!(decided(&tens, beginning, s(11)), (None, None, Some(10)));
         }
@@ -258,7 +258,7 @@ mod tests {
                 let year = 365 * 86_400;
                 let due = due(&seconds, last(0, year / 2), s(year));
                 assert!(due.fire.is_some());
-                let text = due.passed_over.expect("half a year of ticks").to_string();
+                let text = due.skipped.expect("half a year of ticks").to_string();
                 assert!(text.starts_with("1000 or more ticks from "), "{text}");
             }
         }
@@ -284,7 +284,7 @@ mod tests {
             let start = schedule.previous(s(0)).expect("a tick");
             let busy_until = start + TimeDelta::seconds(ran_s);
             let now = busy_until + TimeDelta::seconds(away_s);
-            let decision = due(&schedule, Known { tick: start, busy_until }, now);
+            let decision = due(&schedule, LastTick { tick: start, busy_until }, now);
             let mut expected = Vec::new();
             let mut tick = start;
             while let Some(next) = schedule.next(tick).filter(|next| *next <= now) {
@@ -292,7 +292,7 @@ mod tests {
                 tick = next;
             }
             let mut found = Vec::new();
-            for range in [decision.passed_over, decision.missed].into_iter().flatten() {
+            for range in [decision.skipped, decision.missed].into_iter().flatten() {
                 let inside = expected.iter().filter(|tick| (range.first..=range.last).contains(tick));
                 let before = found.len();
                 found.extend(inside.copied());

@@ -18,7 +18,7 @@ use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Year};
 
-use crate::duration::{duration, show_duration};
+use crate::duration::{format_duration, parse_duration};
 
 /// The longest period. Anything rarer happens on a date, and cron expressions have dates.
 const MAX_PERIOD_S: u64 = 366 * 86_400;
@@ -99,12 +99,12 @@ fn period(text: &str) -> Option<&str> {
 }
 
 fn parse_period(period: &str) -> Result<i64, String> {
-    let duration = duration(period).map_err(|error| format!("@every {period}: {error}"))?;
+    let duration = parse_duration(period).map_err(|error| format!("@every {period}: {error}"))?;
     let seconds = duration.as_secs();
     if duration.subsec_nanos() > 0 || seconds == 0 {
         return Err(format!(
             "@every {}: the period must be whole seconds, at least one",
-            show_duration(duration)
+            format_duration(duration)
         ));
     }
     if seconds > MAX_PERIOD_S {

@@ -12,6 +12,6 @@ mod expression;
 mod tick;
 
 pub use definition::{Misfire, Overlap, Schedule};
-pub use due::{Due, Known, TickRange, due};
+pub use due::{Due, LastTick, TickRange, due};
 pub use expression::{Expression, TimeZone};
 pub use tick::TickOutcome;

@@ -3,14 +3,14 @@
 //! Guarantees: `task_id` with `latitude_deg`, `longitude_deg` and `city_id` is a complete task, and
 //! so is `task_id` with `city`.
 
-use super::fields::{Fields, Undecodable, number, text};
-use super::header::TaskHead;
+use super::fields::{DecodeError, Fields, number, text};
+use super::header::TaskHeader;
 use crate::city::Coordinates;
 use crate::ids::CityId;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct WeatherTask {
-    pub head: TaskHead,
+pub struct CityTask {
+    pub head: TaskHeader,
     pub city_id: Option<CityId>,
     pub city: Option<String>,
     pub country_code: Option<String>,
@@ -18,27 +18,27 @@ pub struct WeatherTask {
     pub traceparent: Option<String>,
 }
 
-impl WeatherTask {
-    pub fn from_fields(fields: &Fields) -> Result<Self, Undecodable> {
-        let head = TaskHead::from_fields(fields)?;
+impl CityTask {
+    pub fn from_fields(fields: &Fields) -> Result<Self, DecodeError> {
+        let head = TaskHeader::from_fields(fields)?;
         let city_id = number(fields, "city_id")?.map(CityId);
         let city = text(fields, "city")?.map(str::to_owned);
         let latitude = number::<f64>(fields, "latitude_deg")?;
         let longitude = number::<f64>(fields, "longitude_deg")?;
         let coordinates = match (latitude, longitude) {
             (Some(latitude), Some(longitude)) => {
-                Some(Coordinates::new(latitude, longitude).map_err(|error| Undecodable {
+                Some(Coordinates::new(latitude, longitude).map_err(|error| DecodeError {
                     code: "bad_coordinates",
                     reason: error.to_string(),
                 })?)
             }
             (None, None) => None,
             _ => {
-                return Err(Undecodable::new("only one of latitude_deg and longitude_deg is set"));
+                return Err(DecodeError::new("only one of latitude_deg and longitude_deg is set"));
             }
         };
         if city.is_none() && city_id.is_none() {
-            return Err(Undecodable::new(if coordinates.is_some() {
+            return Err(DecodeError::new(if coordinates.is_some() {
                 "coordinates need a city_id or a city"
             } else {
                 "coordinates and city are both missing"
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_four_fields_of_the_contract_are_a_task() {
-        let task = WeatherTask::from_fields(&fields(&[
+        let task = CityTask::from_fields(&fields(&[
             ("task_id", ID),
             ("latitude_deg", "48.85341"),
             ("longitude_deg", "2.3488"),
@@ -102,12 +102,12 @@ mod tests {
         assert_eq!(task.head.job_id, None);
         let wire = task.to_wire();
         let wire: Vec<_> = wire.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        assert_eq!(WeatherTask::from_fields(&fields(&wire)), Ok(task));
+        assert_eq!(CityTask::from_fields(&fields(&wire)), Ok(task));
     }
 
     #[test]
     fn a_name_alone_is_a_task_too() {
-        let task = WeatherTask::from_fields(&fields(&[("task_id", ID), ("city", " Paris ")]));
+        let task = CityTask::from_fields(&fields(&[("task_id", ID), ("city", " Paris ")]));
         assert_eq!(task.expect("decodes").city.as_deref(), Some("Paris"));
     }
 
@@ -133,7 +133,7 @@ mod tests {
             ),
             (Fields(vec![(b"task_id".to_vec(), vec![0xff])]), "task_id is not valid UTF-8"),
         ] {
-            assert_eq!(WeatherTask::from_fields(&entry).expect_err("refused").to_string(), reason);
+            assert_eq!(CityTask::from_fields(&entry).expect_err("refused").to_string(), reason);
         }
     }
 }

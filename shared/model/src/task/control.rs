@@ -1,17 +1,17 @@
-//! Control messages, which travel beside the tasks: a job's open, its rejects and its seal.
+//! ControlMessage messages, which travel beside the tasks: a job's open, its rejects and its seal.
 //!
 //! Guarantees: they may arrive in any order, and each more than once. A kind that this version does
 //! not know is `None`, so the entry can wait for a newer worker.
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Fields, Undecodable, text};
+use super::fields::{DecodeError, Fields, text};
 use super::job::{JobOpen, JobSeal};
 use crate::ids::{JobId, TaskId};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Control {
+pub enum ControlMessage {
     Open(JobOpen),
     Reject(Reject),
     Seal(JobSeal),
@@ -29,7 +29,7 @@ pub struct Reject {
     pub city: Option<String>,
 }
 
-impl Control {
+impl ControlMessage {
     /// The kinds that this version knows.
     pub const KINDS: [&str; 3] = ["open", "reject", "seal"];
 
@@ -42,15 +42,15 @@ impl Control {
     }
 
     /// `Ok(None)` is a kind that this version does not know.
-    pub fn from_fields(fields: &Fields) -> Result<Option<Self>, Undecodable> {
-        let kind = text(fields, "kind")?.ok_or_else(|| Undecodable::new("kind is missing"))?;
+    pub fn from_fields(fields: &Fields) -> Result<Option<Self>, DecodeError> {
+        let kind = text(fields, "kind")?.ok_or_else(|| DecodeError::new("kind is missing"))?;
         if !Self::KINDS.contains(&kind) {
             return Ok(None);
         }
-        let body = fields.get("body").ok_or_else(|| Undecodable::new("body is missing"))?;
+        let body = fields.get("body").ok_or_else(|| DecodeError::new("body is missing"))?;
         serde_json::from_slice(body)
             .map(Some)
-            .map_err(|error| Undecodable::new(format!("a {kind} message does not parse: {error}")))
+            .map_err(|error| DecodeError::new(format!("a {kind} message does not parse: {error}")))
     }
 
     pub fn to_wire(&self) -> Vec<(&'static str, String)> {
@@ -75,19 +75,19 @@ mod tests {
 
     #[test]
     fn a_control_message_survives_the_wire() {
-        let seal = Control::Seal(JobSeal {
+        let seal = ControlMessage::Seal(JobSeal {
             job_id: JobId::derive("a", "b"),
             rows: 10,
             rejected: 1,
             duplicates: 2,
             outcome: SealOutcome::Complete,
         });
-        assert_eq!(Control::from_fields(&fields(&seal.to_wire())), Ok(Some(seal)));
+        assert_eq!(ControlMessage::from_fields(&fields(&seal.to_wire())), Ok(Some(seal)));
     }
 
     #[test]
     fn a_newer_kind_is_not_an_error() {
         let newer = fields(&[("kind", "from-the-future".to_owned())]);
-        assert_eq!(Control::from_fields(&newer), Ok(None));
+        assert_eq!(ControlMessage::from_fields(&newer), Ok(None));
     }
 }

@@ -40,35 +40,35 @@ impl Fields {
 /// Why an entry is not a task: a stable code and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Undecodable {
+pub struct DecodeError {
     pub code: &'static str,
     pub reason: String,
 }
 
-impl Undecodable {
+impl DecodeError {
     pub fn new(reason: impl Into<String>) -> Self {
         Self { code: "undecodable", reason: reason.into() }
     }
 }
 
 /// The trimmed text of a field; `None` when the field is absent or blank.
-pub(super) fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, Undecodable> {
+pub(super) fn text<'a>(fields: &'a Fields, name: &str) -> Result<Option<&'a str>, DecodeError> {
     let Some(bytes) = fields.get(name) else {
         return Ok(None);
     };
     if bytes.len() > MAX_FIELD_BYTES {
-        return Err(Undecodable::new(format!("{name} is longer than {MAX_FIELD_BYTES} bytes")));
+        return Err(DecodeError::new(format!("{name} is longer than {MAX_FIELD_BYTES} bytes")));
     }
     let text = str::from_utf8(bytes)
-        .map_err(|_| Undecodable::new(format!("{name} is not valid UTF-8")))?;
+        .map_err(|_| DecodeError::new(format!("{name} is not valid UTF-8")))?;
     if text.contains('\0') {
         // PostgreSQL stores no NUL in text. Without this check it would fail the whole commit.
-        return Err(Undecodable::new(format!("{name} contains a NUL byte")));
+        return Err(DecodeError::new(format!("{name} contains a NUL byte")));
     }
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
 }
 
-pub(super) fn number<T: FromStr>(fields: &Fields, name: &str) -> Result<Option<T>, Undecodable> {
+pub(super) fn number<T: FromStr>(fields: &Fields, name: &str) -> Result<Option<T>, DecodeError> {
     parsed(fields, name, "number")
 }
 
@@ -77,7 +77,7 @@ pub(super) fn parsed<T: FromStr>(
     fields: &Fields,
     name: &str,
     what: &str,
-) -> Result<Option<T>, Undecodable> {
-    let invalid = |_| Undecodable::new(format!("{name} is not a valid {what}"));
+) -> Result<Option<T>, DecodeError> {
+    let invalid = |_| DecodeError::new(format!("{name} is not a valid {what}"));
     text(fields, name)?.map(|text| text.parse().map_err(invalid)).transpose()
 }

@@ -1,10 +1,10 @@
 //! The header of a task: what every task has, whatever its pipeline.
 
-use super::fields::{Fields, Undecodable, number, parsed, text};
+use super::fields::{DecodeError, Fields, number, parsed, text};
 use crate::ids::{JobId, TaskId};
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskHead {
+pub struct TaskHeader {
     pub task_id: TaskId,
     /// Only tasks of Isobar's own producers belong to a job; other tasks are stored without
     /// counting.
@@ -19,11 +19,11 @@ pub struct TaskHead {
     pub force: bool,
 }
 
-impl TaskHead {
-    pub fn from_fields(fields: &Fields) -> Result<Self, Undecodable> {
+impl TaskHeader {
+    pub fn from_fields(fields: &Fields) -> Result<Self, DecodeError> {
         Ok(Self {
             task_id: parsed(fields, "task_id", "UUID")?
-                .ok_or_else(|| Undecodable::new("task_id is missing"))?,
+                .ok_or_else(|| DecodeError::new("task_id is missing"))?,
             job_id: parsed(fields, "job_id", "UUID")?,
             row: number(fields, "row")?,
             batch: number(fields, "batch")?,

@@ -6,22 +6,22 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::fields::{Fields, Undecodable, number, parsed, text};
-use super::header::TaskHead;
+use super::fields::{DecodeError, Fields, number, parsed, text};
+use super::header::TaskHeader;
 use crate::ids::UserId;
 use crate::user::profile::{User, check};
 
 const KIND: &str = "kind";
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct PersonTask {
-    pub head: TaskHead,
-    pub errand: Errand,
+pub struct UserTask {
+    pub head: TaskHeader,
+    pub work: UserWork,
 }
 
 /// What a worker does for a user.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Errand {
+pub enum UserWork {
     /// Store the user, unless a newer record is stored.
     User { user: Box<User>, seen_at: DateTime<Utc> },
     /// Fetch an address for the user.
@@ -30,7 +30,7 @@ pub enum Errand {
     Card(UserId),
 }
 
-impl Errand {
+impl UserWork {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::User { .. } => "user",
@@ -48,30 +48,30 @@ impl Errand {
     }
 }
 
-impl PersonTask {
-    pub fn from_fields(fields: &Fields) -> Result<Self, Undecodable> {
-        let head = TaskHead::from_fields(fields)?;
+impl UserTask {
+    pub fn from_fields(fields: &Fields) -> Result<Self, DecodeError> {
+        let head = TaskHeader::from_fields(fields)?;
         let user_id = || {
             number(fields, "user_id")?
                 .map(UserId)
-                .ok_or_else(|| Undecodable::new("user_id is missing"))
+                .ok_or_else(|| DecodeError::new("user_id is missing"))
         };
-        let errand = match text(fields, KIND)? {
+        let work = match text(fields, KIND)? {
             Some("user") => user(fields)?,
-            Some("address") => Errand::Address(user_id()?),
-            Some("card") => Errand::Card(user_id()?),
-            Some(_) => return Err(Undecodable::new("kind must be user, address or card")),
-            None => return Err(Undecodable::new("kind is missing")),
+            Some("address") => UserWork::Address(user_id()?),
+            Some("card") => UserWork::Card(user_id()?),
+            Some(_) => return Err(DecodeError::new("kind must be user, address or card")),
+            None => return Err(DecodeError::new("kind is missing")),
         };
-        Ok(Self { head, errand })
+        Ok(Self { head, work })
     }
 
     /// The wire form: names and values in turn, without absent ones.
     pub fn to_wire(&self) -> Vec<(&'static str, String)> {
         let mut wire =
-            vec![("task_id", self.head.task_id.to_string()), (KIND, self.errand.kind().to_owned())];
-        match &self.errand {
-            Errand::User { user, seen_at } => {
+            vec![("task_id", self.head.task_id.to_string()), (KIND, self.work.kind().to_owned())];
+        match &self.work {
+            UserWork::User { user, seen_at } => {
                 wire.push(("external_id", user.external_id.to_string()));
                 wire.push(("name", user.name.clone()));
                 wire.push(("email", user.email.clone()));
@@ -90,18 +90,18 @@ impl PersonTask {
                 );
                 wire.push(("seen_at", seen_at.to_rfc3339_opts(SecondsFormat::Millis, true)));
             }
-            Errand::Address(id) | Errand::Card(id) => wire.push(("user_id", id.to_string())),
+            UserWork::Address(id) | UserWork::Card(id) => wire.push(("user_id", id.to_string())),
         }
         self.head.write_to(&mut wire);
         wire
     }
 }
 
-fn user(fields: &Fields) -> Result<Errand, Undecodable> {
+fn user(fields: &Fields) -> Result<UserWork, DecodeError> {
     let field = |name| text(fields, name).map(|text| text.map(str::to_owned));
     let user = User {
         external_id: number(fields, "external_id")?
-            .ok_or_else(|| Undecodable::new("external_id is missing"))?,
+            .ok_or_else(|| DecodeError::new("external_id is missing"))?,
         name: field("name")?.unwrap_or_default(),
         username: field("username")?,
         email: field("email")?.unwrap_or_default(),
@@ -111,10 +111,10 @@ fn user(fields: &Fields) -> Result<Errand, Undecodable> {
         company_catchphrase: field("company_catchphrase")?,
         company_bs: field("company_bs")?,
     };
-    let user = check(user).map_err(|flaw| Undecodable { code: flaw.code, reason: flaw.reason })?;
+    let user = check(user).map_err(|flaw| DecodeError { code: flaw.code, reason: flaw.reason })?;
     // Without a time the record counts as the newest one.
     let seen_at = parsed(fields, "seen_at", "time")?.unwrap_or_else(Utc::now);
-    Ok(Errand::User { user: Box::new(user), seen_at })
+    Ok(UserWork::User { user: Box::new(user), seen_at })
 }
 
 #[cfg(test)]
@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::ids::{JobId, TaskId};
 
-    fn head() -> TaskHead {
+    fn head() -> TaskHeader {
         let job = JobId::derive("users", "slot");
-        TaskHead {
+        TaskHeader {
             task_id: job.task("user:7"),
             job_id: Some(job),
             row: Some(3),
@@ -152,13 +152,13 @@ mod tests {
             company_bs: None,
         };
         let seen_at = "2026-01-16T05:00:00.250Z".parse().expect("a time");
-        for errand in [
-            Errand::User { user: Box::new(user), seen_at },
-            Errand::Address(UserId(4)),
-            Errand::Card(UserId(4)),
+        for work in [
+            UserWork::User { user: Box::new(user), seen_at },
+            UserWork::Address(UserId(4)),
+            UserWork::Card(UserId(4)),
         ] {
-            let task = PersonTask { head: head(), errand };
-            assert_eq!(PersonTask::from_fields(&fields(&task.to_wire())), Ok(task));
+            let task = UserTask { head: head(), work };
+            assert_eq!(UserTask::from_fields(&fields(&task.to_wire())), Ok(task));
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
                 "the e-mail address is not valid",
             ),
         ] {
-            let error = PersonTask::from_fields(&fields(&wire)).expect_err("refused");
+            let error = UserTask::from_fields(&fields(&wire)).expect_err("refused");
             assert_eq!(error.reason, reason);
         }
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::invalid_record::{Flaw, check_length};
+use super::invalid_record::{InvalidRecord, check_length};
 use super::provider_json::{section, text};
 
 const LONGEST: usize = 255;
@@ -24,7 +24,7 @@ pub struct Address {
 }
 
 /// Reads one record of a provider: the address itself, or a user who has one.
-pub fn read(record: &Value) -> Result<Address, Flaw> {
+pub fn read(record: &Value) -> Result<Address, InvalidRecord> {
     let record = section(record, "address");
     let field = |names: &[&str]| text(record, names).map(Cow::into_owned);
     let whole_street = field(&["address"]);
@@ -34,7 +34,8 @@ pub fn read(record: &Value) -> Result<Address, Flaw> {
         }
         _ => (None, whole_street),
     };
-    let missing = |what: &str| Flaw::new("bad_address", format!("the address has no {what}"));
+    let missing =
+        |what: &str| InvalidRecord::new("bad_address", format!("the address has no {what}"));
     let address = Address {
         street_number: field(&["street_number", "building_number", "buildingNumber"]).or(number),
         street_name: field(&["street_name", "streetName", "street"])

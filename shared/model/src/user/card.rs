@@ -7,8 +7,8 @@
 use chrono::{Datelike, Months, NaiveDate};
 use serde_json::Value;
 
-use super::fingerprint::CardKey;
-use super::invalid_record::Flaw;
+use super::fingerprint::FingerprintKey;
+use super::invalid_record::InvalidRecord;
 use super::provider_json::{section, text};
 
 /// ISO/IEC 7812 allows up to 19 digits; real numbers have at least 12.
@@ -35,23 +35,25 @@ impl Card {
 }
 
 /// Reads one record of a provider: the card itself, or a user who has one.
-pub fn read(record: &Value, key: &CardKey, today: NaiveDate) -> Result<Card, Flaw> {
+pub fn read(record: &Value, key: &FingerprintKey, today: NaiveDate) -> Result<Card, InvalidRecord> {
     let record = section(record, "bank");
     let number = text(record, &["credit_card_number", "card_number", "cardNumber", "number"]);
-    let digits = number
-        .as_deref()
-        .and_then(digits)
-        .ok_or_else(|| Flaw::new("bad_card_number", "the card number must have 12 to 19 digits"))?;
+    let digits = number.as_deref().and_then(digits).ok_or_else(|| {
+        InvalidRecord::new("bad_card_number", "the card number must have 12 to 19 digits")
+    })?;
     let expiry =
         text(record, &["credit_card_expiry_date", "expiry_date", "cardExpire", "expiration"]);
     let expiry_date = expiry.as_deref().and_then(date).ok_or_else(|| {
-        Flaw::new(
+        InvalidRecord::new(
             "bad_expiry",
             "the expiry must be a date such as 2028-05-31 or a month such as 05/28",
         )
     })?;
     if expiry_date < today {
-        return Err(Flaw::new("card_expired", format!("the card expired on {expiry_date}")));
+        return Err(InvalidRecord::new(
+            "card_expired",
+            format!("the card expired on {expiry_date}"),
+        ));
     }
     let card_type = text(record, &["credit_card_type", "card_type", "cardType", "type"]);
     let is_a_type = |name: &&str| {
@@ -95,8 +97,8 @@ mod tests {
         text.parse().expect("a day")
     }
 
-    fn read_at_new_year(record: &Value) -> Result<Card, Flaw> {
-        read(record, &CardKey::from_secret("a secret of some length"), day("2026-01-01"))
+    fn read_at_new_year(record: &Value) -> Result<Card, InvalidRecord> {
+        read(record, &FingerprintKey::from_secret("a secret of some length"), day("2026-01-01"))
     }
 
     #[test]

@@ -10,15 +10,15 @@ use ring::hmac;
 
 /// The key of this installation. Cheap to clone; its debug text hides it.
 #[derive(Clone)]
-pub struct CardKey(hmac::Key);
+pub struct FingerprintKey(hmac::Key);
 
-impl std::fmt::Debug for CardKey {
+impl std::fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CardKey(***)")
+        f.write_str("FingerprintKey(***)")
     }
 }
 
-impl CardKey {
+impl FingerprintKey {
     pub fn from_secret(secret: &str) -> Self {
         Self::from_bytes(secret.as_bytes())
     }

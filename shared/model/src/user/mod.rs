@@ -14,7 +14,7 @@ mod provider_json;
 
 pub use address::Address;
 pub use card::Card;
-pub use fingerprint::CardKey;
-pub use invalid_record::Flaw;
+pub use fingerprint::FingerprintKey;
+pub use invalid_record::InvalidRecord;
 pub use profile::User;
-pub use provider_json::items;
+pub use provider_json::records;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::invalid_record::{Flaw, check_length};
+use super::invalid_record::{InvalidRecord, check_length};
 use super::provider_json::{section, text};
 
 /// The longest text of most fields, in characters.
@@ -33,9 +33,9 @@ pub struct User {
 }
 
 /// Reads one record of a source.
-pub fn read(record: &Value) -> Result<User, Flaw> {
+pub fn read(record: &Value) -> Result<User, InvalidRecord> {
     if !record.is_object() {
-        return Err(Flaw::new("bad_row", "the row is not an object"));
+        return Err(InvalidRecord::new("bad_row", "the row is not an object"));
     }
     let field = |names: &[&str]| text(record, names).map(Cow::into_owned);
     let company = section(record, "company");
@@ -50,8 +50,9 @@ pub fn read(record: &Value) -> Result<User, Flaw> {
         Some(parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
     });
     check(User {
-        external_id: external_id
-            .ok_or_else(|| Flaw::new("bad_external_id", "the id must be a whole number"))?,
+        external_id: external_id.ok_or_else(|| {
+            InvalidRecord::new("bad_external_id", "the id must be a whole number")
+        })?,
         name: name.unwrap_or_default(),
         username: field(&["username"]),
         email: field(&["email"]).unwrap_or_default(),
@@ -64,9 +65,9 @@ pub fn read(record: &Value) -> Result<User, Flaw> {
 }
 
 /// Refuses a user that does not fit the tables.
-pub fn check(user: User) -> Result<User, Flaw> {
+pub fn check(user: User) -> Result<User, InvalidRecord> {
     if user.name.is_empty() {
-        return Err(Flaw::new("blank_name", "the name is missing"));
+        return Err(InvalidRecord::new("blank_name", "the name is missing"));
     }
     let texts = [
         ("name", Some(&user.name), LONGEST),
@@ -82,7 +83,7 @@ pub fn check(user: User) -> Result<User, Flaw> {
         check_length(field, text, longest)?;
     }
     if !is_email(&user.email) {
-        return Err(Flaw::new("bad_email", "the e-mail address is not valid"));
+        return Err(InvalidRecord::new("bad_email", "the e-mail address is not valid"));
     }
     Ok(user)
 }

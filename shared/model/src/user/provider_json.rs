@@ -11,7 +11,7 @@ use serde_json::Value;
 const WRAPPERS: [&str; 3] = ["users", "items", "data"];
 
 /// The records of a response; empty for a response that is neither a list nor an object.
-pub fn items(response: &Value) -> &[Value] {
+pub fn records(response: &Value) -> &[Value] {
     let wrapped = WRAPPERS.iter().find_map(|name| response.get(name)?.as_array());
     match (wrapped, response) {
         (Some(list), _) | (None, Value::Array(list)) => list,
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn objects_lists_and_wrapped_lists_are_read() {
-        let count = |response: Value| items(&response).len();
+        let count = |response: Value| records(&response).len();
         assert_eq!(count(json!({"id": 1})), 1);
         assert_eq!(count(json!([{}, {}])), 2);
         assert_eq!(count(json!({"users": [{}, {}, {}], "total": 3})), 3);

@@ -4,7 +4,7 @@ use isobar_model::string_enum;
 
 string_enum! {
     /// The weather service.
-    Provider { OpenMeteo = "open-meteo", OpenWeather = "openweather" }
+    WeatherProvider { OpenMeteo = "open-meteo", OpenWeather = "openweather" }
 }
 
 string_enum! {

@@ -9,8 +9,8 @@ mod quantity;
 mod text;
 mod url;
 
-pub use choice::{BrokerKind, LogFormat, Provider};
+pub use choice::{BrokerKind, LogFormat, WeatherProvider};
 pub use policy::{BreakerSpec, QuotaSpec};
-pub use quantity::{ByteSize, Seconds};
-pub use text::{Folder, Names, Secret};
+pub use quantity::{ByteSize, PositiveDuration};
+pub use text::{NameList, PathSetting, Secret};
 pub use url::{DatabaseUrl, HttpUrl, RedisUrl, masked};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_model::duration::show_duration;
+use isobar_model::duration::format_duration;
 use isobar_model::quota::QuotaLimits;
 
-use super::quantity::Seconds;
+use super::quantity::PositiveDuration;
 
 /// A circuit breaker: `failures/window/open`, for example `20/30s/15s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +38,21 @@ impl FromStr for BreakerSpec {
         }
         Ok(Self {
             failures,
-            window: window.trim().parse::<Seconds>()?.0,
-            open: open.trim().parse::<Seconds>()?.0,
+            window: window.trim().parse::<PositiveDuration>()?.0,
+            open: open.trim().parse::<PositiveDuration>()?.0,
         })
     }
 }
 
 impl fmt::Display for BreakerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.failures, show_duration(self.window), show_duration(self.open))
+        write!(
+            f,
+            "{}/{}/{}",
+            self.failures,
+            format_duration(self.window),
+            format_duration(self.open)
+        )
     }
 }
 

@@ -4,17 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_model::duration::{duration, show_duration};
+use isobar_model::duration::{format_duration, parse_duration};
 
 /// A duration above zero: `500ms`, `10s`, `15m`, `6h`, `30d`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seconds(pub Duration);
+pub struct PositiveDuration(pub Duration);
 
-impl FromStr for Seconds {
+impl FromStr for PositiveDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let duration = duration(text)?;
+        let duration = parse_duration(text)?;
         if duration.is_zero() {
             return Err(format!("{text:?} must be above zero"));
         }
@@ -22,9 +22,9 @@ impl FromStr for Seconds {
     }
 }
 
-impl fmt::Display for Seconds {
+impl fmt::Display for PositiveDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&show_duration(self.0))
+        f.write_str(&format_duration(self.0))
     }
 }
 
@@ -71,16 +71,16 @@ mod tests {
     #[test]
     fn quantities_read_back() {
         for text in ["500ms", "10s", "15m", "6h", "30d"] {
-            assert_eq!(text.parse::<Seconds>().expect(text).to_string(), text);
+            assert_eq!(text.parse::<PositiveDuration>().expect(text).to_string(), text);
         }
-        assert_eq!("90".parse::<Seconds>().expect("seconds").to_string(), "90s");
+        assert_eq!("90".parse::<PositiveDuration>().expect("seconds").to_string(), "90s");
         assert_eq!("256 MiB".parse::<ByteSize>().expect("size"), ByteSize(256 << 20));
     }
 
     #[test]
     fn invalid_durations_are_refused() {
         for text in ["0s", "10x", "99999999999999999999d"] {
-            assert!(text.parse::<Seconds>().is_err(), "{text}");
+            assert!(text.parse::<PositiveDuration>().is_err(), "{text}");
         }
     }
 }

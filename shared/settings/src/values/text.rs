@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// A path, shown as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder(pub PathBuf);
+pub struct PathSetting(pub PathBuf);
 
-impl FromStr for Folder {
+impl FromStr for PathSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -18,17 +18,17 @@ impl FromStr for Folder {
     }
 }
 
-impl fmt::Display for Folder {
+impl fmt::Display for PathSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.display())
     }
 }
 
-/// Names separated by commas.
+/// NameList separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names(pub Vec<String>);
+pub struct NameList(pub Vec<String>);
 
-impl FromStr for Names {
+impl FromStr for NameList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -42,7 +42,7 @@ impl FromStr for Names {
     }
 }
 
-impl fmt::Display for Names {
+impl fmt::Display for NameList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }

@@ -4,7 +4,7 @@ use super::connection::SqliteStore;
 use super::query::{one, run};
 use crate::error::Result;
 use crate::job::JobStatus;
-use crate::operations::{CANCEL, CancelAnswer, NewOperation, RECORD, STATUS};
+use crate::operations::{CANCEL, CancelOutcome, NewOperation, RECORD, STATUS};
 use isobar_model::ids::JobId;
 
 impl SqliteStore {
@@ -12,15 +12,15 @@ impl SqliteStore {
         &self,
         id: JobId,
         operation: &NewOperation,
-    ) -> Result<CancelAnswer> {
+    ) -> Result<CancelOutcome> {
         let operation = operation.clone();
         self.transaction(move |tx| {
             if run(tx, &CANCEL, &args![id])? > 0 {
                 run(tx, &RECORD, &operation.args())?;
-                return Ok(CancelAnswer::Cancelling);
+                return Ok(CancelOutcome::Cancelling);
             }
             let found: Option<(JobId, JobStatus)> = one(tx, &STATUS, &args![id])?;
-            Ok(found.map_or(CancelAnswer::Unknown, |(_, status)| CancelAnswer::Ended(status)))
+            Ok(found.map_or(CancelOutcome::Unknown, |(_, status)| CancelOutcome::Ended(status)))
         })
         .await
     }
