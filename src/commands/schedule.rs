@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use isobar_model::duration::parse_duration::duration;
+use isobar_model::duration::parse_duration;
 use isobar_model::schedule::Schedule;
 use isobar_producer::scheduler::{LEASE, runners, watch};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ pub fn start(roles: &mut Roles, context: &Context, lease: Option<Duration>) {
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
-    let lease = duration(text)?;
+    let lease = parse_duration(text)?;
     if lease < SHORTEST_LEASE {
         return Err("must be at least 1s".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use isobar_model::duration::parse_duration::duration;
+use isobar_model::duration::parse_duration;
 use isobar_sim::{Options, Quota};
 
 use crate::app::App;
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Latency of each answer
-    #[arg(long, default_value = "0ms", value_parser = duration)]
+    #[arg(long, default_value = "0ms", value_parser = parse_duration)]
     latency: Duration,
     /// Request limits: none, or those of the provider's free tier
     #[arg(long, value_enum, default_value_t = SimQuota::None)]

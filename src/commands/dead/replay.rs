@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_model::duration::parse_duration::duration;
+use isobar_model::duration::parse_duration;
 use isobar_model::human::{grouped, plural};
 use isobar_store::{NewOperation, OperatorAction};
 use serde_json::json;
@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     selection: DeadLetterSelection,
     /// How long to wait for room in the stream (then exit 75)
-    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
 }
 

@@ -10,7 +10,7 @@ mod watch;
 
 use std::time::Duration;
 
-use isobar_model::duration::parse_duration::duration;
+use isobar_model::duration::parse_duration;
 use isobar_model::ids::JobId;
 
 use crate::app::App;
@@ -59,7 +59,7 @@ struct RetryArgs {
     #[command(flatten)]
     one: One,
     /// How long to wait for room in the stream (then exit 75)
-    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
 }
 
