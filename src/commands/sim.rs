@@ -1,4 +1,6 @@
-//! `isobar sim`: the upstreams, offline, with faults on a plan.
+//! `isobar sim`: serves all upstreams offline on one port, with planned faults.
+//!
+//! Does not: know any upstream itself; the crate `isobar-sim` does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,22 +20,22 @@ use crate::progress;
 pub struct Args {
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Cities that the city service lists; above 34,006 they are made up
+    /// Cities that the city service lists; above 34,006 they are synthetic
     #[arg(long, default_value_t = 34_006, value_name = "N")]
     cities: usize,
-    /// The same seed tells the same weather
+    /// Seed of the simulated weather
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How long each answer takes
     #[arg(long, default_value = "0ms", value_parser = duration)]
     latency: Duration,
-    /// Whether to limit requests as the provider's free tier does
-    #[arg(long, value_enum, default_value_t = Limits::None)]
-    quota: Limits,
+    /// Limits on weather requests, as in the free tier of the provider
+    #[arg(long, value_enum, default_value_t = SimQuota::None)]
+    quota: SimQuota,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Limits {
+enum SimQuota {
     None,
     OpenMeteo,
 }
@@ -49,8 +51,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         ));
     }
     let quota = match args.quota {
-        Limits::None => Quota::None,
-        Limits::OpenMeteo => Quota::OpenMeteo,
+        SimQuota::None => Quota::None,
+        SimQuota::OpenMeteo => Quota::OpenMeteo,
     };
     let options = Options {
         cities: args.cities,
