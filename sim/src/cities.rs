@@ -1,21 +1,20 @@
-//! The cities the simulated services know: the embedded list, then synthetic ones without end.
+//! Cities: all cities that the simulated services know, real ones first, then synthetic ones.
 //!
-//! City number *i* is the *i*-th row of `data/cities.csv`; past its end each city is derived from a
-//! real one (moved a little, another id and name), so that a million of them need no memory and are
-//! the same in every run. Synthetic ids lie above every real one.
-//!
-//! The list is parsed once per process. Parsing is strict: a broken embedded file is a broken build.
+//! Guarantees: city number *i* is row *i* of `data/cities.csv`. Higher numbers are synthetic: each
+//! is derived from a real city, with another position, id and name. They need no memory and are the
+//! same in every run. Synthetic ids are above every real id.
+//! Does not: tolerate an invalid list. The list is parsed once per process, and an error panics.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::weather::{Place, mix};
+use crate::weather::{Location, mix};
 
 /// The first id of a synthetic city; real GeoNames ids are below 14 million.
 pub const FIRST_SYNTHETIC_ID: i64 = 100_000_000;
 
-/// More synthetic cities than anyone will ask for; bounds ids and pages.
+/// The most cities that can be listed; limits ids and pages.
 pub const MAX_CITIES: usize = 100_000_000;
 
 static EMBEDDED: &str = include_str!("../../data/cities.csv");
@@ -26,9 +25,9 @@ static REAL: LazyLock<Vec<City>> =
 static BY_ID: LazyLock<HashMap<i64, usize>> =
     LazyLock::new(|| REAL.iter().enumerate().map(|(index, city)| (city.id, index)).collect());
 
-static BY_PLACE: LazyLock<HashMap<Place, usize>> = LazyLock::new(|| {
-    // In reverse, so that of two cities at one place the more populous is found.
-    REAL.iter().enumerate().rev().map(|(index, city)| (city.place(), index)).collect()
+static BY_LOCATION: LazyLock<HashMap<Location, usize>> = LazyLock::new(|| {
+    // In reverse, so that the more populous of two cities at one location wins.
+    REAL.iter().enumerate().rev().map(|(index, city)| (city.location(), index)).collect()
 });
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +43,8 @@ pub struct City {
 }
 
 impl City {
-    pub fn place(&self) -> Place {
-        Place::new(self.latitude, self.longitude)
+    pub fn location(&self) -> Location {
+        Location::new(self.latitude, self.longitude)
     }
 }
 
@@ -70,33 +69,33 @@ pub fn by_id(id: i64) -> Option<City> {
     (number < MAX_CITIES).then(|| synthetic(number))
 }
 
-/// The real city exactly at a place.
-pub fn at_place(place: Place) -> Option<&'static City> {
-    BY_PLACE.get(&place).map(|&index| &REAL[index])
+/// The real city with exactly this location.
+pub fn at_location(location: Location) -> Option<&'static City> {
+    BY_LOCATION.get(&location).map(|&index| &REAL[index])
 }
 
 fn synthetic(number: usize) -> City {
-    let model = &REAL[number % REAL.len()];
-    let chance = mix(number as u64);
-    // Up to half a degree away, in hundred-thousandths as in the real list.
+    let original = &REAL[number % REAL.len()];
+    let random = mix(number as u64);
+    // Up to half a degree away, with five decimals like the real list.
     let moved = |degrees: f64, bits: u64, limit: f64| {
         let shift = ((bits & 0xffff) as f64 / 65_536.0) - 0.5;
         ((degrees + shift).clamp(-limit, limit) * 100_000.0).round() / 100_000.0
     };
     City {
         id: FIRST_SYNTHETIC_ID + number as i64,
-        name: Cow::Owned(format!("{} {}", model.name, number / REAL.len() + 2)),
-        latitude: moved(model.latitude, chance, 89.0),
-        longitude: moved(model.longitude, chance >> 16, 180.0),
+        name: Cow::Owned(format!("{} {}", original.name, number / REAL.len() + 2)),
+        latitude: moved(original.latitude, random, 89.0),
+        longitude: moved(original.longitude, random >> 16, 180.0),
         population: 1_000,
-        ..model.clone()
+        ..original.clone()
     }
 }
 
 /// One line: id, name, country, region, latitude, longitude, population, time zone.
 fn parse_row(line: &'static str) -> City {
     let (id, rest) = line.split_once(',').unwrap_or_default();
-    // Only names contain commas and are quoted then; no name contains a quote.
+    // Only a name can contain commas; then it is quoted. Quotes inside names do not occur.
     let name_and_rest = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split_once("\","),
         None => rest.split_once(','),
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_embedded_list_is_whole_and_ends_below_the_synthetic_ids() {
+    fn the_embedded_list_is_complete_and_sorted() {
         assert_eq!(real().len(), 34_006);
         assert_eq!(real()[0].name, "Shanghai");
         assert!(real().iter().all(|city| city.id > 0 && city.id < FIRST_SYNTHETIC_ID));
@@ -143,21 +142,21 @@ mod tests {
     }
 
     #[test]
-    fn cities_are_found_by_id_and_place() {
+    fn cities_are_found_by_id_and_location() {
         let paris = by_id(2_988_507).unwrap();
         assert_eq!((paris.name.as_ref(), paris.country_code), ("Paris", "FR"));
-        assert_eq!(at_place(Place::new(48.853_41, 2.3488)).unwrap().id, 2_988_507);
+        assert_eq!(at_location(Location::new(48.853_41, 2.3488)).unwrap().id, 2_988_507);
         assert!(by_id(1).is_none());
         assert!(by_id(-5).is_none());
     }
 
     #[test]
-    fn synthetic_cities_go_on_where_the_list_ends_and_never_change() {
+    fn synthetic_cities_follow_the_list_and_are_stable() {
         let first = nth(34_006);
         assert_eq!(first.id, FIRST_SYNTHETIC_ID);
         assert_eq!(first.name, "Shanghai 2");
         assert_eq!(by_id(first.id).unwrap(), first);
-        assert_ne!(first.place(), real()[0].place());
+        assert_ne!(first.location(), real()[0].location());
         let ids: std::collections::HashSet<_> = (0..100_000).map(|index| nth(index).id).collect();
         assert_eq!(ids.len(), 100_000);
         assert_eq!(nth(99_999), nth(99_999));

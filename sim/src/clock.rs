@@ -1,8 +1,8 @@
-//! The simulator's "now": the system's time, or a time a test holds in its hand.
+//! Clock: the current time of the simulator, either the system time or a time that a test sets.
 //!
-//! Clones of one settable clock share it, so a test can keep one end and move the simulator
-//! through hours and quota windows at will. It does not drive timers: latency and slow bodies
-//! take real (or tokio's paused) time.
+//! Guarantees: clones of a fixed clock share one time, so a test can move the simulator through
+//! hours and quota windows.
+//! Does not: drive timers. Latency and slow bodies take real time (or the paused time of tokio).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Unix milliseconds when settable, `None` when it is the system's time.
-    held_ms: Option<Arc<AtomicI64>>,
+    /// Unix milliseconds of a fixed clock; `None` for the system time.
+    fixed_ms: Option<Arc<AtomicI64>>,
 }
 
 impl Clock {
@@ -21,15 +21,15 @@ impl Clock {
         Self::default()
     }
 
-    /// A clock that stands still at `at` until [`advance`](Self::advance) moves it.
+    /// A clock that shows `at` until [`advance`](Self::advance) moves it.
     pub fn fixed(at: DateTime<Utc>) -> Self {
-        Self { held_ms: Some(Arc::new(AtomicI64::new(at.timestamp_millis()))) }
+        Self { fixed_ms: Some(Arc::new(AtomicI64::new(at.timestamp_millis()))) }
     }
 
-    /// Moves a fixed clock and all its clones forward; the system's time cannot be moved.
+    /// Moves a fixed clock and all its clones forward. Has no effect on the system time.
     pub fn advance(&self, by: Duration) {
-        if let Some(held) = &self.held_ms {
-            held.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
+        if let Some(fixed) = &self.fixed_ms {
+            fixed.fetch_add(by.as_millis() as i64, Ordering::SeqCst);
         }
     }
 
@@ -37,14 +37,14 @@ impl Clock {
         DateTime::from_timestamp_millis(self.unix_ms()).unwrap_or_default()
     }
 
-    /// Whole seconds since 1970, all that the weather needs of the time.
+    /// Whole seconds since 1970.
     pub fn unix_seconds(&self) -> i64 {
         self.unix_ms().div_euclid(1000)
     }
 
     fn unix_ms(&self) -> i64 {
-        match &self.held_ms {
-            Some(held) => held.load(Ordering::SeqCst),
+        match &self.fixed_ms {
+            Some(fixed) => fixed.load(Ordering::SeqCst),
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_millis() as i64),

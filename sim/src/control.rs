@@ -1,11 +1,11 @@
-//! `/_sim/`: what tests and people ask of the simulator itself.
+//! Control routes: `/_sim/` shows and changes the state of the simulator.
 //!
-//! - `GET /_sim/stats`, `DELETE /_sim/stats`: counters, and back to nothing
-//! - `GET|POST|DELETE /_sim/faults`: the fault plan; a POST adds one rule ([`Fault`]), all
-//!   three answer with the plan as it then is
-//! - `GET /_sim/expected?city_id=` (or `latitude=&longitude=`): what is reported for that city now
+//! - `GET /_sim/stats`, `DELETE /_sim/stats`: the counters; DELETE sets them to zero.
+//! - `GET|POST|DELETE /_sim/faults`: the fault plan. POST adds one rule ([`Fault`]). Each of the
+//!   three returns the plan as it is after the request.
+//! - `GET /_sim/expected?city_id=` (or `latitude=&longitude=`): the right answer for that city now.
 //!
-//! Nothing here is delayed, limited, counted or faulted.
+//! Guarantees: these requests are never delayed, limited, counted or faulted.
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::providers::forecast::utc_time;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::simulator::Simulator;
-use crate::weather::{Place, observed_at, weather_at};
+use crate::weather::{Location, observed_at, weather_at};
 
 pub fn answer(
     simulator: &Simulator,
@@ -32,17 +32,20 @@ pub fn answer(
             simulator.counters.clear();
             stats(simulator)
         }
-        ("GET", "/_sim/faults") => plan(simulator),
+        ("GET", "/_sim/faults") => fault_plan(simulator),
         ("POST", "/_sim/faults") => add_fault(simulator, body),
         ("DELETE", "/_sim/faults") => {
             simulator.faults.clear();
-            plan(simulator)
+            fault_plan(simulator)
         }
         ("GET", "/_sim/expected") => expected(simulator, query),
         (_, "/_sim/stats" | "/_sim/faults" | "/_sim/expected") => {
-            problem(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here")
+            error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
         }
-        _ => problem(StatusCode::NOT_FOUND, "there are stats, faults and expected under /_sim/"),
+        _ => error(
+            StatusCode::NOT_FOUND,
+            "unknown path; known: /_sim/stats, /_sim/faults, /_sim/expected",
+        ),
     }
 }
 
@@ -50,33 +53,36 @@ fn stats(simulator: &Simulator) -> Reply {
     Reply::ok(simulator.counters.to_json().to_string())
 }
 
-fn plan(simulator: &Simulator) -> Reply {
+fn fault_plan(simulator: &Simulator) -> Reply {
     Reply::ok(simulator.faults.to_json().to_string())
 }
 
 fn add_fault(simulator: &Simulator, body: &[u8]) -> Reply {
     let added = serde_json::from_slice::<Fault>(body)
-        .map_err(|error| format!("not a fault: {error}"))
+        .map_err(|error| format!("invalid fault: {error}"))
         .and_then(|fault| simulator.faults.add(fault));
     match added {
-        Ok(()) => plan(simulator),
-        Err(error) => problem(StatusCode::BAD_REQUEST, &error),
+        Ok(()) => fault_plan(simulator),
+        Err(reason) => error(StatusCode::BAD_REQUEST, &reason),
     }
 }
 
 fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     let coordinate = |name| query.get(name).and_then(|text| text.parse::<f64>().ok());
-    let place = match query.get("city_id") {
-        Some(id) => id.parse().ok().and_then(cities::by_id).map(|city| city.place()),
+    let location = match query.get("city_id") {
+        Some(id) => id.parse().ok().and_then(cities::by_id).map(|city| city.location()),
         None => coordinate("latitude")
             .zip(coordinate("longitude"))
-            .map(|(latitude, longitude)| Place::new(latitude, longitude)),
+            .map(|(latitude, longitude)| Location::new(latitude, longitude)),
     };
-    let Some(place) = place else {
-        return problem(StatusCode::NOT_FOUND, "no city with that city_id");
+    let Some(location) = location else {
+        return error(
+            StatusCode::NOT_FOUND,
+            "unknown city; pass city_id, or latitude and longitude",
+        );
     };
     let now = simulator.options.now.unix_seconds();
-    let weather = weather_at(place, simulator.options.seed, now);
+    let weather = weather_at(location, simulator.options.seed, now);
     Reply::ok(format!(
         "{{\"temperature\":{},\"windspeed\":{},\"winddirection\":{},\"weathercode\":{},\
          \"humidity\":{},\"time\":\"{}\"}}",
@@ -89,6 +95,6 @@ fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     ))
 }
 
-fn problem(status: StatusCode, error: &str) -> Reply {
-    Reply::json(status, json!({ "error": error }).to_string())
+fn error(status: StatusCode, reason: &str) -> Reply {
+    Reply::json(status, json!({ "error": reason }).to_string())
 }

@@ -1,8 +1,8 @@
-//! What was served: requests, locations and faults per endpoint, and how many requests overlapped.
+//! Counters: requests, locations and faults per endpoint, and the highest number in flight.
 //!
-//! `requests` counts every request of an endpoint, faulted or not; `locations` only those answered
-//! with data (of the user services: users, addresses, cards); `faults` the rules that fired.
-//! Requests to `/_sim/` are never counted.
+//! Guarantees: `requests` counts every request of an endpoint, faulted or not. `locations` counts
+//! only records in right answers (for user services: users, addresses, cards). `faults` counts the
+//! rules that fired. Requests to `/_sim/` are never counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,17 +24,17 @@ struct EndpointCounters {
     faults: AtomicU64,
 }
 
-/// A request under way; the count goes down when it is dropped, also when the client hung up.
+/// A running request. Dropping it lowers the count, also after the client disconnects.
 #[derive(Debug)]
 pub struct InFlight<'a> {
-    under_way: &'a AtomicU64,
-    /// How many requests its endpoint had before it.
+    in_flight: &'a AtomicU64,
+    /// How many requests the endpoint had before this one.
     pub nth: u64,
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -43,7 +43,7 @@ impl Counters {
         let nth = self.of(endpoint).requests.fetch_add(1, Ordering::Relaxed);
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.max_in_flight.fetch_max(now, Ordering::Relaxed);
-        InFlight { under_way: &self.in_flight, nth }
+        InFlight { in_flight: &self.in_flight, nth }
     }
 
     pub fn locations(&self, endpoint: Endpoint, locations: u64) {
@@ -54,7 +54,7 @@ impl Counters {
         self.of(endpoint).faults.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Back to nothing; requests under way stay counted as such.
+    /// Sets all counters to zero. Running requests stay in flight.
     pub fn clear(&self) {
         for counter in self.endpoints.iter().flat_map(EndpointCounters::all) {
             counter.store(0, Ordering::Relaxed);
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_kept_per_endpoint_and_in_total() {
+    fn counters_have_totals_per_endpoint_and_overall() {
         let counters = Counters::default();
         let first = counters.request(Endpoint::Forecast);
         let second = counters.request(Endpoint::Cities);

@@ -1,14 +1,15 @@
-//! Numbers as JSON text, from scaled integers.
+//! Decimal: prints scaled integers as JSON numbers.
 //!
-//! Open-Meteo prints a fixed number of decimals per unit, and the simulator's state is kept in
-//! integers of that last decimal (tenths of a degree …), so what is printed is exact, equal on every
-//! machine, and costs a few nanoseconds: this is the inner loop of the forecast endpoint.
+//! The state of the simulator consists of integers of the last printed decimal, for example tenths
+//! of a degree.
+//! Guarantees: the printed text is exact and the same on every machine. Printing takes a few
+//! nanoseconds, because it is the inner loop of the forecast.
 
 use std::io::Write;
 
-/// Appends `scaled / 10^decimals` with exactly that many decimals: `(-5, 1)` is `-0.5`.
+/// Appends `scaled / 10^decimals` with exactly `decimals` decimals: `(-5, 1)` gives `-0.5`.
 pub fn push_fixed(out: &mut Vec<u8>, scaled: i64, decimals: usize) {
-    // 20 digits of a u64, the point, and as many leading zeros as `decimals` may ask for.
+    // Enough for 20 digits of a u64, a point, a sign and leading zeros.
     let mut text = [b'0'; 32];
     let mut at = text.len();
     let mut rest = scaled.unsigned_abs();
@@ -30,14 +31,14 @@ pub fn push_fixed(out: &mut Vec<u8>, scaled: i64, decimals: usize) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// `scaled / 10^decimals` with exactly that many decimals, as a text of its own.
+/// The text that [`push_fixed`] appends.
 pub fn fixed(scaled: i64, decimals: usize) -> String {
     let mut text = Vec::with_capacity(8);
     push_fixed(&mut text, scaled, decimals);
     String::from_utf8(text).expect("digits are UTF-8")
 }
 
-/// `scaled / 10^decimals` without trailing zeros, as OpenWeather does: 22, not 22.00.
+/// `scaled / 10^decimals` without trailing zeros, as OpenWeather prints it: 22 instead of 22.00.
 pub fn trimmed(mut scaled: i64, mut decimals: usize) -> String {
     while decimals > 0 && scaled % 10 == 0 {
         scaled /= 10;
@@ -46,12 +47,12 @@ pub fn trimmed(mut scaled: i64, mut decimals: usize) -> String {
     fixed(scaled, decimals)
 }
 
-/// Appends the shortest text that reads back as this `f32`, always with a decimal (`91.0`).
+/// Appends the shortest text that parses to the same `f32`, always with a decimal (`91.0`).
 pub fn push_f32(out: &mut Vec<u8>, value: f32) {
     write!(out, "{value:?}").expect("a Vec takes every write");
 }
 
-/// `dividend / divisor`, rounded half away from zero; unit conversions stay in integers with it.
+/// `dividend / divisor`, rounded half away from zero, for unit conversions in integers.
 pub fn rounded_division(dividend: i64, divisor: i64) -> i64 {
     let half = divisor / 2;
     if dividend < 0 { (dividend - half) / divisor } else { (dividend + half) / divisor }

@@ -1,8 +1,10 @@
-//! The way of one request: endpoint, fault plan, limiter, latency, provider, counters.
+//! Dispatch: takes one request through fault plan, limiter, latency, provider and counters.
 //!
-//! Every request of an upstream takes this way in this order. A fault that replaces the answer
-//! comes before the limiter and is not charged; one that only spoils the answer (slow, truncated,
-//! null …) goes all the way first. Latency is spent while holding the limiter's turn, as work would be.
+//! Guarantees: every upstream request passes these steps in this order. A fault that replaces the
+//! answer comes before the limiter and is not charged. An answer that a fault only damages (slow,
+//! truncated, null) is charged. A request keeps its limiter permit during the latency.
+//! Does not: decide which fault applies (see [`crate::faults`]) or what a right answer is (see
+//! [`crate::providers`]).
 
 use std::time::Duration;
 
@@ -14,48 +16,48 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use crate::control;
 use crate::endpoint::Endpoint;
-use crate::faults::{Fault, Kind, Twist};
+use crate::faults::{Fault, Kind, ResponseFault};
 use crate::providers::{self, Call};
 use crate::query::Query;
-use crate::reply::{Body, BrokenOff, Reply};
-use crate::request_window::Place;
+use crate::reply::{AbortedBody, Body, Reply};
+use crate::request_window::WindowUsage;
 use crate::simulator::Simulator;
 
-/// The largest body a POST may have; Open-Meteo's own limit for forms.
+/// The largest body of a POST. Open-Meteo has the same limit for forms.
 const MAX_FORM_BYTES: usize = 128 * 1024;
 
-/// A longer URL gets a reset, as at Open-Meteo; POST has no such limit. (Past 65,534 bytes the HTTP
-/// library itself answers 414.)
+/// The connection is reset if the URL is longer, as at Open-Meteo. Above 65,534 bytes the HTTP
+/// library answers 414 before this check.
 const MAX_TARGET_BYTES: usize = 64_000;
 
-/// A slow body's pause when the fault does not say.
+/// The pause of a slow body if the fault has no `delay_ms`.
 const SLOW_PAUSE: Duration = Duration::from_secs(30);
 
 const HTML_PAGE: &str = "<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head>\
     <body><center><h1>502 Bad Gateway</h1></center></body></html>\n";
 
-/// The connection ends without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug)]
-pub struct Cut {
-    /// With a TCP reset, not in order.
+pub struct NoAnswer {
+    /// With a TCP reset instead of an orderly end.
     pub with_reset: bool,
 }
 
-impl std::fmt::Display for Cut {
+impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        BrokenOff.fmt(f)
+        AbortedBody.fmt(f)
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for NoAnswer {}
 
 pub async fn answer(
     simulator: &Simulator,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Cut> {
+) -> Result<Response<Body>, NoAnswer> {
     let (head, body) = request.into_parts();
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET_BYTES) {
-        return Err(Cut { with_reset: true });
+        return Err(NoAnswer { with_reset: true });
     }
     let form = if head.method == Method::POST {
         let Ok(collected) = Limited::new(body, MAX_FORM_BYTES).collect().await else {
@@ -76,14 +78,17 @@ pub async fn answer(
         Some(endpoint) => {
             let query = &Query::parse(head.uri.query().unwrap_or_default(), &form);
             let item = endpoint.item(path);
-            upstream(simulator, Call { endpoint, item, query, nth: 0, twist: Twist::default() })
-                .await
+            upstream(
+                simulator,
+                Call { endpoint, item, query, nth: 0, fault: ResponseFault::default() },
+            )
+            .await
         }
         None => Ok(Reply::reason(StatusCode::NOT_FOUND, "Not Found").into_response()),
     }
 }
 
-async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body>, Cut> {
+async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body>, NoAnswer> {
     let endpoint = call.endpoint;
     let in_flight = simulator.counters.request(endpoint);
     let mut call = Call { nth: in_flight.nth, ..call };
@@ -94,22 +99,22 @@ async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body
     match fault.kind {
         Kind::Hang => {
             simulator.shutdown.cancelled().await;
-            return Err(Cut { with_reset: false });
+            return Err(NoAnswer { with_reset: false });
         }
         Kind::Reset => {
-            latency(simulator).await;
-            return Err(Cut { with_reset: true });
+            delay(simulator).await;
+            return Err(NoAnswer { with_reset: true });
         }
         Kind::Status | Kind::Html => {
-            latency(simulator).await;
+            delay(simulator).await;
             return Ok(replacement(endpoint, fault).into_response());
         }
-        _ => call.twist = fault.twist(),
+        _ => call.fault = fault.response_fault(),
     }
     let mut reply = serve(simulator, call).await;
     reply.headers.extend(headers(&fault));
     Ok(match fault.kind {
-        Kind::Truncate => reply.into_broken_response(),
+        Kind::Truncate => reply.into_truncated_response(),
         Kind::Slow => {
             let pause = fault.delay_ms.map_or(SLOW_PAUSE, Duration::from_millis);
             reply.into_slow_response(pause)
@@ -123,46 +128,46 @@ async fn upstream(simulator: &Simulator, call: Call<'_>) -> Result<Response<Body
     })
 }
 
-/// A true answer, within the limits if there are any.
+/// The right answer, or a refusal by the limits of the service.
 async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
     let Call { endpoint, .. } = call;
     let clock = &simulator.options.now;
-    let place = call.is_dummyjson().then(|| simulator.request_window.enter(clock.unix_seconds()));
-    if let Some(place) = place.filter(|place| place.is_refused()) {
-        latency(simulator).await;
+    let usage = call.is_dummyjson().then(|| simulator.request_window.enter(clock.unix_seconds()));
+    if let Some(usage) = usage.filter(|usage| usage.is_refused()) {
+        delay(simulator).await;
         let mut reply = providers::usual_error(Endpoint::DummyJson, StatusCode::TOO_MANY_REQUESTS);
-        reply.headers.extend(place.headers());
+        reply.headers.extend(usage.headers());
         return reply;
     }
     let limiter = simulator.limiter.as_ref().filter(|_| endpoint == Endpoint::Forecast);
-    let turn = match limiter {
+    let permit = match limiter {
         None => None,
         Some(limiter) => match limiter.enter(clock.unix_seconds()).await {
-            Ok(turn) => Some(turn),
+            Ok(permit) => Some(permit),
             Err(reason) => {
-                latency(simulator).await;
+                delay(simulator).await;
                 return Reply::reason(StatusCode::TOO_MANY_REQUESTS, reason);
             }
         },
     };
-    latency(simulator).await;
+    delay(simulator).await;
     let mut reply = providers::answer(call, &simulator.options);
-    reply.headers.extend(place.into_iter().flat_map(Place::headers));
+    reply.headers.extend(usage.into_iter().flat_map(WindowUsage::headers));
     if let Some(limiter) = limiter {
         limiter.charge(clock.unix_seconds(), reply.weight);
     }
-    drop(turn);
+    drop(permit);
     simulator.counters.locations(endpoint, reply.locations);
     reply
 }
 
-async fn latency(simulator: &Simulator) {
+async fn delay(simulator: &Simulator) {
     if !simulator.options.latency.is_zero() {
         tokio::time::sleep(simulator.options.latency).await;
     }
 }
 
-/// The answer of a `status` or `html` fault: what it says, else what the upstream would say.
+/// The answer of a `status` or `html` fault. The upstream supplies the parts that the fault omits.
 fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
     let usual_status = if fault.kind == Kind::Html || fault.body.is_some() { 200 } else { 503 };
     let status = StatusCode::from_u16(fault.status.unwrap_or(usual_status))
@@ -181,7 +186,7 @@ fn replacement(endpoint: Endpoint, fault: Fault) -> Reply {
     reply
 }
 
-/// The fault's headers; they were checked when it was posted.
+/// The headers of the fault. They were validated when the fault was added.
 fn headers(fault: &Fault) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     fault.headers.iter().filter_map(|(name, value)| {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))

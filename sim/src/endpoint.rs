@@ -1,9 +1,8 @@
 //! Endpoint: the paths that the simulator serves, as one table.
 //!
-//! JSONPlaceholder and DummyJSON both live under `/users`. Each has its own path here, and plain
-//! `/users` belongs to JSONPlaceholder unless a parameter is given that only DummyJSON knows.
-//!
-//! Does not: know who answers (see [`crate::providers`]).
+//! Guarantees: JSONPlaceholder and DummyJSON each have their own path, although both use `/users`
+//! in reality. Plain `/users` belongs to JSONPlaceholder, except with a parameter of DummyJSON.
+//! Does not: know which provider answers (see [`crate::providers`]).
 
 use hyper::Method;
 
@@ -50,7 +49,7 @@ impl Endpoint {
         Self::PATHS[self as usize].1
     }
 
-    /// The endpoint that serves `path`; a final slash makes no difference.
+    /// The endpoint that serves `path`, with or without a final slash.
     pub fn at(path: &str) -> Option<Self> {
         Self::all().find(|endpoint| endpoint.is_at(path))
     }
@@ -60,7 +59,7 @@ impl Endpoint {
         path == self.path().trim_end_matches('/') || self.item(path).is_some()
     }
 
-    /// The item that a path names in this endpoint's list: `7` in `/users/7`.
+    /// The item after the path of the endpoint: `7` in `/users/7`.
     pub fn item(self, path: &str) -> Option<&str> {
         if !matches!(self, Self::Users | Self::JsonPlaceholder | Self::DummyJson) {
             return None;
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_variants() {
+    fn table_and_variants_have_one_order() {
         for (position, endpoint) in Endpoint::all().enumerate() {
             assert_eq!(endpoint as usize, position);
             assert_eq!(Endpoint::at(endpoint.path()), Some(endpoint));

@@ -1,10 +1,9 @@
-//! The fault plan: which requests are answered wrongly, and how.
+//! Fault plan: decides which requests get a wrong answer, and of which kind.
 //!
-//! Rules are tried in the order they were posted; the first that fires decides. A rule counts the
-//! requests it concerns, so `every` and `count` are exact and a plan gives the same faults to the same
-//! requests each time. A rule without `count` stays until the plan is deleted.
-//!
-//! What a fault does to an answer is carried out in [`crate::dispatch`]; this file only decides.
+//! Guarantees: rules apply in the order in which they were added; the first that fires decides. A
+//! rule counts its requests, so `every` and `count` are exact, and a plan is repeatable. A rule
+//! without `count` stays until the plan is deleted.
+//! Does not: change an answer (see [`crate::dispatch`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,39 +14,39 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::Endpoint;
 use crate::query::Query;
 
-/// Rules that may stand in the plan at once.
+/// The most rules that the plan can hold.
 const MAX_RULES: usize = 1_000;
 
 /// One rule, as posted to `/_sim/faults`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
-    /// Path of the endpoint it concerns; all of them when absent.
+    /// Path of the endpoint; every endpoint if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     pub kind: Kind,
-    /// Status of the answer; 503 for a bare `status` fault, 200 when only a body is given.
+    /// Status of the answer. If absent: 200 with a body, else 503.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Sent instead of the upstream's own error body: text as it is, anything else as JSON.
+    /// Replaces the error body of the upstream. Text is sent unchanged, other values as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Only requests whose decoded parameters contain this text.
+    /// Fires only if the decoded parameters contain this text.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// Only every n-th request it concerns.
+    /// Fires only for every n-th request of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<u64>,
-    /// Ends after so many faults.
+    /// The rule ends after this number of faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
-    /// `slow`: the pause in the middle of the body, 30 s when absent.
+    /// `slow`: the pause in the middle of the body; 30 s if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_ms: Option<u64>,
-    /// `shift`: the rows by which a page begins too early; `short`: the rows that are missing at its
-    /// end. 1 when absent.
+    /// `shift`: how many rows too early a page begins. `short`: how many rows are missing at the end.
+    /// 1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
 }
@@ -58,41 +57,41 @@ pub enum Kind {
     /// An error answer (or any answer: `status`, `body`, `headers`).
     #[default]
     Status,
-    /// No answer, the connection stays open.
+    /// No answer; the connection stays open.
     Hang,
     /// The connection is reset (RST) without an answer.
     Reset,
-    /// The connection is cut in the middle of a true answer.
+    /// The right answer, but the connection closes after half of it.
     Truncate,
-    /// A true answer that stops half-way for a while.
+    /// The right answer, with a pause in the middle.
     Slow,
     /// 200 with an HTML page.
     Html,
-    /// 200, half of a true answer, then Open-Meteo's text for an error after the first byte.
+    /// 200, half of the right answer, then the text of an Open-Meteo error while streaming.
     StreamedError,
-    /// A true answer whose values are `null`.
+    /// The right answer with `null` instead of values.
     Null,
-    /// A page that begins some rows too early, as when rows were inserted while paging.
+    /// A page that begins too early, as if rows had been inserted during paging.
     Shift,
-    /// Fewer addresses or cards than were asked for.
+    /// Fewer addresses or cards than requested.
     Short,
 }
 
-/// How a fault wants a true answer bent.
+/// The change that a fault makes to the content of a right answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Twist {
-    /// Forecast values are `null`.
+pub struct ResponseFault {
+    /// Values are `null`.
     pub nulls: bool,
-    /// Pages of cities and of DummyJSON's users begin so many rows early.
+    /// How many rows too early a page of cities or of DummyJSON's users begins.
     pub shift_rows: usize,
-    /// Addresses and cards that are missing from the end of an answer.
+    /// How many addresses or cards are missing at the end.
     pub missing_rows: usize,
 }
 
 impl Fault {
-    pub fn twist(&self) -> Twist {
+    pub fn response_fault(&self) -> ResponseFault {
         let rows = self.rows.unwrap_or(1);
-        Twist {
+        ResponseFault {
             nulls: self.kind == Kind::Null,
             shift_rows: if self.kind == Kind::Shift { rows } else { 0 },
             missing_rows: if self.kind == Kind::Short { rows } else { 0 },
@@ -102,7 +101,7 @@ impl Fault {
 
 #[derive(Debug, Default)]
 pub struct FaultPlan {
-    /// Whether there are rules at all; spares every request of a healthy run the lock.
+    /// Whether the plan has rules. Without rules, a request does not take the lock.
     armed: AtomicBool,
     rules: Mutex<Vec<Rule>>,
 }
@@ -115,7 +114,7 @@ struct Rule {
 }
 
 impl FaultPlan {
-    /// Adds a rule at the end of the plan; the error says what is wrong with it.
+    /// Adds a rule at the end of the plan. The error names the invalid field.
     pub fn add(&self, fault: Fault) -> Result<(), String> {
         check(&fault)?;
         let mut rules = self.rules();
@@ -132,7 +131,7 @@ impl FaultPlan {
         self.armed.store(false, Ordering::Release);
     }
 
-    /// The rules still standing, with the faults each has caused.
+    /// The active rules, with the number of requests and faults of each.
     pub fn to_json(&self) -> serde_json::Value {
         let rules = self.rules();
         let rules: Vec<_> = rules
@@ -142,7 +141,7 @@ impl FaultPlan {
         serde_json::json!({ "faults": rules })
     }
 
-    /// The fault this request gets, if any.
+    /// The fault for this request, if any.
     pub fn next(&self, endpoint: Endpoint, query: &Query<'_>) -> Option<Fault> {
         if !self.armed.load(Ordering::Acquire) {
             return None;
@@ -167,9 +166,9 @@ impl FaultPlan {
 impl Rule {
     fn fires(&mut self, endpoint: Endpoint, text: &str) -> bool {
         let fault = &self.fault;
-        let concerned = fault.endpoint.as_deref().is_none_or(|path| endpoint.is_at(path))
+        let matches = fault.endpoint.as_deref().is_none_or(|path| endpoint.is_at(path))
             && fault.contains.as_deref().is_none_or(|part| text.contains(part));
-        if !concerned {
+        if !matches {
             return false;
         }
         self.seen += 1;
@@ -184,10 +183,10 @@ fn check(fault: &Fault) -> Result<(), String> {
         && Endpoint::at(path).is_none()
     {
         let known: Vec<_> = Endpoint::all().map(Endpoint::path).collect();
-        return Err(format!("unknown endpoint {path:?}; known are {}", known.join(", ")));
+        return Err(format!("unknown endpoint {path:?}; known: {}", known.join(", ")));
     }
     if fault.every == Some(0) || fault.count == Some(0) {
-        return Err("every and count begin at 1".to_owned());
+        return Err("every and count must be at least 1".to_owned());
     }
     if let Some(status) = fault.status
         && !(200..=599).contains(&status)
@@ -198,7 +197,7 @@ fn check(fault: &Fault) -> Result<(), String> {
         if hyper::header::HeaderName::try_from(name).is_err()
             || hyper::header::HeaderValue::try_from(value).is_err()
         {
-            return Err(format!("{name:?}: {value:?} is not a header"));
+            return Err(format!("invalid header {name:?}: {value:?}"));
         }
     }
     Ok(())
@@ -228,21 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn every_third_request_means_the_third_and_the_sixth() {
+    fn every_is_exact() {
         let plan = plan(serde_json::json!({"every": 3, "kind": "reset"}));
         let fired = [(); 6].map(|()| fires(&plan, Endpoint::Cities, ""));
         assert_eq!(fired, [false, false, true, false, false, true]);
     }
 
     #[test]
-    fn a_match_finds_encoded_parameters_too() {
+    fn match_finds_encoded_parameters() {
         let plan = plan(serde_json::json!({"match": "48.85", "endpoint": "/v1/forecast/"}));
         assert!(fires(&plan, Endpoint::Forecast, "latitude=1%2C48.85341&longitude=2,3"));
         assert!(!fires(&plan, Endpoint::Forecast, "latitude=1"));
     }
 
     #[test]
-    fn a_rule_that_does_not_fire_leaves_the_request_to_the_next() {
+    fn the_first_rule_that_fires_decides() {
         let plan = plan(serde_json::json!({"every": 2, "status": 500}));
         plan.add(Fault { status: Some(503), ..Fault::default() }).unwrap();
         let query = Query::default();
@@ -251,15 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_rules_are_refused() {
         let plan = FaultPlan::default();
-        for wrong in [
+        for invalid in [
             serde_json::json!({"endpoint": "/v2"}),
             serde_json::json!({"every": 0}),
             serde_json::json!({"status": 42}),
             serde_json::json!({"headers": {"a b": "c"}}),
         ] {
-            assert!(plan.add(serde_json::from_value(wrong).unwrap()).is_err());
+            assert!(plan.add(serde_json::from_value(invalid).unwrap()).is_err());
         }
         assert!(serde_json::from_str::<Fault>(r#"{"cuont":1}"#).is_err());
     }

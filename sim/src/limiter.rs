@@ -1,22 +1,22 @@
-//! The free tier's limiter, as the service itself works.
+//! Limiter: the limits of Open-Meteo's free tier, with the service's own algorithm.
 //!
-//! Weights are counted in fixed UTC minutes, hours and days. A request is checked *before* it is
-//! served and charged after, so one call may overshoot: at 599 used, 1,000 locations still pass. A
-//! refusal costs nothing, another error 1. One request runs, four more may wait, the rest is refused.
-//!
-//! The service counts per address; the simulator has one count for all, because in tests all
-//! clients share one address. Only `/v1/forecast` is limited.
+//! Weights add up in fixed UTC minutes, hours and days.
+//! Guarantees: a request is checked before it is served and charged after it. One call may
+//! therefore overshoot: at 599 used, 1,000 locations still pass. A refusal costs nothing, another
+//! error costs 1. One request runs, four more may wait, the rest is refused.
+//! Does not: count per address like the service. All clients of a test share one address, so the
+//! simulator has one count. Only `/v1/forecast` is limited.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Seconds of each window, what it allows, and the reason when that is used; checked in this order.
+/// Length in seconds, limit, and the reason of a refusal, in the order of the checks.
 const WINDOWS: [(i64, f64, &str); 3] =
     [(60, 600.0, MINUTELY), (3_600, 5_000.0, HOURLY), (86_400, 10_000.0, DAILY)];
 
-/// Requests running or waiting; one runs.
+/// The most requests that run or wait.
 const IN_SYSTEM: usize = 5;
 
 pub const MINUTELY: &str = "Minutely API request limit exceeded. Please try again in one minute.";
@@ -31,11 +31,11 @@ pub struct Limiter {
     in_system: AtomicUsize,
 }
 
-/// The right to be served; dropping it lets the next request run.
+/// Permission to run. Dropping it lets the next request run.
 #[derive(Debug)]
-pub struct Turn<'a> {
+pub struct LimiterPermit<'a> {
     _running: SemaphorePermit<'a>,
-    _place: PlaceInSystem<'a>,
+    _slot: QueueSlot<'a>,
 }
 
 impl Default for Limiter {
@@ -49,12 +49,12 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Checks the windows, then waits for the one running slot. The error is the 429's reason.
-    pub async fn enter(&self, unix_seconds: i64) -> Result<Turn<'_>, &'static str> {
+    /// Checks the windows, then waits for the running request. The error is the reason of the 429.
+    pub async fn enter(&self, unix_seconds: i64) -> Result<LimiterPermit<'_>, &'static str> {
         self.windows().check(unix_seconds)?;
-        let place = PlaceInSystem::take(&self.in_system).ok_or(CONCURRENT)?;
+        let slot = QueueSlot::take(&self.in_system).ok_or(CONCURRENT)?;
         let running = self.running.acquire().await.map_err(|_| CONCURRENT)?;
-        Ok(Turn { _running: running, _place: place })
+        Ok(LimiterPermit { _running: running, _slot: slot })
     }
 
     pub fn charge(&self, unix_seconds: i64, weight: f64) {
@@ -66,11 +66,11 @@ impl Limiter {
     }
 }
 
-/// Gives its place back however the request ends, also when the client hangs up while it waits.
+/// A slot for a running or waiting request. Dropping it frees the slot, also after a disconnect.
 #[derive(Debug)]
-struct PlaceInSystem<'a>(&'a AtomicUsize);
+struct QueueSlot<'a>(&'a AtomicUsize);
 
-impl<'a> PlaceInSystem<'a> {
+impl<'a> QueueSlot<'a> {
     fn take(in_system: &'a AtomicUsize) -> Option<Self> {
         in_system
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |held| {
@@ -81,18 +81,19 @@ impl<'a> PlaceInSystem<'a> {
     }
 }
 
-impl Drop for PlaceInSystem<'_> {
+impl Drop for QueueSlot<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// What is used of each window, and which window that was.
+/// The used weight of the current minute, hour and day.
 #[derive(Debug, Default)]
 struct Windows([Window; 3]);
 
 #[derive(Debug, Default)]
 struct Window {
+    /// Windows since 1970.
     number: i64,
     used: f64,
 }
@@ -123,11 +124,11 @@ impl Windows {
 mod tests {
     use super::*;
 
-    // 2026-03-10T00:00:00Z: the beginning of a day, hour and minute.
+    // 2026-03-10T00:00:00Z: the start of a day, an hour and a minute.
     const MIDNIGHT: i64 = 1_773_100_800;
 
     #[test]
-    fn one_call_may_overshoot_and_the_next_waits_for_the_utc_minute() {
+    fn one_call_may_overshoot_the_minute() {
         let mut windows = Windows::default();
         windows.charge(MIDNIGHT, 599.0);
         assert_eq!(windows.check(MIDNIGHT + 1), Ok(()));
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn hour_and_day_are_refused_with_their_own_reasons() {
+    fn hour_and_day_have_their_own_reasons() {
         let mut windows = Windows::default();
         windows.charge(MIDNIGHT, 5_000.0);
         assert_eq!(windows.check(MIDNIGHT + 60), Err(HOURLY));
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_runs_four_wait_and_the_sixth_is_refused() {
+    async fn the_sixth_concurrent_request_is_refused() {
         let limiter = Limiter::default();
         let running = limiter.enter(MIDNIGHT).await.unwrap();
         let mut waiting: Vec<_> = (0..4).map(|_| Box::pin(limiter.enter(MIDNIGHT))).collect();

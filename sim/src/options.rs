@@ -1,25 +1,25 @@
 //! Options: the settings that a simulator starts with.
 //!
+//! Guarantees: the defaults serve all real cities, without latency and without a quota.
 //! Next: [`crate::simulator`], the state built from them.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
 
-/// What a simulator is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Cities the city service lists: the most populous real ones, then synthetic ones.
+    /// How many cities the city service lists: the most populous real ones, then synthetic ones.
     pub cities: usize,
-    /// Another seed is another weather everywhere.
+    /// Another seed gives another weather everywhere.
     pub seed: u64,
-    /// Every answer of an upstream is held back this long.
+    /// How long each answer of an upstream takes.
     pub latency: Duration,
     pub quota: Quota,
     pub now: Clock,
 }
 
-/// Whether the free tier's limits are enforced on `/v1/forecast`.
+/// Whether `/v1/forecast` has the limits of the free tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quota {
     #[default]

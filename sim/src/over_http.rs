@@ -1,8 +1,8 @@
-//! The simulator over real HTTP: what only shows on the wire.
+//! Tests over HTTP: behaviour of the simulator that is only visible on a connection.
 //!
-//! Each test starts [`serve`] on a free port and speaks to it in plain HTTP/1.1 through a raw
-//! connection, so that cut, hanging and reset answers are seen as they are. What is in the bodies is
-//! tested beside the providers.
+//! Each test starts [`serve`] on a free port. It sends plain HTTP/1.1 over a raw connection, so
+//! truncated, hanging and reset answers stay visible.
+//! Does not: test the content of bodies; the tests beside the providers do.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, Options, Quota, serve};
 
-/// A simulator of its own; [`stop`](Running::stop) proves that it ends in good order.
+/// One simulator for one test. [`stop`](Running::stop) checks that it ends in order.
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -33,7 +33,7 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 }
 
@@ -101,7 +101,7 @@ fn fixed() -> Clock {
 const PARIS: &str = "/v1/forecast?latitude=48.85341&longitude=2.3488&current_weather=true";
 
 #[tokio::test]
-async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
+async fn expected_weather_is_the_served_weather() {
     let clock = fixed();
     let options = Options { now: clock.clone(), seed: 3, ..Options::default() };
     let sim = Running::start(options).await;
@@ -109,7 +109,7 @@ async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
         clock.advance(Duration::from_hours(1));
         let city = crate::cities::nth(index);
         let expected = sim.get(&format!("/_sim/expected?city_id={}", city.id)).await.json();
-        let told = sim
+        let served = sim
             .get(&format!(
                 "/v1/forecast?latitude={}&longitude={}&current_weather=true",
                 city.latitude, city.longitude
@@ -117,7 +117,7 @@ async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
             .await
             .json();
         for key in ["temperature", "windspeed", "winddirection", "weathercode", "time"] {
-            assert_eq!(told["current_weather"][key], expected[key], "{key} of {city:?}");
+            assert_eq!(served["current_weather"][key], expected[key], "{key} of {city:?}");
         }
     }
     assert_eq!(sim.get("/_sim/expected?city_id=1").await.status, 404);
@@ -125,7 +125,7 @@ async fn a_citys_expected_weather_is_what_its_coordinates_are_told() {
 }
 
 #[tokio::test]
-async fn get_and_post_give_the_same_answer_and_are_counted() {
+async fn get_and_post_give_the_same_answer() {
     let sim = Running::start(Options { now: fixed(), ..Options::default() }).await;
     let form = "latitude=1,2,3&longitude=4,5,6&current=temperature_2m,weather_code";
     let got = sim.get(&format!("/v1/forecast?{form}")).await;
@@ -147,12 +147,12 @@ async fn get_and_post_give_the_same_answer_and_are_counted() {
 }
 
 #[tokio::test]
-async fn errors_are_the_services_own() {
+async fn errors_are_those_of_the_service() {
     let sim = Running::start(Options::default()).await;
-    let wrong = sim.get("/v1/forecast?latitude=1,91&longitude=2,3&current_weather=true").await;
-    assert_eq!(wrong.status, 400);
+    let invalid = sim.get("/v1/forecast?latitude=1,91&longitude=2,3&current_weather=true").await;
+    assert_eq!(invalid.status, 400);
     assert_eq!(
-        wrong.json(),
+        invalid.json(),
         json!({"error": true, "reason": "Latitude must be in range of -90 to 90°. Given: 91.0."})
     );
     let nothing = sim.get("/v1/forecast?current_weather=true").await;
@@ -160,14 +160,14 @@ async fn errors_are_the_services_own() {
     assert_eq!(sim.get("/data/2.5/weather?lat=1&lon=2").await.status, 401);
     assert_eq!(sim.get("/data/2.5/weather?lat=1&lon=2&appid=k").await.json()["cod"], 200);
     let large = "x".repeat(129 * 1024);
-    // The answer may come before all of the form is sent; then the connection just ends.
+    // The answer can come before the whole form is sent; then the connection ends early.
     let refused = sim.send("POST", "/v1/forecast", &large).await;
     assert!(refused.is_err() || refused.unwrap().status == 413);
     sim.stop().await;
 }
 
 #[tokio::test]
-async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
+async fn status_faults_use_the_upstream_or_own_body() {
     let sim = Running::start(Options::default()).await;
     sim.fault(json!({"endpoint": "/v1/forecast", "status": 503, "count": 1})).await;
     sim.fault(json!({"endpoint": "/v1/forecast", "status": 429, "count": 1,
@@ -178,9 +178,9 @@ async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
     let overloaded = sim.get(PARIS).await;
     assert_eq!(overloaded.status, 503);
     assert_eq!(overloaded.json()["reason"], "The service is overloaded");
-    let told = sim.get(PARIS).await;
-    assert_eq!((told.status, &told.json()["reason"]), (429, &"own".into()));
-    assert!(told.head.contains("retry-after: 0"), "{}", told.head);
+    let own = sim.get(PARIS).await;
+    assert_eq!((own.status, &own.json()["reason"]), (429, &"own".into()));
+    assert!(own.head.contains("retry-after: 0"), "{}", own.head);
     let html = sim.get(PARIS).await;
     assert!(html.status == 200 && html.body.starts_with("<!DOCTYPE html>"), "{html:?}");
     assert!(html.head.contains("text/html"), "{}", html.head);
@@ -196,7 +196,7 @@ async fn a_status_fault_answers_as_the_upstream_would_or_as_told() {
 }
 
 #[tokio::test]
-async fn a_match_faults_only_requests_with_that_latitude() {
+async fn match_limits_a_fault_to_one_latitude() {
     let sim = Running::start(Options::default()).await;
     sim.fault(json!({"status": 400, "match": "48.85341"})).await;
     assert_eq!(sim.get(PARIS).await.status, 400);
@@ -207,7 +207,7 @@ async fn a_match_faults_only_requests_with_that_latitude() {
 }
 
 #[tokio::test]
-async fn broken_bodies_break_each_in_its_own_way() {
+async fn body_faults_damage_the_body() {
     let sim = Running::start(Options::default()).await;
     let whole = sim.get(PARIS).await.body;
     for kind in ["truncate", "streamed_error", "null", "slow"] {
@@ -225,7 +225,7 @@ async fn broken_bodies_break_each_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset() {
+async fn reset_faults_reset_the_connection() {
     let sim = Running::start(Options::default()).await;
     sim.fault(json!({"kind": "reset", "count": 1})).await;
     let error = sim.send("GET", PARIS, "").await.unwrap_err();
@@ -235,7 +235,7 @@ async fn a_reset_is_a_reset() {
 }
 
 #[tokio::test]
-async fn an_overlong_url_is_reset() {
+async fn long_urls_are_reset() {
     let sim = Running::start(Options::default()).await;
     let target = format!("{PARIS}&models={}", "x".repeat(64_500));
     let error = sim.send("GET", &target, "").await.unwrap_err();
@@ -244,7 +244,7 @@ async fn an_overlong_url_is_reset() {
 }
 
 #[tokio::test]
-async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
+async fn hanging_requests_end_with_the_simulator() {
     let sim = Running::start(Options::default()).await;
     let mut hanging = sim.hanging_request().await;
     sim.stop().await;
@@ -252,7 +252,7 @@ async fn a_hanging_request_is_counted_and_ends_with_the_simulator() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_is_no_longer_in_flight() {
+async fn disconnected_clients_are_not_in_flight() {
     let sim = Running::start(Options::default()).await;
     drop(sim.hanging_request().await);
     sim.until_in_flight(0).await;
@@ -260,7 +260,7 @@ async fn a_client_that_hangs_up_is_no_longer_in_flight() {
 }
 
 #[tokio::test]
-async fn the_free_tier_refuses_by_window_and_opens_on_the_minute() {
+async fn the_free_tier_resets_every_minute() {
     let clock = fixed();
     let options = Options { quota: Quota::OpenMeteo, now: clock.clone(), ..Options::default() };
     let sim = Running::start(options).await;
@@ -280,7 +280,7 @@ async fn the_free_tier_refuses_by_window_and_opens_on_the_minute() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_for_the_next_request_and_closed_at_the_end() {
+async fn connections_are_kept_alive_until_shutdown() {
     let sim = Running::start(Options::default()).await;
     let mut stream = TcpStream::connect(sim.address).await.unwrap();
     let request = "GET /cities/?limit=1 HTTP/1.1\r\nhost: sim\r\n\r\n";
@@ -297,7 +297,7 @@ async fn a_connection_is_kept_for_the_next_request_and_closed_at_the_end() {
 }
 
 #[tokio::test]
-async fn the_two_user_services_share_a_path_and_have_one_of_their_own() {
+async fn both_user_services_answer_under_users() {
     let sim = Running::start(Options::default()).await;
     assert!(sim.get("/users").await.json().is_array());
     assert_eq!(sim.get("/users?limit=5&skip=2").await.json()["users"][0]["id"], 3);
@@ -310,7 +310,7 @@ async fn the_two_user_services_share_a_path_and_have_one_of_their_own() {
 }
 
 #[tokio::test]
-async fn dummyjson_serves_a_hundred_requests_in_ten_seconds() {
+async fn dummyjson_limits_requests_per_ten_seconds() {
     let clock = fixed();
     let sim = Running::start(Options { now: clock.clone(), ..Options::default() }).await;
     for _ in 0..100 {
@@ -327,7 +327,7 @@ async fn dummyjson_serves_a_hundred_requests_in_ten_seconds() {
 }
 
 #[tokio::test]
-async fn both_versions_of_random_data_flip_between_object_and_array_and_can_be_short() {
+async fn both_versions_of_random_data_can_be_short() {
     let sim = Running::start(Options::default()).await;
     for path in ["/api/v2/addresses", "/api/address/random_address"] {
         assert!(sim.get(path).await.json()["postcode"].is_string(), "{path}");

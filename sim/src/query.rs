@@ -1,7 +1,8 @@
-//! Request parameters: the query of a GET, the form body of a POST, or both.
+//! Query: the parameters of a request, from its URL, its form body, or both.
 //!
-//! As the upstreams do it: `%2C` and `,` are the same list separator, a repeated name continues the
-//! list, an empty value counts as absent, names no one asks about are ignored.
+//! Guarantees: parameters mean what they mean upstream. `%2C` and `,` both separate lists, a
+//! repeated name continues its list, and an empty value counts as absent.
+//! Does not: reject unknown names.
 
 use std::borrow::Cow;
 
@@ -21,17 +22,17 @@ impl<'a> Query<'a> {
         Self { pairs }
     }
 
-    /// The first value of that name.
+    /// The first value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values(name).next()
     }
 
-    /// All elements of a comma list, spaces around them dropped.
+    /// All elements of a comma list, without spaces around them.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).flat_map(|value| value.split(',')).map(str::trim)
     }
 
-    /// The decoded parameters as one text, for faults that look for a part of it.
+    /// The decoded parameters as one text, for the `match` of a fault.
     pub fn text(&self) -> String {
         let pairs: Vec<String> =
             self.pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_split_at_plain_and_encoded_commas_and_over_repeated_names() {
+    fn lists_accept_encoded_commas_and_repeated_names() {
         let query = Query::parse("latitude=1%2C2&latitude=3,%204&empty=", b"name=S%C3%A3o+Paulo");
         assert_eq!(query.list("latitude").collect::<Vec<_>>(), ["1", "2", "3", "4"]);
         assert_eq!(query.get("name"), Some("São Paulo"));

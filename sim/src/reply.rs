@@ -1,7 +1,8 @@
-//! What is sent back: a finished answer, and a body that can be slow or break off.
+//! Reply: a complete answer, and a response body that can pause or break off.
 //!
-//! A provider returns a whole [`Reply`]; only a fault makes its body slow or broken. The promised
-//! length is always the whole body's, so that breaking off is visible to a client as what it is.
+//! Guarantees: the announced length is always that of the whole body, so a client can detect a
+//! truncated answer.
+//! Next: [`crate::dispatch`], which chooses the kind of body.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,15 +15,15 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use tokio::time::{Sleep, sleep};
 
-/// One upstream's answer before it is put on the wire.
+/// The answer of an upstream, before a fault can damage it.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: Bytes,
-    /// Locations answered, for the counters.
+    /// Records in the answer, for the counters.
     pub locations: u64,
-    /// What the free-tier limiter charges for it.
+    /// The weight that the limiter charges.
     pub weight: f64,
 }
 
@@ -42,7 +43,7 @@ impl Reply {
         Self::json(StatusCode::OK, body)
     }
 
-    /// The error body shared by everything of Open-Meteo.
+    /// An error of any Open-Meteo service.
     pub fn reason(status: StatusCode, reason: &str) -> Self {
         Self::json(status, serde_json::json!({"error": true, "reason": reason}).to_string())
     }
@@ -60,8 +61,8 @@ impl Reply {
         self.respond(usize::MAX, Gap::None)
     }
 
-    /// Half of the body, then the connection is cut.
-    pub fn into_broken_response(self) -> Response<Body> {
+    /// Half of the body; then the connection closes.
+    pub fn into_truncated_response(self) -> Response<Body> {
         let half = self.body.len() / 2;
         self.respond(half, Gap::Cut { flushed: false })
     }
@@ -78,7 +79,7 @@ impl Reply {
         let body = Body { first: Some(first).filter(|first| !first.is_empty()), gap, rest };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
-        // Inserted, not appended: a fault's own content type replaces the usual one.
+        // `insert` instead of `append`: the content type of a fault replaces the usual one.
         for (name, value) in self.headers {
             response.headers_mut().insert(name, value);
         }
@@ -98,41 +99,41 @@ pub struct Body {
 enum Gap {
     None,
     Pause(Pin<Box<Sleep>>),
-    /// The rest is promised and never sent.
+    /// The rest is announced and never sent.
     Cut {
         flushed: bool,
     },
 }
 
-/// The error that makes the server cut a connection in the middle of an answer.
+/// The error that makes the server close a connection in the middle of an answer.
 #[derive(Debug)]
-pub struct BrokenOff;
+pub struct AbortedBody;
 
-impl fmt::Display for BrokenOff {
+impl fmt::Display for AbortedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("connection cut by the fault plan")
+        f.write_str("connection closed by the fault plan")
     }
 }
 
-impl std::error::Error for BrokenOff {}
+impl std::error::Error for AbortedBody {}
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = AbortedBody;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AbortedBody>>> {
         let frame = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
         let body = self.get_mut();
         if let Some(first) = body.first.take() {
             return frame(first);
         }
         match &mut body.gap {
-            Gap::Cut { flushed: true } => return Poll::Ready(Some(Err(BrokenOff))),
+            Gap::Cut { flushed: true } => return Poll::Ready(Some(Err(AbortedBody))),
             Gap::Cut { flushed } => {
-                // Pending once, so that the head and the first half are sent before the cut.
+                // Pending once, so that the head and the first half are sent before the close.
                 *flushed = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;

@@ -1,8 +1,9 @@
-//! DummyJSON's limit: a hundred requests in ten seconds, then 429 with `Retry-After`.
+//! Request window: DummyJSON's limit of a hundred requests in ten seconds.
 //!
-//! A window begins with the first request after the last one ended, as at the service, and a refused
-//! request counts too. The service counts per address; the simulator has one count for all, because
-//! in tests all clients share one address.
+//! Guarantees: a window begins with the first request after the previous window ended. A refused
+//! request counts too, and its answer has `Retry-After`.
+//! Does not: count per address like the service. All clients of a test share one address, so the
+//! simulator has one count.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,30 +21,30 @@ struct Window {
     used: u64,
 }
 
-/// Where a request stands in its window.
+/// The number of a request in its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct WindowUsage {
     pub used: u64,
     pub seconds_left: i64,
 }
 
 impl RequestWindow {
-    pub fn enter(&self, unix_seconds: i64) -> Place {
+    pub fn enter(&self, unix_seconds: i64) -> WindowUsage {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if unix_seconds >= window.ends_at {
             *window = Window { ends_at: unix_seconds + WINDOW_SECONDS, used: 0 };
         }
         window.used += 1;
-        Place { used: window.used, seconds_left: window.ends_at - unix_seconds }
+        WindowUsage { used: window.used, seconds_left: window.ends_at - unix_seconds }
     }
 }
 
-impl Place {
+impl WindowUsage {
     pub fn is_refused(self) -> bool {
         self.used > LIMIT
     }
 
-    /// What every answer of the service says about its limit.
+    /// The limit headers that every answer of the service has.
     pub fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![
             (HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(LIMIT)),
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hundred_and_first_is_refused_until_the_window_ends() {
+    fn request_101_is_refused_until_the_window_ends() {
         let window = RequestWindow::default();
         for _ in 0..LIMIT {
             assert!(!window.enter(1_000).is_refused());
@@ -73,6 +74,6 @@ mod tests {
         let refused = window.enter(1_003);
         assert!(refused.is_refused());
         assert!(refused.headers().contains(&(RETRY_AFTER, HeaderValue::from(7))));
-        assert_eq!(window.enter(1_010), Place { used: 1, seconds_left: 10 });
+        assert_eq!(window.enter(1_010), WindowUsage { used: 1, seconds_left: 10 });
     }
 }

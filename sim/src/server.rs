@@ -1,8 +1,9 @@
-//! Connections: accepts them, serves HTTP/1.1 with keep-alive, ends them in good order.
+//! Server: accepts connections and serves HTTP/1.1 with keep-alive.
 //!
-//! [`serve`] returns only when every connection is closed: on shutdown idle ones at once, busy ones
-//! after their answer or the grace time, whichever is first. It binds nothing and listens to no
-//! signals; both are its caller's. What is answered stands in [`crate::dispatch`].
+//! Guarantees: [`serve`] returns only when every connection is closed. On shutdown, idle
+//! connections close at once. Busy ones close after their answer, or after the grace period.
+//! Does not: bind a port or handle signals; the caller does both.
+//! Next: [`crate::dispatch`], which answers a request.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::{Cut, answer};
+use crate::dispatch::{NoAnswer, answer};
 use crate::options::Options;
 use crate::simulator::Simulator;
 
-/// How long a busy connection may go on after shutdown was asked for.
+/// How long a busy connection may continue after shutdown begins.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The pause after a failed accept (out of file descriptors), so that it does not spin.
+/// The pause after a failed accept. Without it, a lack of file descriptors would make a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the upstreams on `listener` until `shutdown` is cancelled.
@@ -36,7 +37,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(ended) = connections.join_next(), if !connections.is_empty() => surface(ended),
+            Some(ended) = connections.join_next(), if !connections.is_empty() => resume_panic(ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, Arc::clone(&simulator)));
@@ -51,7 +52,7 @@ pub async fn serve(
     drop(listener);
     let drained = async {
         while let Some(ended) = connections.join_next().await {
-            surface(ended);
+            resume_panic(ended);
         }
     };
     if tokio::time::timeout(GRACE, drained).await.is_err() {
@@ -60,8 +61,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// A panic in a connection is a panic of the simulator.
-fn surface(ended: Result<(), tokio::task::JoinError>) {
+/// A panic in a connection ends the simulator, so a test cannot miss it.
+fn resume_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
@@ -70,7 +71,7 @@ fn surface(ended: Result<(), tokio::task::JoinError>) {
 }
 
 async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
-    // Refused only for a socket that is already closed; serving it then ends by itself.
+    // Fails only if the socket is already closed; then serving ends at once.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
         let simulator = Arc::clone(&simulator);
@@ -87,9 +88,9 @@ async fn connection(stream: TcpStream, simulator: Arc<Simulator>) {
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
-        let cut = error.source().and_then(|source| source.downcast_ref::<Cut>());
-        if cut.is_some_and(|cut| cut.with_reset) {
-            // If it cannot be set the client sees an orderly end without an answer: a fault as well.
+        let no_answer = error.source().and_then(|source| source.downcast_ref::<NoAnswer>());
+        if no_answer.is_some_and(|no_answer| no_answer.with_reset) {
+            // If this fails, the client still sees a fault: an orderly end without an answer.
             let _ = serving.into_parts().io.into_inner().set_zero_linger();
         }
     }

@@ -1,6 +1,6 @@
-//! Simulator: everything that one running simulator remembers between requests.
+//! Simulator: the state that one running simulator keeps between requests.
 //!
-//! Does not: answer anything. The answers are pure functions in [`crate::providers`].
+//! Does not: answer requests; answers are pure functions in [`crate::providers`].
 //! Next: [`crate::dispatch`], which uses this state for each request.
 
 use tokio_util::sync::CancellationToken;
@@ -17,9 +17,9 @@ pub struct Simulator {
     pub faults: FaultPlan,
     pub counters: Counters,
     pub shutdown: CancellationToken,
-    /// The free tier of `/v1/forecast`; `None` without a quota.
+    /// The limits of `/v1/forecast`; `None` without a quota.
     pub limiter: Option<Limiter>,
-    /// DummyJSON's limit.
+    /// The limit of DummyJSON.
     pub request_window: RequestWindow,
 }
 

@@ -1,8 +1,9 @@
-//! The city service: `GET /cities/?page=&limit=`, the list a sync pages through.
+//! City source: `GET /cities/?page=&limit=`, the list of cities in pages.
 //!
-//! Pages begin at 0 and a page past the end is empty, not an error. `total_count` is true here, though
-//! clients must not trust it. With a shift the page begins some rows early, which is what a client
-//! sees when cities are inserted while it pages.
+//! Guarantees: pages begin at 0, and a page after the last is empty instead of an error.
+//! `total_count` is right, although clients must not rely on it. A shift fault begins a page too
+//! early, as if cities had been inserted during paging.
+//! Next: [`crate::cities`], the list.
 
 use crate::cities::{self, MAX_CITIES};
 use crate::query::Query;
@@ -10,7 +11,7 @@ use crate::reply::Reply;
 
 const DEFAULT_LIMIT: usize = 100;
 
-/// The largest page served.
+/// The largest page.
 const MAX_LIMIT: usize = 10_000;
 
 pub fn answer(query: &Query<'_>, listed: usize, shift_rows: usize) -> Reply {
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_begin_at_zero_and_end_short_then_empty() {
+    fn pages_end_short_then_empty() {
         let first = page("", 250, 0);
         assert_eq!(ids(&first).len(), 100);
         assert_eq!(ids(&first)[0], 1_796_236);
@@ -69,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shifted_page_repeats_the_last_row_of_the_one_before() {
+    fn a_shifted_page_repeats_a_row() {
         let first = ids(&page("page=0&limit=10", 250, 0));
         let second = ids(&page("page=1&limit=10", 250, 1));
         assert_eq!(first[9], second[0]);
     }
 
     #[test]
-    fn nonsense_is_a_400() {
+    fn invalid_parameters_are_a_400() {
         for query in ["page=-1", "limit=0", "limit=x", "limit=10001"] {
             assert_eq!(answer(&Query::parse(query, b""), 1, 0).status, 400, "{query}");
         }

@@ -1,25 +1,23 @@
-//! DummyJSON: `/users` lists 208 users with everything about them, including a bank card.
+//! DummyJSON: `/users` lists 208 users with many fields, including a bank card.
 //!
-//! `limit` (30 when absent, 0 means all) and `skip` page it, `select` names the fields to send; the
-//! `limit` in an answer is the number of users in it. The card numbers look real: 15 or 16 digits
-//! without separators, and they pass Luhn. A client must not keep them.
-//!
-//! A hundred requests in ten seconds are served, then it is 429 with `Retry-After`
-//! ([`crate::request_window`]).
+//! Guarantees: `limit` (30 if absent, 0 for all) and `skip` select a page, `select` names the
+//! fields. The `limit` in an answer is the number of its users. Card numbers look real: 15 or 16
+//! digits without separators that pass the Luhn check. Clients must not keep them.
+//! Above a hundred requests in ten seconds it answers 429 ([`crate::request_window`]).
 //! Does not: sort, search or delay.
 //! Next: [`super::user_service`], the handler.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::user_service::{Draw, Page, UserService};
-use crate::faults::Twist;
-use crate::people::{self, Chance};
+use super::user_service::{Page, RecordContext, UserService};
+use crate::fake_users::{self, SeededRng};
+use crate::faults::ResponseFault;
 use crate::query::Query;
 
 const DEFAULT_LIMIT: usize = 30;
 
-/// Card type, the digits that its numbers begin with, and their length.
+/// Card type, first digits and length of a number.
 const CARDS: [(&str, &str, usize); 7] = [
     ("Mastercard", "53", 16),
     ("Discover", "6011", 16),
@@ -45,18 +43,18 @@ pub const USERS: UserService = UserService {
     },
 };
 
-/// The card number of user number `index`.
+/// The card number of the user at `index`.
 pub fn card_number(index: usize, seed: u64) -> String {
-    let mut chance = Chance::new(seed, "bank", index as u64);
-    let (_, prefix, length) = chance.one_of(&CARDS);
+    let mut rng = SeededRng::new(seed, "bank", index as u64);
+    let (_, prefix, length) = rng.pick(&CARDS);
     let mut digits = prefix.to_owned();
-    let random = chance.digits(length - 1 - prefix.len());
+    let random = rng.digits(length - 1 - prefix.len());
     digits.push_str(&random);
     digits.push(luhn_check_digit(&digits));
     digits
 }
 
-fn page(query: &Query<'_>, twist: Twist) -> Result<Page, String> {
+fn page(query: &Query<'_>, fault: ResponseFault) -> Result<Page, String> {
     let number = |name, default| {
         query.get(name).map_or(Ok(default), |text| {
             text.parse().map_err(|_| format!("Invalid '{name}' - must be a number"))
@@ -67,65 +65,66 @@ fn page(query: &Query<'_>, twist: Twist) -> Result<Page, String> {
         limit => limit,
     };
     let skip = number("skip", 0)?;
-    Ok(Page { skip, limit, shift_rows: twist.shift_rows, ..Page::default() })
+    Ok(Page { skip, limit, shift_rows: fault.shift_rows, ..Page::default() })
 }
 
-/// The envelope. With `select`, each user has only the named fields and the id.
+/// The envelope. With `select`, a user has only the named fields and the id.
 fn list(mut users: Vec<Value>, page: Page, query: &Query<'_>) -> Value {
-    let wanted: Vec<&str> = query.list("select").collect();
-    if !wanted.is_empty() {
+    let selected: Vec<&str> = query.list("select").collect();
+    if !selected.is_empty() {
         for fields in users.iter_mut().filter_map(Value::as_object_mut) {
-            fields.retain(|name, _| name == "id" || wanted.contains(&name.as_str()));
+            fields.retain(|name, _| name == "id" || selected.contains(&name.as_str()));
         }
     }
     let count = users.len();
     json!({"users": users, "total": USERS.total, "skip": page.skip, "limit": count})
 }
 
-fn user(&Draw { seed, .. }: &Draw, index: usize) -> Value {
-    let chance = &mut Chance::new(seed, "person", index as u64);
-    let name = people::name(chance);
-    let (first, last) = (people::plain(name.first), people::plain(name.last));
-    let home = people::address(chance);
-    let work = people::address(chance);
-    let (card_type, ..) = Chance::new(seed, "bank", index as u64).one_of(&CARDS);
+fn user(&RecordContext { seed, .. }: &RecordContext, index: usize) -> Value {
+    let rng = &mut SeededRng::new(seed, "person", index as u64);
+    let name = fake_users::name(rng);
+    let (first, last) =
+        (fake_users::ascii_letters(name.first), fake_users::ascii_letters(name.last));
+    let home = fake_users::address(rng);
+    let work = fake_users::address(rng);
+    let (card_type, ..) = SeededRng::new(seed, "bank", index as u64).pick(&CARDS);
     let id = index + 1;
     json!({
         "id": id, "firstName": name.first, "lastName": name.last, "maidenName": "",
-        "age": 18 + chance.below(50), "gender": chance.one_of(&["female", "male"]),
-        // With its number, because two people of one name are two people.
+        "age": 18 + rng.below(50), "gender": rng.pick(&["female", "male"]),
+        // Contains the id, because two users can have the same name.
         "email": format!("{first}.{last}{id}@x.dummyjson.com"),
-        "phone": format!("+{} {}-{}-{}", 1 + chance.below(99), chance.digits(3), chance.digits(3),
-            chance.digits(4)),
+        "phone": format!("+{} {}-{}-{}", 1 + rng.below(99), rng.digits(3), rng.digits(3),
+            rng.digits(4)),
         "username": format!("{first}{}{id}", &last[..1]), "password": format!("{first}pass"),
-        "birthDate": format!("{}-{}-{}", 1960 + chance.below(45), 1 + chance.below(12),
-            1 + chance.below(28)),
+        "birthDate": format!("{}-{}-{}", 1960 + rng.below(45), 1 + rng.below(12),
+            1 + rng.below(28)),
         "image": format!("https://dummyjson.com/icon/{first}{id}/128"),
-        "bloodGroup": chance.one_of(&["O-", "A+", "AB-", "B+"]),
-        "height": 150 + chance.below(50), "weight": 45.5 + chance.below(60) as f64,
-        "eyeColor": chance.one_of(&["Green", "Red", "Hazel", "Brown"]),
-        "hair": {"color": "Brown", "type": chance.one_of(&["Curly", "Straight", "Wavy"])},
-        "ip": format!("{}.{}.{}.{}", chance.below(256), chance.below(256), chance.below(256),
-            chance.below(256)),
+        "bloodGroup": rng.pick(&["O-", "A+", "AB-", "B+"]),
+        "height": 150 + rng.below(50), "weight": 45.5 + rng.below(60) as f64,
+        "eyeColor": rng.pick(&["Green", "Red", "Hazel", "Brown"]),
+        "hair": {"color": "Brown", "type": rng.pick(&["Curly", "Straight", "Wavy"])},
+        "ip": format!("{}.{}.{}.{}", rng.below(256), rng.below(256), rng.below(256),
+            rng.below(256)),
         "address": address(&home),
         "macAddress": "47:fa:41:18:ec:eb", "university": "University of Wisconsin--Madison",
         "bank": {
-            "cardExpire": format!("{:02}/{:02}", 1 + chance.below(12), 28 + chance.below(5)),
+            "cardExpire": format!("{:02}/{:02}", 1 + rng.below(12), 28 + rng.below(5)),
             "cardNumber": card_number(index, seed), "cardType": card_type, "currency": "GBP",
-            "iban": format!("GB{}", chance.digits(20)),
+            "iban": format!("GB{}", rng.digits(20)),
         },
-        "company": {"department": "Engineering", "name": people::company(chance),
+        "company": {"department": "Engineering", "name": fake_users::company_name(rng),
             "title": "Sales Manager", "address": address(&work)},
-        "ein": format!("{}-{}", chance.digits(3), chance.digits(3)),
-        "ssn": format!("{}-{}-{}", chance.digits(3), chance.digits(3), chance.digits(3)),
+        "ein": format!("{}-{}", rng.digits(3), rng.digits(3)),
+        "ssn": format!("{}-{}-{}", rng.digits(3), rng.digits(3), rng.digits(3)),
         "userAgent": "Mozilla/5.0 (X11; Linux x86_64)",
-        "crypto": {"coin": "Bitcoin", "wallet": format!("0x{}", chance.digits(40)),
+        "crypto": {"coin": "Bitcoin", "wallet": format!("0x{}", rng.digits(40)),
             "network": "Ethereum (ERC20)"},
-        "role": chance.one_of(&["user", "moderator", "admin"]),
+        "role": rng.pick(&["user", "moderator", "admin"]),
     })
 }
 
-fn address(address: &people::Address) -> Value {
+fn address(address: &fake_users::Address) -> Value {
     json!({
         "address": format!("{} {}", address.building_number, address.street), "city": address.city,
         "state": address.state, "stateCode": address.state_code,
@@ -155,7 +154,7 @@ mod tests {
     use super::*;
 
     fn answer(item: Option<&str>, query: &str) -> Value {
-        let reply = USERS.answer(item, &Query::parse(query, b""), &Draw::default());
+        let reply = USERS.answer(item, &Query::parse(query, b""), &RecordContext::default());
         serde_json::from_slice(&reply.body).unwrap()
     }
 
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_say_how_many_they_hold_and_end_empty() {
+    fn limit_is_the_number_of_users_returned() {
         let first = page("");
         assert_eq!(
             (&first["total"], &first["limit"], &first["skip"]),
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn every_card_number_passes_luhn_and_has_no_separators() {
+    fn card_numbers_look_real() {
         for index in 0..USERS.total {
             let number = card_number(index, 0);
             assert!(matches!(number.len(), 15 | 16), "{number}");
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_users_share_an_address_of_mail_or_a_name_of_their_own() {
+    fn mail_addresses_and_user_names_are_unique() {
         let users = page("limit=0");
         for field in ["email", "username"] {
             let values: std::collections::BTreeSet<&str> = users["users"]
@@ -203,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn selected_fields_come_with_the_id() {
+    fn selected_fields_include_the_id() {
         let some = page("limit=1&select=firstName,age");
         let fields: Vec<&String> = some["users"][0].as_object().unwrap().keys().collect();
         assert_eq!(fields, ["age", "firstName", "id"]);
     }
 
     #[test]
-    fn errors_are_sentences() {
+    fn errors_have_a_message() {
         let message = |item| answer(item, "limit=x")["message"].clone();
         assert_eq!(message(None), "Invalid 'limit' - must be a number");
         assert_eq!(message(Some("999")), "User with id '999' not found");

@@ -1,12 +1,10 @@
-//! Open-Meteo geocoding: `/v1/search?name=` and `/v1/get?id=` over the embedded cities.
+//! Geocoding: Open-Meteo's `/v1/search?name=` and `/v1/get?id=` over the embedded cities.
 //!
-//! One character finds nothing, two an exact name, three or more also names that begin so; case and
-//! diacritics do not matter. Exact names come before longer ones, then the more populous: "Moscow" is
-//! the capital first and Idaho's second. "City, Region" keeps cities whose country or
-//! first-level region code is the part after the comma. No match is a 200 without `results`.
-//!
-//! All real cities are known here however few the city service lists. Names of countries and
-//! regions are left out; they are optional upstream.
+//! Guarantees: one character finds nothing, two find exact names, three or more also find longer
+//! names. Case and diacritics have no effect. Exact names come first, then the more
+//! populous: "Moscow" is the capital before the city in Idaho. "City, Region" keeps cities with
+//! that country or region code. No match is a 200 without `results`.
+//! Does not: depend on the number of cities that the city service lists, or send country names.
 
 use std::sync::LazyLock;
 
@@ -21,7 +19,7 @@ use crate::weather::elevation_metres;
 
 const GENERATION_MS: f64 = 0.548_839_57;
 
-/// Folded names with their city's number, sorted by name and then population.
+/// Folded names and city numbers, sorted by name and then by population.
 static BY_NAME: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
     let mut names: Vec<_> =
         cities::real().iter().enumerate().map(|(index, city)| (fold(&city.name), index)).collect();
@@ -30,7 +28,7 @@ static BY_NAME: LazyLock<Vec<(String, usize)>> = LazyLock::new(|| {
 });
 
 #[derive(Serialize)]
-struct Found {
+struct SearchResult {
     id: i64,
     name: String,
     latitude: f64,
@@ -45,9 +43,9 @@ struct Found {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct SearchAnswer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    results: Vec<Found>,
+    results: Vec<SearchResult>,
     generationtime_ms: f64,
 }
 
@@ -60,42 +58,42 @@ pub fn search(query: &Query<'_>, seed: u64) -> Reply {
         _ => return Reply::bad_request("Parameter count must be between 1 and 100."),
     };
     let country = query.get("countryCode").map(str::to_uppercase);
-    let results: Vec<Found> = named(name)
+    let results: Vec<SearchResult> = find_cities(name)
         .into_iter()
         .filter(|city| country.as_deref().is_none_or(|code| city.country_code == code))
         .take(count)
-        .map(|city| found(city, seed))
+        .map(|city| search_result(city, seed))
         .collect();
     let locations = results.len();
-    json(&Answer { results, generationtime_ms: GENERATION_MS }).with_locations(locations)
+    json(&SearchAnswer { results, generationtime_ms: GENERATION_MS }).with_locations(locations)
 }
 
 pub fn get(query: &Query<'_>, seed: u64) -> Reply {
     match query.get("id").and_then(|id| id.parse().ok()).and_then(cities::by_id) {
-        Some(city) => json(&found(&city, seed)).with_locations(1),
+        Some(city) => json(&search_result(&city, seed)).with_locations(1),
         None => Reply::bad_request("Location ID not found."),
     }
 }
 
-/// The cities a name may mean, the likeliest first.
-pub fn named(name: &str) -> Vec<&'static City> {
+/// The cities with a matching name, the best match first.
+pub fn find_cities(name: &str) -> Vec<&'static City> {
     let (city, region) = match name.split_once(',') {
-        // A comma may belong to the name itself: "Misato, Saitama".
+        // A comma can be part of a name: "Misato, Saitama".
         Some((city, region)) if exact(&fold(name)).is_empty() => (city, Some(region.trim())),
         _ => (name, None),
     };
-    let wanted = fold(city);
-    let mut found: Vec<usize> = match wanted.chars().count() {
+    let folded = fold(city);
+    let mut found: Vec<usize> = match folded.chars().count() {
         0 | 1 => Vec::new(),
-        2 => exact(&wanted),
+        2 => exact(&folded),
         _ => {
-            let start = BY_NAME.partition_point(|(known, _)| *known < wanted);
+            let start = BY_NAME.partition_point(|(name, _)| *name < folded);
             let mut matching: Vec<(bool, usize)> = BY_NAME[start..]
                 .iter()
-                .take_while(|(known, _)| known.starts_with(&wanted))
-                .map(|(known, index)| (*known != wanted, *index))
+                .take_while(|(name, _)| name.starts_with(&folded))
+                .map(|(name, index)| (*name != folded, *index))
                 .collect();
-            // A city's number is its rank by population.
+            // The number of a city is its rank by population.
             matching.sort_unstable();
             matching.into_iter().map(|(_, index)| index).collect()
         }
@@ -112,12 +110,12 @@ pub fn named(name: &str) -> Vec<&'static City> {
 }
 
 fn exact(folded: &str) -> Vec<usize> {
-    let start = BY_NAME.partition_point(|(known, _)| known.as_str() < folded);
-    let equal = BY_NAME[start..].iter().take_while(|(known, _)| known == folded);
+    let start = BY_NAME.partition_point(|(name, _)| name.as_str() < folded);
+    let equal = BY_NAME[start..].iter().take_while(|(name, _)| name == folded);
     equal.map(|(_, index)| *index).collect()
 }
 
-/// Lower case without diacritics.
+/// The name in lower case, without diacritics.
 pub fn fold(name: &str) -> String {
     name.trim()
         .nfkd()
@@ -126,13 +124,13 @@ pub fn fold(name: &str) -> String {
         .collect()
 }
 
-fn found(city: &City, seed: u64) -> Found {
-    Found {
+fn search_result(city: &City, seed: u64) -> SearchResult {
+    SearchResult {
         id: city.id,
         name: city.name.to_string(),
         latitude: city.latitude,
         longitude: city.longitude,
-        elevation: elevation_metres(city.place(), seed) as f64,
+        elevation: elevation_metres(city.location(), seed) as f64,
         feature_code: "PPL",
         country_code: city.country_code,
         timezone: city.timezone,
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capital_comes_before_its_american_namesake() {
+    fn the_more_populous_city_comes_first() {
         let found = found_by("name=moscow&count=100");
         let results = found["results"].as_array().unwrap();
         assert_eq!(results[0]["country_code"], "RU");
@@ -164,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn case_and_diacritics_do_not_matter() {
+    fn case_and_diacritics_have_no_effect() {
         let plain = found_by("name=sao paulo");
         assert_eq!(plain["results"], found_by("name=S%C3%83O%20Paulo")["results"]);
         assert_eq!(plain["results"][0]["name"], "São Paulo");
     }
 
     #[test]
-    fn short_names_are_exact_and_exact_names_come_first() {
+    fn short_names_match_exactly() {
         assert!(found_by("name=a").get("results").is_none());
         for city in found_by("name=Ub")
             .get("results")
@@ -185,19 +183,19 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_within_a_name_is_no_region() {
+    fn a_name_can_contain_a_comma() {
         assert_eq!(found_by("name=Misato,%20Saitama")["results"][0]["id"], 6_822_137);
     }
 
     #[test]
-    fn no_match_is_a_success_without_results() {
+    fn no_match_is_a_200_without_results() {
         let nothing = search(&Query::parse("name=Qwxyzzy", b""), 0);
         assert_eq!(nothing.status, 200);
         assert_eq!(&nothing.body[..], b"{\"generationtime_ms\":0.54883957}");
     }
 
     #[test]
-    fn wrong_parameters_are_refused() {
+    fn invalid_parameters_are_refused() {
         assert_eq!(search(&Query::parse("count=5", b""), 0).status, 400);
         assert_eq!(search(&Query::parse("name=x&count=0", b""), 0).status, 400);
         assert_eq!(get(&Query::parse("id=1", b""), 0).status, 400);

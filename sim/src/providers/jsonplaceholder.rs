@@ -1,8 +1,8 @@
 //! JSONPlaceholder: `/users` lists the same ten users for every client and seed.
 //!
-//! The whole list is one array without an envelope, coordinates are text, and an unknown number is
-//! a 404 with an empty object. `_page` and `_limit` page it and add `X-Total-Count`; other
-//! parameters are ignored.
+//! Guarantees: the list is an array without an envelope, coordinates are text, and an unknown
+//! number is a 404 with an empty object. `_page` and `_limit` select a page and add
+//! `X-Total-Count`; other parameters have no effect.
 //! Does not: filter, sort, send `Link` or accept writes.
 //! Next: [`super::user_service`], the handler.
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::user_service::{Page, UserService};
 use crate::query::Query;
 
-/// The service's own data.
+/// The data of the real service.
 static RECORDS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../data/jsonplaceholder.json")).expect("embedded JSON")
 });
@@ -40,11 +40,11 @@ fn page(query: &Query<'_>) -> Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::user_service::Draw;
+    use crate::providers::user_service::RecordContext;
     use crate::reply::Reply;
 
     fn answer(item: Option<&str>, query: &str) -> Reply {
-        USERS.answer(item, &Query::parse(query, b""), &Draw::default())
+        USERS.answer(item, &Query::parse(query, b""), &RecordContext::default())
     }
 
     fn list(query: &str) -> Value {
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_an_array_of_ten_whatever_is_asked_of_it() {
+    fn unknown_parameters_have_no_effect() {
         for query in ["", "limit=3", "has_address=false"] {
             assert_eq!(list(query).as_array().unwrap().len(), 10, "{query}");
         }
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn its_own_parameters_page_it() {
+    fn page_and_limit_select_a_page() {
         assert_eq!(list("_page=2&_limit=4")[0]["id"], 5);
         assert_eq!(list("_page=4&_limit=4"), json!([]));
         let paged = answer(None, "_limit=3");
@@ -69,11 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn one_is_an_object_and_nobody_a_404() {
+    fn items_are_objects_or_a_404() {
         let one: Value = serde_json::from_slice(&answer(Some("10"), "").body).unwrap();
         assert_eq!(one["username"], "Moriah.Stanton");
-        for nobody in ["0", "11", "x"] {
-            assert_eq!(answer(Some(nobody), "").status, 404, "{nobody}");
+        for unknown in ["0", "11", "x"] {
+            assert_eq!(answer(Some(unknown), "").status, 404, "{unknown}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The upstreams, one file each, and the choice of the one that answers a request.
+//! Providers: one file per upstream, and the choice of the provider that answers a request.
 //!
-//! A provider is a pure function from parameters, options and the time to a whole reply: faults,
-//! limits, latency and counting are not its business ([`crate::dispatch`]). A new upstream is a new
-//! file here, one variant of [`Endpoint`] and one line in [`answer`].
+//! Guarantees: a provider is a pure function from parameters, options and time to a whole reply.
+//! Does not: apply faults, limits, latency or counters (see [`crate::dispatch`]).
+//! To add an upstream, add a file here, a row to [`Endpoint`] and a line to [`answer`].
 
 pub mod city_source;
 pub mod dummyjson;
@@ -16,33 +16,33 @@ pub mod user_service;
 use hyper::StatusCode;
 
 use crate::endpoint::Endpoint;
-use crate::faults::Twist;
+use crate::faults::ResponseFault;
 use crate::limiter::MINUTELY;
 use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-use user_service::{Draw, UserService};
+use user_service::{RecordContext, UserService};
 
-/// A request of an upstream.
+/// A request to an upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub endpoint: Endpoint,
-    /// What stands in the path behind the endpoint's own: `7` in `/users/7`.
+    /// The item after the path of the endpoint: `7` in `/users/7`.
     pub item: Option<&'a str>,
     pub query: &'a Query<'a>,
-    /// How many requests this endpoint had before.
+    /// How many requests the endpoint had before this one.
     pub nth: u64,
-    pub twist: Twist,
+    pub fault: ResponseFault,
 }
 
-/// A true answer of an upstream.
+/// The right answer of an upstream.
 pub fn answer(call: Call<'_>, options: &Options) -> Reply {
-    let Call { endpoint, item, query, nth, twist } = call;
-    let draw = Draw { seed: options.seed, nth, now: options.now.now(), twist };
-    let list = |service: &UserService| service.answer(item, query, &draw);
+    let Call { endpoint, item, query, nth, fault } = call;
+    let context = RecordContext { seed: options.seed, nth, now: options.now.now(), fault };
+    let list = |service: &UserService| service.answer(item, query, &context);
     match endpoint {
-        Endpoint::Cities => city_source::answer(query, options.cities, twist.shift_rows),
-        Endpoint::Forecast => forecast::answer(query, options, twist.nulls),
+        Endpoint::Cities => city_source::answer(query, options.cities, fault.shift_rows),
+        Endpoint::Forecast => forecast::answer(query, options, fault.nulls),
         Endpoint::GeocodingSearch => geocoding::search(query, options.seed),
         Endpoint::GeocodingGet => geocoding::get(query, options.seed),
         Endpoint::OpenWeather => openweather::answer(query, options),
@@ -55,7 +55,7 @@ pub fn answer(call: Call<'_>, options: &Options) -> Reply {
     }
 }
 
-/// The answer that an upstream usually gives with an error status.
+/// The answer that an upstream usually sends with an error status.
 pub fn usual_error(endpoint: Endpoint, status: StatusCode) -> Reply {
     match endpoint {
         Endpoint::OpenWeather => openweather::usual_error(status),
@@ -67,14 +67,14 @@ pub fn usual_error(endpoint: Endpoint, status: StatusCode) -> Reply {
     }
 }
 
-/// Every card number that a simulator of this seed can give out, as it is written there.
+/// Every card number that a simulator with this seed can send, in the format in which it is sent.
 pub fn card_numbers(seed: u64) -> Vec<String> {
     let of_users = (0..dummyjson::USERS.total).map(|index| dummyjson::card_number(index, seed));
     of_users.chain(random_data::CARD_NUMBERS.map(str::to_owned)).collect()
 }
 
 impl Call<'_> {
-    /// Whether DummyJSON answers, and its limit counts.
+    /// Whether DummyJSON answers this request, so that its limit applies.
     pub fn is_dummyjson(&self) -> bool {
         let has_its_parameter =
             || ["limit", "skip", "select"].iter().any(|name| self.query.get(name).is_some());

@@ -1,25 +1,24 @@
-//! OpenWeather's current weather: `/data/2.5/weather`, one location a call.
+//! OpenWeather: `/data/2.5/weather`, the current weather of one location per request.
 //!
-//! The same weather as everywhere in the simulator, in OpenWeather's units (kelvin, m/s), condition
-//! ids and habits: numbers that are now an integer and now not, `cod` that is a number in a success
-//! and in a 401 but text in a 404. `appid` must be there and not be `bad-key`.
-//!
-//! Fog, drizzle, rain and the like have ids of their own for each WMO code the simulator uses, so the
-//! code can be told from the id. `zip=` finds nothing; `lang` and `mode` change nothing.
+//! Guarantees: it shows the same weather as every other provider, in OpenWeather's format. A number
+//! can be an integer or have decimals. `cod` is a number in a success and in a 401, but text in
+//! other errors. `appid` is required, and the key `bad-key` is refused. Each WMO code has its own
+//! condition id, so a client can convert an id back.
+//! Does not: find a `zip`, or use `lang` and `mode`.
 
 use hyper::StatusCode;
 use serde_json::Value;
 
 use super::forecast::zone_offset_seconds;
-use super::geocoding::{fold, named};
+use super::geocoding::{find_cities, fold};
 use crate::cities::{self, City};
 use crate::decimal::{rounded_division, trimmed};
 use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::weather::{Place, observed_at, weather_at};
+use crate::weather::{Location, observed_at, weather_at};
 
-/// The key that is refused.
+/// The refused key.
 const BAD_KEY: &str = "bad-key";
 
 const INVALID_KEY: &str = "{\"cod\":401, \"message\": \"Invalid API key. Please see \
@@ -39,15 +38,15 @@ pub fn answer(query: &Query<'_>, options: &Options) -> Reply {
         _ => Units::Standard,
     };
     match locate(query) {
-        Ok(place) => Reply::ok(write(&place, units, options)).with_locations(1),
+        Ok(location) => Reply::ok(write(&location, units, options)).with_locations(1),
         Err(reply) => reply,
     }
 }
 
-/// The body OpenWeather usually sends with an error status.
+/// The answer that OpenWeather usually sends with an error status.
 pub fn usual_error(status: StatusCode) -> Reply {
     let body = match status.as_u16() {
-        400 => return wrong("Nothing to geocode"),
+        400 => return bad_request("Nothing to geocode"),
         401 => INVALID_KEY.to_owned(),
         404 => NOT_FOUND.to_owned(),
         429 => BLOCKED.to_owned(),
@@ -75,10 +74,10 @@ fn locate(query: &Query<'_>) -> Result<Located, Reply> {
         let coordinate = |text: &str, limit: f64| {
             text.parse::<f64>().ok().filter(|degrees| degrees.abs() <= limit)
         };
-        let latitude = coordinate(latitude, 90.0).ok_or_else(|| wrong("wrong latitude"))?;
+        let latitude = coordinate(latitude, 90.0).ok_or_else(|| bad_request("wrong latitude"))?;
         let longitude = query.get("lon").and_then(|text| coordinate(text, 180.0));
-        let longitude = longitude.ok_or_else(|| wrong("wrong longitude"))?;
-        let city = cities::at_place(Place::new(latitude, longitude)).cloned();
+        let longitude = longitude.ok_or_else(|| bad_request("wrong longitude"))?;
+        let city = cities::at_location(Location::new(latitude, longitude)).cloned();
         return Ok(Located { latitude, longitude, city });
     } else if let Some(name) = query.get("q") {
         by_name(name).cloned()
@@ -87,36 +86,38 @@ fn locate(query: &Query<'_>) -> Result<Located, Reply> {
     } else if query.get("zip").is_some() {
         None
     } else {
-        return Err(wrong("Nothing to geocode"));
+        return Err(bad_request("Nothing to geocode"));
     };
     let city = city.ok_or_else(|| Reply::json(StatusCode::NOT_FOUND, NOT_FOUND))?;
     Ok(Located { latitude: city.latitude, longitude: city.longitude, city: Some(city) })
 }
 
-/// `city`, `city,country` or `city,state,country`; only whole names.
-fn by_name(asked: &str) -> Option<&'static City> {
-    let mut parts = asked.split(',').map(str::trim);
+/// Finds `city`, `city,country` or `city,state,country`; the name must match completely.
+fn by_name(query: &str) -> Option<&'static City> {
+    let mut parts = query.split(',').map(str::trim);
     let name = fold(parts.next()?);
     let rest: Vec<&str> = parts.collect();
-    named(&name).into_iter().filter(|city| fold(&city.name) == name).find(|city| match rest[..] {
-        [] => true,
-        [country] => country.eq_ignore_ascii_case(city.country_code),
-        [state, country, ..] => {
-            state.eq_ignore_ascii_case(city.admin1_code)
-                && country.eq_ignore_ascii_case(city.country_code)
+    find_cities(&name).into_iter().filter(|city| fold(&city.name) == name).find(|city| {
+        match rest[..] {
+            [] => true,
+            [country] => country.eq_ignore_ascii_case(city.country_code),
+            [state, country, ..] => {
+                state.eq_ignore_ascii_case(city.admin1_code)
+                    && country.eq_ignore_ascii_case(city.country_code)
+            }
         }
     })
 }
 
-fn wrong(message: &str) -> Reply {
+fn bad_request(message: &str) -> Reply {
     Reply::json(StatusCode::BAD_REQUEST, format!("{{\"cod\":\"400\",\"message\":\"{message}\"}}"))
 }
 
 fn write(located: &Located, units: Units, options: &Options) -> String {
     let now = options.now.unix_seconds();
-    let place = Place::new(located.latitude, located.longitude);
-    let weather = weather_at(place, options.seed, now);
-    let noon = now - now.rem_euclid(86_400) + 43_200 - i64::from(place.longitude_e4) * 24 / 1000;
+    let location = Location::new(located.latitude, located.longitude);
+    let weather = weather_at(location, options.seed, now);
+    let noon = now - now.rem_euclid(86_400) + 43_200 - i64::from(location.longitude_e4) * 24 / 1000;
     let (id, name, country) = match &located.city {
         None => (0, "", String::new()),
         Some(city) => {
@@ -125,7 +126,7 @@ fn write(located: &Located, units: Units, options: &Options) -> String {
     };
     let (condition_id, group, description, icon) = condition(weather.code);
     let celsius = weather.temperature_decicelsius;
-    // Gusts, rain and snow are left out when there are none to speak of.
+    // Like the service, leaves out weak gusts, and rain or snow of zero.
     let gust = match weather.gusts_decikmh {
         strong @ 300.. => format!(",\"gust\":{}", units.wind(strong)),
         _ => String::new(),
@@ -158,7 +159,7 @@ fn write(located: &Located, units: Units, options: &Options) -> String {
         observed_at(now),
         noon - 21_600,
         noon + 21_600,
-        zone_offset_seconds(place, now),
+        zone_offset_seconds(location, now),
         Value::from(name),
     )
 }
@@ -180,7 +181,7 @@ impl Units {
     }
 }
 
-/// OpenWeather's condition for a WMO code: id, group, text, icon.
+/// The condition of OpenWeather for a WMO code: id, group, description, icon.
 fn condition(code: u8) -> (u16, &'static str, &'static str, &'static str) {
     match code {
         0 => (800, "Clear", "clear sky", "01"),
@@ -217,29 +218,29 @@ mod tests {
         Options { now: Clock::fixed(now), ..Options::default() }
     }
 
-    fn asked(query: &str) -> (u16, Value) {
+    fn get(query: &str) -> (u16, Value) {
         let reply = answer(&Query::parse(query, b""), &options());
         (reply.status.as_u16(), serde_json::from_slice(&reply.body).unwrap())
     }
 
     #[test]
-    fn a_city_is_the_same_by_id_name_and_coordinates() {
-        let (status, by_id) = asked("id=2988507&appid=k");
+    fn id_name_and_coordinates_find_one_city() {
+        let (status, by_id) = get("id=2988507&appid=k");
         assert_eq!((status, &by_id["cod"]), (200, &200.into()));
         assert_eq!(by_id["name"], "Paris");
         assert_eq!(by_id["timezone"], 3600);
-        assert_eq!(asked("q=paris,fr&appid=k").1, by_id);
-        assert_eq!(asked("lat=48.85341&lon=2.3488&appid=k").1, by_id);
-        assert_eq!(asked("q=Paris,TX,US&appid=k").1["sys"]["country"], "US");
+        assert_eq!(get("q=paris,fr&appid=k").1, by_id);
+        assert_eq!(get("lat=48.85341&lon=2.3488&appid=k").1, by_id);
+        assert_eq!(get("q=Paris,TX,US&appid=k").1["sys"]["country"], "US");
     }
 
     #[test]
-    fn the_weather_is_the_forecasts_weather_in_other_units() {
-        let weather = weather_at(Place::new(48.853_41, 2.3488), 0, 1_773_146_096);
+    fn weather_is_the_same_as_in_the_forecast() {
+        let weather = weather_at(Location::new(48.853_41, 2.3488), 0, 1_773_146_096);
         let celsius = weather.temperature_decicelsius as f64 / 10.0;
-        let kelvin = asked("id=2988507&appid=k").1["main"]["temp"].as_f64().unwrap();
+        let kelvin = get("id=2988507&appid=k").1["main"]["temp"].as_f64().unwrap();
         assert!((kelvin - 273.15 - celsius).abs() < 1e-9);
-        let (_, metric) = asked("id=2988507&appid=k&units=metric");
+        let (_, metric) = get("id=2988507&appid=k&units=metric");
         assert!((metric["main"]["temp"].as_f64().unwrap() - celsius).abs() < 1e-9);
         let kmh = metric["wind"]["speed"].as_f64().unwrap() * 3.6;
         assert!((kmh - weather.wind_decikmh as f64 / 10.0).abs() < 0.05);
@@ -248,19 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_openweathers_bodies() {
-        assert_eq!(asked("lat=1&lon=2").0, 401);
-        assert_eq!(asked("lat=1&lon=2&appid=bad-key").1["cod"], 401);
-        let (status, body) = asked("q=Qwxyzzy&appid=k");
+    fn errors_have_the_bodies_of_openweather() {
+        assert_eq!(get("lat=1&lon=2").0, 401);
+        assert_eq!(get("lat=1&lon=2&appid=bad-key").1["cod"], 401);
+        let (status, body) = get("q=Qwxyzzy&appid=k");
         assert_eq!((status, &body["cod"]), (404, &"404".into()));
-        assert_eq!(asked("appid=k").1["message"], "Nothing to geocode");
-        let (status, body) = asked("lat=91&lon=2&appid=k");
+        assert_eq!(get("appid=k").1["message"], "Nothing to geocode");
+        let (status, body) = get("lat=91&lon=2&appid=k");
         assert_eq!((status, &body["message"]), (400, &"wrong latitude".into()));
-        assert_eq!(asked("lat=1&lon=x&appid=k").1["message"], "wrong longitude");
+        assert_eq!(get("lat=1&lon=x&appid=k").1["message"], "wrong longitude");
     }
 
     #[test]
-    fn each_code_has_an_id_of_its_own() {
+    fn each_code_has_its_own_id() {
         let codes = [0, 1, 2, 3, 45, 51, 53, 55, 61, 63, 65, 71, 73, 75, 80, 81, 82, 85, 86, 95];
         let ids: std::collections::HashSet<u16> =
             codes.into_iter().map(|code| condition(code).0).collect();

@@ -1,29 +1,28 @@
-//! random-data-api: addresses and credit cards, different in every answer, under old and new paths.
+//! random-data-api: random addresses and credit cards, under the paths of both versions.
 //!
-//! `size` 1 or absent is a bare object, more is an array; above 100 it is 100. Ids are below 10,000
-//! and repeat, so nothing in an answer names the same thing twice. Fields contradict each other
-//! (three zip codes, a state code of another state), and there are only four card numbers, three
-//! of which fail Luhn. Answer number *n* of an endpoint is a pure function of the seed and *n*.
-//!
-//! Does not: fail by itself, though the real service is unstable (see [`crate::faults`]).
+//! Guarantees: answer number *n* of an endpoint is a pure function of the seed and *n*. `size` 1 or
+//! absent gives an object, more gives an array of at most 100.
+//! Like the real service, it has unusable fields: ids repeat, zip codes and states contradict each
+//! other, and three of the four card numbers fail the Luhn check.
+//! Does not: fail by itself, although the real service is unstable (see [`crate::faults`]).
 //! Next: [`super::user_service`], the handler.
 
 use chrono::Days;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::user_service::{Draw, Page, UserService};
-use crate::faults::Twist;
-use crate::people::{self, Chance};
+use super::user_service::{Page, RecordContext, UserService};
+use crate::fake_users::{self, SeededRng};
+use crate::faults::ResponseFault;
 use crate::query::Query;
 
-/// All numbers that the service gives out.
+/// All card numbers of the service.
 pub const CARD_NUMBERS: [&str; 4] =
     ["1234-2121-1221-1211", "1212-1221-1121-1234", "1211-1221-1234-2201", "1228-1221-1221-1431"];
 
 pub const ADDRESSES: UserService = UserService {
     total: 100,
-    page: |query, twist| Ok(page(query, twist)),
+    page: |query, fault| Ok(page(query, fault)),
     record: address,
     list,
     invalid_item: StatusCode::NOT_FOUND,
@@ -35,13 +34,13 @@ pub const ADDRESSES: UserService = UserService {
 
 pub const CARDS: UserService = UserService { record: card, ..ADDRESSES };
 
-fn page(query: &Query<'_>, twist: Twist) -> Page {
+fn page(query: &Query<'_>, fault: ResponseFault) -> Page {
     let size = query.get("size").and_then(|text| text.parse().ok()).unwrap_or(1);
     let limit = usize::clamp(size, 1, ADDRESSES.total);
-    Page { limit, missing_rows: twist.missing_rows, ..Page::default() }
+    Page { limit, missing_rows: fault.missing_rows, ..Page::default() }
 }
 
-/// An array, or the only record if one was asked for.
+/// An array, or an object if one record was requested.
 fn list(mut records: Vec<Value>, page: Page, _: &Query<'_>) -> Value {
     match records.pop() {
         Some(only) if page.limit == 1 => only,
@@ -52,24 +51,24 @@ fn list(mut records: Vec<Value>, page: Page, _: &Query<'_>) -> Value {
     }
 }
 
-fn chance(draw: &Draw, purpose: &str, index: usize) -> Chance {
-    Chance::new(draw.seed, purpose, draw.nth * ADDRESSES.total as u64 + index as u64)
+fn record_rng(context: &RecordContext, purpose: &str, index: usize) -> SeededRng {
+    SeededRng::new(context.seed, purpose, context.nth * ADDRESSES.total as u64 + index as u64)
 }
 
-fn address(draw: &Draw, index: usize) -> Value {
-    let chance = &mut chance(draw, "address", index);
-    let one = people::address(chance);
-    let other = people::address(chance);
-    let city = (!draw.twist.nulls).then_some(one.city);
+fn address(context: &RecordContext, index: usize) -> Value {
+    let rng = &mut record_rng(context, "address", index);
+    let one = fake_users::address(rng);
+    let other = fake_users::address(rng);
+    let city = (!context.fault.nulls).then_some(one.city);
     json!({
-        "id": 1 + chance.below(9_999), "uid": uid(chance), "city": city, "street_name": one.street,
+        "id": 1 + rng.below(9_999), "uid": uid(rng), "city": city, "street_name": one.street,
         "street_address": format!("{} {}", other.building_number, other.street),
-        "secondary_address": format!("Suite {}", 1 + chance.below(999)),
+        "secondary_address": format!("Suite {}", 1 + rng.below(999)),
         "building_number": one.building_number,
-        "mail_box": format!("PO Box {}", 1 + chance.below(99)), "community": "Eagle Acres",
-        "zip_code": format!("{}-{}", one.postal_code, chance.digits(4)),
-        "zip": format!("{}-{}", other.postal_code, chance.digits(4)),
-        "postcode": chance.digits(5), "time_zone": "Pacific/Pago_Pago", "street_suffix": "Pine",
+        "mail_box": format!("PO Box {}", 1 + rng.below(99)), "community": "Eagle Acres",
+        "zip_code": format!("{}-{}", one.postal_code, rng.digits(4)),
+        "zip": format!("{}-{}", other.postal_code, rng.digits(4)),
+        "postcode": rng.digits(5), "time_zone": "Pacific/Pago_Pago", "street_suffix": "Pine",
         "city_suffix": "port", "city_prefix": "Lake", "state": one.state,
         "state_abbr": other.state_code, "country": one.country, "country_code": other.country_code,
         "latitude": one.latitude, "longitude": one.longitude,
@@ -78,25 +77,25 @@ fn address(draw: &Draw, index: usize) -> Value {
     })
 }
 
-fn card(draw: &Draw, index: usize) -> Value {
-    let chance = &mut chance(draw, "card", index);
-    let id = 1 + chance.below(9_999);
-    let uid = uid(chance);
-    let number = chance.one_of(&CARD_NUMBERS);
-    let days = Days::new(365 * (1 + chance.below(4)));
-    let expiry = draw.now.date_naive() + days;
+fn card(context: &RecordContext, index: usize) -> Value {
+    let rng = &mut record_rng(context, "card", index);
+    let id = 1 + rng.below(9_999);
+    let uid = uid(rng);
+    let number = rng.pick(&CARD_NUMBERS);
+    let days = Days::new(365 * (1 + rng.below(4)));
+    let expiry = context.now.date_naive() + days;
     json!({
-        "id": id, "uid": uid, "credit_card_number": (!draw.twist.nulls).then_some(number),
+        "id": id, "uid": uid, "credit_card_number": (!context.fault.nulls).then_some(number),
         "credit_card_expiry_date": expiry.to_string(),
-        "credit_card_type": people::card_type(chance),
+        "credit_card_type": fake_users::card_type(rng),
     })
 }
 
-fn uid(chance: &mut Chance) -> String {
-    let hex = |chance: &mut Chance, count: usize| {
-        (0..count).map(|_| char::from(b"0123456789abcdef"[chance.below(16) as usize])).collect()
+fn uid(rng: &mut SeededRng) -> String {
+    let hex = |rng: &mut SeededRng, count: usize| {
+        (0..count).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect()
     };
-    let parts: [String; 5] = [8, 4, 4, 4, 12].map(|count| hex(chance, count));
+    let parts: [String; 5] = [8, 4, 4, 4, 12].map(|count| hex(rng, count));
     parts.join("-")
 }
 
@@ -104,23 +103,23 @@ fn uid(chance: &mut Chance) -> String {
 mod tests {
     use super::*;
 
-    fn drawn(service: &UserService, query: &str, draw: Draw) -> Value {
-        let reply = service.answer(None, &Query::parse(query, b""), &draw);
+    fn drawn(service: &UserService, query: &str, context: RecordContext) -> Value {
+        let reply = service.answer(None, &Query::parse(query, b""), &context);
         serde_json::from_slice(&reply.body).unwrap()
     }
 
     fn addresses(query: &str, nth: u64) -> Value {
-        drawn(&ADDRESSES, query, Draw { nth, ..Draw::default() })
+        drawn(&ADDRESSES, query, RecordContext { nth, ..RecordContext::default() })
     }
 
     fn cards(query: &str, missing_rows: usize) -> Value {
         let now = chrono::DateTime::from_timestamp(1_773_146_096, 0).unwrap();
-        let twist = Twist { missing_rows, ..Twist::default() };
-        drawn(&CARDS, query, Draw { now, twist, ..Draw::default() })
+        let fault = ResponseFault { missing_rows, ..ResponseFault::default() };
+        drawn(&CARDS, query, RecordContext { now, fault, ..RecordContext::default() })
     }
 
     #[test]
-    fn one_is_an_object_and_more_an_array() {
+    fn size_one_is_an_object() {
         assert!(addresses("", 0).is_object());
         assert!(addresses("size=1", 0).is_object());
         assert_eq!(cards("size=2", 0).as_array().unwrap().len(), 2);
@@ -128,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_is_another_and_the_same_number_the_same() {
+    fn answers_depend_on_their_number() {
         assert_ne!(addresses("", 0), addresses("", 1));
         assert_eq!(addresses("size=3", 5), addresses("size=3", 5));
     }
 
     #[test]
-    fn cards_expire_in_one_to_four_years_and_have_known_numbers() {
+    fn cards_have_known_numbers_and_expiry() {
         for card in cards("size=100", 0).as_array().unwrap() {
             let expiry = card["credit_card_expiry_date"].as_str().unwrap();
             assert!(("2027-03-10"..="2030-03-10").contains(&expiry), "{expiry}");
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_answer_is_still_an_array() {
+    fn a_short_answer_is_an_array() {
         assert_eq!(cards("size=2", 1).as_array().unwrap().len(), 1);
         assert_eq!(cards("size=1", 1), json!([]));
     }

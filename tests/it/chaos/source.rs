@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use isobar_sim::weather::{Place, Weather, weather_at};
+use isobar_sim::weather::{Location, Weather, weather_at};
 
 /// Numbers that no real city has, so that the built-in list adds nothing.
 const FIRST_ID: i64 = 50_000_000;
@@ -115,5 +115,5 @@ impl Source {
 /// What the simulator says of a place in the hour of `time` (`2026-01-16T05:15`, UTC).
 pub fn weather(place: (f64, f64), time: &str) -> Option<Weather> {
     let time = chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%dT%H:%M").ok()?;
-    Some(weather_at(Place::new(place.0, place.1), 0, time.and_utc().timestamp()))
+    Some(weather_at(Location::new(place.0, place.1), 0, time.and_utc().timestamp()))
 }

@@ -1,46 +1,47 @@
-//! The parameters of a forecast request, checked as the service checks them.
+//! Forecast request: the parameters, validated as the service validates them.
 //!
-//! The order of the checks is the order of the service's answers: how many coordinates, how many
-//! places, each range, then everything else. Errors are the exact text of `reason`.
+//! Guarantees: errors are the exact `reason` texts of the service, in the order of its checks:
+//! number of coordinates, number of locations, ranges, other parameters.
+//! Next: [`super::variables`], which parses the names of variables.
 
 use std::str::FromStr;
 
-use super::variables::{Asked, cannot_initialize, parse_current, parse_legacy};
+use super::variables::{RequestedVariable, cannot_initialize, parse_current, parse_legacy};
 use crate::query::Query;
 
 pub const NO_DATA: &str = "No data is available for this location";
 
-const MAX_PLACES: usize = 1_000;
+const MAX_LOCATIONS: usize = 1_000;
 
-/// The latitude, exactly, at which the simulator has no data.
+/// The simulator has no data at exactly this latitude.
 const NO_DATA_LATITUDE: f64 = -89.9;
 
-/// Blocks that the service has and the simulator has not.
+/// Parameters of the service that the simulator refuses.
 const NOT_SIMULATED: [&str; 3] = ["hourly", "daily", "minutely_15"];
 
 #[derive(Debug)]
-pub struct Forecast {
-    /// Latitude and longitude, in the order asked for.
-    pub places: Vec<(f64, f64)>,
+pub struct ForecastRequest {
+    /// Latitude and longitude, in the order of the request.
+    pub locations: Vec<(f64, f64)>,
     pub elevations: Option<Vec<f64>>,
     pub location_ids: Option<Vec<i64>>,
-    /// Empty, one for all, or one for each place.
+    /// Empty, one for all locations, or one for each.
     pub timezones: Vec<String>,
     pub block: Option<Block>,
     pub unix_time: bool,
     days: u32,
 }
 
-/// The object that holds the current values.
+/// The object with the current values.
 #[derive(Debug)]
 pub struct Block {
     pub name: &'static str,
-    pub asked: Vec<Asked>,
+    pub variables: Vec<RequestedVariable>,
 }
 
-impl Forecast {
+impl ForecastRequest {
     pub fn parse(query: &Query<'_>) -> Result<Self, String> {
-        let places = places(query)?;
+        let locations = locations(query)?;
         if let Some(name) = NOT_SIMULATED.into_iter().find(|name| query.get(name).is_some()) {
             return Err(format!("the simulator does not serve '{name}'"));
         }
@@ -50,13 +51,13 @@ impl Forecast {
         let days = day_count(query, "forecast_days", "Forecast days", 7, 16)?
             + day_count(query, "past_days", "Past days", 0, 93)?;
         let timezones: Vec<String> = query.list("timezone").map(str::to_owned).collect();
-        if timezones.len() > 1 && timezones.len() != places.len() {
+        if timezones.len() > 1 && timezones.len() != locations.len() {
             return Err(same_number("timezone"));
         }
         Ok(Self {
-            elevations: per_place(query, "elevation", "Float", places.len())?,
-            location_ids: per_place(query, "location_id", "Int", places.len())?,
-            places,
+            elevations: per_location(query, "elevation", "Float", locations.len())?,
+            location_ids: per_location(query, "location_id", "Int", locations.len())?,
+            locations,
             timezones,
             block: block(query)?,
             unix_time: match query.get("timeformat") {
@@ -68,11 +69,11 @@ impl Forecast {
         })
     }
 
-    /// What the limiter counts: 1 a place up to ten variables and two weeks.
+    /// The weight for the limiter: 1 per location, up to ten variables and two weeks.
     pub fn weight(&self) -> f64 {
-        let variables = self.block.as_ref().map_or(0, |block| block.asked.len());
-        let per_place = variables as f64 / 10.0 * (f64::from(self.days) / 14.0).max(1.0);
-        self.places.len() as f64 * per_place.max(1.0)
+        let variables = self.block.as_ref().map_or(0, |block| block.variables.len());
+        let per_location = variables as f64 / 10.0 * (f64::from(self.days) / 14.0).max(1.0);
+        self.locations.len() as f64 * per_location.max(1.0)
     }
 }
 
@@ -80,14 +81,14 @@ fn same_number(name: &str) -> String {
     format!("Parameter 'latitude' and '{name}' must have the same number of elements")
 }
 
-fn places(query: &Query<'_>) -> Result<Vec<(f64, f64)>, String> {
+fn locations(query: &Query<'_>) -> Result<Vec<(f64, f64)>, String> {
     let latitudes: Vec<f64> = numbers(query, "latitude", "Float")?;
     let longitudes: Vec<f64> = numbers(query, "longitude", "Float")?;
     if latitudes.len() != longitudes.len() {
         return Err(same_number("longitude"));
     }
-    if latitudes.len() > MAX_PLACES {
-        return Err(format!("Only up to {MAX_PLACES} locations can be requested at once"));
+    if latitudes.len() > MAX_LOCATIONS {
+        return Err(format!("Only up to {MAX_LOCATIONS} locations can be requested at once"));
     }
     for (&latitude, &longitude) in latitudes.iter().zip(&longitudes) {
         in_range("Latitude", latitude, 90)?;
@@ -103,7 +104,7 @@ fn in_range(name: &str, degrees: f64, limit: u8) -> Result<(), String> {
     if degrees.abs() <= f64::from(limit) {
         return Ok(());
     }
-    // The service reads coordinates in single precision and prints them so.
+    // The service uses single precision and prints it.
     let given = degrees as f32;
     Err(format!("{name} must be in range of -{limit} to {limit}°. Given: {given:?}."))
 }
@@ -112,16 +113,16 @@ fn numbers<T: FromStr>(query: &Query<'_>, name: &str, kind: &str) -> Result<Vec<
     query.list(name).map(|text| text.parse().map_err(|_| cannot_initialize(kind, text))).collect()
 }
 
-fn per_place<T: FromStr>(
+fn per_location<T: FromStr>(
     query: &Query<'_>,
     name: &str,
     kind: &str,
-    places: usize,
+    locations: usize,
 ) -> Result<Option<Vec<T>>, String> {
     let values = numbers(query, name, kind)?;
     match values.len() {
         0 => Ok(None),
-        given if given == places => Ok(Some(values)),
+        given if given == locations => Ok(Some(values)),
         _ => Err(same_number(name)),
     }
 }
@@ -138,18 +139,18 @@ fn day_count(
     };
     let days: i64 = text.parse().map_err(|_| cannot_initialize("Int", text))?;
     u32::try_from(days).ok().filter(|days| *days <= limit).ok_or_else(|| {
-        // The service prints the limit where it means the given value.
+        // A bug of the service: it prints the limit instead of the given value.
         format!("{label} is invalid. Allowed range 0 to {limit}. Given {limit}.")
     })
 }
 
-/// The legacy flag wins over a list of variables, as it does upstream.
+/// The legacy flag overrides a list of variables, as in the service.
 fn block(query: &Query<'_>) -> Result<Option<Block>, String> {
     if query.get("current_weather").is_some_and(|flag| matches!(flag, "true" | "1")) {
-        return Ok(Some(Block { name: "current_weather", asked: parse_legacy(query)? }));
+        return Ok(Some(Block { name: "current_weather", variables: parse_legacy(query)? }));
     }
-    let asked = parse_current(query)?;
-    Ok((!asked.is_empty()).then_some(Block { name: "current", asked }))
+    let variables = parse_current(query)?;
+    Ok((!variables.is_empty()).then_some(Block { name: "current", variables }))
 }
 
 #[cfg(test)]
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     fn reason(query: &str) -> String {
-        Forecast::parse(&Query::parse(query, b"")).unwrap_err()
+        ForecastRequest::parse(&Query::parse(query, b"")).unwrap_err()
     }
 
     #[test]
@@ -198,8 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn up_to_ten_variables_and_fourteen_days_weigh_one_a_place() {
-        let weight = |query: &str| Forecast::parse(&Query::parse(query, b"")).unwrap().weight();
+    fn weight_grows_with_variables_and_days() {
+        let weight =
+            |query: &str| ForecastRequest::parse(&Query::parse(query, b"")).unwrap().weight();
         let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(near(weight("latitude=1,2&longitude=1,2&current=is_day"), 2.0));
         let twenty = vec!["is_day"; 20].join(",");
@@ -213,6 +215,6 @@ mod tests {
     #[test]
     fn the_legacy_flag_overrides_the_list() {
         let query = Query::parse("latitude=1&longitude=2&current=is_day&current_weather=true", b"");
-        assert_eq!(Forecast::parse(&query).unwrap().block.unwrap().name, "current_weather");
+        assert_eq!(ForecastRequest::parse(&query).unwrap().block.unwrap().name, "current_weather");
     }
 }

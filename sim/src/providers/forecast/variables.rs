@@ -1,32 +1,32 @@
-//! Variables: the quantities that a request may name, their units, and the decimals of each unit.
+//! Variables: the quantities of a forecast, their units, and the decimals of each unit.
 //!
-//! Guarantees: conversions stay in integers. A quantity is a scaled integer in its metric unit and
-//! becomes a scaled integer of the requested unit, so no answer depends on rounding of floats.
+//! Guarantees: conversions use integers, so no answer depends on floating point. A value is an
+//! integer of the last decimal, first in the metric unit, then in the requested unit.
 //! Next: [`super::body`], which prints the values.
 
 use crate::decimal::rounded_division;
 use crate::query::Query;
 use crate::weather::Weather;
 
-/// A variable under the name that the request gave it; the answer echoes that name.
+/// A variable and the name that the request used for it. The answer repeats that name.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct RequestedVariable {
     pub name: String,
     pub scale: Scale,
     read: fn(&Weather) -> i64,
 }
 
-/// How a value is printed.
+/// The printed form of a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// The unit as the answer's `…_units` object names it.
+    /// The name in the `…_units` object.
     pub unit: &'static str,
     pub decimals: usize,
-    /// From the last decimal of the metric unit to the last decimal of this one.
+    /// Converts from the metric unit. Both values are integers of the last decimal.
     convert: fn(i64) -> i64,
 }
 
-/// The names of one quantity (older spellings included), its unit and its metric value.
+/// All names of a quantity, its unit, and its value in the metric unit.
 type Variable = (&'static [&'static str], Unit, fn(&Weather) -> i64);
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ enum Unit {
     Temperature,
     Wind,
     Precipitation,
-    /// A unit that no parameter changes, and its decimals.
+    /// A unit that does not depend on a parameter, and its decimals.
     Fixed(&'static str, usize),
 }
 
@@ -57,7 +57,7 @@ const CURRENT: [Variable; 12] = [
     (&["wind_gusts_10m", "windgusts_10m"], Unit::Wind, |at| at.gusts_decikmh),
 ];
 
-/// The values of `current_weather=true` under their old names.
+/// The old names in `current_weather`, and the variables that they show.
 const LEGACY: [(&str, &str); 5] = [
     ("temperature", "temperature_2m"),
     ("windspeed", "wind_speed_10m"),
@@ -66,7 +66,7 @@ const LEGACY: [(&str, &str); 5] = [
     ("weathercode", "weather_code"),
 ];
 
-/// The values of a unit parameter; the first is the default.
+/// The values of a unit parameter. The first is the default.
 type Scales = &'static [(&'static str, Scale)];
 
 const TEMPERATURE: Scales = &[
@@ -88,39 +88,40 @@ const fn scale(unit: &'static str, decimals: usize, convert: fn(i64) -> i64) -> 
     Scale { unit, decimals, convert }
 }
 
-impl Asked {
-    /// The value in the requested unit, as an integer of its last decimal.
+impl RequestedVariable {
+    /// The value in the requested unit, as an integer of the last decimal.
     pub fn value(&self, weather: &Weather) -> i64 {
         (self.scale.convert)((self.read)(weather))
     }
 }
 
-/// What `current=` names; the error is the reason of a 400.
-pub fn parse_current(query: &Query<'_>) -> Result<Vec<Asked>, String> {
+/// The variables of `current=`. The error is the reason of a 400.
+pub fn parse_current(query: &Query<'_>) -> Result<Vec<RequestedVariable>, String> {
     requested(query, query.list("current").map(|name| (name, name)))
 }
 
-/// What `current_weather=true` means.
-pub fn parse_legacy(query: &Query<'_>) -> Result<Vec<Asked>, String> {
+/// The variables of `current_weather=true`. The error is the reason of a 400.
+pub fn parse_legacy(query: &Query<'_>) -> Result<Vec<RequestedVariable>, String> {
     requested(query, LEGACY.into_iter())
 }
 
-/// The text of a parameter that is not one of its known values.
+/// The reason for a parameter with an unknown value.
 pub fn cannot_initialize(kind: &str, value: &str) -> String {
     format!(
         "Data corrupted at path ''. Cannot initialize {kind} from invalid String value {value}."
     )
 }
 
-/// Takes pairs: the name to echo, and the name of the variable.
+/// Each item is the name in the answer and the name of the variable.
 fn requested<'a>(
     query: &Query<'_>,
     names: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Vec<Asked>, String> {
+) -> Result<Vec<RequestedVariable>, String> {
     let variables = names
-        .map(|(name, known_as)| {
-            let variable = CURRENT.iter().find(|(names, ..)| names.contains(&known_as));
-            let variable = variable.ok_or_else(|| cannot_initialize("ForecastVariable", known_as));
+        .map(|(name, variable_name)| {
+            let variable = CURRENT.iter().find(|(names, ..)| names.contains(&variable_name));
+            let variable =
+                variable.ok_or_else(|| cannot_initialize("ForecastVariable", variable_name));
             variable.map(|variable| (name, variable))
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -133,7 +134,7 @@ fn requested<'a>(
         Unit::Precipitation => precipitation,
         Unit::Fixed(name, decimals) => scale(name, decimals, |value| value),
     };
-    let requested = variables.into_iter().map(|(name, &(_, unit, read))| Asked {
+    let requested = variables.into_iter().map(|(name, &(_, unit, read))| RequestedVariable {
         name: name.to_owned(),
         scale: scale_of(unit),
         read,
@@ -152,15 +153,15 @@ fn unit(query: &Query<'_>, names: &[&str], kind: &str, scales: Scales) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weather::{Place, weather_at};
+    use crate::weather::{Location, weather_at};
 
     #[test]
-    fn units_convert_with_their_own_decimals() {
+    fn units_have_their_own_decimals() {
         let weather = Weather {
             temperature_decicelsius: -123,
             wind_decikmh: 144,
             precipitation_centimm: 254,
-            ..weather_at(Place::new(0.0, 0.0), 0, 0)
+            ..weather_at(Location::new(0.0, 0.0), 0, 0)
         };
         let value = |text: &str| {
             let requested = parse_current(&Query::parse(text, b"")).unwrap();

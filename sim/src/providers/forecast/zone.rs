@@ -1,7 +1,8 @@
-//! The time zone of an answer: named, or `auto` for the place's own.
+//! Zone: the time zone and the time texts of a forecast.
 //!
-//! `auto` is the zone of the city exactly at the place, else the nautical zone of its longitude
-//! (`Etc/GMT-9` …), which the service itself gives out at sea. GMT is the default and costs nothing.
+//! Guarantees: `auto` is the zone of the city exactly at the location. Elsewhere it is the nautical
+//! zone of the longitude (for example `Etc/GMT-9`), which the service uses at sea. The default is
+//! GMT and needs no lookup.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, Tz};
 
 use crate::cities;
-use crate::weather::Place;
+use crate::weather::Location;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
@@ -23,39 +24,39 @@ impl Zone {
         Self { name: Cow::Borrowed("GMT"), abbreviation: Cow::Borrowed("GMT"), offset_seconds: 0 };
 }
 
-/// The zone called `name`, as it stands at that time; the error is the service's reason.
-pub fn resolve(name: &str, place: Place, unix_seconds: i64) -> Result<Zone, &'static str> {
+/// The zone with this name at this time. The error is the reason of a 400.
+pub fn resolve(name: &str, location: Location, unix_seconds: i64) -> Result<Zone, &'static str> {
     match name {
         "GMT" => Ok(Zone::GMT),
-        "auto" => named(&zone_of(place), unix_seconds),
-        _ => named(name, unix_seconds),
+        "auto" => iana_zone(&zone_of(location), unix_seconds),
+        _ => iana_zone(name, unix_seconds),
     }
 }
 
-/// Seconds east of UTC at a place, as its clocks stand then.
-pub fn zone_offset_seconds(place: Place, unix_seconds: i64) -> i64 {
-    resolve("auto", place, unix_seconds).map_or(0, |zone| zone.offset_seconds)
+/// The offset from UTC at a location and time, in seconds to the east.
+pub fn zone_offset_seconds(location: Location, unix_seconds: i64) -> i64 {
+    resolve("auto", location, unix_seconds).map_or(0, |zone| zone.offset_seconds)
 }
 
-/// Open-Meteo's time text: no seconds, no offset.
+/// A time in Open-Meteo's format, without seconds and offset.
 pub fn utc_time(unix_seconds: i64) -> String {
     let time = DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default();
     time.format("%Y-%m-%dT%H:%M").to_string()
 }
 
-/// The name of the zone a place lies in.
-pub fn zone_of(place: Place) -> Cow<'static, str> {
-    match cities::at_place(place) {
+/// The name of the zone at a location.
+pub fn zone_of(location: Location) -> Cow<'static, str> {
+    match cities::at_location(location) {
         Some(city) => Cow::Borrowed(city.timezone),
-        None => match (f64::from(place.longitude_e4) / 150_000.0).round() as i64 {
+        None => match (f64::from(location.longitude_e4) / 150_000.0).round() as i64 {
             0 => Cow::Borrowed("GMT"),
-            // POSIX signs: Etc/GMT-9 lies nine hours east.
+            // The sign is that of POSIX: Etc/GMT-9 is nine hours east.
             hours => Cow::Owned(format!("Etc/GMT{:+}", -hours)),
         },
     }
 }
 
-fn named(name: &str, unix_seconds: i64) -> Result<Zone, &'static str> {
+fn iana_zone(name: &str, unix_seconds: i64) -> Result<Zone, &'static str> {
     let zone: Tz = name.parse().map_err(|_| "Invalid timezone")?;
     let utc = DateTime::from_timestamp(unix_seconds, 0).unwrap_or_default().naive_utc();
     let offset = zone.offset_from_utc_datetime(&utc);
@@ -64,7 +65,7 @@ fn named(name: &str, unix_seconds: i64) -> Result<Zone, &'static str> {
         Some(letters) if letters.starts_with(|first: char| first.is_ascii_alphabetic()) => {
             letters.to_owned()
         }
-        // Zones without letters of their own; minutes only where there are any.
+        // Zones without letters show their offset, and minutes only if there are any.
         _ => match (offset_seconds / 3600, offset_seconds % 3600 / 60) {
             (hours, 0) => format!("GMT{hours:+}"),
             (hours, minutes) => format!("GMT{hours:+}:{:02}", minutes.abs()),
@@ -86,21 +87,24 @@ mod tests {
     const WINTER: i64 = 1_767_268_800;
 
     #[test]
-    fn zones_follow_the_calendar() {
-        let place = Place::new(0.5, 0.5);
-        let berlin = resolve("Europe/Berlin", place, SUMMER).unwrap();
+    fn zones_follow_summer_time() {
+        let location = Location::new(0.5, 0.5);
+        let berlin = resolve("Europe/Berlin", location, SUMMER).unwrap();
         assert_eq!((berlin.offset_seconds, berlin.abbreviation.as_ref()), (7200, "CEST"));
-        assert_eq!(resolve("Europe/Berlin", place, WINTER).unwrap().offset_seconds, 3600);
-        assert_eq!(resolve("Asia/Kathmandu", place, WINTER).unwrap().abbreviation, "GMT+5:45");
-        assert_eq!(resolve("Mars/Base", place, WINTER), Err("Invalid timezone"));
-        assert_eq!(resolve("GMT", place, WINTER), Ok(Zone::GMT));
+        assert_eq!(resolve("Europe/Berlin", location, WINTER).unwrap().offset_seconds, 3600);
+        assert_eq!(resolve("Asia/Kathmandu", location, WINTER).unwrap().abbreviation, "GMT+5:45");
+        assert_eq!(resolve("Mars/Base", location, WINTER), Err("Invalid timezone"));
+        assert_eq!(resolve("GMT", location, WINTER), Ok(Zone::GMT));
     }
 
     #[test]
-    fn auto_is_the_citys_zone_or_the_nautical_one() {
-        assert_eq!(zone_of(Place::new(48.853_41, 2.3488)), "Europe/Paris");
-        assert_eq!(zone_of(Place::new(0.0, 135.0)), "Etc/GMT-9");
-        assert_eq!(zone_of(Place::new(0.0, -180.0)), "Etc/GMT+12");
-        assert_eq!(resolve("auto", Place::new(0.0, 135.0), SUMMER).unwrap().offset_seconds, 32_400);
+    fn auto_is_the_zone_of_the_location() {
+        assert_eq!(zone_of(Location::new(48.853_41, 2.3488)), "Europe/Paris");
+        assert_eq!(zone_of(Location::new(0.0, 135.0)), "Etc/GMT-9");
+        assert_eq!(zone_of(Location::new(0.0, -180.0)), "Etc/GMT+12");
+        assert_eq!(
+            resolve("auto", Location::new(0.0, 135.0), SUMMER).unwrap().offset_seconds,
+            32_400
+        );
     }
 }
