@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_file_is_refused_and_an_older_one_upgraded() {
+    async fn newer_files_are_refused_and_older_ones_upgraded() {
         let (_folder, path) = file();
         drop(Db::open(&path, Durability::Normal, ONE).expect("opens"));
         let two: &[&str] = &[ONE[0], "ALTER TABLE t ADD COLUMN m INTEGER"];
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_may_be_opened_by_many_at_once() {
+    fn many_openers_may_create_the_file_at_once() {
         for _ in 0..20 {
             let (_folder, path) = file();
             std::thread::scope(|scope| {

@@ -304,6 +304,7 @@ row! { Account {
     id: "job_id", known, kind, pipeline, source, created_at, status, sealed, total, succeeded,
     failed, skipped, rejected, duplicates, started_at, finished_at,
 } }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_ends_the_same_in_whatever_order_its_messages_come() {
+    fn a_job_ends_the_same_in_any_message_order() {
         let changes = [open(), rows(2, 1, 0), rows(1, 0, 3), seal(10, 3, SealOutcome::Complete)];
         for end in in_every_order(&changes) {
             assert_eq!(end.status, JobStatus::Done);
@@ -378,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_seal_and_a_second_open_change_nothing() {
+    fn second_opens_and_seals_change_nothing() {
         let end = Account::unknown(job(), at(1))
             .after(&open(), at(9))
             .after(&seal(2, 1, SealOutcome::Complete), at(9));
@@ -391,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_of_nothing_but_duplicates_is_done_with_its_seal() {
+    fn a_job_of_duplicates_ends_with_its_seal() {
         for rows in [0, 4] {
             let change = seal(rows, rows, SealOutcome::Complete);
             let end = Account::unknown(job(), at(1)).after(&change, at(9));
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_named_after_how_the_source_ended() {
+    fn the_final_state_follows_the_seal_outcome() {
         let running = Account::unknown(job(), at(1)).after(&rows(1, 0, 0), at(2));
         for (outcome, open, end) in [
             (SealOutcome::Failed, JobStatus::Running, JobStatus::Failed),
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_moves_the_counters_of_a_finished_job_and_not_its_state() {
+    fn a_retry_keeps_the_state_of_a_finished_job() {
         let done = Account::unknown(job(), at(1))
             .after(&rows(1, 1, 0), at(2))
             .after(&seal(2, 0, SealOutcome::Complete), at(3));
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_was_given_up_and_resumed_goes_on() {
+    fn a_failed_job_that_resumes_is_running() {
         let given_up = Account {
             status: JobStatus::Failed,
             finished_at: Some(at(2)),
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_names_both_numbers() {
+    fn a_mismatch_names_both_numbers() {
         let account = Account { succeeded: 3, ..Account::unknown(job(), at(1)) };
         let mut counted = CounterDelta::default();
         counted.add(RowStatus::Success, false, 3);

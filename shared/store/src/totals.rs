@@ -30,6 +30,7 @@ macro_rules! table_counts {
             }
         }
 
+        /// The columns of the statement; a list in SQL must not end with a comma.
         macro_rules! counts {
             () => { concat!($($count, " AS ", stringify!($field), ",\n",)+ "0 AS none") };
         }

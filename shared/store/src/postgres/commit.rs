@@ -72,6 +72,9 @@ async fn apply_job_changes(
         write(tx, &Batch::new(&account::ADD, &unknown)).await?;
         before = lock(tx, &jobs).await?;
     }
+    if before.len() < jobs.len() {
+        return Err(sqlx::Error::RowNotFound);
+    }
     let changed = tally.change_jobs(&before, now);
     write(tx, &Batch::new(&account::UPDATE, &changed)).await.map(drop)
 }

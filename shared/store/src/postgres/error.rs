@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_is_transient_and_a_wrong_url_is_not() {
+    fn a_full_pool_is_transient_unlike_a_wrong_url() {
         let timed_out = classify(Error::PoolTimedOut, "here");
         assert!(timed_out.is_transient(), "{timed_out}");
         let cut = classify(Error::Protocol("unexpected response".into()), "here");

@@ -45,6 +45,9 @@ fn apply_job_changes(
         write(tx, &Batch::new(&account::ADD, &unknown))?;
         before = all(tx, &account::LOCK, &args![jobs.as_slice()])?;
     }
+    if before.len() < jobs.len() {
+        return Err(rusqlite::Error::QueryReturnedNoRows);
+    }
     let changed = tally.change_jobs(&before, now);
     write(tx, &Batch::new(&account::UPDATE, &changed)).map(drop)
 }
