@@ -66,7 +66,7 @@ pub async fn dry_run(
         match extraction.step().await? {
             // The batches are not needed: the file does not grow with the source.
             ExtractStep::Froze => {
-                outbox.prune(extraction.job().key, extraction.job().last_seq).await?
+                outbox.prune(extraction.job().key, extraction.job().last_seq).await?;
             }
             ExtractStep::Sealed => break,
             ExtractStep::SealedAsFailed => {

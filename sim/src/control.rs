@@ -10,14 +10,15 @@
 use hyper::{Method, StatusCode};
 use serde_json::json;
 
+use crate::air_quality::{self, air_quality_at};
 use crate::cities;
 use crate::decimal::fixed;
 use crate::faults::Fault;
-use crate::providers::forecast::utc_time;
+use crate::providers::open_meteo::utc_time;
 use crate::query::Query;
 use crate::reply::Reply;
 use crate::simulator::Simulator;
-use crate::weather::{Location, observed_at, weather_at};
+use crate::weather::{self, Location, interval_start, weather_at};
 
 pub fn answer(
     simulator: &Simulator,
@@ -83,15 +84,26 @@ fn expected(simulator: &Simulator, query: &Query<'_>) -> Reply {
     };
     let now = simulator.options.now.unix_seconds();
     let weather = weather_at(location, simulator.options.seed, now);
+    let air = air_quality_at(location, simulator.options.seed, now);
     Reply::ok(format!(
         "{{\"temperature\":{},\"windspeed\":{},\"winddirection\":{},\"weathercode\":{},\
-         \"humidity\":{},\"time\":\"{}\"}}",
+         \"humidity\":{},\"time\":\"{}\",\"air_quality\":{{\"observed_at\":\"{}\",\"pm10\":{},\
+         \"pm2_5\":{},\"carbon_monoxide\":{},\"nitrogen_dioxide\":{},\"ozone\":{},\
+         \"european_aqi\":{},\"us_aqi\":{}}}}}",
         fixed(weather.temperature_decicelsius, 1),
         fixed(weather.wind_decikmh, 1),
         weather.wind_direction_degrees,
         weather.code,
         weather.humidity_percent,
-        utc_time(observed_at(now)),
+        utc_time(interval_start(now, weather::INTERVAL_SECONDS)),
+        utc_time(interval_start(now, air_quality::INTERVAL_SECONDS)),
+        fixed(air.pm10_tenths, 1),
+        fixed(air.pm2_5_tenths, 1),
+        fixed(air.carbon_monoxide_tenths, 1),
+        fixed(air.nitrogen_dioxide_tenths, 1),
+        fixed(air.ozone_tenths, 1),
+        air.european_aqi,
+        air.us_aqi,
     ))
 }
 

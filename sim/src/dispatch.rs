@@ -139,7 +139,7 @@ async fn serve(simulator: &Simulator, call: Call<'_>) -> Reply {
         reply.headers.extend(usage.headers());
         return reply;
     }
-    let limiter = simulator.limiter.as_ref().filter(|_| endpoint == Endpoint::Forecast);
+    let limiter = simulator.limiter(endpoint);
     let permit = match limiter {
         None => None,
         Some(limiter) => match limiter.enter(clock.unix_seconds()).await {

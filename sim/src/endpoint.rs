@@ -10,6 +10,7 @@ use hyper::Method;
 pub enum Endpoint {
     Cities,
     Forecast,
+    AirQuality,
     GeocodingSearch,
     GeocodingGet,
     OpenWeather,
@@ -24,9 +25,10 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint with its path, in the order of the variants.
-    const PATHS: [(Self, &str); 12] = [
+    const PATHS: [(Self, &str); 13] = [
         (Self::Cities, "/cities/"),
         (Self::Forecast, "/v1/forecast"),
+        (Self::AirQuality, "/v1/air-quality"),
         (Self::GeocodingSearch, "/v1/search"),
         (Self::GeocodingGet, "/v1/get"),
         (Self::OpenWeather, "/data/2.5/weather"),
@@ -69,7 +71,8 @@ impl Endpoint {
     }
 
     pub fn allows(self, method: &Method) -> bool {
-        method == Method::GET || (method == Method::POST && self == Self::Forecast)
+        let takes_forms = matches!(self, Self::Forecast | Self::AirQuality);
+        method == Method::GET || (method == Method::POST && takes_forms)
     }
 }
 

@@ -5,7 +5,7 @@
 //! therefore overshoot: at 599 used, 1,000 locations still pass. A refusal costs nothing, another
 //! error costs 1. One request runs, four more may wait, the rest is refused.
 //! Does not: count per address like the service. All clients of a test share one address, so the
-//! simulator has one count. Only `/v1/forecast` is limited.
+//! simulator has one count per endpoint.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

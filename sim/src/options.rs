@@ -19,7 +19,7 @@ pub struct Options {
     pub now: Clock,
 }
 
-/// Whether `/v1/forecast` has the limits of the free tier.
+/// Whether `/v1/forecast` and `/v1/air-quality` have the limits of the free tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quota {
     #[default]

@@ -98,6 +98,8 @@ fn fixed() -> Clock {
     Clock::fixed(DateTime::from_timestamp(1_773_146_096, 0).unwrap())
 }
 
+const AIR: &str = "/v1/air-quality?latitude=48.85341&longitude=2.3488&current=pm10,pm2_5,\
+    carbon_monoxide,nitrogen_dioxide,ozone,european_aqi,us_aqi";
 const PARIS: &str = "/v1/forecast?latitude=48.85341&longitude=2.3488&current_weather=true";
 
 #[tokio::test]
@@ -121,6 +123,48 @@ async fn expected_weather_is_the_served_weather() {
         }
     }
     assert_eq!(sim.get("/_sim/expected?city_id=1").await.status, 404);
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn expected_air_quality_is_the_served_air_quality() {
+    let sim = Running::start(Options { now: fixed(), seed: 3, ..Options::default() }).await;
+    let mut expected = sim.get("/_sim/expected?city_id=2988507").await.json();
+    let served = sim.get(AIR).await.json();
+    let mut current = expected["air_quality"].take();
+    assert_eq!(current["observed_at"], "2026-03-10T12:00");
+    let fields = current.as_object_mut().unwrap();
+    let observed_at = fields.remove("observed_at").unwrap();
+    fields.extend([("time".to_owned(), observed_at), ("interval".to_owned(), 3600.into())]);
+    assert_eq!(served["current"], current);
+    assert_eq!(served["current_units"]["ozone"], "μg/m³");
+    assert_eq!(served["current_units"]["european_aqi"], "EAQI");
+    assert_eq!(served["current_units"]["us_aqi"], "USAQI");
+    sim.stop().await;
+}
+
+#[tokio::test]
+async fn air_quality_has_the_errors_of_the_forecast() {
+    let sim = Running::start(Options::default()).await;
+    let two = AIR.replace("48.85341", "1,2").replace("2.3488", "3,4");
+    assert_eq!(sim.get(&two).await.json()[1]["location_id"], 1);
+    let invalid = sim.get(&AIR.replace("48.8", "98.8")).await;
+    assert_eq!(
+        invalid.json()["reason"],
+        "Latitude must be in range of -90 to 90°. Given: 98.85341."
+    );
+    let unknown = sim.get(&format!("{AIR},temperature_2m")).await.json();
+    assert!(unknown["reason"].as_str().unwrap().contains("String value temperature_2m"));
+    sim.fault(json!({"endpoint": "/v1/air-quality", "status": 503, "count": 1})).await;
+    sim.fault(json!({"endpoint": "/v1/air-quality", "kind": "null", "count": 1})).await;
+    assert_eq!(sim.get(PARIS).await.status, 200);
+    assert_eq!(sim.get(AIR).await.json()["reason"], "The service is overloaded");
+    assert!(sim.get(AIR).await.json()["current"]["pm10"].is_null());
+    let stats = sim.get("/_sim/stats").await.json();
+    assert_eq!(
+        stats["endpoints"]["/v1/air-quality"],
+        json!({"requests": 5, "locations": 3, "faults": 2})
+    );
     sim.stop().await;
 }
 
@@ -265,14 +309,17 @@ async fn the_free_tier_resets_every_minute() {
     let options = Options { quota: Quota::OpenMeteo, now: clock.clone(), ..Options::default() };
     let sim = Running::start(options).await;
     let many = vec!["1"; 600].join(",");
-    let big = format!("latitude={many}&longitude={many}&current_weather=true");
-    assert_eq!(sim.send("POST", "/v1/forecast", &big).await.unwrap().status, 200);
-    let refused = sim.get(PARIS).await;
-    assert_eq!(refused.status, 429);
-    assert_eq!(
-        refused.json()["reason"],
-        "Minutely API request limit exceeded. Please try again in one minute."
-    );
+    let big = format!("latitude={many}&longitude={many}");
+    // Each endpoint has its own limit.
+    for (path, small) in [("/v1/forecast", PARIS), ("/v1/air-quality", AIR)] {
+        assert_eq!(sim.send("POST", path, &big).await.unwrap().status, 200);
+        let refused = sim.get(small).await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(
+            refused.json()["reason"],
+            "Minutely API request limit exceeded. Please try again in one minute."
+        );
+    }
     assert_eq!(sim.get("/v1/search?name=Paris").await.status, 200);
     clock.advance(Duration::from_secs(4));
     assert_eq!(sim.get(PARIS).await.status, 200);

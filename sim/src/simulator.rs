@@ -6,6 +6,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counters;
+use crate::endpoint::Endpoint;
 use crate::faults::FaultPlan;
 use crate::limiter::Limiter;
 use crate::options::{Options, Quota};
@@ -17,22 +18,32 @@ pub struct Simulator {
     pub faults: FaultPlan,
     pub counters: Counters,
     pub shutdown: CancellationToken,
-    /// The limits of `/v1/forecast`; `None` without a quota.
-    pub limiter: Option<Limiter>,
+    /// The real endpoints are on two hosts that count separately.
+    forecast_limiter: Limiter,
+    air_quality_limiter: Limiter,
     /// The limit of DummyJSON.
     pub request_window: RequestWindow,
 }
 
 impl Simulator {
     pub fn new(options: Options, shutdown: CancellationToken) -> Self {
-        let limiter = (options.quota == Quota::OpenMeteo).then(Limiter::default);
         Self {
             options,
             faults: FaultPlan::default(),
             counters: Counters::default(),
             shutdown,
-            limiter,
+            forecast_limiter: Limiter::default(),
+            air_quality_limiter: Limiter::default(),
             request_window: RequestWindow::default(),
+        }
+    }
+
+    /// The limits of an endpoint, if it has any.
+    pub fn limiter(&self, endpoint: Endpoint) -> Option<&Limiter> {
+        match (self.options.quota, endpoint) {
+            (Quota::OpenMeteo, Endpoint::Forecast) => Some(&self.forecast_limiter),
+            (Quota::OpenMeteo, Endpoint::AirQuality) => Some(&self.air_quality_limiter),
+            _ => None,
         }
     }
 }

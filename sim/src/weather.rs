@@ -111,11 +111,12 @@ pub fn elevation_metres(location: Location, seed: u64) -> i64 {
 }
 
 /// The start of the observation interval that contains `unix_seconds`.
-pub fn observed_at(unix_seconds: i64) -> i64 {
-    unix_seconds - unix_seconds.rem_euclid(INTERVAL_SECONDS)
+pub fn interval_start(unix_seconds: i64, interval_seconds: i64) -> i64 {
+    unix_seconds - unix_seconds.rem_euclid(interval_seconds)
 }
 
-fn location_hash(location: Location, seed: u64) -> u64 {
+/// A number that only depends on location and seed.
+pub fn location_hash(location: Location, seed: u64) -> u64 {
     let position =
         (u64::from(location.latitude_e4 as u32) << 32) | u64::from(location.longitude_e4 as u32);
     mix(mix(seed) ^ position)
@@ -130,7 +131,7 @@ pub fn mix(value: u64) -> u64 {
 }
 
 /// A number below `below`, from 16 bits of `random`.
-fn draw(random: u64, shift: u32, below: u64) -> i64 {
+pub fn draw(random: u64, shift: u32, below: u64) -> i64 {
     ((((random >> shift) & 0xffff) * below) >> 16) as i64
 }
 
@@ -165,8 +166,8 @@ mod tests {
 
     #[test]
     fn observations_start_on_the_quarter_hour() {
-        assert_eq!(observed_at(NOON) % 900, 0);
-        assert!(observed_at(NOON) <= NOON && NOON < observed_at(NOON) + 900);
+        assert_eq!(interval_start(NOON, INTERVAL_SECONDS) % 900, 0);
+        assert_eq!(NOON - interval_start(NOON, INTERVAL_SECONDS), 296);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 
 pub mod city_source;
 pub mod dummyjson;
-pub mod forecast;
 pub mod geocoding;
 pub mod jsonplaceholder;
+pub mod open_meteo;
 pub mod openweather;
 pub mod random_data;
 pub mod user_service;
@@ -21,6 +21,7 @@ use crate::limiter::MINUTELY;
 use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
+use open_meteo::{AIR_QUALITY, FORECAST};
 use user_service::{RecordContext, UserService};
 
 /// A request to an upstream.
@@ -42,7 +43,8 @@ pub fn answer(call: Call<'_>, options: &Options) -> Reply {
     let list = |service: &UserService| service.answer(item, query, &context);
     match endpoint {
         Endpoint::Cities => city_source::answer(query, options.cities, fault.shift_rows),
-        Endpoint::Forecast => forecast::answer(query, options, fault.nulls),
+        Endpoint::Forecast => open_meteo::answer(&FORECAST, query, options, fault.nulls),
+        Endpoint::AirQuality => open_meteo::answer(&AIR_QUALITY, query, options, fault.nulls),
         Endpoint::GeocodingSearch => geocoding::search(query, options.seed),
         Endpoint::GeocodingGet => geocoding::get(query, options.seed),
         Endpoint::OpenWeather => openweather::answer(query, options),
@@ -88,7 +90,7 @@ impl Call<'_> {
 
 fn usual_reason(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        400 => forecast::NO_DATA,
+        400 => open_meteo::NO_DATA,
         401 => "API key required. Please add &apikey= to the URL.",
         403 => "This API endpoint requires the API Professional or Enterprise plan",
         429 => MINUTELY,

@@ -9,14 +9,14 @@
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::forecast::zone_offset_seconds;
 use super::geocoding::{find_cities, fold};
+use super::open_meteo::zone_offset_seconds;
 use crate::cities::{self, City};
 use crate::decimal::{rounded_division, trimmed};
 use crate::options::Options;
 use crate::query::Query;
 use crate::reply::Reply;
-use crate::weather::{Location, observed_at, weather_at};
+use crate::weather::{INTERVAL_SECONDS, Location, interval_start, weather_at};
 
 /// The refused key.
 const BAD_KEY: &str = "bad-key";
@@ -156,7 +156,7 @@ fn write(located: &Located, units: Units, options: &Options) -> String {
         units.wind(weather.wind_decikmh),
         weather.wind_direction_degrees,
         weather.cloud_cover_percent,
-        observed_at(now),
+        interval_start(now, INTERVAL_SECONDS),
         noon - 21_600,
         noon + 21_600,
         zone_offset_seconds(location, now),

@@ -67,7 +67,7 @@ async fn a_job_in_conflict_with_the_stream_is_left_alone_and_others_go_on() {
     // Somebody else's hash under this job's number, and the receipts forgotten.
     let _: u64 = field.redis.cli(&["HSET", WATERMARKS, &job, "1 0000 - - - - - -"]).await;
     let conflict = field.produce("b").run().await.expect_code(1);
-    says(&conflict, &["another content", &job]);
+    says(&conflict, &["other content", &job]);
     assert_eq!(numbers(&conflict.json(), ["published"]), [700], "the other job went on");
     let states: Vec<String> = field.status().await["jobs"]
         .as_array()

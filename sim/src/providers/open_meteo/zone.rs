@@ -1,4 +1,4 @@
-//! Zone: the time zone and the time texts of a forecast.
+//! Zone: the time zone and the time texts of an answer.
 //!
 //! Guarantees: `auto` is the zone of the city exactly at the location. Elsewhere it is the nautical
 //! zone of the longitude (for example `Etc/GMT-9`), which the service uses at sea. The default is

@@ -1,12 +1,12 @@
-//! Forecast request: the parameters, validated as the service validates them.
+//! Current request: the parameters of a request for current values, validated as the service validates them.
 //!
 //! Guarantees: errors are the exact `reason` texts of the service, in the order of its checks:
 //! number of coordinates, number of locations, ranges, other parameters.
-//! Next: [`super::variables`], which parses the names of variables.
+//! Next: [`super::dataset`], which parses the names of variables.
 
 use std::str::FromStr;
 
-use super::variables::{RequestedVariable, cannot_initialize, parse_current, parse_legacy};
+use super::dataset::{Dataset, RequestedVariable, cannot_initialize};
 use crate::query::Query;
 
 pub const NO_DATA: &str = "No data is available for this location";
@@ -20,27 +20,27 @@ const NO_DATA_LATITUDE: f64 = -89.9;
 const NOT_SIMULATED: [&str; 3] = ["hourly", "daily", "minutely_15"];
 
 #[derive(Debug)]
-pub struct ForecastRequest {
+pub struct CurrentRequest<T> {
     /// Latitude and longitude, in the order of the request.
     pub locations: Vec<(f64, f64)>,
     pub elevations: Option<Vec<f64>>,
     pub location_ids: Option<Vec<i64>>,
     /// Empty, one for all locations, or one for each.
     pub timezones: Vec<String>,
-    pub block: Option<Block>,
+    pub block: Option<Block<T>>,
     pub unix_time: bool,
     days: u32,
 }
 
 /// The object with the current values.
 #[derive(Debug)]
-pub struct Block {
+pub struct Block<T> {
     pub name: &'static str,
-    pub variables: Vec<RequestedVariable>,
+    pub variables: Vec<RequestedVariable<T>>,
 }
 
-impl ForecastRequest {
-    pub fn parse(query: &Query<'_>) -> Result<Self, String> {
+impl<T> CurrentRequest<T> {
+    pub fn parse(dataset: &Dataset<T>, query: &Query<'_>) -> Result<Self, String> {
         let locations = locations(query)?;
         if let Some(name) = NOT_SIMULATED.into_iter().find(|name| query.get(name).is_some()) {
             return Err(format!("the simulator does not serve '{name}'"));
@@ -59,7 +59,7 @@ impl ForecastRequest {
             location_ids: per_location(query, "location_id", "Int", locations.len())?,
             locations,
             timezones,
-            block: block(query)?,
+            block: block(dataset, query)?,
             unix_time: match query.get("timeformat") {
                 None | Some("iso8601") => false,
                 Some("unixtime") => true,
@@ -145,20 +145,25 @@ fn day_count(
 }
 
 /// The legacy flag overrides a list of variables, as in the service.
-fn block(query: &Query<'_>) -> Result<Option<Block>, String> {
-    if query.get("current_weather").is_some_and(|flag| matches!(flag, "true" | "1")) {
-        return Ok(Some(Block { name: "current_weather", variables: parse_legacy(query)? }));
+fn block<T>(dataset: &Dataset<T>, query: &Query<'_>) -> Result<Option<Block<T>>, String> {
+    let has_flag = !dataset.legacy.is_empty();
+    if has_flag && query.get("current_weather").is_some_and(|flag| matches!(flag, "true" | "1")) {
+        return Ok(Some(Block {
+            name: "current_weather",
+            variables: dataset.parse_legacy(query)?,
+        }));
     }
-    let variables = parse_current(query)?;
+    let variables = dataset.parse_current(query)?;
     Ok((!variables.is_empty()).then_some(Block { name: "current", variables }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::open_meteo::forecast::FORECAST;
 
     fn reason(query: &str) -> String {
-        ForecastRequest::parse(&Query::parse(query, b"")).unwrap_err()
+        CurrentRequest::parse(&FORECAST, &Query::parse(query, b"")).unwrap_err()
     }
 
     #[test]
@@ -200,8 +205,9 @@ mod tests {
 
     #[test]
     fn weight_grows_with_variables_and_days() {
-        let weight =
-            |query: &str| ForecastRequest::parse(&Query::parse(query, b"")).unwrap().weight();
+        let weight = |query: &str| {
+            CurrentRequest::parse(&FORECAST, &Query::parse(query, b"")).unwrap().weight()
+        };
         let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(near(weight("latitude=1,2&longitude=1,2&current=is_day"), 2.0));
         let twenty = vec!["is_day"; 20].join(",");
@@ -215,6 +221,9 @@ mod tests {
     #[test]
     fn the_legacy_flag_overrides_the_list() {
         let query = Query::parse("latitude=1&longitude=2&current=is_day&current_weather=true", b"");
-        assert_eq!(ForecastRequest::parse(&query).unwrap().block.unwrap().name, "current_weather");
+        assert_eq!(
+            CurrentRequest::parse(&FORECAST, &query).unwrap().block.unwrap().name,
+            "current_weather"
+        );
     }
 }

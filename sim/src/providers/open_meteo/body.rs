@@ -1,16 +1,17 @@
-//! Forecast body: writes the JSON of an answer, which is the hot path of the simulator.
+//! Body: writes the JSON of an Open-Meteo answer, which is the hot path of the simulator.
 //!
-//! Guarantees: the same request in the same quarter-hour gives the same bytes.
+//! Guarantees: the same request in the same interval gives the same bytes.
 //! Text that all locations share (units, names, time, zone) is formatted once and copied. Only
 //! coordinates, elevation, id and values are formatted per location, into one buffer of known size.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::request::ForecastRequest;
+use super::dataset::Dataset;
+use super::request::CurrentRequest;
 use super::zone::{Zone, resolve, utc_time};
 use crate::decimal::{push_f32, push_fixed};
-use crate::weather::{INTERVAL_SECONDS, Location, elevation_metres, observed_at, weather_at};
+use crate::weather::{Location, elevation_metres, interval_start};
 
 /// Degrees between the centres of two grid cells; the service uses single precision.
 const GRID_DEGREES: f32 = 0.1;
@@ -23,18 +24,19 @@ const LOCATION_BYTES: usize = 80;
 const VALUE_BYTES: usize = 12;
 
 /// Writes the whole answer. The error is the reason of a 400.
-pub fn write(
-    forecast: &ForecastRequest,
+pub fn write<T>(
+    dataset: &Dataset<T>,
+    request: &CurrentRequest<T>,
     seed: u64,
     unix_seconds: i64,
     nulls: bool,
 ) -> Result<Vec<u8>, &'static str> {
-    let locations = &forecast.locations;
-    let keys = keys(forecast);
+    let locations = &request.locations;
+    let keys = keys(request);
     let values_bytes: usize = keys.iter().map(|key| key.len() + VALUE_BYTES).sum();
     let mut json = Vec::new();
     // Usually all locations have one zone. Then it is resolved once, and its text is written once.
-    let common_zone = match &forecast.timezones[..] {
+    let common_zone = match &request.timezones[..] {
         [] => Some(Zone::GMT),
         [name] if name != "auto" => Some(resolve(name, Location::new(0.0, 0.0), unix_seconds)?),
         _ => None,
@@ -45,13 +47,13 @@ pub fn write(
         let zone = if let Some(zone) = &common_zone {
             Cow::Borrowed(zone)
         } else {
-            let name = forecast.timezones.get(position).unwrap_or(&forecast.timezones[0]);
+            let name = request.timezones.get(position).unwrap_or(&request.timezones[0]);
             Cow::Owned(resolve(name, location, unix_seconds)?)
         };
         let text = match &shared {
             Some((written, text)) if *written == *zone => text,
             _ => {
-                let text = SharedText::write(forecast, &zone, unix_seconds);
+                let text = SharedText::write(dataset, request, &zone, unix_seconds);
                 let location_bytes = text.before.len() + text.after.len() + LOCATION_BYTES;
                 json.reserve((locations.len() - position) * (location_bytes + values_bytes));
                 &shared.insert((zone.into_owned(), text)).1
@@ -68,21 +70,21 @@ pub fn write(
         json.extend_from_slice(b",\"longitude\":");
         push_f32(&mut json, grid_centre(longitude, 180.0));
         json.extend_from_slice(&text.before);
-        push_elevation(&mut json, forecast, position, elevation_metres(location, seed));
-        let id = forecast.location_ids.as_ref().map_or(position as i64, |ids| ids[position]);
+        push_elevation(&mut json, request, position, elevation_metres(location, seed));
+        let id = request.location_ids.as_ref().map_or(position as i64, |ids| ids[position]);
         if id != 0 {
             json.extend_from_slice(b",\"location_id\":");
             push_fixed(&mut json, id, 0);
         }
         json.extend_from_slice(&text.after);
-        if let Some(block) = &forecast.block {
-            let weather = weather_at(location, seed, unix_seconds);
+        if let Some(block) = &request.block {
+            let values = (dataset.values_at)(location, seed, unix_seconds);
             for (key, variable) in keys.iter().zip(&block.variables) {
                 json.extend_from_slice(key);
                 if nulls {
                     json.extend_from_slice(b"null");
                 } else {
-                    push_fixed(&mut json, variable.value(&weather), variable.scale.decimals);
+                    push_fixed(&mut json, variable.value(&values), variable.scale.decimals);
                 }
             }
             json.push(b'}');
@@ -104,16 +106,22 @@ struct SharedText {
 }
 
 impl SharedText {
-    fn write(forecast: &ForecastRequest, zone: &Zone, unix_seconds: i64) -> Self {
+    fn write<T>(
+        dataset: &Dataset<T>,
+        request: &CurrentRequest<T>,
+        zone: &Zone,
+        unix_seconds: i64,
+    ) -> Self {
         let before = format!(
             ",\"generationtime_ms\":0.3122091293334961,\"utc_offset_seconds\":{},\
              \"timezone\":\"{}\",\"timezone_abbreviation\":\"{}\"",
             zone.offset_seconds, zone.name, zone.abbreviation
         );
         let mut after = String::new();
-        if let Some(block) = &forecast.block {
-            let observed = observed_at(unix_seconds);
-            let (format, time) = if forecast.unix_time {
+        if let Some(block) = &request.block {
+            let interval = dataset.interval_seconds;
+            let observed = interval_start(unix_seconds, interval);
+            let (format, time) = if request.unix_time {
                 ("unixtime", observed.to_string())
             } else {
                 ("iso8601", format!("\"{}\"", utc_time(observed + zone.offset_seconds)))
@@ -124,21 +132,26 @@ impl SharedText {
                 write!(after, ",\"{}\":\"{}\"", variable.name, variable.scale.unit)
                     .expect(NEVER_FAILS);
             }
-            write!(after, "}},\"{name}\":{{\"time\":{time},\"interval\":{INTERVAL_SECONDS}")
+            write!(after, "}},\"{name}\":{{\"time\":{time},\"interval\":{interval}")
                 .expect(NEVER_FAILS);
         }
         Self { before: before.into_bytes(), after: after.into_bytes() }
     }
 }
 
-fn keys(forecast: &ForecastRequest) -> Vec<Vec<u8>> {
-    let variables = forecast.block.iter().flat_map(|block| &block.variables);
+fn keys<T>(request: &CurrentRequest<T>) -> Vec<Vec<u8>> {
+    let variables = request.block.iter().flat_map(|block| &block.variables);
     variables.map(|variable| format!(",\"{}\":", variable.name).into_bytes()).collect()
 }
 
 /// Appends the requested elevation, else that of the location. A requested `nan` appends nothing.
-fn push_elevation(json: &mut Vec<u8>, forecast: &ForecastRequest, position: usize, metres: i64) {
-    let decimetres = match &forecast.elevations {
+fn push_elevation<T>(
+    json: &mut Vec<u8>,
+    request: &CurrentRequest<T>,
+    position: usize,
+    metres: i64,
+) {
+    let decimetres = match &request.elevations {
         None => metres * 10,
         Some(given) if given[position].is_finite() => (given[position] * 10.0).round() as i64,
         Some(_) => return,
@@ -156,14 +169,16 @@ fn grid_centre(degrees: f64, limit: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::open_meteo::forecast::FORECAST;
     use crate::query::Query;
 
     // 2026-03-10T12:34:56Z
     const NOW: i64 = 1_773_146_096;
 
     fn body(query: &str) -> String {
-        let forecast = ForecastRequest::parse(&Query::parse(query, b"")).unwrap();
-        let json = write(&forecast, 0, NOW, false).unwrap();
+        let query = Query::parse(query, b"");
+        let request = CurrentRequest::parse(&FORECAST, &query).unwrap();
+        let json = write(&FORECAST, &request, 0, NOW, false).unwrap();
         assert!(json.is_empty() || serde_json::from_slice::<serde_json::Value>(&json).is_ok());
         String::from_utf8(json).unwrap()
     }
@@ -223,7 +238,8 @@ mod tests {
     #[test]
     fn null_values_keep_the_envelope() {
         let query = Query::parse("latitude=1&longitude=2&current=temperature_2m", b"");
-        let json = write(&ForecastRequest::parse(&query).unwrap(), 0, NOW, true).unwrap();
+        let request = CurrentRequest::parse(&FORECAST, &query).unwrap();
+        let json = write(&FORECAST, &request, 0, NOW, true).unwrap();
         assert!(String::from_utf8(json).unwrap().ends_with("\"temperature_2m\":null}}"));
     }
 }
