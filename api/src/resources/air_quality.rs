@@ -1,7 +1,7 @@
 //! `GET /air-quality`: the air quality of a city by its name.
 //!
 //! The stored row while it is current, else the upstream's, else the stored one as stale.
-//! Next: [`crate::weather::lookup`] (which city a name means, and how failures are told).
+//! Next: [`crate::weather::lookup`] (which city a name means, and which problem a failure is).
 
 use axum::Json;
 use axum::extract::State;
