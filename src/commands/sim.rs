@@ -44,8 +44,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let address = listener.local_addr()?;
     if !app.global.quiet {
         progress::print_status(&format!(
-            "simulating on http://{address}: /cities/, /v1/forecast, /v1/search, /data/2.5/weather, \
-             /users, /dummyjson/users, /api/v2/addresses, /api/v2/credit_cards; faults and counters under /_sim/"
+            "simulating on http://{address}: /cities/, /v1/forecast, /v1/air-quality, /v1/search, \
+             /data/2.5/weather, /users, /dummyjson/users, /api/v2/addresses, /api/v2/credit_cards; faults and counters under /_sim/"
         ));
     }
     let quota = match args.quota {

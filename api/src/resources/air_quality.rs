@@ -107,7 +107,7 @@ async fn current(app: &AppState, city: &City) -> Result<(AirQualityRow, Origin),
     let failed = match answer {
         Answer::Ok(values) => match values.into_iter().next() {
             Some(air) => {
-                let row = air_quality_row(city.id, air, Utc::now());
+                let row = air_quality_row(city.id, &air, Utc::now());
                 let records = Records::AirQuality(vec![row.clone()]);
                 app.store.commit(&Commit { records, ..Commit::default() }).await?;
                 return Ok((row, Origin::Miss));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{Flags, Topic};
+use isobar_model::city::City;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_settings::Settings;
@@ -66,8 +67,7 @@ impl Pipeline for AirQualityPipeline {
     async fn fetch(&self, tasks: &[&CityTask]) -> Answer<Vec<TaskOutcome<AirQualityRow>>> {
         let request =
             async |locations: Vec<_>| self.upstream.air_quality(&locations, Priority::Batch).await;
-        let record =
-            |city: isobar_model::city::City, air| air_quality_row(city.id, air, Utc::now());
+        let record = |city: City, air| air_quality_row(city.id, &air, Utc::now());
         self.cities.fetch(tasks, request, record).await
     }
 

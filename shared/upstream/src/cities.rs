@@ -134,7 +134,7 @@ pub fn snapshot(city: City, observation: Observation, now: DateTime<Utc>) -> Wea
 }
 
 /// The row of an air quality that was fetched at `now`.
-pub fn air_quality_row(city_id: CityId, air: AirQuality, now: DateTime<Utc>) -> AirQualityRow {
+pub fn air_quality_row(city_id: CityId, air: &AirQuality, now: DateTime<Utc>) -> AirQualityRow {
     AirQualityRow {
         city_id,
         pm10: air.pm10,

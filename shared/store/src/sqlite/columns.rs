@@ -54,12 +54,12 @@ text_columns! {
 
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            Self::Int(value) => value.to_sql(),
-            Self::Float(value) => value.to_sql(),
-            Self::Bool(value) => value.to_sql(),
-            Self::Text(value) => Ok(value.as_deref().map_or(ToSqlOutput::from(NULL), Into::into)),
-            Self::Bytes(value) => Ok(value.as_deref().map_or(ToSqlOutput::from(NULL), Into::into)),
+        Ok(match self {
+            Self::Int(value) => value.to_sql()?,
+            Self::Float(value) => value.to_sql()?,
+            Self::Bool(value) => value.to_sql()?,
+            Self::Text(value) => value.as_deref().map_or(ToSqlOutput::from(NULL), Into::into),
+            Self::Bytes(value) => value.as_deref().map_or(ToSqlOutput::from(NULL), Into::into),
             Self::Time(value) => {
                 text(value.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)))
             }
@@ -67,14 +67,14 @@ impl ToSql for Value<'_> {
             Self::Id(value) => text(value.map(|id| id.to_string())),
             Self::Ints(values) => text(serde_json::to_string(values).ok()),
             Self::Ids(values) => text(serde_json::to_string(values).ok()),
-        }
+        })
     }
 }
 
 const NULL: rusqlite::types::Null = rusqlite::types::Null;
 
-fn text(value: Option<String>) -> rusqlite::Result<ToSqlOutput<'static>> {
-    Ok(value.map_or(ToSqlOutput::from(NULL), Into::into))
+fn text(value: Option<String>) -> ToSqlOutput<'static> {
+    value.map_or(ToSqlOutput::from(NULL), Into::into)
 }
 
 #[cfg(test)]
