@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use isobar_broker::{Broker, BrokerError};
 use isobar_settings::Settings;
 use isobar_store::{Store, StoreError};
-use isobar_upstream::Service;
+use isobar_upstream::WeatherService;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -99,9 +99,9 @@ async fn refresh(snapshot: &mut DashboardSnapshot, app: &AppState) {
         snapshot.outbox.update(app.imports.outbox().depth()),
         snapshot.jobs.update(jobs),
         snapshot.operations.update(app.store.operations(None, HISTORY)),
-        snapshot
-            .upstream
-            .update(async { Ok::<_, Infallible>(app.upstream.state(Service::Forecast).await) }),
+        snapshot.upstream.update(async {
+            Ok::<_, Infallible>(app.upstream.state(WeatherService::Forecast).await)
+        }),
     );
     if snapshot.expensive_at.is_none_or(|at| now - at >= EXPENSIVE_REFRESH) {
         tokio::join!(

@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use isobar_upstream::{Service, UpstreamState};
+use isobar_upstream::{UpstreamState, WeatherService};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ pub async fn healthz(State(app): State<SharedState>) -> Response {
     let (store, broker, upstream) = tokio::join!(
         timeout(PING_LIMIT, app.store.ping()),
         timeout(PING_LIMIT, app.broker.ping()),
-        timeout(PING_LIMIT, app.upstream.state(Service::Forecast)),
+        timeout(PING_LIMIT, app.upstream.state(WeatherService::Forecast)),
     );
     let components = Components {
         store: up_or_down(matches!(store, Ok(Ok(())))),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use isobar_admin::heartbeats;
 use isobar_model::quota::QuotaUsage;
 use isobar_store::DeadLetterFilter;
-use isobar_upstream::Service;
+use isobar_upstream::WeatherService;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -73,7 +73,7 @@ pub async fn show(State(app): State<SharedState>) -> Result<Json<StreamState>, P
         app.broker.consumers(&app.topic),
         app.broker.heartbeats(),
         app.store.count_dead_letters(&all),
-        app.upstream.state(Service::Forecast),
+        app.upstream.state(WeatherService::Forecast),
         app.broker.flags(&app.topic),
     );
     let depth = depth?;

@@ -10,7 +10,7 @@ use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_settings::Settings;
 use isobar_store::{AirQualityRow, Records, Store, StoreError};
 use isobar_upstream::cities::air_quality_row;
-use isobar_upstream::{Answer, Priority, Service, WaitReason, WeatherClient};
+use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient, WeatherService};
 
 use super::cities::{self, Cities};
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
@@ -80,10 +80,11 @@ impl Pipeline for AirQualityPipeline {
     }
 
     async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
-        self.upstream.closed_until(Service::AirQuality)
+        self.upstream.closed_until(WeatherService::AirQuality)
     }
 
     async fn upstream_state(&self) -> serde_json::Value {
-        serde_json::to_value(self.upstream.state(Service::AirQuality).await).unwrap_or_default()
+        serde_json::to_value(self.upstream.state(WeatherService::AirQuality).await)
+            .unwrap_or_default()
     }
 }

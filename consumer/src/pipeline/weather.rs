@@ -11,7 +11,7 @@ use isobar_model::task::{CityTask, DecodeError, Fields, TaskHeader};
 use isobar_settings::Settings;
 use isobar_store::{CityFailure, Records, Store, StoreError, WeatherSnapshot};
 use isobar_upstream::cities::snapshot;
-use isobar_upstream::{Answer, Priority, Service, WaitReason, WeatherClient};
+use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient, WeatherService};
 
 use super::cities::{self, Cities};
 use super::definition::{BatchKey, Pipeline, TaskOutcome, TaskSubject};
@@ -91,10 +91,11 @@ impl Pipeline for WeatherPipeline {
     }
 
     async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
-        self.upstream.closed_until(Service::Forecast)
+        self.upstream.closed_until(WeatherService::Forecast)
     }
 
     async fn upstream_state(&self) -> serde_json::Value {
-        serde_json::to_value(self.upstream.state(Service::Forecast).await).unwrap_or_default()
+        serde_json::to_value(self.upstream.state(WeatherService::Forecast).await)
+            .unwrap_or_default()
     }
 }

@@ -52,13 +52,14 @@ enum ExtractEnd {
 struct Retry {
     pauses: ExponentialBackoff,
     due: Instant,
+    reads_store: bool,
 }
 
 impl Retry {
     fn of(job: &OutboxJob) -> Self {
-        let first =
-            if job.spec.is_republication() { STORE_RETRY_FIRST } else { SOURCE_RETRY_FIRST };
-        Self { pauses: pauses(first, RETRY_LONGEST).build(), due: Instant::now() }
+        let reads_store = job.spec.is_republication();
+        let first = if reads_store { STORE_RETRY_FIRST } else { SOURCE_RETRY_FIRST };
+        Self { pauses: pauses(first, RETRY_LONGEST).build(), due: Instant::now(), reads_store }
     }
 
     fn delay(&mut self) -> Duration {
@@ -130,6 +131,8 @@ impl Imports {
                 busy.push(job.job_id);
                 running.spawn(self.clone().extract(job, shutdown.clone()));
             }
+            let next_due = retries.values().filter(|retry| retry.due > now).map(|at| at.due - now);
+            let poll = next_due.min().unwrap_or(POLL_INTERVAL).min(POLL_INTERVAL);
             tokio::select! {
                 Some(ended) = running.join_next() => {
                     let (job, ended): (OutboxJob, ExtractEnd) = ended?;
@@ -143,8 +146,9 @@ impl Imports {
                         }
                     }
                 }
-                () = self.inner.wake.notified() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                // A new request may mean that the store is available again.
+                () = self.inner.wake.notified() => retries.retain(|_, retry| !retry.reads_store),
+                () = tokio::time::sleep(poll) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -313,7 +317,10 @@ mod tests {
     async fn jobs(republications: usize, uploads: usize) -> Vec<OutboxJob> {
         let folder = tempfile::tempdir().expect("a folder");
         let outbox = Outbox::open(&folder.path().join("outbox.db")).expect("opens");
-        let letters = RepublishRequest::Replay { filter: Default::default(), newest: 1 };
+        let letters = RepublishRequest::Replay {
+            filter: isobar_store::DeadLetterFilter::default(),
+            newest: 1,
+        };
         let letters = JobSpec::republish(PipelineName::Weather, letters, 1);
         let list = JobSpec { origin: SourceSpec::Gazetteer, ..letters.clone() };
         let specs = std::iter::repeat_n(letters, republications);

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::breaker::SourceBreaker;
 use super::csv::CsvSource;
-use super::cursor::{ApiCursor, SourceCursor};
+use super::cursor::{ApiCursor, IncompleteCursor, RepublishCursor, SourceCursor};
 use super::error::SourceError;
 use super::failure_log::FailureLog;
 use super::gazetteer::GazetteerSource;
@@ -122,7 +122,7 @@ impl Source {
             (SourceSpec::Incomplete { missing }, cursor @ (None | Some(At::Incomplete(_)))) => {
                 let cursor = match cursor {
                     Some(At::Incomplete(cursor)) => cursor,
-                    _ => Default::default(),
+                    _ => IncompleteCursor::default(),
                 };
                 let users = IncompleteUsers::new(context.store()?, *missing, spec.force, cursor);
                 Ok(Self::Incomplete(users))
@@ -130,7 +130,7 @@ impl Source {
             (SourceSpec::Republish { request, .. }, cursor @ (None | Some(At::Republish(_)))) => {
                 let cursor = match cursor {
                     Some(At::Republish(cursor)) => cursor,
-                    _ => Default::default(),
+                    _ => RepublishCursor::default(),
                 };
                 let (store, request) = (context.store()?, request.clone());
                 let mut tasks = Republication::new(store, spec.pipeline, request, cursor);

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use isobar_broker::{Broker, Flags, Topic};
 use isobar_model::ids::JobId;
 use isobar_store::JobRow;
-use isobar_upstream::{QuotaState, Service, WeatherClient};
+use isobar_upstream::{QuotaState, WeatherClient, WeatherService};
 use tokio::time::timeout;
 
 use crate::heartbeats;
@@ -60,7 +60,7 @@ impl JobDelays {
                 tokio::join!(broker.flags(topic), broker.heartbeats(), upstream.quota());
             let all_workers =
                 heartbeats::paused_reason(&heartbeats.unwrap_or_default()).or_else(|| {
-                    Some(upstream.closed_until(Service::Forecast)?.1.describe().to_owned())
+                    Some(upstream.closed_until(WeatherService::Forecast)?.1.describe().to_owned())
                 });
             Self { switches: switches.unwrap_or_default(), all_workers, quota }
         };

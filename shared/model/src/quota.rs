@@ -54,6 +54,7 @@ pub struct QuotaUsage {
     pub hour: u64,
     pub day: u64,
     /// Set while a window is full or the provider has blocked us.
+    #[serde(rename = "shut_until")]
     pub blocked_until: Option<DateTime<Utc>>,
 }
 

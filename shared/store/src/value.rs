@@ -112,7 +112,7 @@ bind_lists! {
 }
 
 macro_rules! args {
-    ($($value:expr),* $(,)?) => { vec![$($crate::value::Bind::bind(Some($value))),*] };
+    ($($value:expr),* $(,)?) => { Vec::from([$($crate::value::Bind::bind(Some($value))),*]) };
 }
 
 /// PostgreSQL keeps tries and attempts in 32 bits, with a sign.

@@ -11,10 +11,10 @@ use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
 use crate::open_meteo::{self, Location, ObservationTime, Product, require_units};
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 
 const AIR_QUALITY: Product<AirQuality> = Product {
-    service: Service::AirQuality,
+    service: WeatherService::AirQuality,
     path: "/v1/air-quality",
     variables: "pm10,pm2_5,carbon_monoxide,nitrogen_dioxide,ozone,european_aqi,us_aqi",
     check_units,

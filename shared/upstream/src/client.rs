@@ -20,7 +20,7 @@ use crate::answer::{Answer, Priority, WaitReason};
 use crate::classify::{ErrorClass, classify};
 use crate::host::Host;
 use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, install_tls, receive};
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 
 /// Characters of a provider's reason that are kept.
 const REASON_CHARS: usize = 300;
@@ -43,8 +43,8 @@ pub struct Client {
     http: reqwest::Client,
     settings: Arc<Settings>,
     broker: Broker,
-    /// In the order of [`Service::ALL`].
-    hosts: [Host; Service::ALL.len()],
+    /// In the order of [`WeatherService::ALL`].
+    hosts: [Host; WeatherService::ALL.len()],
 }
 
 /// The end of one try.
@@ -60,8 +60,9 @@ enum AttemptOutcome<T> {
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
         install_tls();
-        let http = http_client(&settings, &Service::ALL.map(|service| service.url(&settings)))?;
-        let hosts = Service::ALL.map(|service| service.host(&settings));
+        let http =
+            http_client(&settings, &WeatherService::ALL.map(|service| service.url(&settings)))?;
+        let hosts = WeatherService::ALL.map(|service| service.host(&settings));
         Ok(Self { http, settings, broker, hosts })
     }
 
@@ -73,12 +74,12 @@ impl Client {
         &self.broker
     }
 
-    pub fn host(&self, service: Service) -> &Host {
+    pub fn host(&self, service: WeatherService) -> &Host {
         &self.hosts[service as usize]
     }
 
-    pub fn hosts(&self) -> impl Iterator<Item = (Service, &Host)> {
-        Service::ALL.into_iter().zip(&self.hosts)
+    pub fn hosts(&self) -> impl Iterator<Item = (WeatherService, &Host)> {
+        WeatherService::ALL.into_iter().zip(&self.hosts)
     }
 
     /// Sends the request of `build` and reads the answer with `parse`, whose error says why a

@@ -11,10 +11,10 @@ use crate::client::Client;
 use crate::http::InvalidResponse;
 use crate::observation::Observation;
 use crate::open_meteo::{self, Location, ObservationTime, Product, require_units};
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 
 const FORECAST: Product<Observation> = Product {
-    service: Service::Forecast,
+    service: WeatherService::Forecast,
     path: "/v1/forecast",
     variables: "temperature_2m,relative_humidity_2m,weather_code,wind_speed_10m,wind_direction_10m",
     check_units,

@@ -11,10 +11,10 @@ use isobar_telemetry::metric::{Label, Metric};
 
 use crate::client::{REQUEST_SECONDS, REQUESTS};
 use crate::host::{Host, UpstreamState};
-use crate::service::Service;
 use crate::weather_client::WeatherClient;
+use crate::weather_service::WeatherService;
 
-const SERVICE: Label = Label::with_values("service", &Service::NAMES);
+const SERVICE: Label = Label::with_values("service", &WeatherService::NAMES);
 const HOST: Label = Label::dynamic("host");
 const WINDOW: Label = Label::with_values("window", &["minute", "hour", "day"]);
 
@@ -63,7 +63,7 @@ struct WindowUsage<'a> {
 /// The labels of a series.
 #[derive(Clone, Copy)]
 struct Series<'a> {
-    service: Service,
+    service: WeatherService,
     host: &'a Host,
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 
 const CANDIDATES: &str = "10";
 /// The service matches no shorter name.
@@ -37,7 +37,7 @@ pub async fn search(
             None => request,
         }
     };
-    client.request(client.host(Service::Geocoding), 1, priority, build, read).await
+    client.request(client.host(WeatherService::Geocoding), 1, priority, build, read).await
 }
 
 #[derive(Deserialize)]

@@ -26,8 +26,8 @@ mod observation;
 mod open_meteo;
 mod openweather;
 mod quota;
-mod service;
 mod weather_client;
+mod weather_service;
 pub mod wmo;
 
 pub use air_quality::AirQuality;
@@ -38,5 +38,5 @@ pub use host::UpstreamState;
 pub use http::install_tls;
 pub use observation::Observation;
 pub use quota::QuotaState;
-pub use service::Service;
 pub use weather_client::WeatherClient;
+pub use weather_service::WeatherService;

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 
 /// With more locations the URL grows too long for some proxies: they are sent as a form.
 const LOCATIONS_PER_URL: usize = 100;
@@ -25,7 +25,7 @@ const INTERVALS_S: std::ops::RangeInclusive<i64> = 1..=86_400;
 
 /// What one service of Open-Meteo gives for a location.
 pub struct Product<T> {
-    pub service: Service,
+    pub service: WeatherService,
     pub path: &'static str,
     /// Up to ten variables a location cost one unit of quota.
     pub variables: &'static str,

@@ -11,7 +11,7 @@ use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
 use crate::observation::Observation;
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 use crate::wmo;
 
 /// How often a station's value changes. The service does not report it.
@@ -39,7 +39,7 @@ pub async fn weather(
             ("appid", key),
         ])
     };
-    client.request(client.host(Service::Forecast), 1, priority, build, read).await
+    client.request(client.host(WeatherService::Forecast), 1, priority, build, read).await
 }
 
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::host::UpstreamState;
 use crate::observation::Observation;
 use crate::quota::QuotaState;
-use crate::service::Service;
+use crate::weather_service::WeatherService;
 use crate::{air_quality, forecast, geocoding, openweather};
 
 /// A client of the configured provider. Cheap to clone; clones share breakers and connections.
@@ -70,11 +70,11 @@ impl WeatherClient {
 
     /// Until when tasks that need `service` are useless to read, and why (open breaker, exhausted
     /// quota); `None` if they are useful now. Never uses up the breaker's probe.
-    pub fn closed_until(&self, service: Service) -> Option<(DateTime<Utc>, WaitReason)> {
+    pub fn closed_until(&self, service: WeatherService) -> Option<(DateTime<Utc>, WaitReason)> {
         self.client.host(service).closed_until()
     }
 
-    /// The hosts that have a breaker of their own, in the order of [`Service::ALL`].
+    /// The hosts that have a breaker of their own, in the order of [`WeatherService::ALL`].
     pub fn hosts(&self) -> Vec<&str> {
         self.client.hosts().map(|(_, host)| host.name.as_str()).collect()
     }
@@ -89,12 +89,13 @@ impl WeatherClient {
     /// The quota of forecasts; `None` without a limit, or while the broker does not respond.
     pub async fn quota(&self) -> Option<QuotaState> {
         let limits = self.client.settings().quota_limits();
-        let used = self.client.host(Service::Forecast).quota(self.client.broker()).await.ok()?;
+        let used =
+            self.client.host(WeatherService::Forecast).quota(self.client.broker()).await.ok()?;
         let per_request = self.client.settings().locations_per_request() as u64;
         (!limits.is_unlimited()).then_some(QuotaState { limits, used, per_request })
     }
 
-    pub async fn state(&self, service: Service) -> UpstreamState {
+    pub async fn state(&self, service: WeatherService) -> UpstreamState {
         self.client.host(service).state(self.client.broker()).await
     }
 }

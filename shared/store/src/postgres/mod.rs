@@ -30,5 +30,5 @@ pub fn statements() -> Vec<&'static str> {
         ticks::STATEMENTS,
     ];
     let own = own.into_iter().flatten().copied();
-    crate::statements::shared().chain(own).map(|sql| sql.postgres()).collect()
+    crate::statements::shared().chain(own).map(crate::sql::Sql::postgres).collect()
 }

@@ -23,5 +23,5 @@ pub use connection::SqliteStore;
 pub fn statements() -> Vec<&'static str> {
     let own = [connection::STATEMENTS, ledger::STATEMENTS, prune::STATEMENTS, ticks::STATEMENTS];
     let own = own.into_iter().flatten().copied();
-    crate::statements::shared().chain(own).map(|sql| sql.sqlite()).collect()
+    crate::statements::shared().chain(own).map(crate::sql::Sql::sqlite).collect()
 }

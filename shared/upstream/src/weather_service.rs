@@ -1,7 +1,7 @@
-//! Service: the weather services that a client asks, each with a host of its own.
+//! WeatherService: the weather services that a client asks, each with a host of its own.
 //!
-//! Guarantees: breaker, quota, metrics and operator commands loop over [`Service::ALL`]; one more
-//! service is one variant and its arm in [`Service::host`].
+//! Guarantees: breaker, quota, metrics and operator commands loop over [`WeatherService::ALL`]; one more
+//! service is one variant and its arm in [`WeatherService::host`].
 
 use isobar_model::quota::QuotaLimits;
 use isobar_model::string_enum;
@@ -13,10 +13,10 @@ use crate::http::host_name;
 
 string_enum! {
     /// A weather service, as metrics spell it.
-    Service { Forecast = "forecast", Geocoding = "geocoding", AirQuality = "air_quality" }
+    WeatherService { Forecast = "forecast", Geocoding = "geocoding", AirQuality = "air_quality" }
 }
 
-impl Service {
+impl WeatherService {
     pub fn url(self, settings: &Settings) -> &Url {
         match self {
             Self::Forecast => settings.upstream_url(),
