@@ -4,6 +4,7 @@
 //! and no retries. Fixtures are in `harness`. A test is a sentence about what a user may rely on,
 //! and cites the invariant (I1 to I8 of ARCHITECTURE.md) that it defends.
 
+mod air_quality;
 mod api;
 mod broker;
 mod chaos;

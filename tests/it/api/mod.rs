@@ -3,6 +3,7 @@
 //! The server is the one that `isobar serve` runs; only the binary around it is missing, so that a
 //! test may also look into the store and the broker behind the API, and put things there.
 
+mod air_quality;
 mod cities;
 mod events;
 mod export;
@@ -76,6 +77,7 @@ impl Api {
             ("ISOBAR_DATA_DIR", data_dir.as_str()),
             ("ISOBAR_OPEN_METEO_URL", &sim_base),
             ("ISOBAR_GEOCODING_URL", &sim_base),
+            ("ISOBAR_AIR_QUALITY_URL", &sim_base),
         ];
         let environment = given
             .iter()

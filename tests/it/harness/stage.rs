@@ -48,6 +48,7 @@ impl Stage {
             .env("DATABASE_URL", self.database.url.clone())
             .env("ISOBAR_OPEN_METEO_URL", url)
             .env("ISOBAR_GEOCODING_URL", url)
+            .env("ISOBAR_AIR_QUALITY_URL", url)
             .env("ISOBAR_CITY_SOURCE_URL", url)
             .env("ISOBAR_CLAIM_IDLE", "3s")
             .env("ISOBAR_REQUEST_TIMEOUT", "1s")
