@@ -21,7 +21,7 @@ use crate::batch::{self, BatchDraft, BatchSize, ChainPosition};
 use crate::outbox::{Outbox, OutboxJob, OutboxJobState, SeenKeys};
 use crate::progress::{RunProgress, add, set};
 use crate::rejects::RejectFile;
-use crate::source::{Row, Source, SourceContext, SourceCursor, SourceError, SourceRow};
+use crate::source::{ParsedRow, Source, SourceContext, SourceCursor, SourceError, SourceRow};
 
 /// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
@@ -134,8 +134,8 @@ impl Extraction {
         let keys: Vec<TaskId> = rows
             .iter()
             .filter_map(|row| match &row.row {
-                Row::Task(subject) => Some(self.job.job_id.task(&subject.key())),
-                Row::Reject(_) | Row::Republished(_) => None,
+                ParsedRow::Task(subject) => Some(self.job.job_id.task(&subject.key())),
+                ParsedRow::Reject(_) | ParsedRow::Republished(_) => None,
             })
             .collect();
         let is_new = self.seen.insert_new(&self.outbox, &keys).await?;
@@ -143,17 +143,17 @@ impl Extraction {
         add(&self.progress.rows, rows.len() as u64);
         for SourceRow { number, row } in rows {
             match row {
-                Row::Republished(task) => {
+                ParsedRow::Republished(task) => {
                     self.draft.push(task.fields());
                     add(&self.progress.tasks, 1);
                 }
-                Row::Reject(error) => {
+                ParsedRow::Reject(error) => {
                     let reject = batch::reject(self.job.job_id, number, error);
                     self.record_reject(&reject)?;
                     self.draft.reject(reject);
                     add(&self.progress.rejected, 1);
                 }
-                Row::Task(subject) => {
+                ParsedRow::Task(subject) => {
                     if let Some((id, true)) = keys.next() {
                         let head = TaskHeader {
                             task_id: id,

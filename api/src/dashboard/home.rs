@@ -20,7 +20,7 @@ use crate::state::viewers::RenderedSnapshot;
 
 #[derive(Template)]
 #[template(path = "page.html")]
-struct Page<'a> {
+struct HomePage<'a> {
     snapshot: &'a RenderedSnapshot,
     stream: &'a str,
     at: UtcTime,
@@ -31,7 +31,7 @@ struct Page<'a> {
     max_upload: String,
 }
 
-impl Page<'_> {
+impl HomePage<'_> {
     fn panel(&self, name: &str) -> &str {
         self.snapshot.panels.get(name).map_or("", |html| html)
     }
@@ -68,7 +68,7 @@ pub async fn show(
         (Some(found), None) => found.name(),
         (None, None) => "",
     };
-    let page = Page {
+    let page = HomePage {
         snapshot: &snapshot,
         stream: &app.settings.stream,
         at: UtcTime(snapshot.at),

@@ -68,12 +68,12 @@ impl Imports {
     /// Ends the extraction of a cancelled import, if it is in this outbox.
     pub async fn cancel(&self, job_id: JobId, who: &str) -> Result<Cancelled, SourceError> {
         let cancelled = cancel(&self.inner.outbox, job_id, who).await?;
-        self.look();
+        self.wake_relays();
         Ok(cancelled)
     }
 
     /// Makes the relays check at once for changes.
-    pub fn look(&self) {
+    pub fn wake_relays(&self) {
         self.inner.outbox.notify_relays();
     }
 

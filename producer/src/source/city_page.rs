@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::page::SourcePage;
-use super::row::{RawRow, Row, RowError, decide};
+use super::row::{ParsedRow, RawRow, RowError, decide};
 
 pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
     let document: Value = serde_json::from_slice(body)
@@ -33,13 +33,13 @@ pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
     })
 }
 
-fn row(city: &Value) -> Row {
+fn row(city: &Value) -> ParsedRow {
     match city {
         Value::Object(fields) => decide(&raw(fields)),
         Value::String(name) => {
             decide(&RawRow { name: Some(Cow::Borrowed(name)), ..RawRow::default() })
         }
-        _ => Row::Reject(RowError::new("bad_row", "the row is not an object")),
+        _ => ParsedRow::Reject(RowError::new("bad_row", "the row is not an object")),
     }
 }
 
@@ -73,9 +73,9 @@ mod tests {
             .rows
             .iter()
             .map(|row| match row {
-                Row::Task(subject) => subject.key(),
-                Row::Reject(error) => error.code.to_owned(),
-                Row::Republished(task) => panic!("{task:?}"),
+                ParsedRow::Task(subject) => subject.key(),
+                ParsedRow::Reject(error) => error.code.to_owned(),
+                ParsedRow::Republished(task) => panic!("{task:?}"),
             })
             .collect()
     }

@@ -32,7 +32,7 @@ pub struct Columns {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Column {
+enum FileColumn {
     Id,
     Name,
     Country,
@@ -64,11 +64,11 @@ impl Columns {
         let columns = Self {
             delimiter: if width == 1 { NO_DELIMITER } else { delimiter },
             has_header: true,
-            city_id: at(Column::Id),
-            name: at(Column::Name),
-            country: at(Column::Country),
-            latitude: at(Column::Latitude),
-            longitude: at(Column::Longitude),
+            city_id: at(FileColumn::Id),
+            name: at(FileColumn::Name),
+            country: at(FileColumn::Country),
+            latitude: at(FileColumn::Latitude),
+            longitude: at(FileColumn::Longitude),
         };
         if columns.name.is_none() && columns.city_id.is_none() {
             return Err(format!(
@@ -107,15 +107,15 @@ impl Columns {
     }
 }
 
-fn parse(name: &str) -> Option<Column> {
+fn parse(name: &str) -> Option<FileColumn> {
     let name = name.trim().to_lowercase().replace([' ', '-'], "_");
     Some(match name.as_str() {
-        "city" | "name" | "city_name" => Column::Name,
-        "country" | "country_code" => Column::Country,
-        "latitude" | "lat" | "latitude_deg" => Column::Latitude,
-        "longitude" | "lon" | "lng" | "longitude_deg" => Column::Longitude,
-        "id" | "city_id" | "geoname_id" => Column::Id,
-        "admin1" | "admin1_code" | "population" => Column::Other,
+        "city" | "name" | "city_name" => FileColumn::Name,
+        "country" | "country_code" => FileColumn::Country,
+        "latitude" | "lat" | "latitude_deg" => FileColumn::Latitude,
+        "longitude" | "lon" | "lng" | "longitude_deg" => FileColumn::Longitude,
+        "id" | "city_id" | "geoname_id" => FileColumn::Id,
+        "admin1" | "admin1_code" | "population" => FileColumn::Other,
         _ => return None,
     })
 }

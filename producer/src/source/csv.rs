@@ -15,7 +15,7 @@ use super::columns::Columns;
 use super::cursor::CsvCursor;
 use super::error::SourceError;
 use super::records::{CsvRecords, Record, hash_prefix, hex};
-use super::row::{Row, SourceRow, decide};
+use super::row::{ParsedRow, SourceRow, decide};
 
 /// The longest header line.
 const MAX_HEADER_BYTES: u64 = 64 << 10;
@@ -100,7 +100,7 @@ impl CsvSource {
                 .map_err(|source| SourceError::unreadable(&self.path, source))?;
             let row = match record {
                 Record::Fields(fields) => decide(&columns.raw(|column| fields.get(column))),
-                Record::Bad(error) => Row::Reject(error),
+                Record::Bad(error) => ParsedRow::Reject(error),
                 Record::Blank => continue,
                 Record::End => {
                     self.check_whole()?;
@@ -181,8 +181,8 @@ mod tests {
     fn codes(rows: &[SourceRow]) -> Vec<(u64, &'static str)> {
         rows.iter()
             .filter_map(|row| match &row.row {
-                Row::Reject(error) => Some((row.number, error.code)),
-                Row::Task(_) | Row::Republished(_) => None,
+                ParsedRow::Reject(error) => Some((row.number, error.code)),
+                ParsedRow::Task(_) | ParsedRow::Republished(_) => None,
             })
             .collect()
     }
@@ -214,8 +214,8 @@ mod tests {
             .expect("reads")
             .into_iter()
             .map(|row| match row.row {
-                Row::Task(RowSubject::City(city)) => city.name.expect("named"),
-                Row::Reject(error) => error.code.to_owned(),
+                ParsedRow::Task(RowSubject::City(city)) => city.name.expect("named"),
+                ParsedRow::Reject(error) => error.code.to_owned(),
                 other => panic!("{other:?}"),
             })
             .collect();

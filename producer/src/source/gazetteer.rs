@@ -4,7 +4,7 @@
 
 use isobar_model::gazetteer::builtin;
 
-use super::row::{Row, RowSubject, SourceCity, SourceRow};
+use super::row::{ParsedRow, RowSubject, SourceCity, SourceRow};
 
 #[derive(Debug)]
 pub struct GazetteerSource {
@@ -30,7 +30,7 @@ impl GazetteerSource {
             .take(limit)
             .zip(from + 1..)
             .map(|(city, number)| {
-                let row = Row::Task(RowSubject::City(SourceCity::from_gazetteer(city)));
+                let row = ParsedRow::Task(RowSubject::City(SourceCity::from_gazetteer(city)));
                 SourceRow { number, row }
             })
             .collect();

@@ -9,7 +9,7 @@ use isobar_telemetry::error_chain;
 
 use super::cursor::IncompleteCursor;
 use super::error::SourceError;
-use super::row::{Row, RowSubject, SourceRow};
+use super::row::{ParsedRow, RowSubject, SourceRow};
 
 pub struct IncompleteUsers {
     store: Store,
@@ -40,7 +40,7 @@ impl IncompleteUsers {
         for id in ids {
             self.cursor.after = Some(id);
             self.cursor.row += 1;
-            let row = Row::Task(RowSubject::Incomplete(self.missing, id));
+            let row = ParsedRow::Task(RowSubject::Incomplete(self.missing, id));
             rows.push(SourceRow { number: self.cursor.row, row });
         }
         Ok(rows)

@@ -33,4 +33,4 @@ pub use error::SourceError;
 pub use job_spec::{JobSpec, RepublishRequest, SourceSpec};
 pub use reader::{Source, SourceContext};
 pub use republication::replayable;
-pub use row::{Row, RowError, RowSubject, SourceCity, SourceRow};
+pub use row::{ParsedRow, RowError, RowSubject, SourceCity, SourceRow};

@@ -23,7 +23,7 @@ use super::city_page;
 use super::cursor::ApiCursor;
 use super::error::SourceError;
 use super::page::SourcePage;
-use super::row::{Row, SourceRow};
+use super::row::{ParsedRow, SourceRow};
 use super::user_page;
 
 /// Larger than any real page; a larger body is refused while it is read.
@@ -51,7 +51,7 @@ pub struct PagedApi {
     client: reqwest::Client,
     cursor: ApiCursor,
     /// Rows of the cursor's page that are not read yet.
-    ahead: VecDeque<Row>,
+    ahead: VecDeque<ParsedRow>,
     loaded: bool,
     /// Rows of that page, once it is loaded.
     count: usize,

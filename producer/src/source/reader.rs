@@ -19,7 +19,7 @@ use super::incomplete_users::IncompleteUsers;
 use super::job_spec::{JobSpec, SourceSpec};
 use super::paged_api::{Listing, PageLimits, PagedApi, PagedApiConfig};
 use super::republication::Republication;
-use super::row::{Row, SourceRow};
+use super::row::{ParsedRow, SourceRow};
 
 pub enum Source {
     Api(Box<PagedApi>),
@@ -152,7 +152,7 @@ impl Source {
             Self::Republish(tasks) => {
                 let tasks = tasks.read(limit).await?;
                 // Their row numbers are those of the jobs that they came from.
-                let row = |task| SourceRow { number: 0, row: Row::Republished(task) };
+                let row = |task| SourceRow { number: 0, row: ParsedRow::Republished(task) };
                 Ok(tasks.into_iter().map(row).collect())
             }
             Self::Csv(slot) => {

@@ -28,11 +28,11 @@ pub struct Republication {
     request: RepublishRequest,
     cursor: RepublishCursor,
     /// Tasks that were read and not yet given, and the point up to which that is.
-    ahead: VecDeque<Found>,
+    ahead: VecDeque<LoadedPage>,
     read_to: Option<RepublishPoint>,
 }
 
-struct Found {
+struct LoadedPage {
     task: RepublishedTask,
     letters: Vec<i64>,
     point: RepublishPoint,
@@ -63,7 +63,7 @@ impl Republication {
         }
         let found = self.ahead.drain(..limit.min(self.ahead.len()));
         Ok(found
-            .map(|Found { task, letters, point }| {
+            .map(|LoadedPage { task, letters, point }| {
                 self.cursor.after = Some(point);
                 self.cursor.letters.extend(letters);
                 task
@@ -102,7 +102,7 @@ impl Republication {
             self.read_to = Some(point);
             let input = row.input.as_bytes();
             let task = RepublishedTask::from_input(self.pipeline, input, row.try_number);
-            self.ahead.extend(task.map(|task| Found { task, letters: row.letters, point }));
+            self.ahead.extend(task.map(|task| LoadedPage { task, letters: row.letters, point }));
         }
         Ok(!is_end)
     }
@@ -122,7 +122,7 @@ impl Republication {
         for (id, task) in replayable(&self.store, &page).await? {
             if task.pipeline == self.pipeline {
                 let point = RepublishPoint::Letter(id);
-                self.ahead.push_back(Found { task, letters: vec![id], point });
+                self.ahead.push_back(LoadedPage { task, letters: vec![id], point });
             }
         }
         Ok(true)

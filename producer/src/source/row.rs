@@ -24,7 +24,7 @@ const SHOWN_CHARS: usize = 120;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceRow {
     pub number: u64,
-    pub row: Row,
+    pub row: ParsedRow,
 }
 
 /// A row as text; `None` if the source has no such field or leaves it empty.
@@ -39,7 +39,7 @@ pub struct RawRow<'a> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Row {
+pub enum ParsedRow {
     Task(RowSubject),
     Reject(RowError),
     /// Already a task, of the job that it came from.
@@ -134,10 +134,10 @@ impl SourceCity {
 }
 
 /// Decides what a row is.
-pub fn decide(raw: &RawRow<'_>) -> Row {
+pub fn decide(raw: &RawRow<'_>) -> ParsedRow {
     match city(raw) {
-        Ok(city) => Row::Task(RowSubject::City(resolve(city))),
-        Err(error) => Row::Reject(error.with_name(raw.name.as_deref())),
+        Ok(city) => ParsedRow::Task(RowSubject::City(resolve(city))),
+        Err(error) => ParsedRow::Reject(error.with_name(raw.name.as_deref())),
     }
 }
 
@@ -288,8 +288,8 @@ mod tests {
 
     fn code(raw: &RawRow<'_>) -> &'static str {
         match decide(raw) {
-            Row::Task(_) | Row::Republished(_) => "task",
-            Row::Reject(error) => error.code,
+            ParsedRow::Task(_) | ParsedRow::Republished(_) => "task",
+            ParsedRow::Reject(error) => error.code,
         }
     }
 
@@ -326,7 +326,7 @@ mod tests {
 
     fn city(row: &RawRow<'_>) -> SourceCity {
         match decide(row) {
-            Row::Task(RowSubject::City(city)) => city,
+            ParsedRow::Task(RowSubject::City(city)) => city,
             other => panic!("{other:?}"),
         }
     }
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn a_reject_shortens_a_long_name() {
         let long = "é".repeat(500);
-        let Row::Reject(error) = decide(&raw("x", Some(&long), "", ["", ""])) else {
+        let ParsedRow::Reject(error) = decide(&raw("x", Some(&long), "", ["", ""])) else {
             panic!("rejected");
         };
         assert_eq!(error.city.expect("shown").chars().count(), SHOWN_CHARS);

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::page::SourcePage;
-use super::row::{Row, RowError, RowSubject};
+use super::row::{ParsedRow, RowError, RowSubject};
 
 pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
     // Without serde's message, which would quote the text that it could not read.
@@ -25,7 +25,7 @@ pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
             "the answer is neither an array nor an object with \"users\" or \"items\"".to_owned()
         );
     }
-    let rows: Vec<Row> = records(&answer).iter().map(row).collect();
+    let rows: Vec<ParsedRow> = records(&answer).iter().map(row).collect();
     let mut hash = Sha256::new();
     for row in &rows {
         hash.update(format!("{row:?}\n"));
@@ -38,13 +38,15 @@ pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
     })
 }
 
-fn row(record: &Value) -> Row {
+fn row(record: &Value) -> ParsedRow {
     match profile::read(record) {
-        Ok(user) => Row::Task(RowSubject::User(Box::new(user))),
+        Ok(user) => ParsedRow::Task(RowSubject::User(Box::new(user))),
         Err(invalid) => {
             let id = record.get("external_id").or_else(|| record.get("id"));
             let name = id.and_then(Value::as_i64).map(|id| format!("user:{id}"));
-            Row::Reject(RowError::new(invalid.code, invalid.reason).with_name(name.as_deref()))
+            ParsedRow::Reject(
+                RowError::new(invalid.code, invalid.reason).with_name(name.as_deref()),
+            )
         }
     }
 }
@@ -77,7 +79,7 @@ mod tests {
             r#"[{"id":1,"name":"Ada","email":"x","bank":{"cardNumber":"3693233511855044"}},
                 {"id":2,"name":"Bo","email":"bo@x.org","bank":{"cardNumber":"3693233511855044"}}]"#,
         );
-        let Row::Reject(error) = &page.rows[0] else { panic!("rejected") };
+        let ParsedRow::Reject(error) = &page.rows[0] else { panic!("rejected") };
         assert_eq!((error.code, error.city.as_deref()), ("bad_email", Some("user:1")));
         assert!(!format!("{page:?}").contains("3693"));
         let other_card = parse(

@@ -122,7 +122,7 @@ WHERE excluded.seen_at >= stored.seen_at
     SAVE_ADDRESSES(Enriched<Address>) = r"
 INSERT INTO addresses AS stored (user_id, street_number, street_name, city, state, country,
     postal_code, created_at, updated_at)
-SELECT user_id, street_number, street_name, city, state, country, postal_code, found_at, found_at
+SELECT user_id, street_number, street_name, city, state, country, postal_code, enriched_at, enriched_at
 FROM given WHERE true
 ON CONFLICT (user_id) DO UPDATE SET
     street_number = excluded.street_number,
@@ -141,7 +141,7 @@ WHERE excluded.updated_at >= stored.updated_at
     SAVE_CARDS(Enriched<Card>) = r"
 INSERT INTO credit_cards AS stored (user_id, card_last4, card_type, expiry_date, fingerprint,
     created_at, updated_at)
-SELECT user_id, card_last4, card_type, expiry_date, fingerprint, found_at, found_at
+SELECT user_id, card_last4, card_type, expiry_date, fingerprint, enriched_at, enriched_at
 FROM given WHERE true
 ON CONFLICT (user_id) DO UPDATE SET
     card_last4 = excluded.card_last4,

@@ -150,6 +150,7 @@ async fn what_operators_switch_is_seen_at_once_and_recorded() {
             "job.cancel",
             "breaker.reset",
             "breaker.reset",
+            "breaker.reset",
             "job.resume",
             "stream.resume",
             "job.pause",

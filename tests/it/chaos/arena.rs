@@ -13,7 +13,8 @@ use crate::harness::redis::Redis;
 use crate::harness::wait::PATIENCE;
 
 pub const STREAM: &str = "owm-ingestion-stream";
-/// Workers make it too; nobody has any users here.
+/// Workers create these too, though they stay empty here.
+pub const AIR_QUALITY_STREAM: &str = "air-quality-stream";
 pub const USER_STREAM: &str = "user-enrichment-stream";
 pub const GROUP: &str = "ingestion-workers";
 /// Silence that loses a lease, and the request timeout that fits into it.

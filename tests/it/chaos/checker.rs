@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::arena::{Arena, GROUP, STREAM, USER_STREAM};
+use super::arena::{AIR_QUALITY_STREAM, Arena, GROUP, STREAM, USER_STREAM};
 use super::source::{End, Source, weather};
 use super::tables::Tables;
 
@@ -222,16 +222,13 @@ async fn redis_is_empty(arena: &Arena, faults: &mut Vec<String>) {
         }
     }
     let keys: Vec<String> = redis.cli(&["KEYS", "*"]).await;
-    // Workers make the stream of users too, though nobody has any here.
-    let of_users = |suffix: &str| format!("{{{USER_STREAM}}}:{suffix}");
-    let expected = [
-        STREAM.to_owned(),
-        tagged("control"),
-        tagged("epoch"),
-        USER_STREAM.to_owned(),
-        of_users("control"),
-        of_users("epoch"),
-    ];
+    // Workers create the stream of every pipeline, also where it stays empty.
+    let names = |stream: &str| {
+        let tagged = ["control", "epoch"].map(|name| format!("{{{stream}}}:{name}"));
+        std::iter::once(stream.to_owned()).chain(tagged)
+    };
+    let expected: Vec<String> =
+        [STREAM, AIR_QUALITY_STREAM, USER_STREAM].into_iter().flat_map(names).collect();
     for key in keys {
         if !expected.contains(&key) && !key.starts_with("isobar:") {
             faults.push(format!("I8: the key {key} is left"));

@@ -106,7 +106,7 @@ fn the_product_speaks_plain_english() {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in paths {
         let text = fs::read_to_string(root.join(&path)).expect("read a source file");
-        for (line, prose) in prose(&text) {
+        for (line, prose) in prose(&text).into_iter().filter(|(_, prose)| !is_sql(prose)) {
             let found = RIDDLES.iter().filter(|riddle| contains(&prose, riddle));
             faults.extend(found.map(|riddle| format!("{path}:{line}: `{riddle}`: {prose}")));
         }
@@ -127,6 +127,12 @@ fn the_product_speaks_plain_english() {
     types.retain(|name, places| places.len() > 1 && !SHARED_NAMES.contains(&name.as_str()));
     faults.extend(types.iter().map(|(name, places)| format!("{name}: {}", places.join(", "))));
     assert!(faults.is_empty(), "\n{}\n{} faults", faults.join("\n"), faults.len());
+}
+
+/// Statements use the stored words, which a migration alone could change.
+fn is_sql(prose: &str) -> bool {
+    !prose.starts_with("//")
+        && ["SELECT ", "UPDATE ", "INSERT "].iter().any(|verb| prose.contains(verb))
 }
 
 /// Whether the private type of this line reads a provider's JSON.

@@ -62,6 +62,6 @@ pub async fn resume(
 ) -> Result<Json<JobPause>, Problem> {
     app.store.job(job_id).await?.ok_or_else(unknown)?;
     app.operator(&actor).clear(&Flag::JobPaused(job_id)).await?;
-    app.imports.look();
+    app.imports.wake_relays();
     Ok(Json(JobPause { job_id, paused: false }))
 }

@@ -31,22 +31,22 @@ pub const METRICS: &[Metric] =
     &[UP, UNFINISHED, UNDELIVERED, PENDING, OLDEST_PENDING, WORKERS, WORKERS_PAUSED];
 
 /// What the broker answered within the limit.
-pub struct Answers<'a> {
+pub struct BrokerAnswers<'a> {
     depth: Option<Depth>,
     pub heartbeats: Option<Vec<(String, Value)>>,
     quotas: Option<Quotas<'a>>,
 }
 
-pub async fn fetch(app: &AppState) -> Answers<'_> {
+pub async fn fetch(app: &AppState) -> BrokerAnswers<'_> {
     let (depth, heartbeats, quotas) = tokio::join!(
         within_limit(app.broker.depth(&app.topic, app.settings.claim_idle.0)),
         within_limit(app.broker.heartbeats()),
         within_limit(app.upstream.quotas()),
     );
-    Answers { depth, heartbeats, quotas }
+    BrokerAnswers { depth, heartbeats, quotas }
 }
 
-impl Answers<'_> {
+impl BrokerAnswers<'_> {
     pub fn add_to(&self, page: &mut Exposition) {
         page.add(&UP, bool_value(self.depth.is_some()));
         if let Some(depth) = &self.depth {

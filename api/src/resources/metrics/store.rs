@@ -22,17 +22,17 @@ const DEAD_LETTERS: Metric =
 pub const METRICS: &[Metric] = &[UP, CITIES, SNAPSHOTS, UNFINISHED, DEAD_LETTERS];
 
 /// What the store answered within the limit.
-pub struct Answers {
+pub struct StoreAnswers {
     up: bool,
     totals: Option<TableCounts>,
 }
 
-pub async fn fetch(app: &AppState) -> Answers {
+pub async fn fetch(app: &AppState) -> StoreAnswers {
     let (up, totals) = tokio::join!(within_limit(app.store.ping()), within_limit(app.totals()));
-    Answers { up: up.is_some(), totals }
+    StoreAnswers { up: up.is_some(), totals }
 }
 
-impl Answers {
+impl StoreAnswers {
     pub fn add_to(&self, page: &mut Exposition) {
         page.add(&UP, bool_value(self.up));
         // Counts from before the store went down would be stale.

@@ -15,7 +15,7 @@ use crate::state::SharedState;
 
 #[derive(Template)]
 #[template(path = "users.html")]
-struct Page {
+struct UsersPage {
     rows: Vec<UserPageRow>,
     query: UserQuery,
     /// The values of the form's fields.
@@ -34,7 +34,7 @@ struct UserPageRow {
     card: Option<String>,
 }
 
-impl Page {
+impl UsersPage {
     fn from(&self) -> u64 {
         if self.rows.is_empty() { 0 } else { self.query.offset + 1 }
     }
@@ -58,7 +58,7 @@ pub async fn page(State(app): State<SharedState>, params: Params) -> Result<Html
         tokio::join!(app.store.users(filter, *offset, *limit), app.store.count_users(filter));
     let (rows, total) = (rows?, total?);
     let end = offset + rows.len() as u64;
-    let page = Page {
+    let page = UsersPage {
         previous: (*offset > 0).then(|| link(&query, offset.saturating_sub(u64::from(*limit)))),
         next: (end < total).then(|| link(&query, end)),
         search: filter.search.clone().unwrap_or_default(),

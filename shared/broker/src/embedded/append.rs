@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::broker::{EmbeddedBroker, entry_id, lane_number, now_ms, row_id, topic_id};
 use super::depth;
-use super::watermark::{Batch, Decision, Rows, Watermark, decide};
+use super::watermark::{BatchMark, Decision, Rows, Watermark, decide};
 use crate::append::{AppendBatch, AppendOutcome, EntryRange, HealOutcome, Receipt, Watermarks};
 use crate::error::Result;
 use crate::lane::Lane;
@@ -41,7 +41,7 @@ impl EmbeddedBroker {
             self.check_payload(payload)?;
         }
         let owned = |payloads: &[&str]| payloads.iter().map(|&text| text.to_owned()).collect();
-        let batch = Batch {
+        let batch = BatchMark {
             job_id: batch.job_id.to_string(),
             seq: batch.seq,
             hash: batch.hash.to_owned(),
@@ -126,7 +126,11 @@ impl EmbeddedBroker {
     }
 }
 
-fn append(tx: &Transaction<'_>, topic_id: i64, batch: &Batch) -> rusqlite::Result<AppendOutcome> {
+fn append(
+    tx: &Transaction<'_>,
+    topic_id: i64,
+    batch: &BatchMark,
+) -> rusqlite::Result<AppendOutcome> {
     let sql = "SELECT epoch, next_id, tasks, control FROM topics WHERE topic_id = ?1";
     let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
         .prepare_cached(sql)?

@@ -20,7 +20,7 @@ pub(super) struct Watermark {
 
 /// An [`AppendBatch`](crate::append::AppendBatch) that owns its texts, for the writer's thread.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct BatchMark {
     pub job_id: String,
     pub seq: u64,
     pub hash: String,
@@ -41,7 +41,7 @@ pub(super) enum Decision {
 }
 
 /// `watermark` is the sequence number and hash of the last batch.
-pub(super) fn decide(watermark: Option<(u64, &str)>, batch: &Batch) -> Decision {
+pub(super) fn decide(watermark: Option<(u64, &str)>, batch: &BatchMark) -> Decision {
     let Some((last, hash)) = watermark else {
         return if batch.seq == batch.floor {
             Decision::AppendBatch
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn the_watermark_decides() {
-        let batch = |seq, hash: &str, previous_hash: &str, floor| Batch {
+        let batch = |seq, hash: &str, previous_hash: &str, floor| BatchMark {
             seq,
             hash: hash.into(),
             previous_hash: previous_hash.into(),
             floor,
-            ..Batch::default()
+            ..BatchMark::default()
         };
         let last = Some((7, "g"));
         for (watermark, batch, expected) in [
