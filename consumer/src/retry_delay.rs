@@ -1,7 +1,7 @@
 //! Retry delay: how long to wait before the next try, for entries and for loops.
 //!
-//! Guarantees: a delay doubles with each failure up to its cap. Jitter spreads it over the upper
-//! half, so that workers that fail together do not retry together.
+//! Guarantees: the bound of a delay doubles with each failure up to its cap. The delay is anything
+//! up to its bound (full jitter), so workers that fail together do not retry together.
 
 use std::time::Duration;
 
@@ -24,17 +24,18 @@ pub fn loop_delay(failures: u32) -> Duration {
     delay(LOOP, failures)
 }
 
-/// Half of each bound is given: backon adds jitter of up to the whole delay on top of it.
 const fn policy(first_ms: u64, cap_ms: u64) -> ExponentialBuilder {
     ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(first_ms / 2))
-        .with_max_delay(Duration::from_millis(cap_ms / 2))
+        .with_min_delay(Duration::from_millis(first_ms))
+        .with_max_delay(Duration::from_millis(cap_ms))
         .without_max_times()
-        .with_jitter()
 }
 
 fn delay(policy: ExponentialBuilder, step: u32) -> Duration {
-    policy.build().nth(step.min(MAX_STEP) as usize).unwrap_or_default()
+    let step = step.min(MAX_STEP) as usize;
+    let nth = |policy: ExponentialBuilder| policy.build().nth(step).unwrap_or_default();
+    // backon adds a jitter of up to the whole bound on top of it: the jitter alone is full jitter.
+    nth(policy.with_jitter()).saturating_sub(nth(policy))
 }
 
 #[cfg(test)]
@@ -42,11 +43,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_grow_to_their_cap() {
+    fn delays_stay_below_their_bound() {
         for (policy, first_ms, cap_ms) in [(ENTRY, 500, 30_000), (LOOP, 100, 5_000)] {
             for (step, ms) in [(0, first_ms), (MAX_STEP, cap_ms), (u32::MAX, cap_ms)] {
                 let found = delay(policy, step).as_millis();
-                assert!((ms / 2..=ms).contains(&found), "step {step}: {found} ms");
+                assert!((0..=ms).contains(&found), "step {step}: {found} ms");
             }
         }
     }

@@ -58,6 +58,7 @@ impl Ground {
         Isobar::new(dir)
             .env("ISOBAR_OPEN_METEO_URL", url)
             .env("ISOBAR_GEOCODING_URL", url)
+            .env("ISOBAR_AIR_QUALITY_URL", url)
             .env("ISOBAR_CITY_SOURCE_URL", url)
             .env("ISOBAR_STREAM_HIGH_WATER", NO_HIGH_WATER)
             .args(args)

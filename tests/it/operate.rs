@@ -103,6 +103,7 @@ impl Site {
             Ground::Embedded { dir, sim } => Isobar::new(dir.path())
                 .env("ISOBAR_OPEN_METEO_URL", sim.url())
                 .env("ISOBAR_GEOCODING_URL", sim.url())
+                .env("ISOBAR_AIR_QUALITY_URL", sim.url())
                 .env("ISOBAR_CLAIM_IDLE", "3s")
                 .env("ISOBAR_REQUEST_TIMEOUT", "1s"),
         };

@@ -55,11 +55,12 @@ impl Stats {
 }
 
 /// The counts under the names of their tables.
-pub fn rows_by_table(totals: &TableCounts) -> [(&'static str, u64); 11] {
+pub fn rows_by_table(totals: &TableCounts) -> [(&'static str, u64); 12] {
     [
         ("cities", totals.cities),
         ("weather", totals.snapshots),
         ("users", totals.users),
+        ("air_quality", totals.air_quality),
         ("addresses", totals.addresses),
         ("credit_cards", totals.cards),
         ("jobs", totals.jobs),

@@ -50,7 +50,7 @@ impl<T> Answer<T> {
 /// Why a request has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitReason {
-    QuotaState,
+    Quota,
     Breaker,
     /// All request slots at this host are taken, by our own count or the provider's.
     Concurrency,
@@ -61,7 +61,7 @@ pub enum WaitReason {
 impl WaitReason {
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::QuotaState => "quota",
+            Self::Quota => "quota",
             Self::Breaker => "breaker",
             Self::Concurrency => "concurrency",
             Self::Store => "store",
@@ -71,7 +71,7 @@ impl WaitReason {
     /// The same as a sentence.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::QuotaState => "the upstream's quota is used up",
+            Self::Quota => "the upstream's quota is used up",
             Self::Breaker => "the upstream is failing; its breaker is open",
             Self::Concurrency => "all request slots at the upstream are taken",
             Self::Store => "the store does not answer",

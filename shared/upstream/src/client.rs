@@ -229,7 +229,7 @@ impl Client {
     async fn close_quota<T>(&self, host: &Host, until: DateTime<Utc>) -> Answer<T> {
         let until = with_jitter(until);
         host.mark_exhausted(&self.broker, until).await;
-        Answer::Wait { until, why: WaitReason::QuotaState }
+        Answer::Wait { until, why: WaitReason::Quota }
     }
 }
 

@@ -85,7 +85,7 @@ impl Host {
         timeout: Duration,
     ) -> Result<Admission, (DateTime<Utc>, WaitReason)> {
         if let Some(until) = self.reported_until(priority) {
-            return Err((until, WaitReason::QuotaState));
+            return Err((until, WaitReason::Quota));
         }
         let reservation = self.reserve(broker, weight, priority).await?;
         let slot = match self.acquire_slot(broker, timeout).await {
@@ -151,8 +151,7 @@ impl Host {
 
     /// Until when a batch request would be refused, and why; `None` if it would be sent.
     pub fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
-        let quota =
-            self.reported_until(Priority::Batch).map(|until| (until, WaitReason::QuotaState));
+        let quota = self.reported_until(Priority::Batch).map(|until| (until, WaitReason::Quota));
         quota.or_else(|| Some((self.breaker.open_until()?, WaitReason::Breaker)))
     }
 
@@ -205,7 +204,7 @@ impl Host {
                 if keep_reserve {
                     self.reported().batch_closed_until = Some(until);
                 }
-                Err((until, WaitReason::QuotaState))
+                Err((until, WaitReason::Quota))
             }
             // An unknown quota is a wait, not a failed attempt (I7).
             Err(error) => {
@@ -214,7 +213,7 @@ impl Host {
                     error = error_chain(&error),
                     "cannot reserve quota"
                 );
-                Err((Utc::now() + RETRY_SOON * 4, WaitReason::QuotaState))
+                Err((Utc::now() + RETRY_SOON * 4, WaitReason::Quota))
             }
         }
     }

@@ -46,6 +46,7 @@ impl Arena {
         let mut environment = vec![
             ("ISOBAR_OPEN_METEO_URL", sim_url.to_owned()),
             ("ISOBAR_GEOCODING_URL", sim_url.to_owned()),
+            ("ISOBAR_AIR_QUALITY_URL", sim_url.to_owned()),
             ("ISOBAR_CITY_SOURCE_URL", sim_url.to_owned()),
             ("ISOBAR_CLAIM_IDLE", CLAIM_IDLE.to_owned()),
             ("ISOBAR_REQUEST_TIMEOUT", REQUEST_TIMEOUT.to_owned()),

@@ -49,6 +49,7 @@ impl Visit {
             .env("ISOBAR_LISTEN", "127.0.0.1:0")
             .env("ISOBAR_OPEN_METEO_URL", sim.url())
             .env("ISOBAR_GEOCODING_URL", sim.url())
+            .env("ISOBAR_AIR_QUALITY_URL", sim.url())
             .args(["up"]);
         let up = settings
             .iter()

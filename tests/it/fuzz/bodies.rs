@@ -35,6 +35,7 @@ impl Asker {
             ("ISOBAR_OPEN_METEO_URL", sim.url()),
             ("ISOBAR_OPENWEATHER_URL", sim.url()),
             ("ISOBAR_GEOCODING_URL", sim.url()),
+            ("ISOBAR_AIR_QUALITY_URL", sim.url()),
         ];
         let with = |env: Environment, (name, value): &(&str, &str)| env.with(name, *value);
         let environment = given.iter().fold(Environment::empty(), with);

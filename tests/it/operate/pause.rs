@@ -72,7 +72,7 @@ async fn a_breaker_that_is_reset_does_not_wait_for_its_time(site: Site) {
     site.sim().clear_faults().await;
     // It would stay open for ten minutes.
     let reset = site.isobar(&["breaker", "reset", "--json"]).run().await.expect_code(0).json();
-    assert_eq!(reset["reset"].as_array().map(Vec::len), Some(2), "{reset}");
+    assert_eq!(reset["reset"].as_array().map(Vec::len), Some(3), "{reset}");
     let done = site.job_is(&job, "done").await;
     assert_eq!(done["succeeded"], 20);
     site.is_balanced().await;

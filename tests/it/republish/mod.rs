@@ -80,6 +80,7 @@ impl Place {
         let isobar = Isobar::new(self.dir.path())
             .env("ISOBAR_OPEN_METEO_URL", self.sim.url())
             .env("ISOBAR_GEOCODING_URL", self.sim.url())
+            .env("ISOBAR_AIR_QUALITY_URL", self.sim.url())
             .env("ISOBAR_CLAIM_IDLE", "3s")
             .env("ISOBAR_REQUEST_TIMEOUT", "1s")
             .env("ISOBAR_BATCH_SIZE", BATCH)

@@ -81,6 +81,7 @@ impl Home {
         let isobar = Isobar::new(self.dir.path())
             .env("ISOBAR_OPEN_METEO_URL", self.sim.url())
             .env("ISOBAR_GEOCODING_URL", self.sim.url())
+            .env("ISOBAR_AIR_QUALITY_URL", self.sim.url())
             .env("ISOBAR_USERS_URL", at(PLACEHOLDER))
             .env("ISOBAR_ADDRESSES_URL", at(ADDRESSES))
             .env("ISOBAR_CARDS_URL", at(CARDS))
