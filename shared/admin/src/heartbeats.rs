@@ -32,7 +32,7 @@ pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
 fn may_pause((name, state): &(String, Value)) -> bool {
     let pipeline = state.get("pipeline").and_then(Value::as_str);
     let pauses =
-        |name: &str| PipelineName::parse(name).is_none_or(|name| name.spec().pauses_reading);
+        |name: &str| PipelineName::parse(name).is_none_or(|name| name == PipelineName::default());
     name.starts_with("worker:") && pipeline.is_none_or(pauses)
 }
 
