@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use isobar_broker::{Broker, BrokerError, Depth, Topic};
-use isobar_consumer::{Pipeline, Worker};
+use isobar_consumer::{Parts, Workers};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
 use isobar_settings::Settings;
@@ -48,20 +48,20 @@ impl Context {
         Topic::of(PipelineName::Weather, &self.settings)
     }
 
-    pub fn worker<P: Pipeline>(
+    /// A worker for each of `streams`.
+    pub fn workers(
         &self,
-        pipeline: P,
+        streams: impl IntoIterator<Item = PipelineName>,
         name: &str,
         shutdown: &CancellationToken,
-    ) -> Worker<P> {
-        Worker::new(
-            pipeline,
-            self.broker.clone(),
-            self.store.clone(),
-            Arc::clone(&self.settings),
-            name,
-            shutdown,
-        )
+    ) -> anyhow::Result<Workers> {
+        let parts = Parts {
+            settings: Arc::clone(&self.settings),
+            broker: self.broker.clone(),
+            store: self.store.clone(),
+            upstream: self.upstream.clone(),
+        };
+        Workers::open(streams, &parts, name, shutdown).context("cannot open the key of cards")
     }
 
     /// The import outbox, which the API opens as well.

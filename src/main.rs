@@ -19,7 +19,6 @@ mod progress;
 mod recorder;
 mod republish;
 mod roles;
-mod workers;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Workers: they read tasks, fetch what is requested, commit it, then acknowledge (I3).
 //!
-//! The way of an entry, and the order to read the files in: [`worker`] starts the tasks. [`intake`]
+//! The way of an entry, and the order to read the files in: [`workers`] holds one
+//! worker a stream; [`worker`] starts its tasks. [`intake`]
 //! reads and claims; [`gate`] stops it, [`drain`] ends it, [`leases`] records what is held.
 //! [`delivery`] processes one delivery: [`prepare`] sorts it, [`fetch`] requests it, [`settle`]
 //! decides how each entry ends. [`committer`] stores results, then acknowledges. [`upkeep`] renews,
@@ -25,15 +26,14 @@ mod run_summary;
 mod settle;
 mod upkeep;
 mod worker;
+mod workers;
 
 pub use context::WorkerError;
 pub use events::WorkerCounters;
 pub use pipeline::Pipeline;
-pub use pipeline::air_quality::AirQualityPipeline;
-pub use pipeline::users::UserPipeline;
-pub use pipeline::weather::WeatherPipeline;
 pub use run_summary::{RunSummary, RunUntil, StopReason};
 pub use worker::Worker;
+pub use workers::{Parts, Workers};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[events::METRICS];

@@ -10,8 +10,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use isobar_consumer::{RunSummary, RunUntil, StopReason, WorkerCounters};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use isobar_consumer::{RunSummary, RunUntil, StopReason, WorkerCounters, WorkerError, Workers};
 use isobar_model::duration::{format_duration, parse_duration};
+use isobar_model::pipeline::PipelineName;
 use isobar_settings::Environment;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,6 @@ use crate::context::Context;
 use crate::exit::{Exit, ExitError};
 use crate::health_server;
 use crate::progress::Bar;
-use crate::workers::{PipelineChoice, Workers};
 
 /// How often the bar is updated.
 const BAR_EVERY: Duration = Duration::from_millis(200);
@@ -52,6 +53,29 @@ pub struct Args {
     listen: Option<SocketAddr>,
 }
 
+/// The pipelines to work for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PipelineChoice {
+    One(PipelineName),
+    All,
+}
+
+impl PipelineChoice {
+    const ALL: &str = "all";
+
+    /// `all`, or a pipeline that has a stream.
+    fn parser() -> impl TypedValueParser<Value = Self> {
+        let names = PipelineName::streams().map(PipelineName::as_str).chain([Self::ALL]);
+        PossibleValuesParser::new(names)
+            .map(|name| PipelineName::parse(&name).map_or(Self::All, Self::One))
+    }
+
+    fn streams(self) -> impl Iterator<Item = PipelineName> {
+        PipelineName::streams()
+            .filter(move |stream| self == Self::All || self == Self::One(*stream))
+    }
+}
+
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let mut environment = Environment::from_process();
     if let Some(n) = args.concurrency {
@@ -68,7 +92,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let began = std::time::Instant::now();
     let context = Context::open(settings).await?;
     let name = args.name.unwrap_or_else(host_name);
-    let workers = Workers::open(args.pipeline, &context, &name, &app.shutdown)?;
+    let workers = context.workers(args.pipeline.streams(), &name, &app.shutdown)?;
     let background_stop = CancellationToken::new();
     let mut background = tokio::task::JoinSet::new();
     let (recorder, tidying) = (context.metrics.clone(), background_stop.clone());
@@ -146,7 +170,7 @@ async fn with_bar(
     until: RunUntil,
     context: &Context,
     quiet: bool,
-) -> anyhow::Result<RunSummary> {
+) -> Result<RunSummary, WorkerError> {
     let tallies = workers.tallies();
     let mut bar = Bar::new("drain", "entries", quiet);
     let ending = tokio::select! {

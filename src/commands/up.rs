@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_consumer::{RunUntil, StopReason};
+use isobar_model::pipeline::PipelineName;
 use isobar_producer::run::{RunOrder, run as produce};
 use isobar_settings::Environment;
 use isobar_sim::Options;
@@ -22,7 +23,6 @@ use crate::context::Context;
 use crate::exit::{Exit, ExitError};
 use crate::progress;
 use crate::roles::Roles;
-use crate::workers::{PipelineChoice, Workers};
 
 /// How long `--once` waits for room in the stream, and for entries that fall due later.
 const ONCE_MAX_WAIT: Duration = Duration::from_mins(10);
@@ -98,7 +98,8 @@ pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
 pub fn start_worker(roles: &mut Roles, context: &Context) {
     let context = context.clone();
     roles.start("the worker", |stop| async move {
-        Workers::open(PipelineChoice::All, &context, &host_name(), &stop)?
+        context
+            .workers(PipelineName::streams(), &host_name(), &stop)?
             .run(RunUntil::Stopped)
             .await?;
         Ok(())
@@ -136,7 +137,7 @@ async fn produce_and_drain(
     // At the same time: a source larger than the high-water mark would else wait for a drain that
     // never starts.
     let producing = CancellationToken::new();
-    let workers = Workers::open(PipelineChoice::All, &context, &host_name(), &producing)?;
+    let workers = context.workers(PipelineName::streams(), &host_name(), &producing)?;
     let working = workers.run(RunUntil::Stopped);
     let produced = async {
         let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
@@ -146,7 +147,8 @@ async fn produce_and_drain(
     let (report, working) = tokio::join!(produced, working);
     let report = report.map_err(exit_error)?;
     let begun = working?;
-    let rest = Workers::open(PipelineChoice::All, &context, &host_name(), &app.shutdown)?
+    let rest = context
+        .workers(PipelineName::streams(), &host_name(), &app.shutdown)?
         .run(RunUntil::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::print_status(&format!(

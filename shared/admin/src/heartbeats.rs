@@ -9,31 +9,31 @@
 use isobar_model::pipeline::PipelineName;
 use serde_json::Value;
 
-/// Why no worker reads: the reason of the first worker, if every worker is paused.
+/// Why no worker of the default pipeline reads: the reason of the first one, if each is paused.
 pub fn paused_reason(heartbeats: &[(String, Value)]) -> Option<String> {
     let mut reasons = heartbeats
         .iter()
-        .filter(|heartbeat| may_pause(heartbeat))
+        .filter(|heartbeat| reads_by_default(heartbeat))
         .map(|(_, state)| state.get("paused_reason").and_then(Value::as_str));
     let first = reasons.next()??.to_owned();
     reasons.all(|reason| reason.is_some()).then_some(first)
 }
 
-/// How many workers are alive, and how many of them are paused.
+/// How many workers of the default pipeline are alive, and how many of them are paused.
 pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
-    let workers = heartbeats.iter().filter(|heartbeat| may_pause(heartbeat));
+    let workers = heartbeats.iter().filter(|heartbeat| reads_by_default(heartbeat));
     let paused =
         |(_, state): &&(String, Value)| state.get("paused_reason").is_some_and(Value::is_string);
     (workers.clone().count(), workers.filter(paused).count())
 }
 
-/// Whether it is a worker of a pipeline that pauses reading: the others are never paused, so they
-/// must not hide that all of these are.
-fn may_pause((name, state): &(String, Value)) -> bool {
+/// Whether it is a worker of the default pipeline. Operators are told about that one: the workers of
+/// the others have a quota of their own, and must not hide that all of these are paused.
+fn reads_by_default((name, state): &(String, Value)) -> bool {
     let pipeline = state.get("pipeline").and_then(Value::as_str);
-    let pauses =
+    let is_default =
         |name: &str| PipelineName::parse(name).is_none_or(|name| name == PipelineName::default());
-    name.starts_with("worker:") && pipeline.is_none_or(pauses)
+    name.starts_with("worker:") && pipeline.is_none_or(is_default)
 }
 
 /// The first outbox that a heartbeat reports.

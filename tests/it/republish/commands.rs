@@ -126,7 +126,7 @@ async fn discarding_takes_what_is_meant_and_touches_no_account(place: Place) {
     let job = place.failed_job("monday").await;
     place.bury(&[PARIS]).await;
     let refused = place.isobar(["dead", "discard"]).run().await.expect_code(2);
-    assert!(refused.stderr.contains("--all for all of them"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("or use --all"), "{}", refused.stderr);
     place.isobar(["dead", "replay", "--dry-run"]).run().await.expect_code(2);
     let id = job.to_string();
     let dry = ["dead", "discard", "--job", &id, "--dry-run", "--json"];

@@ -109,7 +109,7 @@ async fn two_that_go_by_different_expressions_fire_the_ticks_of_both_and_one_say
     let mut other = stage.isobar_in(host.path(), ["schedule"]);
     other = other.env("ISOBAR_SYNC_CRON", "1-59/2 * * * * *");
     let other = other.spawn();
-    let strange = |line: &str| line.contains("goes by another expression");
+    let strange = |line: &str| line.contains("another scheduler uses a different expression");
     every_second.wait_for_line(strange, PATIENCE).await;
     until(PATIENCE, "ticks of both are done", async || {
         let ticks = ticks(&stage).await;

@@ -42,7 +42,7 @@ async fn what_falls_due_during_a_run_is_skipped_and_the_history_says_so() {
     })
     .await;
     let detail = passed.detail.expect("a sentence");
-    assert!(detail.contains(" ticks from ") && detail.contains("still going"), "{detail}");
+    assert!(detail.contains(" ticks from ") && detail.contains("still working"), "{detail}");
     let ended = long.done_at.expect("it has ended");
     tick_that(&stage, "the next one is done", |tick| tick.is("done") && tick.at > ended).await;
     stop(scheduler).await;
@@ -145,7 +145,7 @@ async fn what_makes_no_sense_is_refused_at_the_start_with_a_sentence() {
         ("ISOBAR_SYNC_CRON", "61 * * * *", "\"61\" is not a valid minute"),
         ("ISOBAR_SYNC_CRON", "0 0 30 2 *", "never fires"),
         ("ISOBAR_SYNC_CRON", "@every 1500ms", "whole seconds"),
-        ("ISOBAR_SYNC_CRON", "@reboot", "no such name"),
+        ("ISOBAR_SYNC_CRON", "@reboot", "unknown name"),
         ("ISOBAR_TIMEZONE", "Europe/Atlantis", "IANA"),
         ("ISOBAR_MISFIRE", "never", "once, skip"),
         ("ISOBAR_OVERLAP", "allow", "skip, queue"),

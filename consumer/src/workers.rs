@@ -1,44 +1,36 @@
-//! The workers of a process: one for each stream, started and stopped together.
+//! Workers: the workers of a process, one for each stream, started and stopped together.
 //!
 //! Guarantees: if one worker fails, the others are stopped, so a process never runs with some of
 //! its workers. Their summaries are merged into one.
+//! Next: [`crate::worker`] (one of them).
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use isobar_consumer::{
-    AirQualityPipeline, Pipeline, RunSummary, RunUntil, StopReason, UserPipeline, WeatherPipeline,
-    Worker, WorkerCounters, WorkerError,
-};
+use isobar_broker::Broker;
 use isobar_model::pipeline::PipelineName;
-use isobar_upstream::{EnrichmentClient, card_key};
+use isobar_settings::Settings;
+use isobar_store::Store;
+use isobar_upstream::{EnrichmentClient, WeatherClient, card_key};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::context::Context;
+use crate::context::WorkerError;
+use crate::events::WorkerCounters;
+use crate::pipeline::Pipeline;
+use crate::pipeline::air_quality::AirQualityPipeline;
+use crate::pipeline::users::UserPipeline;
+use crate::pipeline::weather::WeatherPipeline;
+use crate::run_summary::{RunSummary, RunUntil, StopReason};
+use crate::worker::Worker;
 
-/// The pipelines to work for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PipelineChoice {
-    One(PipelineName),
-    All,
-}
-
-impl PipelineChoice {
-    const ALL: &str = "all";
-
-    /// `all`, or a pipeline that has a stream.
-    pub fn parser() -> impl clap::builder::TypedValueParser<Value = Self> {
-        use clap::builder::{PossibleValuesParser, TypedValueParser};
-        let names = PipelineName::streams().map(PipelineName::as_str).chain([Self::ALL]);
-        PossibleValuesParser::new(names)
-            .map(|name| PipelineName::parse(&name).map_or(Self::All, Self::One))
-    }
-
-    fn includes(self, pipeline: PipelineName) -> bool {
-        self == Self::All || self == Self::One(pipeline)
-    }
+/// What every worker needs.
+pub struct Parts {
+    pub settings: Arc<Settings>,
+    pub broker: Broker,
+    pub store: Store,
+    pub upstream: WeatherClient,
 }
 
 type Run = Pin<Box<dyn Future<Output = Result<RunSummary, WorkerError>> + Send>>;
@@ -49,30 +41,24 @@ struct AnyWorker {
     run: Box<dyn FnOnce(RunUntil) -> Run + Send>,
 }
 
-impl AnyWorker {
-    fn new<P: Pipeline>(worker: Worker<P>) -> Self {
-        Self { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }
-    }
-}
-
 pub struct Workers {
     workers: Vec<AnyWorker>,
     stop: CancellationToken,
 }
 
 impl Workers {
-    /// `name` is a prefix; each worker adds what makes it unique.
+    /// `name` is a prefix; each worker adds what makes it unique. Fails if the key of cards cannot
+    /// be read.
     pub fn open(
-        choice: PipelineChoice,
-        context: &Context,
+        streams: impl IntoIterator<Item = PipelineName>,
+        parts: &Parts,
         name: &str,
         shutdown: &CancellationToken,
-    ) -> anyhow::Result<Self> {
+    ) -> io::Result<Self> {
         let stop = shutdown.child_token();
-        let workers = PipelineName::streams()
-            .filter(|stream| choice.includes(*stream))
-            .map(|stream| worker(stream, context, name, &stop))
-            .collect::<anyhow::Result<_>>()?;
+        let streams = streams.into_iter();
+        let workers =
+            streams.map(|stream| worker(stream, parts, name, &stop)).collect::<io::Result<_>>()?;
         Ok(Self { workers, stop })
     }
 
@@ -81,7 +67,8 @@ impl Workers {
         self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect()
     }
 
-    pub async fn run(self, until: RunUntil) -> anyhow::Result<RunSummary> {
+    /// Runs all of them to their end. If some fail, the error is that of the first.
+    pub async fn run(self, until: RunUntil) -> Result<RunSummary, WorkerError> {
         let mut running: JoinSet<_> =
             self.workers.into_iter().map(|worker| (worker.run)(until)).collect();
         let mut summary = Ok(RunSummary::default());
@@ -96,35 +83,37 @@ impl Workers {
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }
-        Ok(summary?)
+        summary
     }
 }
 
 /// The worker of a stream.
 fn worker(
     stream: PipelineName,
-    context: &Context,
+    parts: &Parts,
     name: &str,
     stop: &CancellationToken,
-) -> anyhow::Result<AnyWorker> {
-    let (settings, store) = (&context.settings, context.store.clone());
+) -> io::Result<AnyWorker> {
+    let settings = Arc::clone(&parts.settings);
+    let (upstream, store) = (parts.upstream.clone(), parts.store.clone());
     Ok(match stream.stream() {
         PipelineName::Weather => {
-            let pipeline = WeatherPipeline::new(settings.clone(), context.upstream.clone(), store);
-            AnyWorker::new(context.worker(pipeline, name, stop))
+            of(WeatherPipeline::new(settings, upstream, store), parts, name, stop)
         }
         PipelineName::Air => {
-            let pipeline =
-                AirQualityPipeline::new(settings.clone(), context.upstream.clone(), store);
-            AnyWorker::new(context.worker(pipeline, name, stop))
+            of(AirQualityPipeline::new(settings, upstream, store), parts, name, stop)
         }
         PipelineName::Users | PipelineName::Addresses | PipelineName::Cards => {
-            let key = card_key::open(settings).context("cannot open the key of cards")?;
-            let providers = EnrichmentClient::new(&context.upstream, key);
-            let pipeline = UserPipeline::new(settings, providers, store);
-            AnyWorker::new(context.worker(pipeline, name, stop))
+            let providers = EnrichmentClient::new(&upstream, card_key::open(&settings)?);
+            of(UserPipeline::new(&settings, providers, store), parts, name, stop)
         }
     })
+}
+
+fn of<P: Pipeline>(pipeline: P, parts: &Parts, name: &str, stop: &CancellationToken) -> AnyWorker {
+    let (broker, store) = (parts.broker.clone(), parts.store.clone());
+    let worker = Worker::new(pipeline, broker, store, Arc::clone(&parts.settings), name, stop);
+    AnyWorker { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }
 }
 
 fn merge(one: RunSummary, other: RunSummary) -> RunSummary {
