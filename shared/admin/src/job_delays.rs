@@ -23,7 +23,7 @@ const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 /// What delays jobs, as far as it is known.
 #[derive(Debug, Default)]
 pub struct JobDelays {
-    switches: Flags,
+    flags: Flags,
     /// Why every worker waits.
     all_workers: Option<String>,
     quota: Option<QuotaState>,
@@ -56,13 +56,13 @@ impl JobProgress {
 impl JobDelays {
     pub async fn fetch(broker: &Broker, topic: &Topic, upstream: &WeatherClient) -> Self {
         let fetched = async {
-            let (switches, heartbeats, quota) =
+            let (flags, heartbeats, quota) =
                 tokio::join!(broker.flags(topic), broker.heartbeats(), upstream.quota());
             let all_workers =
                 heartbeats::paused_reason(&heartbeats.unwrap_or_default()).or_else(|| {
                     Some(upstream.closed_until(WeatherService::Forecast)?.1.describe().to_owned())
                 });
-            Self { switches: switches.unwrap_or_default(), all_workers, quota }
+            Self { flags: flags.unwrap_or_default(), all_workers, quota }
         };
         timeout(REASON_TIMEOUT, fetched).await.unwrap_or_default()
     }
@@ -70,7 +70,7 @@ impl JobDelays {
     /// The delays of one job that has not ended. `rate` is in rows a second.
     pub fn progress_of(&self, job: &JobRow, rate: Option<f64>, now: DateTime<Utc>) -> JobProgress {
         let left = job.total.map(|total| total.saturating_sub(job.processed));
-        let by_operator = self.switches.job(job.id).is_some() || self.switches.reading().is_some();
+        let by_operator = self.flags.job(job.id).is_some() || self.flags.reading().is_some();
         let quota = left.zip(self.quota.as_ref());
         let is_shut = |(left, quota): (u64, &QuotaState)| quota.is_exhausted(left, now);
         JobProgress {
@@ -84,10 +84,10 @@ impl JobDelays {
     }
 
     fn reason(&self, job: JobId) -> Option<String> {
-        if let Some(set_by) = self.switches.job(job) {
+        if let Some(set_by) = self.flags.job(job) {
             return Some(format!("job paused by {set_by}"));
         }
-        if let Some(set_by) = self.switches.reading() {
+        if let Some(set_by) = self.flags.reading() {
             return Some(format!("workers paused by {set_by}"));
         }
         self.all_workers.clone()

@@ -93,8 +93,8 @@ impl Flags {
         )
     }
 
-    pub fn get(&self, switch: &Flag) -> Option<&SetBy> {
-        self.0.get(switch)
+    pub fn get(&self, flag: &Flag) -> Option<&SetBy> {
+        self.0.get(flag)
     }
 
     pub fn reading(&self) -> Option<&SetBy> {

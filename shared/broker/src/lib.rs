@@ -246,10 +246,10 @@ delegate! {
 
     /// Sets a flag and returns who has set it. The first one stays, except for a breaker reset: its
     /// latest one replaces the one before.
-    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy>;
+    pub async fn set_flag(&self, topic: &Topic, flag: &Flag, set_by: &SetBy) -> Result<SetBy>;
 
     /// Clears a flag; false where it was not set.
-    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool>;
+    pub async fn clear_flag(&self, topic: &Topic, flag: &Flag) -> Result<bool>;
 
     // The cache: bytes with an expiry.
 

@@ -15,7 +15,7 @@ pub struct Topic {
     pub control: String,
     pub watermarks: String,
     pub epoch: String,
-    pub switches: String,
+    pub flags: String,
     attempts: String,
     control_attempts: String,
 }
@@ -29,7 +29,7 @@ impl Topic {
             control: tagged("control"),
             watermarks: tagged("watermarks"),
             epoch: tagged("epoch"),
-            switches: tagged("switches"),
+            flags: tagged("switches"),
             attempts: tagged("attempts"),
             control_attempts: tagged("control:attempts"),
         }

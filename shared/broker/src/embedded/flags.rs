@@ -20,10 +20,10 @@ impl EmbeddedBroker {
         Ok(Flags::read(rows.iter().map(|(name, set_by)| (name.as_str(), set_by.as_str()))))
     }
 
-    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy> {
-        let (stream, name) = (topic.stream.clone(), switch.name());
-        let is_replaced = switch.is_replaced_on_set();
-        let value = serde_json::to_string(thrown).expect("plain data");
+    pub async fn set_flag(&self, topic: &Topic, flag: &Flag, set_by: &SetBy) -> Result<SetBy> {
+        let (stream, name) = (topic.stream.clone(), flag.name());
+        let is_replaced = flag.is_replaced_on_set();
+        let value = serde_json::to_string(set_by).expect("plain data");
         let flag_after: String = self
             .write_db(move |tx| {
                 tx.prepare_cached(
@@ -38,8 +38,8 @@ impl EmbeddedBroker {
         serde_json::from_str(&flag_after).map_err(|error| self.unexpected(error))
     }
 
-    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool> {
-        let (stream, name) = (topic.stream.clone(), switch.name());
+    pub async fn clear_flag(&self, topic: &Topic, flag: &Flag) -> Result<bool> {
+        let (stream, name) = (topic.stream.clone(), flag.name());
         self.write_db(move |tx| {
             tx.prepare_cached("DELETE FROM switches WHERE stream = ?1 AND name = ?2")?
                 .execute([stream, name])

@@ -11,23 +11,23 @@ use crate::topic::Topic;
 impl RedisBroker {
     pub async fn flags(&self, topic: &Topic) -> Result<Flags> {
         let mut command = redis::cmd("HGETALL");
-        command.arg(&topic.switches);
+        command.arg(&topic.flags);
         self.query(&command, &topic.stream, flags).await
     }
 
-    pub async fn set_flag(&self, topic: &Topic, switch: &Flag, thrown: &SetBy) -> Result<SetBy> {
-        let command = if switch.is_replaced_on_set() { "HSET" } else { "HSETNX" };
-        let value = serde_json::to_string(thrown).expect("plain data");
+    pub async fn set_flag(&self, topic: &Topic, flag: &Flag, set_by: &SetBy) -> Result<SetBy> {
+        let command = if flag.is_replaced_on_set() { "HSET" } else { "HSETNX" };
+        let value = serde_json::to_string(set_by).expect("plain data");
         // One transaction, because another client could clear the flag between the two commands.
         let mut commands = Pipeline::new();
-        commands.atomic().cmd(command).arg(&topic.switches).arg(switch.name()).arg(value);
-        commands.cmd("HGET").arg(&topic.switches).arg(switch.name());
+        commands.atomic().cmd(command).arg(&topic.flags).arg(flag.name()).arg(value);
+        commands.cmd("HGET").arg(&topic.flags).arg(flag.name());
         self.pipeline(&commands, &topic.stream, flag_after).await
     }
 
-    pub async fn clear_flag(&self, topic: &Topic, switch: &Flag) -> Result<bool> {
+    pub async fn clear_flag(&self, topic: &Topic, flag: &Flag) -> Result<bool> {
         let mut command = redis::cmd("HDEL");
-        command.arg(&topic.switches).arg(switch.name());
+        command.arg(&topic.flags).arg(flag.name());
         self.query(&command, &topic.stream, |reply| Ok(reply::count(&reply)? > 0)).await
     }
 }
