@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use isobar_broker::{Broker, BrokerError, Depth, Topic};
-use isobar_consumer::{Parts, Workers};
+use isobar_consumer::{WorkerParts, Workers};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
 use isobar_settings::Settings;
@@ -55,7 +55,7 @@ impl Context {
         name: &str,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Workers> {
-        let parts = Parts {
+        let parts = WorkerParts {
             settings: Arc::clone(&self.settings),
             broker: self.broker.clone(),
             store: self.store.clone(),

@@ -33,7 +33,7 @@ pub use events::WorkerCounters;
 pub use pipeline::Pipeline;
 pub use run_summary::{RunSummary, RunUntil, StopReason};
 pub use worker::Worker;
-pub use workers::{Parts, Workers};
+pub use workers::{WorkerParts, Workers};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[events::METRICS];

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use isobar_broker::{FLAGS_REFRESH, Lane, RemoveOutcome, ScanCursor};
+use isobar_broker::{BrokerError, FLAGS_REFRESH, Lane, RemoveOutcome, ScanCursor};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -122,7 +122,8 @@ pub async fn sweep<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToken) {
                 ctx.broker.adopt_orphans(topic, lane, position, ctx.settings.claim_idle.0).await;
             isobar_failpoint::hit("consumer.adopt.after");
             match found {
-                Ok(0) => {}
+                // The intake creates a stream that is missing.
+                Ok(0) | Err(BrokerError::Missing { .. }) => {}
                 Ok(count) => events::adopted(count),
                 Err(error) => events::broker_error("sweep", &error),
             }

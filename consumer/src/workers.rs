@@ -26,7 +26,7 @@ use crate::run_summary::{RunSummary, RunUntil, StopReason};
 use crate::worker::Worker;
 
 /// What every worker needs.
-pub struct Parts {
+pub struct WorkerParts {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
@@ -51,7 +51,7 @@ impl Workers {
     /// be read.
     pub fn open(
         streams: impl IntoIterator<Item = PipelineName>,
-        parts: &Parts,
+        parts: &WorkerParts,
         name: &str,
         shutdown: &CancellationToken,
     ) -> io::Result<Self> {
@@ -90,7 +90,7 @@ impl Workers {
 /// The worker of a stream.
 fn worker(
     stream: PipelineName,
-    parts: &Parts,
+    parts: &WorkerParts,
     name: &str,
     stop: &CancellationToken,
 ) -> io::Result<AnyWorker> {
@@ -110,7 +110,12 @@ fn worker(
     })
 }
 
-fn of<P: Pipeline>(pipeline: P, parts: &Parts, name: &str, stop: &CancellationToken) -> AnyWorker {
+fn of<P: Pipeline>(
+    pipeline: P,
+    parts: &WorkerParts,
+    name: &str,
+    stop: &CancellationToken,
+) -> AnyWorker {
     let (broker, store) = (parts.broker.clone(), parts.store.clone());
     let worker = Worker::new(pipeline, broker, store, Arc::clone(&parts.settings), name, stop);
     AnyWorker { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }

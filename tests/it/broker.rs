@@ -17,8 +17,8 @@ use std::time::Duration;
 use isobar_broker::embedded::EmbeddedBroker;
 use isobar_broker::redis::RedisBroker;
 use isobar_broker::{
-    AppendBatch, AppendOutcome, Broker, BrokerError, ClaimLimits, Entry, Lane, Receipt, ScanCursor,
-    Topic,
+    AppendBatch, AppendOutcome, BatchRecord, Broker, BrokerError, ClaimLimits, Entry, Lane,
+    ScanCursor, Topic,
 };
 use isobar_model::ids::JobId;
 use tempfile::TempDir;
@@ -102,11 +102,16 @@ impl World {
     }
 
     /// Appends a first batch of a job of its own.
-    pub async fn add_tasks(&self, count: usize) -> Receipt {
-        match self.send(&Batch::new(job(), 1, count)).await {
-            AppendOutcome::Sent(receipt) => receipt,
-            other => panic!("not sent: {other:?}"),
-        }
+    pub async fn add_tasks(&self, count: usize) -> JobId {
+        let job = job();
+        assert_eq!(self.send(&Batch::new(job, 1, count)).await, AppendOutcome::Sent);
+        job
+    }
+
+    /// What the stream knows of the first batch of a job.
+    pub async fn record(&self, job: JobId) -> Option<BatchRecord> {
+        let records = self.broker.batch_records(&self.topic, job, &[1]).await;
+        records.expect("records")[0]
     }
 
     pub async fn read(&self, consumer: &str, count: usize) -> Vec<Entry> {

@@ -1,7 +1,7 @@
 //! What a cron run promises: every row once in the stream, whatever happens to the run.
 //!
 //! The real binary against a real Redis. There are no workers here: the stream is read past
-//! Isobar, and what a worker would have finished is deleted by hand (`finish`).
+//! Isobar, and what a worker would have finished is acknowledged by hand (`finish`).
 
 mod crashes;
 mod imports;
@@ -11,6 +11,8 @@ mod sources;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use isobar_broker::redis::RedisBroker;
+use isobar_broker::{Broker, EntryId, Lane, Topic};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,6 +22,7 @@ use crate::harness::redis::Redis;
 const STREAM: &str = "owm-ingestion-stream";
 const CONTROL: &str = "{owm-ingestion-stream}:control";
 const WATERMARKS: &str = "{owm-ingestion-stream}:watermarks";
+const BATCH_RECORDS: &str = "{owm-ingestion-stream}:batches";
 
 /// A Redis, a data folder, and a file of cities.
 struct Field {
@@ -81,11 +84,19 @@ impl Field {
         kinds
     }
 
-    /// What workers do in the end, without having done it.
-    async fn finish(&self) {
-        for stream in [STREAM, CONTROL] {
-            let _: u64 = self.redis.cli(&["XTRIM", stream, "MAXLEN", "0"]).await;
-        }
+    /// What workers do in the end, without having done it. Returns the tasks.
+    async fn finish(&self) -> Vec<Entry> {
+        let (tasks, control) = (self.entries(STREAM).await, self.entries(CONTROL).await);
+        self.ack(Lane::Tasks, &tasks).await;
+        self.ack(Lane::Control, &control).await;
+        tasks
+    }
+
+    async fn ack(&self, lane: Lane, entries: &[Entry]) {
+        let broker = Broker::Redis(RedisBroker::at(&self.redis.url()).expect("a URL"));
+        let topic = Topic::new(STREAM, "ingestion-workers");
+        let ids: Vec<EntryId> = entries.iter().map(|(id, _)| id.parse().expect("an id")).collect();
+        broker.ack(&topic, lane, &ids).await.expect("acks");
     }
 
     async fn status(&self) -> Value {
@@ -236,11 +247,8 @@ async fn finished_batches_are_confirmed_and_pruned_and_their_job_is_done() {
     assert_eq!(field.status().await["unconfirmed_batches"], 3);
     // Half-way: the first batch is finished, the others are not.
     let first: Vec<Entry> = field.redis.cli(&["XRANGE", STREAM, "-", "+", "COUNT", "500"]).await;
-    for (id, _) in &first {
-        let _: u64 = field.redis.cli(&["XDEL", STREAM, id]).await;
-    }
-    let open = &field.entries(CONTROL).await[0].0;
-    let _: u64 = field.redis.cli(&["XDEL", CONTROL, open]).await;
+    field.ack(Lane::Tasks, &first).await;
+    field.ack(Lane::Control, &field.entries(CONTROL).await[..1]).await;
     field.isobar().args(["outbox", "flush"]).run().await.expect_code(0);
     assert_eq!(field.status().await["unconfirmed_batches"], 2);
     field.finish().await;

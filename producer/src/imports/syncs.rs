@@ -3,7 +3,7 @@
 //! Guarantees: one sync at a time; a request during a sync returns the running one.
 
 use chrono::{SecondsFormat, Utc};
-use isobar_broker::Topic;
+use isobar_broker::{BatchRecord, Topic};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
@@ -56,10 +56,10 @@ impl Imports {
         loop {
             let sent = self.inner.outbox.sent(job.key, after, PAGE).await?;
             let Some(last) = sent.last() else { return Ok(false) };
-            after = last.seq;
-            let receipts: Vec<_> = sent.into_iter().map(|batch| batch.receipt).collect();
-            match self.inner.broker.has_unfinished(&topic, &receipts).await {
-                Ok(unfinished) if !unfinished.contains(&true) => {}
+            after = *last;
+            let finished = |record: &Option<BatchRecord>| record.is_some_and(|r| r.is_finished());
+            match self.inner.broker.batch_records(&topic, job.job_id, &sent).await {
+                Ok(records) if records.iter().all(finished) => {}
                 Ok(_) | Err(_) => return Ok(true),
             }
         }

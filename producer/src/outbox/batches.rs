@@ -1,16 +1,15 @@
 //! Frozen batches: committed with the cursor, read by the relay, confirmed, pruned.
 //!
-//! Guarantees: a batch never changes after [`Outbox::commit`] (I2); only its receipt is set and
-//! cleared. Batches are pruned from the lowest upwards without gaps. So the rest can always be sent
+//! Guarantees: a batch never changes after [`Outbox::commit`] (I2); it is only marked as sent or
+//! unsent. Batches are pruned from the lowest upwards without gaps. So the rest can always be sent
 //! again from its lowest one, and fits the chain of hashes.
 
-use isobar_broker::Receipt;
 use isobar_model::ids::TaskId;
 use isobar_model::task::Reject;
 use isobar_sqlite::SqliteError;
 use rusqlite::{OptionalExtension, named_params};
 
-use super::columns::{JobKey, json, unsigned};
+use super::columns::{JobKey, unsigned};
 use super::file::Outbox;
 use super::{batch_ids, seen_keys};
 
@@ -54,13 +53,6 @@ impl StoredBatch {
         let tasks = lines.by_ref().take(self.n_tasks as usize).collect();
         (tasks, lines.collect())
     }
-}
-
-/// A batch that has a receipt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SentBatch {
-    pub seq: u64,
-    pub receipt: Receipt,
 }
 
 impl Outbox {
@@ -141,34 +133,25 @@ impl Outbox {
         .await
     }
 
-    /// Sent batches of a job above `after`, in order.
-    pub async fn sent(
-        &self,
-        job: JobKey,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<SentBatch>, SqliteError> {
+    /// The numbers of sent batches of a job above `after`, in order.
+    pub async fn sent(&self, job: JobKey, after: u64, limit: u32) -> Result<Vec<u64>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT seq, receipt FROM batches
+                "SELECT seq FROM batches
                  WHERE job = ?1 AND seq > ?2 AND receipt IS NOT NULL ORDER BY seq LIMIT ?3",
             )?
-            .query_map((job, after as i64, limit), |row| {
-                Ok(SentBatch { seq: unsigned(row, 0)?, receipt: json(row, 1)? })
-            })?
+            .query_map((job, after as i64, limit), |row| unsigned(row, 0))?
             .collect()
         })
         .await
     }
 
-    /// Clears the receipts from `seq` on: the stream has lost these batches.
-    pub async fn unmark_from(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
+    /// Marks batches as unsent: the stream has lost them.
+    pub async fn unmark(&self, job: JobKey, seqs: Vec<u64>) -> Result<(), SqliteError> {
         self.write(move |tx| {
-            tx.execute(
-                "UPDATE batches SET receipt = NULL WHERE job = ?1 AND seq >= ?2 AND receipt IS NOT NULL",
-                (job, seq as i64),
-            )?;
-            Ok(())
+            let mut unmark =
+                tx.prepare_cached("UPDATE batches SET receipt = NULL WHERE job = ?1 AND seq = ?2")?;
+            seqs.iter().try_for_each(|seq| unmark.execute((job, *seq as i64)).map(drop))
         })
         .await
     }

@@ -18,7 +18,7 @@ mod sent_marks;
 mod summary;
 
 pub use batch_ids::{BatchIds, BatchTask};
-pub use batches::{FrozenBatch, SentBatch, StoredBatch};
+pub use batches::{FrozenBatch, StoredBatch};
 pub use columns::JobKey;
 pub use file::{OpenError, Outbox};
 pub use jobs::{NewOutboxJob, OpenJob, OutboxJob, OutboxJobState};

@@ -40,7 +40,7 @@ CREATE TABLE batches (
     hash TEXT NOT NULL,
     n_tasks INTEGER NOT NULL,
     n_control INTEGER NOT NULL,
-    -- Its place in the stream (JSON); absent while it is unsent.
+    -- Present once it was sent.
     receipt TEXT
 ) STRICT;
 -- Apart, because it is large: marking a batch as sent must not rewrite it.

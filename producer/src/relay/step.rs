@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use isobar_broker::{
-    AppendBatch, AppendOutcome, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags, Receipt, Topic,
+    AppendBatch, AppendOutcome, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags, Topic,
 };
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
@@ -206,7 +206,7 @@ impl Relay {
         };
         isobar_failpoint::hit("producer.append.before");
         let (answer, ahead) = tokio::join!(self.broker.append(&self.topic, &append), read);
-        if matches!(answer, Ok(AppendOutcome::Sent(_))) {
+        if matches!(answer, Ok(AppendOutcome::Sent | AppendOutcome::Duplicate)) {
             isobar_failpoint::hit("producer.append.after");
         }
         self.ahead = ahead?;
@@ -231,17 +231,17 @@ impl Relay {
             self.last = key;
         }
         match answer {
-            AppendOutcome::Sent(receipt) => {
+            AppendOutcome::Sent => {
                 self.count(key, batch);
-                self.sent(key, batch.seq, receipt);
+                self.sent(key, batch.seq);
                 Ok(RelayStep::Sent)
             }
-            AppendOutcome::Duplicate(receipt) => {
+            AppendOutcome::Duplicate => {
                 // The reply to an earlier append was lost: this process sent the batch.
                 if tried_before {
                     self.count(key, batch);
                 }
-                self.sent(key, batch.seq, receipt);
+                self.sent(key, batch.seq);
                 Ok(RelayStep::Sent)
             }
             AppendOutcome::Gap { expected } => self.resume_at(key, expected).await,
@@ -287,9 +287,9 @@ impl Relay {
         Ok(RelayStep::Moved)
     }
 
-    fn sent(&mut self, key: JobKey, seq: u64, receipt: Receipt) {
+    fn sent(&mut self, key: JobKey, seq: u64) {
         self.lane(key).next = seq + 1;
-        self.outbox.mark_sent(SentMark { job: key, seq, receipt });
+        self.outbox.mark_sent(SentMark { job: key, seq });
     }
 
     fn count(&mut self, key: JobKey, batch: &StoredBatch) {

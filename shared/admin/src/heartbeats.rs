@@ -27,8 +27,8 @@ pub fn workers(heartbeats: &[(String, Value)]) -> (usize, usize) {
     (workers.clone().count(), workers.filter(paused).count())
 }
 
-/// Whether it is a worker of the default pipeline. Operators are told about that one: the workers of
-/// the others have a quota of their own, and must not hide that all of these are paused.
+/// Whether it is a worker of the default pipeline. The others have quotas of their own: they must not
+/// hide that all of these are paused.
 fn reads_by_default((name, state): &(String, Value)) -> bool {
     let pipeline = state.get("pipeline").and_then(Value::as_str);
     let is_default =

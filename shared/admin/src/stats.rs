@@ -59,8 +59,8 @@ pub fn rows_by_table(totals: &TableCounts) -> [(&'static str, u64); 12] {
     [
         ("cities", totals.cities),
         ("weather", totals.snapshots),
-        ("users", totals.users),
         ("air_quality", totals.air_quality),
+        ("users", totals.users),
         ("addresses", totals.addresses),
         ("credit_cards", totals.cards),
         ("jobs", totals.jobs),

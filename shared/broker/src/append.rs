@@ -1,14 +1,9 @@
 //! Batches: what a producer appends, and what the stream answers.
 //!
-//! Guarantees: plain values. The watermark of a job decides about an append, the same way in both
-//! backends (I1, I2).
-
-use std::collections::HashMap;
+//! Guarantees: plain values. The watermark of a job and the record of the batch decide about an
+//! append, the same way in both backends (I1, I2).
 
 use isobar_model::ids::JobId;
-use serde::{Deserialize, Serialize};
-
-use crate::lane::EntryId;
 
 /// One frozen batch. Each payload is a JSON array of names and values in turn, exactly as the
 /// outbox froze it.
@@ -32,9 +27,9 @@ pub struct AppendBatch<'a> {
 /// How an append ended. Only `Sent` has written anything.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AppendOutcome {
-    Sent(Receipt),
-    /// The batch was appended before; the receipt spans where its entries may still be.
-    Duplicate(Receipt),
+    Sent,
+    /// The batch was appended before: it is finished, or entries of it are in the stream.
+    Duplicate,
     /// A batch with another content has this number, or the number before it.
     Conflict,
     /// The batches before this one are missing; continue with `expected`.
@@ -47,19 +42,26 @@ pub enum AppendOutcome {
     },
 }
 
-/// Where in the stream a batch is, and in which epoch of the stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Receipt {
-    pub epoch: String,
-    pub tasks: Option<EntryRange>,
-    pub control: Option<EntryRange>,
+/// What the stream knows of an appended batch, read in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchRecord {
+    /// Its tasks and control messages.
+    pub size: u64,
+    /// Those that workers acknowledged while they were in the stream.
+    pub acked: u64,
+    /// Whether any of them is in the stream.
+    pub is_left: bool,
 }
 
-/// First and last entry, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EntryRange {
-    pub first: EntryId,
-    pub last: EntryId,
+impl BatchRecord {
+    pub fn is_finished(&self) -> bool {
+        self.acked >= self.size
+    }
+
+    /// Whether entries were removed without a worker, so that it will never be finished.
+    pub fn is_lost(&self) -> bool {
+        !self.is_finished() && !self.is_left
+    }
 }
 
 /// The stream after a heal.
@@ -68,12 +70,4 @@ pub struct HealOutcome {
     pub epoch: String,
     /// Whether anything was missing.
     pub recreated: bool,
-}
-
-/// The last batch of each job in this epoch.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Watermarks {
-    /// `None` when the stream does not exist.
-    pub epoch: Option<String>,
-    pub last_seq: HashMap<JobId, u64>,
 }

@@ -9,6 +9,8 @@
 //! | `<stream>` | stream | tasks, nothing else | unfinished tasks, up to the high-water mark |
 //! | `{<stream>}:control` | stream | opens, rejects, seals | unfinished ones, up to that mark too |
 //! | `{<stream>}:watermarks` | hash | job → last batch | unfinished jobs |
+//! | `{<stream>}:batches` | hash | job and batch → size, place, acknowledged entries | unconfirmed batches |
+//! | `{<stream>}:spans` | sorted set | first and last entry of each batch | unconfirmed batches |
 //! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |
 //! | `{<stream>}:epoch` | string | the epoch of the stream | – |
 //! | `{<stream>}:switches` | hash | flag → who set it and when | paused jobs, upstream hosts |

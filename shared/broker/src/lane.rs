@@ -5,8 +5,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// Tasks, or the control messages that travel beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
@@ -20,6 +18,13 @@ const CONTROL_SHARE: usize = 8;
 
 impl Lane {
     pub const BOTH: [Self; 2] = [Self::Tasks, Self::Control];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::Control => "control",
+        }
+    }
 
     /// How many of `count` entries a read takes from the control lane before it takes tasks.
     pub(crate) fn control_share(count: usize) -> usize {
@@ -53,19 +58,6 @@ impl FromStr for EntryId {
     }
 }
 
-impl Serialize for EntryId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +68,6 @@ mod tests {
         let large: EntryId = "1000-2".parse().expect("parses");
         assert!(small < large);
         assert_eq!(large.to_string(), "1000-2");
-        assert_eq!(serde_json::to_string(&large).expect("serialises"), "\"1000-2\"");
         assert!("x-1".parse::<EntryId>().is_err());
     }
 }

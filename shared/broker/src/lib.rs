@@ -22,11 +22,12 @@ mod redis_info;
 mod topic;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
 
-pub use append::{AppendBatch, AppendOutcome, EntryRange, HealOutcome, Receipt, Watermarks};
+pub use append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
 pub use depth::{ConsumerInfo, Depth, RemoveOutcome};
 pub use entry::{ClaimLimits, Entry, GiveBack, ScanCursor};
 pub use error::BrokerError;
@@ -162,21 +163,28 @@ delegate! {
     // The stream, for producers.
 
     /// Repairs an incomplete stream and leaves a complete one unchanged. Where a group is missing,
-    /// both groups are created at the very beginning, and watermarks and attempts are cleared. The
-    /// new epoch makes every relay check whether its batches are still there.
+    /// both groups are created at the very beginning, and watermarks, records of batches and attempts
+    /// are cleared. So every relay sends again what is not confirmed.
     pub async fn heal(&self, topic: &Topic) -> Result<HealOutcome>;
 
     /// Appends one frozen batch, whole or not at all, and at most once (I1, I2). The job's
-    /// watermark decides. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
+    /// watermark decides. A batch that is known to be lost is appended again. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
     pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome>;
 
-    /// The epoch, and the last batch of each of `jobs` in it.
-    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks>;
+    /// What is known of appended batches of a job; `None` for a batch that the stream has lost.
+    pub async fn batch_records(
+        &self, topic: &Topic, job: JobId, seqs: &[u64]
+    ) -> Result<Vec<Option<BatchRecord>>>;
 
-    /// For each receipt, whether any of its entries is still in the stream.
-    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>>;
+    /// Drops the records of confirmed batches.
+    pub async fn forget_batches(
+        &self, topic: &Topic, job: JobId, seqs: RangeInclusive<u64>
+    ) -> Result<()>;
 
-    /// Drops the watermark of a job whose batches are all confirmed.
+    /// Drops everything that the stream knows of a job whose batches are all confirmed.
+    pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()>;
+
+    /// Drops the watermark of a job, so that it may start at its floor again.
     pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()>;
 
     // The stream, for workers.

@@ -1,13 +1,13 @@
 //! Appending: once, in order, all or nothing, and never above the mark (I1, I2, I6).
 
-use isobar_broker::{AppendOutcome, BrokerError, Depth, EntryId, Lane, Topic};
+use isobar_broker::{AppendOutcome, BatchRecord, BrokerError, Depth, EntryId, Lane, Topic};
 
 use super::{Batch, HOUR, World, job, over_both};
 
 over_both! {
     a_batch_arrives_whole_in_order_and_as_it_was_written,
-    the_same_call_again_adds_nothing_and_names_the_same_place,
-    an_older_batch_again_names_where_it_may_still_be,
+    the_same_call_again_adds_nothing,
+    an_older_batch_again_adds_nothing,
     other_content_under_a_used_number_is_a_conflict,
     a_number_too_far_ahead_is_a_gap,
     a_stream_that_knows_nothing_of_a_job_starts_at_its_floor,
@@ -15,10 +15,11 @@ over_both! {
     a_payload_that_is_no_list_of_pairs_writes_nothing,
     two_jobs_append_at_once_and_neither_loses_an_entry,
     a_whole_stream_is_left_as_it_is,
-    after_a_loss_there_is_a_new_epoch_and_no_watermark,
+    after_a_loss_there_is_a_new_epoch_and_no_record,
     a_stream_that_is_not_there_asks_to_be_healed,
-    a_receipt_is_unfinished_until_its_last_entry_is_acknowledged,
-    a_forgotten_job_has_no_watermark,
+    a_record_counts_what_was_acknowledged_and_knows_what_is_left,
+    control_messages_count_as_entries_of_their_batch,
+    an_ended_job_is_forgotten,
     two_topics_do_not_see_each_other,
 }
 
@@ -28,15 +29,9 @@ async fn depth(world: &World) -> Depth {
 
 async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
     let batch = Batch::new(job(), 1, 20).with_control(2);
-    let AppendOutcome::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
-    let tasks = receipt.tasks.expect("a span of tasks");
-    let control = receipt.control.expect("a span of control messages");
-    for (lane, span, sent) in
-        [(Lane::Tasks, tasks, &batch.tasks), (Lane::Control, control, &batch.control)]
-    {
+    assert_eq!(world.send(&batch).await, AppendOutcome::Sent);
+    for (lane, sent) in [(Lane::Tasks, &batch.tasks), (Lane::Control, &batch.control)] {
         let found = world.broker.peek(&world.topic, lane, EntryId::ZERO, 100).await.expect("peeks");
-        assert_eq!(found.first().map(|entry| entry.id), Some(span.first));
-        assert_eq!(found.last().map(|entry| entry.id), Some(span.last));
         assert!(found.is_sorted_by_key(|entry| entry.id));
         let fields: Vec<String> = found
             .iter()
@@ -55,36 +50,26 @@ async fn a_batch_arrives_whole_in_order_and_as_it_was_written(world: World) {
     assert_eq!(depth.next_due_ms, None);
 }
 
-async fn the_same_call_again_adds_nothing_and_names_the_same_place(world: World) {
+async fn the_same_call_again_adds_nothing(world: World) {
     let batch = Batch::new(job(), 1, 5).with_control(1);
-    let AppendOutcome::Sent(receipt) = world.send(&batch).await else { panic!("not sent") };
-    assert_eq!(world.send(&batch).await, AppendOutcome::Duplicate(receipt.clone()));
+    assert_eq!(world.send(&batch).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&batch).await, AppendOutcome::Duplicate);
     // As a process that never saw the reply sends it.
     let again = batch.send_by(&world.elsewhere(), &world.topic).await;
-    assert_eq!(again.expect("appends"), AppendOutcome::Duplicate(receipt));
+    assert_eq!(again.expect("appends"), AppendOutcome::Duplicate);
     assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (5, 1));
 }
 
-async fn an_older_batch_again_names_where_it_may_still_be(world: World) {
+async fn an_older_batch_again_adds_nothing(world: World) {
     let job = job();
-    let AppendOutcome::Sent(first) = world.send(&Batch::new(job, 1, 5).with_control(1)).await
-    else {
-        panic!("not sent")
-    };
-    let AppendOutcome::Sent(second) = world.send(&Batch::new(job, 2, 5)).await else {
-        panic!("not sent")
-    };
-    let AppendOutcome::Duplicate(again) = world.send(&Batch::new(job, 1, 5).with_control(1)).await
-    else {
-        panic!("not a duplicate")
-    };
-    let covers = |wide: Option<isobar_broker::EntryRange>, last| {
-        let wide = wide.expect("a span");
-        assert!(wide.first <= EntryId { ms: 1, seq: 0 } && wide.last >= last);
-    };
-    covers(again.tasks, second.tasks.expect("tasks").last);
-    covers(again.control, first.control.expect("control").last);
+    let first = Batch::new(job, 1, 5).with_control(1);
+    assert_eq!(world.send(&first).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&Batch::new(job, 2, 5)).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&first).await, AppendOutcome::Duplicate);
     assert_eq!(depth(&world).await.tasks, 10);
+    let mut other = first.clone();
+    other.hash = "0".repeat(64);
+    assert_eq!(world.send(&other).await, AppendOutcome::Conflict);
 }
 
 async fn other_content_under_a_used_number_is_a_conflict(world: World) {
@@ -97,7 +82,7 @@ async fn other_content_under_a_used_number_is_a_conflict(world: World) {
     not_after.previous_hash = "0".repeat(64);
     assert_eq!(world.send(&not_after).await, AppendOutcome::Conflict);
     assert_eq!(depth(&world).await.tasks, 3);
-    assert!(matches!(world.send(&Batch::new(job, 2, 3)).await, AppendOutcome::Sent(_)));
+    assert!(matches!(world.send(&Batch::new(job, 2, 3)).await, AppendOutcome::Sent));
 }
 
 async fn a_number_too_far_ahead_is_a_gap(world: World) {
@@ -112,26 +97,26 @@ async fn a_stream_that_knows_nothing_of_a_job_starts_at_its_floor(world: World) 
     let late = Batch::new(job, 7, 2).with_floor(4);
     assert_eq!(world.send(&late).await, AppendOutcome::Gap { expected: 4 });
     let floor = Batch::new(job, 4, 2).with_floor(4);
-    assert!(matches!(world.send(&floor).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&floor).await, AppendOutcome::Sent);
     let next = Batch::new(job, 5, 2).with_floor(4);
-    assert!(matches!(world.send(&next).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&next).await, AppendOutcome::Sent);
 }
 
 async fn a_batch_that_would_pass_the_mark_is_refused_whole(world: World) {
     let job = job();
     let first = Batch::new(job, 1, 6).with_high_water(10);
-    assert!(matches!(world.send(&first).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&first).await, AppendOutcome::Sent);
     let second = Batch::new(job, 2, 5).with_control(1).with_high_water(10);
     assert_eq!(world.send(&second).await, AppendOutcome::Full { unfinished: 6 });
     assert_eq!((depth(&world).await.tasks, depth(&world).await.control), (6, 0));
     // A seal alone passes a full lane of tasks: it needs none of it.
     let seal = Batch::new(super::job(), 1, 0).with_control(1).with_high_water(6);
-    assert!(matches!(world.send(&seal).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&seal).await, AppendOutcome::Sent);
     let done: Vec<EntryId> = world.read("w", 3).await.iter().map(|entry| entry.id).collect();
     assert!(!done.is_empty());
     world.broker.ack(&world.topic, Lane::Tasks, &done).await.expect("acks");
     let fits = Batch::new(job, 2, 1).with_high_water(10);
-    assert!(matches!(world.send(&fits).await, AppendOutcome::Sent(_)));
+    assert_eq!(world.send(&fits).await, AppendOutcome::Sent);
 }
 
 async fn a_payload_that_is_no_list_of_pairs_writes_nothing(world: World) {
@@ -150,14 +135,14 @@ async fn two_jobs_append_at_once_and_neither_loses_an_entry(world: World) {
         let job = job();
         for seq in 1..=20 {
             let sent = Batch::new(job, seq, 7).send_by(&world.broker, &world.topic).await;
-            assert!(matches!(sent, Ok(AppendOutcome::Sent(_))), "{sent:?}");
+            assert!(matches!(sent, Ok(AppendOutcome::Sent)), "{sent:?}");
         }
     };
     let other = async {
         let job = job();
         for seq in 1..=20 {
             let sent = Batch::new(job, seq, 5).send_by(&elsewhere, &world.topic).await;
-            assert!(matches!(sent, Ok(AppendOutcome::Sent(_))), "{sent:?}");
+            assert!(matches!(sent, Ok(AppendOutcome::Sent)), "{sent:?}");
         }
     };
     tokio::join!(one, other);
@@ -165,35 +150,27 @@ async fn two_jobs_append_at_once_and_neither_loses_an_entry(world: World) {
 }
 
 async fn a_whole_stream_is_left_as_it_is(world: World) {
-    let job = job();
-    world.send(&Batch::new(job, 1, 3)).await;
-    let before = world.broker.watermarks(&world.topic, &[job]).await;
+    let job = world.add_tasks(3).await;
     let healed = world.broker.heal(&world.topic).await.expect("heals");
     assert!(!healed.recreated);
-    let before = before.expect("watermarks");
-    assert_eq!(before.epoch, Some(healed.epoch));
-    assert_eq!(before.last_seq.get(&job), Some(&1));
-    let after = world.broker.watermarks(&world.topic, &[job]).await;
-    assert_eq!(after.expect("watermarks"), before);
+    assert_eq!(world.record(job).await, Some(BatchRecord { size: 3, acked: 0, is_left: true }));
+    let again = world.broker.heal(&world.topic).await.expect("heals");
+    assert_eq!((again.recreated, again.epoch), (false, healed.epoch));
 }
 
-async fn after_a_loss_there_is_a_new_epoch_and_no_watermark(mut world: World) {
+async fn after_a_loss_there_is_a_new_epoch_and_no_record(mut world: World) {
     let job = job();
     let first = Batch::new(job, 1, 3);
-    let AppendOutcome::Sent(receipt) = world.send(&first).await else { panic!("not sent") };
+    let before = world.broker.heal(&world.topic).await.expect("heals").epoch;
+    assert_eq!(world.send(&first).await, AppendOutcome::Sent);
     world.lose_everything().await;
-    let lost = world.broker.watermarks(&world.topic, &[job]).await;
-    assert_eq!(lost.expect("watermarks").epoch, None);
+    assert_eq!(world.record(job).await, None);
     assert!(matches!(first.try_send(&world).await, Err(BrokerError::Missing { .. })));
     let healed = world.broker.heal(&world.topic).await.expect("heals");
     assert!(healed.recreated);
-    assert_ne!(healed.epoch, receipt.epoch);
-    let again = world.broker.heal(&world.topic).await.expect("heals");
-    assert_eq!((again.recreated, again.epoch), (false, healed.epoch.clone()));
-    let marks = world.broker.watermarks(&world.topic, &[job]).await;
-    let marks = marks.expect("watermarks");
-    assert_eq!((marks.epoch, marks.last_seq.len()), (Some(healed.epoch), 0));
-    assert!(matches!(world.send(&first).await, AppendOutcome::Sent(_)));
+    assert_ne!(healed.epoch, before);
+    assert_eq!(world.record(job).await, None);
+    assert_eq!(world.send(&first).await, AppendOutcome::Sent);
     assert_eq!(world.read("w", 10).await.len(), 3);
 }
 
@@ -210,35 +187,48 @@ async fn a_stream_that_is_not_there_asks_to_be_healed(world: World) {
     assert_eq!(consumers, []);
 }
 
-async fn a_receipt_is_unfinished_until_its_last_entry_is_acknowledged(world: World) {
-    let receipt = world.add_tasks(3).await;
+async fn a_record_counts_what_was_acknowledged_and_knows_what_is_left(world: World) {
+    let one = world.add_tasks(3).await;
     let other = world.add_tasks(1).await;
-    let unfinished = async |receipts: &[_]| {
-        let answer = world.broker.has_unfinished(&world.topic, receipts).await;
-        answer.expect("an answer")
-    };
-    let both = [receipt, other];
-    assert_eq!(unfinished(&both).await, [true, true]);
-    let ids: Vec<EntryId> = world.read("w", 10).await.iter().map(|entry| entry.id).collect();
-    for (done, expected) in [(0..2, [true, true]), (2..3, [false, true]), (3..4, [false; 2])] {
-        let done = &ids[done];
-        let ended = world.broker.ack(&world.topic, Lane::Tasks, done).await;
-        assert_eq!(ended.expect("acks"), done.len() as u64);
-        assert_eq!(unfinished(&both).await, expected);
-    }
-    assert!(unfinished(&[]).await.is_empty());
+    let records = async || [world.record(one).await, world.record(other).await];
+    let known = |size, acked| Some(BatchRecord { size, acked, is_left: acked < size });
+    assert_eq!(records().await, [known(3, 0), known(1, 0)]);
+    let mut ids: Vec<EntryId> = world.read("w", 10).await.iter().map(|entry| entry.id).collect();
+    assert_eq!(world.ack(&[]).await, 0);
+    assert_eq!(world.ack(&ids[..1]).await, 1);
+    assert_eq!(world.ack(&ids[..1]).await, 0, "a repeat counts nothing");
+    assert_eq!(records().await, [known(3, 1), known(1, 0)]);
+    // Of both batches, in any order.
+    ids.reverse();
+    assert_eq!(world.ack(&ids).await, 3);
+    assert_eq!(records().await, [known(3, 3), known(1, 1)]);
+    world.broker.forget_batches(&world.topic, one, 1..=7).await.expect("forgets");
+    world.broker.forget_batches(&world.topic, one, 1..=7).await.expect("forgets");
+    assert_eq!(records().await, [None, known(1, 1)]);
 }
 
-async fn a_forgotten_job_has_no_watermark(world: World) {
-    let (one, other) = (job(), job());
-    for job in [one, other] {
-        world.send(&Batch::new(job, 1, 1)).await;
+async fn control_messages_count_as_entries_of_their_batch(world: World) {
+    let job = job();
+    let batch = Batch::new(job, 1, 1).with_control(2);
+    assert_eq!(world.send(&batch).await, AppendOutcome::Sent);
+    for entry in world.read("w", 10).await {
+        assert!(world.record(job).await.is_some_and(|record| record.is_left));
+        let acked = world.broker.ack(&world.topic, entry.lane, &[entry.id]).await;
+        assert_eq!(acked.expect("acks"), 1);
     }
-    world.broker.drop_watermark(&world.topic, one).await.expect("forgets");
-    world.broker.drop_watermark(&world.topic, one).await.expect("forgets");
-    let marks = world.broker.watermarks(&world.topic, &[one, other]).await;
-    let marks = marks.expect("watermarks").last_seq;
-    assert_eq!((marks.get(&one), marks.get(&other)), (None, Some(&1)));
+    let finished = BatchRecord { size: 3, acked: 3, is_left: false };
+    assert_eq!(world.record(job).await, Some(finished));
+}
+
+async fn an_ended_job_is_forgotten(world: World) {
+    let job = world.add_tasks(1).await;
+    assert_eq!(world.send(&Batch::new(job, 3, 1)).await, AppendOutcome::Gap { expected: 2 });
+    for _ in 0..2 {
+        world.broker.end_job(&world.topic, job).await.expect("forgets");
+        assert_eq!(world.record(job).await, None);
+    }
+    let third = Batch::new(job, 3, 1).with_floor(3);
+    assert_eq!(world.send(&third).await, AppendOutcome::Sent);
 }
 
 async fn two_topics_do_not_see_each_other(world: World) {

@@ -88,7 +88,7 @@ async fn what_is_parked_does_not_keep_others_out_up_to_as_many_again(world: Worl
         let job = isobar_model::ids::JobId::derive("parked", &slot.to_string());
         world.send(&Batch::new(job, 1, most)).await
     };
-    let is_sent = |appended: &AppendOutcome| matches!(appended, AppendOutcome::Sent(_));
+    let is_sent = |appended: &AppendOutcome| matches!(appended, AppendOutcome::Sent);
     let park_all = async || {
         loop {
             let read = world.read("w", 1_000).await;
@@ -113,6 +113,6 @@ async fn parked_tasks_make_no_room_for_control_messages(world: World) {
     let read = world.read("w", 10).await;
     park(&world, "w", &read.iter().map(|entry| entry.id).collect::<Vec<_>>()).await;
     let control = |count| Batch::new(job(), 1, 0).with_control(count).with_high_water(MARK);
-    assert!(matches!(world.send(&control(4)).await, AppendOutcome::Sent(_)));
+    assert!(matches!(world.send(&control(4)).await, AppendOutcome::Sent));
     assert_eq!(world.send(&control(3)).await, AppendOutcome::Full { unfinished: 4 });
 }

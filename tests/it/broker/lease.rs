@@ -33,7 +33,7 @@ impl World {
             .expect("gives back")
     }
 
-    async fn ack(&self, ids: &[EntryId]) -> u64 {
+    pub async fn ack(&self, ids: &[EntryId]) -> u64 {
         let ended = self.broker.ack(&self.topic, Lane::Tasks, ids).await;
         ended.expect("acks")
     }

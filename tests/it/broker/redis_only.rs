@@ -110,8 +110,7 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     assert!(matches!(full, Err(BrokerError::NoRoom { .. })), "{full:?}");
     let depth = world.broker.depth(&world.topic, HOUR).await.expect("depth");
     assert_eq!((depth.tasks, depth.control), (3, 0));
-    let marks = world.broker.watermarks(&world.topic, &[job]).await.expect("watermarks");
-    assert_eq!(marks.last_seq.get(&job), Some(&1));
+    assert_eq!(world.broker.batch_records(&world.topic, job, &[2]).await.expect("asks"), [None]);
 
     // All that a worker does to make room goes on.
     let limits = QuotaLimits { minute: Some(10), ..QuotaLimits::default() };
@@ -131,9 +130,43 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     assert_eq!(world.claim("w", HOUR).await[0].attempts, 1);
     let ended = world.broker.ack(&world.topic, Lane::Tasks, &ids).await;
     assert_eq!(ended.expect("acks"), 3);
+    assert!(world.record(job).await.is_some_and(|record| record.is_finished()));
 
     redis.cli::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    assert!(matches!(world.send(&next).await, AppendOutcome::Sent(_)));
+    assert!(matches!(world.send(&next).await, AppendOutcome::Sent));
+}
+
+/// A stranger removes entries: what is left of the batch is waited for, then it is appended again.
+#[tokio::test]
+async fn a_batch_that_a_stranger_trimmed_is_lost_and_appended_again() {
+    let Server { world, redis } = server().await;
+    let job = job();
+    let batch = Batch::new(job, 1, 4);
+    assert_eq!(world.send(&batch).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&Batch::new(job, 2, 1)).await, AppendOutcome::Sent);
+    let ids: Vec<EntryId> = world.read("w", 4).await.iter().map(|entry| entry.id).collect();
+    assert_eq!(world.ack(&ids[..1]).await, 1);
+    let removed = redis.cli::<u64>(&["XDEL", &world.topic.stream, &ids[1].to_string()]).await;
+    assert_eq!(removed, 1);
+    assert!(world.record(job).await.is_some_and(|record| record.is_left));
+    assert_eq!(world.send(&batch).await, AppendOutcome::Duplicate, "two of it are in work");
+    assert_eq!(world.ack(&ids[1..]).await, 2, "what was removed does not count");
+    let lost = world.record(job).await.expect("a record");
+    assert!(lost.is_lost() && lost.acked == 3, "{lost:?}");
+    assert_eq!(world.send(&batch).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&batch).await, AppendOutcome::Duplicate);
+    assert_eq!(
+        world.send(&Batch::new(job, 3, 1)).await,
+        AppendOutcome::Sent,
+        "the mark is as it was"
+    );
+    let again: Vec<EntryId> = world.read("w", 10).await.iter().map(|entry| entry.id).collect();
+    assert_eq!(world.ack(&again).await, 6);
+    assert!(world.record(job).await.is_some_and(|record| record.is_finished()));
+    world.broker.forget_batches(&world.topic, job, 1..=3).await.expect("forgets");
+    for key in [&world.topic.batches, &world.topic.spans] {
+        assert_eq!(redis.cli::<u64>(&["EXISTS", key]).await, 0, "{key} is left");
+    }
 }
 
 #[tokio::test]
@@ -171,7 +204,7 @@ async fn a_primary_that_became_a_replica_is_dialled_again() {
     let replica = batch.try_send(&world).await;
     assert!(matches!(replica, Err(BrokerError::Unavailable { .. })), "{replica:?}");
     redis.cli::<()>(&["REPLICAOF", "NO", "ONE"]).await;
-    assert!(matches!(world.send(&batch).await, AppendOutcome::Sent(_)));
+    assert!(matches!(world.send(&batch).await, AppendOutcome::Sent));
 }
 
 #[tokio::test]

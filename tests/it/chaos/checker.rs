@@ -244,6 +244,7 @@ fn file_is_empty(arena: &Arena, faults: &mut Vec<String>) {
     for (what, sql) in [
         ("I3: entries are left", "SELECT count(*) FROM entries"),
         ("I8: watermarks are left", "SELECT count(*) FROM watermarks"),
+        ("I8: records of batches are left", "SELECT count(*) FROM batches"),
         (
             "I5: the stream counts unfinished tasks",
             "SELECT sum(abs(tasks) + abs(control)) FROM topics",

@@ -28,7 +28,8 @@ async fn hosts_whose_clocks_are_an_hour_off_do_each_row_once() {
     // Both begin at the same time, however long the start of either takes.
     arena.isobar(["migrate"]).run().await.expect_code(0);
     arena.isobar(["pause"]).run().await.expect_code(0);
-    let mut workers = ["+", "-"].map(|which| arena.isobar(["consume"]).an_hour(which).spawn());
+    let mut workers = ["+", "-"]
+        .map(|which| arena.isobar(["consume", "--pipeline", "weather"]).an_hour(which).spawn());
     for worker in &workers {
         worker.wait_for_line(|line| line.contains("worker started"), PATIENCE).await;
     }
@@ -46,8 +47,7 @@ async fn hosts_whose_clocks_are_an_hour_off_do_each_row_once() {
         worker.terminate();
         assert_eq!(worker.wait(PATIENCE).await, 0, "{}", worker.stderr_so_far());
         let said = worker.stderr_so_far();
-        let idle = said.matches("\"succeeded\":0").count();
-        assert!(idle < 2, "one has waited for its own clock\n{said}");
+        assert!(!said.contains("\"succeeded\":0"), "it has waited for its own clock\n{said}");
         assert!(!said.contains("another worker took"), "a lease is judged by its clock\n{said}");
     }
     let wrong = judge(&arena, &[Job { id: job, source: &source, fate: Fate::Done }]).await;

@@ -31,10 +31,11 @@ macro_rules! survive {
 type Command = Vec<String>;
 
 fn words(text: &str) -> Command {
-    let control = format!("{{{STREAM}}}:control");
     let word = |word: &str| match word {
         "STREAM" => STREAM.to_owned(),
-        "CONTROL" => control.clone(),
+        "CONTROL" | "BATCHES" | "SPANS" | "WATERMARKS" | "EPOCH" => {
+            format!("{{{STREAM}}}:{}", word.to_lowercase())
+        }
         "GROUP" => GROUP.to_owned(),
         "NOBODY" => free_port().to_string(),
         other => other.to_owned(),
@@ -54,6 +55,14 @@ survive! {
     both_lanes_are_deleted: ["DEL STREAM CONTROL"] => NOTHING,
     the_group_is_destroyed: ["XGROUP DESTROY STREAM GROUP"] => NOTHING,
     everything_is_flushed: ["FLUSHALL"] => NOTHING,
+    the_tasks_are_trimmed: ["XTRIM STREAM MAXLEN 0"] => NOTHING,
+    some_tasks_are_trimmed: ["XTRIM STREAM MAXLEN 50"] => NOTHING,
+    both_lanes_are_trimmed: ["XTRIM STREAM MAXLEN 10", "XTRIM CONTROL MAXLEN 0"] => NOTHING,
+    the_control_messages_are_deleted: ["DEL CONTROL"] => NOTHING,
+    the_records_of_the_batches_are_deleted: ["DEL BATCHES"] => NOTHING,
+    the_spans_of_the_batches_are_deleted: ["DEL SPANS"] => NOTHING,
+    the_watermarks_are_deleted: ["DEL WATERMARKS"] => NOTHING,
+    the_epoch_is_deleted: ["DEL EPOCH"] => NOTHING,
 }
 
 /// `MISCONF`: where its snapshot is to be, there is a folder.

@@ -27,8 +27,8 @@ async fn schedules_bring_users_and_their_page_lists_searches_and_narrows_them() 
     browser.sees("h1", "users").await;
     visit.open("/").await;
     visit.is_live().await;
-    // Users, addresses and cards, after cities and weather.
-    for at in [3, 4, 5] {
+    // Users, addresses and cards, after cities, weather and air quality.
+    for at in [4, 5, 6] {
         browser.sees(&format!("[data-panel=pipelines] li:nth-child({at}) .number"), "208").await;
     }
     visit.keep_picture("with-users").await;

@@ -64,8 +64,9 @@ async fn a_job_in_conflict_with_the_stream_is_left_alone_and_others_go_on() {
     field.cities(700);
     let report = field.produce("a").run().await.expect_code(0).json();
     let job = report["job_id"].as_str().expect("text").to_owned();
-    // Somebody else's hash under this job's number, and the receipts forgotten.
-    let _: u64 = field.redis.cli(&["HSET", WATERMARKS, &job, "1 0000 - - - - - -"]).await;
+    // Another hash under this job's number, and its records lost.
+    let _: u64 = field.redis.cli(&["HSET", WATERMARKS, &job, "1 0000"]).await;
+    let _: u64 = field.redis.cli(&["DEL", BATCH_RECORDS]).await;
     let conflict = field.produce("b").run().await.expect_code(1);
     says(&conflict, &["other content", &job]);
     assert_eq!(numbers(&conflict.json(), ["published"]), [700], "the other job went on");

@@ -1,19 +1,21 @@
-//! Producer calls: append a batch once, read watermarks, find finished batches, heal the stream.
+//! Producer calls: append a batch once, find finished and lost batches, heal the stream.
 //!
 //! Next: [`watermark`](super::watermark), the rule that decides about an append.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use anyhow::anyhow;
 use isobar_model::ids::JobId;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 use uuid::Uuid;
 
-use super::broker::{EmbeddedBroker, entry_id, lane_number, now_ms, row_id, topic_id};
+use super::broker::{EmbeddedBroker, lane_number, now_ms, topic_id};
 use super::depth;
-use super::watermark::{BatchMark, Decision, Rows, Watermark, decide};
-use crate::append::{AppendBatch, AppendOutcome, EntryRange, HealOutcome, Receipt, Watermarks};
+use super::watermark::{
+    BatchMark, Decision, Watermark, decide, forget_records, record, save_record,
+};
+use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
 use crate::error::Result;
 use crate::lane::Lane;
 use crate::topic::Topic;
@@ -53,7 +55,7 @@ impl EmbeddedBroker {
         };
         let appended =
             self.write_topic(topic, move |tx, topic_id| append(tx, topic_id, &batch)).await?;
-        if matches!(appended, AppendOutcome::Sent(_)) {
+        if appended == AppendOutcome::Sent {
             self.appended.notify_waiters();
         }
         Ok(appended)
@@ -69,50 +71,39 @@ impl EmbeddedBroker {
         Ok(())
     }
 
-    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
-        let jobs = jobs.to_vec();
-        let watermarks = self
+    pub async fn batch_records(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        seqs: &[u64],
+    ) -> Result<Vec<Option<BatchRecord>>> {
+        let (job_id, seqs, count) = (job.to_string(), seqs.to_vec(), seqs.len());
+        let records = self
             .read_topic(topic, move |db, topic_id| {
-                let sql = "SELECT epoch FROM topics WHERE topic_id = ?1";
-                let epoch = db.query_row(sql, [topic_id], |row| row.get(0))?;
-                let sql = "SELECT seq FROM watermarks WHERE topic_id = ?1 AND job_id = ?2";
-                let mut select = db.prepare_cached(sql)?;
-                let mut last_seq = HashMap::with_capacity(jobs.len());
-                for job in jobs {
-                    let key = params![topic_id, job.to_string()];
-                    let seq = select.query_row(key, |row| row.get::<_, i64>(0)).optional()?;
-                    last_seq.extend(seq.map(|seq| (job, seq as u64)));
-                }
-                Ok(Watermarks { epoch: Some(epoch), last_seq })
+                let of = |seq| Ok(record(db, topic_id, &job_id, seq)?.map(|(_, record)| record));
+                seqs.into_iter().map(of).collect()
             })
             .await?;
-        Ok(watermarks.unwrap_or_default())
+        Ok(records.unwrap_or_else(|| vec![None; count]))
     }
 
-    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        let spans: Vec<[Option<EntryRange>; 2]> =
-            receipts.iter().map(|r| [r.tasks, r.control]).collect();
-        let count = spans.len();
-        let unfinished = self
-            .read_topic(topic, move |db, topic_id| {
-                let sql = "SELECT EXISTS (SELECT 1 FROM entries \
-                           WHERE topic_id = ?1 AND lane = ?2 AND id BETWEEN ?3 AND ?4)";
-                let mut exists = db.prepare_cached(sql)?;
-                let mut unfinished = Vec::with_capacity(spans.len());
-                for lanes in &spans {
-                    let mut any = false;
-                    for (lane, span) in Lane::BOTH.into_iter().zip(lanes) {
-                        let Some(span) = span else { continue };
-                        let (first, last) = (row_id(span.first), row_id(span.last));
-                        let key = params![topic_id, lane_number(lane), first, last];
-                        any |= exists.query_row(key, |row| row.get::<_, bool>(0))?;
-                    }
-                    unfinished.push(any);
-                }
-                Ok(unfinished)
-            })
-            .await?;
-        Ok(unfinished.unwrap_or_else(|| vec![false; count]))
+    pub async fn forget_batches(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<()> {
+        let stream = topic.stream.clone();
+        self.write_db(move |tx| {
+            let Some(topic_id) = topic_id(tx, &stream)? else { return Ok(()) };
+            forget_records(tx, topic_id, &job.to_string(), *seqs.start(), *seqs.end())
+        })
+        .await
+    }
+
+    pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {
+        self.drop_watermark(topic, job).await?;
+        self.forget_batches(topic, job, 1..=i64::MAX as u64).await
     }
 
     pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()> {
@@ -131,33 +122,25 @@ fn append(
     topic_id: i64,
     batch: &BatchMark,
 ) -> rusqlite::Result<AppendOutcome> {
-    let sql = "SELECT epoch, next_id, tasks, control FROM topics WHERE topic_id = ?1";
-    let (epoch, next_id, tasks, control): (String, i64, i64, i64) = tx
+    let sql = "SELECT next_id, tasks, control FROM topics WHERE topic_id = ?1";
+    let (next_id, tasks, control): (i64, i64, i64) = tx
         .prepare_cached(sql)?
-        .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let watermark = Watermark::find(tx, topic_id, &batch.job_id)?;
-    let receipt = |tasks, control| Receipt {
-        epoch: epoch.clone(),
-        tasks: span(tasks),
-        control: span(control),
-    };
-    let last_batch = watermark.as_ref().map(|last| (last.seq, last.hash.as_str()));
-    match (decide(last_batch, batch), &watermark) {
-        (Decision::AppendBatch, _) => {}
-        (Decision::SentLast, Some(last)) => {
-            return Ok(AppendOutcome::Duplicate(receipt(last.tasks, last.control)));
+    let record = record(tx, topic_id, &batch.job_id, batch.seq)?;
+    let decision = decide(watermark.as_ref(), record.as_ref(), batch);
+    let at_batch = Watermark { seq: batch.seq, hash: batch.hash.clone() };
+    match decision {
+        Decision::Next | Decision::Again => {}
+        Decision::Duplicate => {
+            // The relay may have dropped the watermark.
+            if watermark.is_none_or(|last| last.seq < batch.seq) {
+                at_batch.save(tx, topic_id, &batch.job_id)?;
+            }
+            return Ok(AppendOutcome::Duplicate);
         }
-        (Decision::SentBefore, Some(last)) => {
-            // The batch is somewhere before the last one. The span may be too wide, never too
-            // narrow.
-            let before = |last: Option<i64>| last.map(|last| (0, last));
-            let receipt = receipt(before(last.last_task), before(last.last_control));
-            return Ok(AppendOutcome::Duplicate(receipt));
-        }
-        (Decision::Gap { expected }, _) => return Ok(AppendOutcome::Gap { expected }),
-        (Decision::Conflict | Decision::SentLast | Decision::SentBefore, _) => {
-            return Ok(AppendOutcome::Conflict);
-        }
+        Decision::Conflict => return Ok(AppendOutcome::Conflict),
+        Decision::Gap { expected } => return Ok(AppendOutcome::Gap { expected }),
     }
     let (unfinished, new) = (tasks as u64, batch.tasks.len() as u64);
     if new > 0 && unfinished + new > batch.high_water {
@@ -185,19 +168,11 @@ fn append(
         batch.tasks.len() as i64,
         batch.control.len() as i64
     ])?;
-    let rows = |first: i64, after: i64| (first < after).then_some((first, after - 1));
-    let (tasks, control) = (rows(next_id, after_tasks), rows(after_tasks, after_control));
-    let before = watermark.as_ref();
-    Watermark {
-        seq: batch.seq,
-        hash: batch.hash.clone(),
-        tasks,
-        control,
-        last_task: tasks.map(|rows| rows.1).or(before.and_then(|before| before.last_task)),
-        last_control: control.map(|rows| rows.1).or(before.and_then(|before| before.last_control)),
+    save_record(tx, topic_id, batch, next_id)?;
+    if decision == Decision::Next {
+        at_batch.save(tx, topic_id, &batch.job_id)?;
     }
-    .save(tx, topic_id, &batch.job_id)?;
-    Ok(AppendOutcome::Sent(receipt(tasks, control)))
+    Ok(AppendOutcome::Sent)
 }
 
 fn insert(
@@ -215,8 +190,4 @@ fn insert(
         insert.execute(params![topic_id, lane_number(lane), id, payload, now])?;
     }
     Ok(())
-}
-
-fn span(rows: Rows) -> Option<EntryRange> {
-    rows.map(|(first, last)| EntryRange { first: entry_id(first), last: entry_id(last) })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, row_id};
+use super::watermark::count_acked;
 use crate::depth::RemoveOutcome;
 use crate::entry::{GiveBack, ScanCursor};
 use crate::error::{BrokerError, Result};
@@ -19,16 +20,22 @@ impl EmbeddedBroker {
         if ids.is_empty() {
             return Ok(0);
         }
-        let ids = ids.to_vec();
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
         let deleted = self
             .write_topic(topic, move |tx, topic_id| {
-                let mut deleted = 0;
                 let mut delete = tx.prepare_cached(
                     "DELETE FROM entries WHERE topic_id = ?1 AND lane = ?2 AND id = ?3",
                 )?;
+                let mut deleted = Vec::new();
                 for id in ids {
-                    deleted += delete.execute(params![topic_id, lane_number(lane), row_id(id)])?;
+                    let row = row_id(id);
+                    if delete.execute(params![topic_id, lane_number(lane), row])? > 0 {
+                        deleted.push(row);
+                    }
                 }
+                count_acked(tx, topic_id, &deleted)?;
+                let deleted = deleted.len();
                 tx.prepare_cached(
                     "UPDATE topics SET tasks = tasks - ?2 * (?3 = 0), \
                      control = control - ?2 * (?3 = 1) WHERE topic_id = ?1",

@@ -1,19 +1,18 @@
-//! Producer calls: append a batch once, read watermarks, find finished batches, heal the stream.
+//! Producer calls: append a batch once, find finished and lost batches, heal the stream.
 //!
-//! Does not: decide. `scripts/append.lua` and `scripts/heal.lua` decide; this file builds their
-//! calls and reads their replies.
+//! Does not: decide. The scripts decide; this file builds their calls and reads their replies.
 
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use anyhow::bail;
 use isobar_model::ids::JobId;
-use redis::{Pipeline, Value};
+use redis::Value;
 use uuid::Uuid;
 
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
-use super::scripts::{APPEND, Call, HEAL};
-use crate::append::{AppendBatch, AppendOutcome, HealOutcome, Receipt, Watermarks};
+use super::scripts::{APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL};
+use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
 use crate::error::Result;
 use crate::keys::PARKED;
 use crate::lane::Lane;
@@ -28,13 +27,22 @@ impl RedisBroker {
             &topic.epoch,
             topic.attempts(Lane::Tasks),
             topic.attempts(Lane::Control),
+            &topic.batches,
+            &topic.spans,
         ];
         let call = Call::new(&HEAL, &keys).arg(&topic.group).arg(Uuid::new_v4().to_string());
         self.call(&call, &topic.stream, healed).await
     }
 
     pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome> {
-        let keys = [topic.stream.as_str(), &topic.control, &topic.watermarks, &topic.epoch];
+        let keys = [
+            topic.stream.as_str(),
+            &topic.control,
+            &topic.watermarks,
+            &topic.epoch,
+            &topic.batches,
+            &topic.spans,
+        ];
         let call = Call::new(&APPEND, &keys)
             .arg(&topic.group)
             .arg(batch.job_id.to_string())
@@ -50,47 +58,44 @@ impl RedisBroker {
         self.call(&call, &topic.stream, appended).await
     }
 
-    pub async fn watermarks(&self, topic: &Topic, jobs: &[JobId]) -> Result<Watermarks> {
-        let mut commands = Pipeline::new();
-        commands.get(&topic.epoch);
-        let names: Vec<String> = jobs.iter().map(ToString::to_string).collect();
-        if !names.is_empty() {
-            commands.cmd("HMGET").arg(&topic.watermarks).arg(&names);
+    pub async fn batch_records(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        seqs: &[u64],
+    ) -> Result<Vec<Option<BatchRecord>>> {
+        let keys = [topic.stream.as_str(), &topic.control, &topic.batches];
+        let mut records = Vec::with_capacity(seqs.len());
+        for page in seqs.chunks(IDS_PER_CALL) {
+            let call = Call::new(&BATCH_RECORDS, &keys).arg(job.to_string()).arg(page);
+            records.extend(self.call(&call, &topic.stream, batch_records).await?);
         }
-        self.pipeline(&commands, &topic.stream, |replies| watermarks(replies, jobs)).await
+        Ok(records)
     }
 
-    pub async fn has_unfinished(&self, topic: &Topic, receipts: &[Receipt]) -> Result<Vec<bool>> {
-        let mut unfinished = vec![false; receipts.len()];
-        let lanes_of = |receipt: &Receipt| {
-            let spans = [(Lane::Tasks, receipt.tasks), (Lane::Control, receipt.control)];
-            spans.into_iter().filter_map(|(lane, span)| Some((lane, span?)))
-        };
-        let spans: Vec<_> = receipts
-            .iter()
-            .enumerate()
-            .flat_map(|(index, receipt)| lanes_of(receipt).map(move |span| (index, span)))
-            .collect();
-        for page in spans.chunks(IDS_PER_CALL) {
-            let mut commands = Pipeline::new();
-            for (_, (lane, span)) in page {
-                commands
-                    .cmd("XRANGE")
-                    .arg(topic.lane(*lane))
-                    .arg(span.first.to_string())
-                    .arg(span.last.to_string())
-                    .arg("COUNT")
-                    .arg(1);
-            }
-            let any = |replies: Vec<Value>| -> anyhow::Result<Vec<bool>> {
-                replies.into_iter().map(|entries| Ok(!reply::list(entries)?.is_empty())).collect()
-            };
-            let found = self.pipeline(&commands, &topic.stream, any).await?;
-            for ((index, _), found) in page.iter().zip(found) {
-                unfinished[*index] |= found;
-            }
+    pub async fn forget_batches(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<()> {
+        let (mut first, last) = seqs.into_inner();
+        while first <= last {
+            let to = last.min(first + IDS_PER_CALL as u64 - 1);
+            let call = Call::new(&FORGET_BATCHES, &[&topic.batches, &topic.spans])
+                .arg(job.to_string())
+                .arg(first)
+                .arg(to);
+            self.call(&call, &topic.stream, |_| Ok(())).await?;
+            first = to + 1;
         }
-        Ok(unfinished)
+        Ok(())
+    }
+
+    pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {
+        let keys = [topic.watermarks.as_str(), &topic.batches, &topic.spans];
+        let call = Call::new(&END_JOB, &keys).arg(job.to_string());
+        self.call(&call, &topic.stream, |_| Ok(())).await
     }
 
     pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()> {
@@ -108,20 +113,9 @@ fn healed(reply: Value) -> anyhow::Result<HealOutcome> {
 fn appended(reply: Value) -> anyhow::Result<AppendOutcome> {
     let mut items = reply::list(reply)?.into_iter();
     let mut next = || items.next().unwrap_or(Value::Nil);
-    let outcome = reply::text(next())?;
-    Ok(match outcome.as_str() {
-        "SENT" | "DUPLICATE" => {
-            let receipt = Receipt {
-                epoch: reply::text(next())?,
-                tasks: reply::span(next(), next())?,
-                control: reply::span(next(), next())?,
-            };
-            if outcome == "SENT" {
-                AppendOutcome::Sent(receipt)
-            } else {
-                AppendOutcome::Duplicate(receipt)
-            }
-        }
+    Ok(match reply::text(next())?.as_str() {
+        "SENT" => AppendOutcome::Sent,
+        "DUPLICATE" => AppendOutcome::Duplicate,
         "CONFLICT" => AppendOutcome::Conflict,
         "GAP" => AppendOutcome::Gap { expected: reply::count(&next())? },
         "FULL" => AppendOutcome::Full { unfinished: reply::count(&next())? },
@@ -129,21 +123,17 @@ fn appended(reply: Value) -> anyhow::Result<AppendOutcome> {
     })
 }
 
-fn watermarks(replies: Vec<Value>, jobs: &[JobId]) -> anyhow::Result<Watermarks> {
-    let mut replies = replies.into_iter();
-    let epoch = match replies.next() {
-        Some(Value::Nil) | None => None,
-        Some(epoch) => Some(reply::text(epoch)?),
-    };
-    let watermarks = replies.next().map_or(Ok(Vec::new()), reply::list)?;
-    let mut last_seq = HashMap::with_capacity(jobs.len());
-    for (job, watermark) in jobs.iter().zip(watermarks) {
-        if watermark == Value::Nil {
-            continue;
+fn batch_records(reply: Value) -> anyhow::Result<Vec<Option<BatchRecord>>> {
+    let record = |record| {
+        if record == Value::Nil {
+            return Ok(None);
         }
-        let watermark = reply::text(watermark)?;
-        let seq = watermark.split(' ').next().unwrap_or_default();
-        last_seq.insert(*job, seq.parse()?);
-    }
-    Ok(Watermarks { epoch, last_seq })
+        let [size, acked, left] = reply::array(record)?;
+        Ok(Some(BatchRecord {
+            size: reply::count(&size)?,
+            acked: reply::count(&acked)?,
+            is_left: reply::number(&left)? == 1,
+        }))
+    };
+    reply::list(reply)?.into_iter().map(record).collect()
 }

@@ -23,10 +23,12 @@ const ORPHAN_PAGE: usize = 500;
 
 impl RedisBroker {
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        let keys = [topic.lane(lane), topic.attempts(lane), &topic.batches, &topic.spans];
         let mut deleted = 0;
         for page in ids.chunks(IDS_PER_CALL) {
-            let mut call =
-                Call::new(&ACK, &[topic.lane(lane), topic.attempts(lane)]).arg(&topic.group);
+            let mut call = Call::new(&ACK, &keys).arg(&topic.group).arg(lane.as_str());
             push_ids(&mut call, page);
             deleted += self.call(&call, &topic.stream, |reply| reply::count(&reply)).await?;
         }

@@ -6,7 +6,6 @@
 use anyhow::{Context, bail};
 use redis::Value;
 
-use crate::append::EntryRange;
 use crate::entry::Entry;
 use crate::lane::{EntryId, Lane};
 use crate::topic::Topic;
@@ -61,15 +60,6 @@ pub(super) fn id(value: Value) -> Result<EntryId> {
 
 pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
     list(value)?.into_iter().map(id).collect()
-}
-
-/// First and last id; both are empty for an empty span.
-pub(super) fn span(first: Value, last: Value) -> Result<Option<EntryRange>> {
-    let (first, last) = (text(first)?, text(last)?);
-    if last.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(EntryRange { first: first.parse()?, last: last.parse()? }))
 }
 
 /// `{id, deliveries, attempts, fields}` for each entry: the reply of our scripts.

@@ -19,9 +19,12 @@ scripts! {
     ACK = "ack";
     ADOPT_ORPHANS = "adopt_orphans";
     APPEND = "append";
+    BATCH_RECORDS = "batch_records";
     CLAIM = "claim";
     CONSUMERS = "consumers";
     DEPTH = "depth";
+    END_JOB = "end_job";
+    FORGET_BATCHES = "forget_batches";
     GIVE_BACK = "give_back";
     HEAL = "heal";
     OWNED = "owned";

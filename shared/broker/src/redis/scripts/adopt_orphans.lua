@@ -8,7 +8,8 @@
 -- and is not pending has lost its owner: an operator deleted a consumer.
 local call = redis.call
 local delivered
-for _, group in ipairs(call('XINFO', 'GROUPS', KEYS[1])) do
+local exists = call('EXISTS', KEYS[1]) == 1
+for _, group in ipairs(exists and call('XINFO', 'GROUPS', KEYS[1]) or {}) do
   local info = {}
   for i = 1, #group, 2 do info[group[i]] = group[i + 1] end
   if info['name'] == ARGV[1] then delivered = info['last-delivered-id'] end

@@ -1,24 +1,29 @@
 -- Appends one frozen batch, all of it or nothing, and at most once (I1, I2).
 --
--- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch
+-- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 batches  6 spans
 -- ARGV  1 group  2 job  3 seq  4 hash  5 previous hash ('' before the first)  6 floor
 --       7 high water  8 the consumer of parked entries  9 number of tasks  10.. payloads: the tasks
 --       first, then the control messages; each a JSON array of names and values in turn
--- returns {'SENT' | 'DUPLICATE', epoch, tasks first, tasks last, control first, control last}
---         ('' where there is none) | {'CONFLICT'} | {'GAP', expected} | {'FULL', unfinished}
+-- returns {'SENT'} | {'DUPLICATE'} | {'CONFLICT'} | {'GAP', expected} | {'FULL', unfinished}
 -- errors  NOGROUP when the stream is incomplete, WRONGTYPE when a key has a foreign type
 --
--- A watermark is "seq hash | spans of that batch | last entry of the job in each lane", with '-' for
--- an absent value. Every step that can fail comes before the first XADD, and a full Redis refuses
--- XADD. So a batch is never written in part. Parked entries do not count against the high water, up
--- to as many again: a paused job must not block the others.
+-- A watermark is "seq hash" of the last batch of a job. A record, under "job seq" in the batches, is
+-- "hash size | first and last entry in each lane", with '-' for an absent one; "job seq acked" counts
+-- its acknowledged entries. The spans find the batch of an entry: "lane first last job seq", sorted.
+--
+-- A batch below the watermark is appended again where its record does not show that it is finished
+-- or on its way: somebody else has removed its entries, or the record itself is gone.
+--
+-- Every step that can fail comes before the first XADD, and a full Redis refuses XADD. So a batch is
+-- never written in part. Parked entries do not count against the high water, up to as many again: a
+-- paused job must not block the others.
 local call, decode = redis.call, cjson.decode
-local expects = {'stream', 'stream', 'hash', 'string'}
+local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'zset'}
 local missing = false
-for i = 1, 4 do
+for i = 1, 6 do
   local kind = call('TYPE', KEYS[i]).ok
   if kind == 'none' then
-    if i ~= 3 then missing = true end
+    if i ~= 3 and i < 5 then missing = true end
   elseif kind ~= expects[i] then
     return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
   end
@@ -33,34 +38,41 @@ for i = 1, 2 do
 end
 if missing then return redis.error_reply('NOGROUP the stream is not whole') end
 
-local epoch = call('GET', KEYS[4])
 local job, seq, hash, floor = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[6])
-local function none(text) if text == '-' then return '' end return text end
+local name = job .. ' ' .. ARGV[3]
+local record = call('HGET', KEYS[5], name)
 
-local last_tasks, last_control = '-', '-'
+-- Whether its entries are acknowledged, or one of them is still in the stream.
+local function is_known()
+  local size, tasks_first, tasks_last, control_first, control_last =
+    record:match('^%S+ (%d+) (%S+) (%S+) (%S+) (%S+)$')
+  if tonumber(call('HGET', KEYS[5], name .. ' acked') or 0) >= tonumber(size) then return true end
+  local function left(stream, first, last)
+    return first ~= '-' and #call('XRANGE', stream, first, last, 'COUNT', 1) > 0
+  end
+  return left(KEYS[1], tasks_first, tasks_last) or left(KEYS[2], control_first, control_last)
+end
+
+local is_repeat = false
 local mark = call('HGET', KEYS[3], job)
 if mark then
-  local was, was_hash, tasks_first, tasks_last, control_first, control_last
-  was, was_hash, tasks_first, tasks_last, control_first, control_last, last_tasks, last_control =
-    mark:match('^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  local was, was_hash = mark:match('^(%d+) (%S+)')
   was = tonumber(was)
   if not was then return redis.error_reply('ERR the watermark of ' .. job .. ' is not ours') end
-  if seq < was then
-    -- An older batch is somewhere before the last one. The span may be too wide, never too narrow.
-    local first_tasks, first_control = '', ''
-    if last_tasks ~= '-' then first_tasks = '0-0' end
-    if last_control ~= '-' then first_control = '0-0' end
-    return {'DUPLICATE', epoch, first_tasks, none(last_tasks), first_control, none(last_control)}
-  elseif seq == was then
-    if was_hash ~= hash then return {'CONFLICT'} end
-    return {'DUPLICATE', epoch, none(tasks_first), none(tasks_last), none(control_first), none(control_last)}
-  elseif seq > was + 1 then
-    return {'GAP', was + 1}
-  elseif was_hash ~= ARGV[5] then
-    return {'CONFLICT'}
-  end
+  if seq > was + 1 then return {'GAP', was + 1} end
+  if seq == was + 1 and was_hash ~= ARGV[5] then return {'CONFLICT'} end
+  if seq == was and was_hash ~= hash then return {'CONFLICT'} end
+  is_repeat = seq <= was
 elseif seq ~= floor then
   return {'GAP', floor}
+end
+if record then
+  if record:match('^%S+') ~= hash then return {'CONFLICT'} end
+  if is_known() then
+    -- Somebody has deleted the watermark, or set it back.
+    if not is_repeat then call('HSET', KEYS[3], job, ARGV[3] .. ' ' .. hash) end
+    return {'DUPLICATE'}
+  end
 end
 
 local tasks, high_water = tonumber(ARGV[9]), tonumber(ARGV[7])
@@ -91,6 +103,13 @@ for i = 10, #ARGV do
   entries[i - 9] = entry
 end
 
+local function padded(id)
+  local ms, number = id:match('^(%d+)%-(%d+)$')
+  return string.format('%012x-%08x', tonumber(ms), tonumber(number))
+end
+local function member(lane, first, last)
+  return table.concat({lane, padded(first), padded(last), name}, ' ')
+end
 local function add(stream, from, to)
   local first, last = '-', '-'
   for i = from, to do
@@ -101,8 +120,15 @@ local function add(stream, from, to)
 end
 local tasks_first, tasks_last = add(KEYS[1], 1, tasks)
 local control_first, control_last = add(KEYS[2], tasks + 1, tasks + control)
-if tasks > 0 then last_tasks = tasks_last end
-if control > 0 then last_control = control_last end
-call('HSET', KEYS[3], job, table.concat({ARGV[3], hash, tasks_first, tasks_last,
-  control_first, control_last, last_tasks, last_control}, ' '))
-return {'SENT', epoch, none(tasks_first), none(tasks_last), none(control_first), none(control_last)}
+for lane, span in pairs({tasks = {3, tasks_first, tasks_last}, control = {5, control_first, control_last}}) do
+  local before = record and {record:match('^(%S+) (%d+) (%S+) (%S+) (%S+) (%S+)$')}
+  if before and before[span[1]] ~= '-' then
+    call('ZREM', KEYS[6], member(lane, before[span[1]], before[span[1] + 1]))
+  end
+  if span[2] ~= '-' then call('ZADD', KEYS[6], 0, member(lane, span[2], span[3])) end
+end
+call('HSET', KEYS[5], name, table.concat({hash, tasks + control, tasks_first, tasks_last,
+  control_first, control_last}, ' '))
+call('HDEL', KEYS[5], name .. ' acked')
+if not is_repeat then call('HSET', KEYS[3], job, ARGV[3] .. ' ' .. hash) end
+return {'SENT'}
