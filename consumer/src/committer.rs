@@ -7,7 +7,7 @@
 //! neighbours are stored. A commit with an unknown outcome runs again and changes nothing (I5).
 //! Results of entries that another worker has taken over are dropped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -150,22 +150,33 @@ fn retain_leased<P: Pipeline>(
 }
 
 /// The content of one transaction: each (job, task) and each city once, as the store requires.
+///
+/// Of several tries of a task the highest one counts. A worker that died before its acknowledgement
+/// leaves an earlier try in the stream, beside the retry of the same task.
 fn assemble<P: Pipeline>(pipeline: &P, entries: &[SettledEntry<P::Record>]) -> Commit {
     let mut commit = Commit::default();
     let mut records = Vec::with_capacity(entries.len());
-    let mut tasks: HashSet<(JobId, TaskId)> = HashSet::with_capacity(entries.len());
+    let mut open: HashMap<(JobId, TaskId), u32> = HashMap::with_capacity(entries.len());
+    for row in entries.iter().filter_map(|entry| entry.ledger.as_ref()) {
+        let highest = open.entry((row.job_id, row.task_id)).or_default();
+        *highest = row.try_number.max(*highest);
+    }
     let mut cities = HashMap::new();
     for entry in entries {
+        if let Some(row) = &entry.ledger {
+            let task = (row.job_id, row.task_id);
+            // The first entry of the highest try, and no other.
+            if open.get(&task) != Some(&row.try_number) {
+                continue;
+            }
+            open.remove(&task);
+            commit.ledger.push(row.clone());
+        }
         match &entry.outcome {
             EntryOutcome::Succeeded(record) => records.push(record.clone()),
             EntryOutcome::Opened(open) => commit.opens.push(open.clone()),
             EntryOutcome::Sealed(seal) => commit.seals.push(seal.clone()),
             EntryOutcome::Failed | EntryOutcome::Skipped | EntryOutcome::Rejected => {}
-        }
-        if let Some(row) = &entry.ledger
-            && tasks.insert((row.job_id, row.task_id))
-        {
-            commit.ledger.push(row.clone());
         }
         if let Some(city) = &entry.city {
             cities.insert(city.city_id, city.clone());

@@ -42,6 +42,25 @@ async fn an_entry_added_by_hand_is_stored_as_the_upstream_reports_it() {
     assert_eq!(json!(row.6), expected["time"]);
 }
 
+/// A worker that died before its acknowledgement leaves the first try in the stream.
+#[tokio::test]
+async fn of_two_tries_in_one_transaction_the_higher_one_counts() {
+    let stage = Stage::set(&[]).await;
+    let job = "0f2c9d5e-8a51-4b7f-9d8e-5b9a4f0c1d2e";
+    for try_number in ["1", "2", "1"] {
+        let task = [("task_id", TASK), ("city_id", "2988507"), ("latitude_deg", "48.85341")];
+        let more =
+            [("longitude_deg", "2.3488"), ("job_id", job), ("row", "1"), ("try", try_number)];
+        stage.add(&[&task[..], &more[..]].concat()).await;
+    }
+    stage.drain().await.expect_code(0);
+    assert_eq!(stage.unfinished().await, 0);
+    let mut pg = stage.pg().await;
+    let rows: Vec<(i32, String)> =
+        sqlx::query_as("SELECT try, status FROM job_tasks").fetch_all(&mut pg).await.expect("rows");
+    assert_eq!(rows, [(2, "success".to_owned())]);
+}
+
 #[tokio::test]
 async fn rubbish_becomes_dead_letters_with_reasons_and_stops_nothing() {
     let stage = Stage::set(&[]).await;
