@@ -67,6 +67,10 @@ const HEALS: Metric = Metric::counter(
     "isobar_stream_heals_total",
     "Times that the stream or its group was missing and was created again.",
 );
+const LATE_ROWS: Metric = Metric::counter(
+    "isobar_late_rows_total",
+    "Rows that came after their job had ended; no job accounts for them.",
+);
 const GIVEN_BACK: Metric = Metric::counter(
     "isobar_given_back_total",
     "Entries given back to the stream; attempt says whether that counted as one.",
@@ -104,6 +108,7 @@ pub const METRICS: &[Metric] = &[
     BROKER_FAILURES,
     STORE_FAILURES,
     HEALS,
+    LATE_ROWS,
     GIVEN_BACK,
     PARKED,
     LEASES_LOST,
@@ -179,6 +184,13 @@ pub fn commit(entries: usize, took: Duration, report: &CommitReport) {
     histogram!(COMMIT_SECONDS.name).record(took);
     counter!(COMMITS.name).increment(1);
     tracing::debug!(items = entries, took_ms = took.as_millis() as u64, "committed");
+    if report.late > 0 {
+        counter!(LATE_ROWS.name).increment(report.late);
+        tracing::warn!(
+            rows = report.late,
+            "rows came after their jobs had ended; their results are stored, the jobs stay as they are"
+        );
+    }
     for job in &report.finished_jobs {
         tracing::info!(job_id = %job, "job finished");
     }

@@ -52,10 +52,12 @@ struct VerifyReport {
     missing: u64,
     missing_sample: Vec<MissingTask>,
     /// Jobs with open rows that are neither in the stream nor in an outbox.
-    lost: Vec<Lost>,
+    lost: Vec<JobRows>,
     /// Entries of other producers: processed, but without a job to account for them.
     foreign: u64,
     imbalances: Vec<Imbalance>,
+    /// Rows that came after their job had ended: their results are stored, the job is as it was.
+    late: Vec<JobRows>,
     dead_letters: u64,
 }
 
@@ -67,7 +69,7 @@ struct MissingTask {
 }
 
 #[derive(Debug, Serialize)]
-struct Lost {
+struct JobRows {
     job_id: JobId,
     rows: u64,
 }
@@ -98,6 +100,8 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     }
     report.lost = lost(&context, &sealed, &accounted, &mut report).await?;
     report.imbalances = context.store.imbalances().await?;
+    let late = context.store.late_rows().await?.into_iter();
+    report.late = late.map(|(job_id, rows)| JobRows { job_id, rows }).collect();
     report.dead_letters = context.store.totals().await?.dead_letters;
     report.balanced = report.missing == 0 && report.lost.is_empty() && report.imbalances.is_empty();
     app.print(&report, || describe(&report))?;
@@ -122,7 +126,7 @@ async fn lost(
     sealed: &[JobId],
     accounted: &Accounted,
     report: &mut VerifyReport,
-) -> anyhow::Result<Vec<Lost>> {
+) -> anyhow::Result<Vec<JobRows>> {
     let mut lost = Vec::new();
     if sealed.is_empty() {
         return Ok(lost);
@@ -134,7 +138,7 @@ async fn lost(
         let found = [&in_stream.of_job, accounted].map(|rows| rows.get(id).copied().unwrap_or(0));
         let rows = open.saturating_sub(found.iter().sum());
         if rows > 0 {
-            lost.push(Lost { job_id: *id, rows });
+            lost.push(JobRows { job_id: *id, rows });
         }
     }
     Ok(lost)
@@ -263,6 +267,13 @@ fn describe(report: &VerifyReport) -> String {
     if report.dead_letters > 0 {
         let letters = plural(report.dead_letters, "dead letter");
         lines.push(format!("{letters}, each with its reason"));
+    }
+    for late in &report.late {
+        lines.push(format!(
+            "{} came after job {} had ended; their results are stored, the job is as it was",
+            plural(late.rows, "row"),
+            late.job_id
+        ));
     }
     for missing in &report.missing_sample {
         lines.push(format!(

@@ -79,6 +79,8 @@ impl Imports {
         let request = RepublishRequest::Retry { job_id: job };
         let stored = inner.store.job(job).await?;
         let pipeline = stored.map(|job| job.pipeline).unwrap_or_default();
+        // Retention must not remove the rows that wait for their next try.
+        inner.store.keep_for_retry(job, Utc::now()).await?;
         let tasks = inner.store.count_failed_inputs(job).await?;
         let spec = JobSpec::republish(pipeline, request, tasks);
         let mut finished = 0;

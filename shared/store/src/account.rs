@@ -39,6 +39,8 @@ pub(crate) struct Account {
     pub skipped: i64,
     pub rejected: i64,
     pub duplicates: i64,
+    /// Rows that came after the job had ended; part of no other counter.
+    pub late: i64,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -61,6 +63,7 @@ impl Account {
             skipped: 0,
             rejected: 0,
             duplicates: 0,
+            late: 0,
             started_at: None,
             finished_at: None,
         }
@@ -68,6 +71,12 @@ impl Account {
 
     pub fn processed(&self) -> i64 {
         self.succeeded + self.failed + self.skipped
+    }
+
+    /// Whether it takes in no further row. A job that `fail_job` ended before any message came does:
+    /// its source may be resumed after all.
+    pub fn has_ended(&self) -> bool {
+        self.status.is_final() && self.sealed.is_some()
     }
 
     /// The account after `change`.
@@ -84,16 +93,15 @@ impl Account {
         next.failed += change.delta.failed;
         next.skipped += change.delta.skipped;
         next.rejected += change.delta.rejected;
+        next.late += change.late;
         if let (None, Some(seal)) = (self.sealed, &change.seal) {
             next.sealed = Some(seal.outcome);
             next.total = Some(clamp_i64(seal.rows));
             next.duplicates = clamp_i64(seal.duplicates);
             next.skipped += next.duplicates;
         }
-        // A final state stays: a retry moves the counters of a finished job, not its state. Except a
-        // job that `fail_job` ended before any message came, and that was resumed after all.
-        let never_sealed = self.status == JobStatus::Failed && self.sealed.is_none();
-        if never_sealed || !self.status.is_final() {
+        // A final state stays: a retry moves the counters of an ended job, not its state.
+        if !self.has_ended() {
             next.advance(change.first_finished, now);
         }
         next
@@ -175,13 +183,19 @@ pub(crate) struct JobChange {
     pub open: Option<JobOpen>,
     pub seal: Option<JobSeal>,
     pub delta: CounterDelta,
+    /// Rows that are new to the ledger, and rows that came too late for it.
+    pub inserted: i64,
+    pub late: i64,
     /// The earliest end of a task in this commit: the job's start, if it has none.
     pub first_finished: Option<DateTime<Utc>>,
 }
 
 impl JobChange {
     fn is_empty(&self) -> bool {
-        self.open.is_none() && self.seal.is_none() && self.delta == CounterDelta::default()
+        self.open.is_none()
+            && self.seal.is_none()
+            && self.delta == CounterDelta::default()
+            && self.late == 0
     }
 }
 
@@ -214,7 +228,20 @@ impl CommitTally {
     pub fn count_inserted(&mut self, job: JobId, status: RowStatus, rejected: bool, rows: i64) {
         let change = self.changes.entry(job).or_default();
         change.delta.add(status, rejected, rows);
+        change.inserted += rows;
         self.count(status, rows);
+    }
+
+    /// Counts a row that came after its job had ended.
+    pub fn count_late(&mut self, job: JobId) {
+        self.changes.entry(job).or_default().late += 1;
+        self.report.late += 1;
+    }
+
+    /// Whether a job ended in another transaction after this one had inserted rows for it.
+    pub fn has_raced(&self, before: &[Account]) -> bool {
+        let inserted = |id: &JobId| self.changes.get(id).is_some_and(|change| change.inserted > 0);
+        before.iter().any(|account| account.has_ended() && inserted(&account.id))
     }
 
     /// Counts a row that replaced a lower try.
@@ -261,7 +288,7 @@ sql! {
     /// PostgreSQL locks the rows; in SQLite the transaction has the write lock.
     LOCK = r"
 SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed,
-    succeeded, failed, skipped, rejected, duplicates, started_at, finished_at
+    succeeded, failed, skipped, rejected, duplicates, late_rows, started_at, finished_at
 FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE
 " => "SELECT * FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id";
     ADD(Account) = r"
@@ -275,7 +302,7 @@ UPDATE jobs SET known = given.known, kind = given.kind, source = given.source,
     total = given.total, processed = given.processed, succeeded = given.succeeded,
     failed = given.failed, skipped = given.skipped, rejected = given.rejected,
     duplicates = given.duplicates, started_at = given.started_at,
-    finished_at = given.finished_at, pipeline = given.pipeline
+    finished_at = given.finished_at, pipeline = given.pipeline, late_rows = given.late_rows
 FROM given WHERE jobs.job_id = given.job_id
 ";
 }
@@ -296,13 +323,14 @@ given! { Account as account {
     skipped: bigint = account.skipped,
     rejected: bigint = account.rejected,
     duplicates: bigint = account.duplicates,
+    late_rows: bigint = account.late,
     started_at: timestamptz = account.started_at,
     finished_at: timestamptz = account.finished_at,
 } }
 
 row! { Account {
     id: "job_id", known, kind, pipeline, source, created_at, status, sealed, total, succeeded,
-    failed, skipped, rejected, duplicates, started_at, finished_at,
+    failed, skipped, rejected, duplicates, late: "late_rows", started_at, finished_at,
 } }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct CommitReport {
     pub failed: u64,
     pub skipped: u64,
     pub dead: u64,
+    /// Rows of jobs that had ended before: nothing is stored for them in the ledger.
+    pub late: u64,
     /// Jobs that ended with this commit.
     pub finished_jobs: Vec<JobId>,
 }

@@ -23,7 +23,7 @@ sql! {
     /// Each job with what its ledger holds.
     COUNTS = r"
 SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed,
-    succeeded, failed, skipped, rejected, duplicates, started_at, finished_at,
+    succeeded, failed, skipped, rejected, duplicates, late_rows, started_at, finished_at,
     ledger_succeeded, ledger_failed, ledger_skipped, ledger_rejected
 FROM jobs, LATERAL (
     SELECT count(*) FILTER (WHERE job_tasks.status = 'success') AS ledger_succeeded,

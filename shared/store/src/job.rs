@@ -100,6 +100,8 @@ SET kind = excluded.kind, source = excluded.source, created_at = excluded.create
     pipeline = excluded.pipeline
 WHERE NOT stored.known
 ";
+    RETRIED = "UPDATE jobs SET retried_at = $2 WHERE job_id = $1 AND ledger = 'kept'";
+    LATE_ROWS = "SELECT job_id, late_rows FROM jobs WHERE late_rows > 0 ORDER BY created_at, job_id";
     FAIL = r"
 UPDATE jobs SET status = 'failed', finished_at = $2
 WHERE job_id = $1 AND status IN ('queued', 'cancelling') AND processed = 0 AND sealed IS NULL
@@ -121,6 +123,12 @@ impl FromRow for (JobId, JobStatus) {
     }
 }
 
+impl FromRow for (JobId, u64) {
+    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
+        Ok((row.get("job_id")?, row.get("late_rows")?))
+    }
+}
+
 impl Store {
     /// Stores a `queued` job before its first message comes through the stream. A known job does
     /// not change.
@@ -134,6 +142,17 @@ impl Store {
     /// change.
     pub async fn fail_job(&self, id: JobId, now: DateTime<Utc>) -> Result<()> {
         self.run(&FAIL, args![id, now]).await.map(drop)
+    }
+
+    /// Notes that failed rows of a job are tried again: its rows are kept as if it had just ended.
+    /// False if they are not kept any more.
+    pub async fn keep_for_retry(&self, id: JobId, now: DateTime<Utc>) -> Result<bool> {
+        Ok(self.run(&RETRIED, args![id, now]).await? > 0)
+    }
+
+    /// The jobs for which rows came after they had ended, and how many.
+    pub async fn late_rows(&self) -> Result<Vec<(JobId, u64)>> {
+        self.all(&LATE_ROWS, args![]).await
     }
 
     pub async fn job(&self, id: JobId) -> Result<Option<JobRow>> {

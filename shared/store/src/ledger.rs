@@ -79,6 +79,15 @@ SELECT page.job_id, page.task_id, page.try, page."row", page.city_id, page.city,
     };
 }
 
+/// A job that has ended takes in no further row, whatever arrives.
+macro_rules! where_not_ended {
+    () => {
+        r"WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.job_id = given.job_id
+    AND jobs.sealed IS NOT NULL AND jobs.status IN ('done', 'failed', 'cancelled'))"
+    };
+}
+pub(crate) use where_not_ended;
+
 sql! {
     PAGE_OF_STATUS = select!("cities.last_refreshed_at", r#"
 FROM (SELECT * FROM job_tasks
@@ -111,6 +120,13 @@ ORDER BY page."row" NULLS LAST, page.task_id
     ROWS((JobId, TaskId)) = select!("NULL::timestamptz AS last_refreshed_at", r"
 FROM given JOIN job_tasks AS page ON page.job_id = given.job_id AND page.task_id = given.task_id
 ");
+    /// The jobs of those tasks that have no row.
+    LATE((JobId, TaskId)) = r"
+SELECT given.job_id FROM given
+WHERE NOT EXISTS (
+    SELECT 1 FROM job_tasks AS stored
+    WHERE stored.job_id = given.job_id AND stored.task_id = given.task_id)
+";
     /// The ledger of a pruned job is not missed: the job had ended.
     MISSING(ExpectedTask) = r"
 SELECT given.task_id FROM given

@@ -1,5 +1,8 @@
 //! What a commit promises: all of it or nothing, once, and never backwards (I3, I4, I5).
 
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 use isobar_model::ids::CityId;
 use isobar_model::task::{JobKind, SealOutcome};
 use isobar_store::{
@@ -21,6 +24,8 @@ on_both!(
     a_job_is_done_exactly_when_it_is_sealed_and_all_is_processed,
     a_source_that_failed_fails_its_job_once_the_rest_is_processed,
     a_retry_moves_the_counters_and_a_late_first_try_does_not,
+    a_row_that_comes_after_its_job_has_ended_is_counted_and_stored_nowhere,
+    retention_leaves_a_job_whose_rows_are_tried_again,
     a_dead_letter_is_buried_once_and_byte_for_byte,
     a_task_that_another_entry_has_ended_is_not_buried_again,
     data_that_cannot_be_stored_is_a_data_error_and_changes_nothing,
@@ -69,8 +74,14 @@ async fn a_repeated_commit_changes_nothing(subject: Subject) {
         ..weather(vec![snapshot(2, at(0)), snapshot(1, at(0))])
     };
     let report = commit(store, &whole).await;
-    let expected =
-        CommitReport { succeeded: 1, failed: 2, skipped: 1, dead: 1, finished_jobs: vec![id] };
+    let expected = CommitReport {
+        succeeded: 1,
+        failed: 2,
+        skipped: 1,
+        dead: 1,
+        late: 0,
+        finished_jobs: vec![id],
+    };
     assert_eq!(report, expected);
     let before = (
         store.job(id).await.expect("reads"),
@@ -269,6 +280,47 @@ async fn a_retry_moves_the_counters_and_a_late_first_try_does_not(subject: Subje
     let tries: Vec<_> = rows.iter().map(|row| row.try_number).collect();
     assert_eq!(tries, [2, 1, 3]);
     assert!(rows.iter().all(|row| row.input.is_none() && row.last_error.is_none()));
+    assert_balanced(store).await;
+}
+
+async fn a_row_that_comes_after_its_job_has_ended_is_counted_and_stored_nowhere(subject: Subject) {
+    let store = &subject.store;
+    let id = job("a");
+    let done =
+        Commit { seals: vec![seal(id, 1, 0, 0)], ..ledger(vec![row(id, 1, RowStatus::Failed)]) };
+    commit(store, &done).await;
+    assert_eq!(status(store, "a").await, JobStatus::Done);
+    let running = job("b");
+    let rows = vec![row(id, 2, RowStatus::Success), row(running, 1, RowStatus::Success)];
+    let report = commit(store, &ledger(rows)).await;
+    assert_eq!(report, CommitReport { succeeded: 1, late: 1, ..CommitReport::default() });
+    assert_eq!(counters(store, "a").await, (Some(1), [1, 0, 1, 0, 0, 0]));
+    assert_eq!(store.ledger(id, None, None, 10).await.expect("reads").len(), 1);
+    assert_eq!(store.late_rows().await.expect("reads"), [(id, 1)]);
+    // The rows that it has are still tried again.
+    let retried = LedgerRow { try_number: 2, ..row(id, 1, RowStatus::Success) };
+    assert_eq!(commit(store, &ledger(vec![retried])).await.succeeded, 1);
+    assert_eq!(counters(store, "a").await, (Some(1), [1, 1, 0, 0, 0, 0]));
+    assert_balanced(store).await;
+}
+
+async fn retention_leaves_a_job_whose_rows_are_tried_again(subject: Subject) {
+    let store = &subject.store;
+    let id = job("a");
+    let done =
+        Commit { seals: vec![seal(id, 1, 0, 0)], ..ledger(vec![row(id, 1, RowStatus::Failed)]) };
+    commit(store, &done).await;
+    let (day, now) = (Duration::from_hours(24), Utc::now());
+    let in_days = |days: i64| now + TimeDelta::days(days);
+    assert!(store.keep_for_retry(id, in_days(2)).await.expect("notes"));
+    assert_eq!(store.prune(in_days(2), day, day).await.expect("prunes").0, 0);
+    assert_eq!(store.prune(in_days(4), day, day).await.expect("prunes").0, 1);
+    assert!(!store.keep_for_retry(id, in_days(4)).await.expect("asks"), "its rows are gone");
+    // A retry that comes even later moves no counter.
+    let retried = LedgerRow { try_number: 2, ..row(id, 1, RowStatus::Success) };
+    let report = commit(store, &ledger(vec![retried])).await;
+    assert_eq!(report, CommitReport { late: 1, ..CommitReport::default() });
+    assert_eq!(counters(store, "a").await, (Some(1), [1, 0, 1, 0, 0, 0]));
     assert_balanced(store).await;
 }
 

@@ -33,6 +33,15 @@ impl PostgresStore {
     }
 
     async fn transact(&self, commit: &Commit) -> sqlx::Result<CommitReport> {
+        loop {
+            if let Some(report) = self.try_once(commit).await? {
+                return Ok(report);
+            }
+        }
+    }
+
+    /// `None` if a job ended in the meantime: the next attempt sees that.
+    async fn try_once(&self, commit: &Commit) -> sqlx::Result<Option<CommitReport>> {
         let mut tally = CommitTally::from_commit(commit);
         let mut tx = self.pool.begin().await?;
         lock_cities(&mut tx, commit).await?;
@@ -42,9 +51,12 @@ impl PostgresStore {
         ledger::insert_ledger_rows(&mut tx, &commit.ledger, &mut tally).await?;
         // After the ledger, which knows the tasks that have ended before.
         tally.report.dead = write(&mut tx, &dead_letter::batch(&commit.dead)).await?;
-        apply_job_changes(&mut tx, &mut tally, Utc::now()).await?;
+        if !apply_job_changes(&mut tx, &mut tally, Utc::now()).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
         tx.commit().await?;
-        Ok(tally.report)
+        Ok(Some(tally.report))
     }
 }
 
@@ -57,14 +69,15 @@ async fn lock_cities(tx: &mut PgConnection, commit: &Commit) -> sqlx::Result<()>
     query(&LOCK_CITIES, args![cities.as_slice() as &[CityId]]).execute(tx).await.map(drop)
 }
 
+/// False, and nothing is written, if a job ended in the meantime.
 async fn apply_job_changes(
     tx: &mut PgConnection,
     tally: &mut CommitTally,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     let jobs = tally.changed_jobs();
     if jobs.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let mut before = lock(tx, &jobs).await?;
     if before.len() < jobs.len() {
@@ -75,8 +88,12 @@ async fn apply_job_changes(
     if before.len() < jobs.len() {
         return Err(sqlx::Error::RowNotFound);
     }
+    if tally.has_raced(&before) {
+        return Ok(false);
+    }
     let changed = tally.change_jobs(&before, now);
-    write(tx, &Batch::new(&account::UPDATE, &changed)).await.map(drop)
+    write(tx, &Batch::new(&account::UPDATE, &changed)).await?;
+    Ok(true)
 }
 
 async fn lock(tx: &mut PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<Account>> {

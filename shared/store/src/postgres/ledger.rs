@@ -9,21 +9,22 @@ use sqlx::PgConnection;
 
 use super::query::batch;
 use crate::account::CommitTally;
-use crate::ledger::{LedgerRow, REPLACE, RowStatus};
+use crate::ledger::{LATE, LedgerRow, REPLACE, RowStatus, where_not_ended};
 use crate::row::Row;
 use crate::sql::Batch;
 use isobar_model::ids::{JobId, TaskId};
 
 sql! {
-    INSERT(LedgerRow) = r#"
+    INSERT(LedgerRow) = concat!(r#"
 WITH inserted AS (
     INSERT INTO job_tasks (job_id, task_id, try, "row", city_id, city, status, error_code,
         last_error, attempts, input, finished_at, rejected, batch, entry)
     SELECT * FROM given
+"#, where_not_ended!(), r#"
     ON CONFLICT (job_id, task_id) DO NOTHING
     RETURNING job_id, status, rejected)
 SELECT job_id, status, rejected, count(*) AS count FROM inserted GROUP BY job_id, status, rejected
-"#;
+"#);
     LOCK_LOWER_TRIES(LedgerRow) = r"
 SELECT stored.job_id, stored.task_id, stored.status, stored.rejected
 FROM given JOIN job_tasks AS stored
@@ -40,9 +41,20 @@ pub(super) async fn insert_ledger_rows(
 ) -> sqlx::Result<()> {
     let rows = Batch::sorted(&INSERT, ledger, |row| (row.job_id, row.task_id));
     let Some(insert) = batch(&rows) else { return Ok(()) };
+    let mut inserted = 0;
     for row in insert.fetch_all(&mut *tx).await? {
         let count: i64 = row.get("count")?;
+        inserted += count;
         tally.count_inserted(row.get("job_id")?, row.get("status")?, row.get("rejected")?, count);
+    }
+    if inserted < ledger.len() as i64 {
+        let tasks: Vec<(JobId, TaskId)> =
+            ledger.iter().map(|row| (row.job_id, row.task_id)).collect();
+        if let Some(late) = batch(&Batch::new(&LATE, &tasks)) {
+            for row in late.fetch_all(&mut *tx).await? {
+                tally.count_late(row.get("job_id")?);
+            }
+        }
     }
     let retries: Vec<&LedgerRow> = ledger.iter().filter(|row| row.try_number > 1).collect();
     replace_lower_tries(tx, retries, tally).await

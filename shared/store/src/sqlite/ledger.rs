@@ -4,17 +4,18 @@ use rusqlite::Transaction;
 
 use super::query::{one, run, write_row};
 use crate::account::CommitTally;
-use crate::ledger::{LedgerRow, REPLACE, RowStatus};
+use crate::ledger::{LATE, LedgerRow, REPLACE, RowStatus, where_not_ended};
 use crate::row::{FromRow, Row};
 use crate::sql::Batch;
 
 sql! {
-    INSERT(LedgerRow) = r#"
+    INSERT(LedgerRow) = concat!(r#"
 INSERT INTO job_tasks (job_id, task_id, try, "row", city_id, city, status, error_code, last_error,
     attempts, input, finished_at, rejected, batch, entry)
-SELECT * FROM given WHERE true
+SELECT * FROM given
+"#, where_not_ended!(), r#"
 ON CONFLICT (job_id, task_id) DO NOTHING
-"#;
+"#);
     LOWER_TRY = r"
 SELECT status, rejected FROM job_tasks WHERE job_id = $1 AND task_id = $2 AND try < $3
 ";
@@ -37,6 +38,8 @@ pub(super) fn insert_ledger_rows(
     for (row, values) in rows.into_iter().zip(&batch.rows) {
         if write_row(tx, &INSERT, values)? == 1 {
             tally.count_inserted(row.job_id, row.status, row.rejected, 1);
+        } else if let Some(job) = one(tx, &LATE, &args![row.job_id, row.task_id])? {
+            tally.count_late(job);
         } else if row.try_number > 1 {
             let key = args![row.job_id, row.task_id, row.try_number];
             if let Some(old) = one(tx, &LOWER_TRY, &key)? {

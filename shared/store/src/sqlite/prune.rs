@@ -15,6 +15,7 @@ sql! {
 UPDATE jobs SET ledger = 'going'
 WHERE job_id = (
     SELECT job_id FROM jobs WHERE ledger <> 'gone' AND finished_at < $1
+        AND (retried_at IS NULL OR retried_at < $1)
     ORDER BY finished_at LIMIT 1)
 RETURNING job_id
 ";
