@@ -4,9 +4,9 @@
 
 use isobar_admin::actions::OperatorActions;
 use isobar_settings::Environment;
+use isobar_telemetry::host_name;
 
 use crate::app::App;
-use crate::commands::consume::host_name;
 use crate::context::Context;
 
 /// The person at the terminal, with everything open.

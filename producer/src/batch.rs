@@ -2,7 +2,7 @@
 //!
 //! Tasks and control messages become lines of JSON once, here; the outbox, the relay and the append
 //! pass on the same bytes. The hash chains each batch to the one before it. So the stream can
-//! distinguish a repeat from other content under the same number.
+//! distinguish a repeat from other content under the same number, and the same list from another.
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
@@ -20,6 +20,7 @@ const BESIDE_REJECTS: u64 = 2;
 #[derive(Debug, Default)]
 pub struct BatchDraft {
     tasks: Lines,
+    open: Lines,
     control: Lines,
     ids: Vec<TaskId>,
     rows: u64,
@@ -93,6 +94,12 @@ impl BatchDraft {
         self.control(&ControlMessage::Reject(reject));
     }
 
+    /// The open of the job. It is no part of the hash: two hosts that read the same list have the same
+    /// batches, whenever they began.
+    pub fn open(&mut self, message: &ControlMessage) {
+        self.open.push(pairs(&message.to_wire()));
+    }
+
     pub fn control(&mut self, message: &ControlMessage) {
         self.control.push(pairs(&message.to_wire()));
     }
@@ -105,11 +112,11 @@ impl BatchDraft {
         sealed: Option<(&'static str, Option<String>)>,
     ) -> FrozenBatch {
         let draft = std::mem::take(self);
-        let mut payload = draft.tasks.text;
-        payload.push_str(&draft.control.text);
         let mut hash = Sha256::new();
         hash.update(&position.previous_hash);
-        hash.update(&payload);
+        hash.update(&draft.tasks.text);
+        hash.update(&draft.control.text);
+        let payload = [draft.tasks.text, draft.open.text, draft.control.text].concat();
         FrozenBatch {
             job: position.job,
             seq: position.seq,
@@ -117,7 +124,7 @@ impl BatchDraft {
             previous_hash: position.previous_hash,
             payload,
             n_tasks: draft.tasks.count,
-            n_control: draft.control.count,
+            n_control: draft.open.count + draft.control.count,
             ids: draft.ids,
             cursor: cursor
                 .map(|cursor| serde_json::to_string(&cursor).expect("a cursor is plain data")),

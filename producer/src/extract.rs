@@ -229,7 +229,7 @@ impl Extraction {
 
     async fn freeze(&mut self) -> Result<(), SourceError> {
         if self.job.last_seq == 0 && !self.job.spec.is_republication() {
-            self.draft.control(&open(&self.job));
+            self.draft.open(&open(&self.job));
         }
         let cursor = Some(self.source.cursor());
         isobar_failpoint::hit("producer.extract.before");
@@ -257,15 +257,10 @@ pub(crate) async fn seal(
         duplicates: job.duplicates + duplicates,
         outcome,
     });
-    // Either order would do, but equal jobs have equal bytes on every host (I2).
-    let (is_first, is_early) = (job.last_seq == 0, reason.is_some());
-    if is_first && is_early {
-        draft.control(&open(job));
+    if job.last_seq == 0 {
+        draft.open(&open(job));
     }
     draft.control(&seal);
-    if is_first && !is_early {
-        draft.control(&open(job));
-    }
     let sealed = Some((outcome.as_str(), reason.map(str::to_owned)));
     isobar_failpoint::hit("producer.seal.before");
     commit(outbox, job, &mut draft, (None, sealed)).await?;

@@ -19,6 +19,9 @@ pub struct RunReport {
     pub batches: u64,
     /// Tasks that are in the outbox but not in the stream.
     pub unsent: u64,
+    /// Why nothing of this list is published, if another host has published another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<String>,
     /// Whether an earlier run began this job, or one of the same source before it.
     pub resumed: bool,
     pub elapsed_ms: u64,

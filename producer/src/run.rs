@@ -252,6 +252,11 @@ async fn extract_slot(
     };
     match (job.state, &job.error) {
         (OutboxJobState::Extracting, _) => extract(job, rejects, tools, outbox).await,
+        (OutboxJobState::Superseded, why) => {
+            let why = why.as_deref().unwrap_or("another host has published it");
+            tracing::info!(job_id = %job.job_id, slot = job.slot, why, "this slot is published by another host; nothing to do");
+            Ok(())
+        }
         (OutboxJobState::Conflicted, why) => Err(Failure::new(
             Remedy::GiveUp,
             format!(
@@ -389,6 +394,14 @@ async fn check_relay_end(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> R
                 format!("job {paused} is paused (`isobar jobs resume {paused}`); {safe}"),
             ))
         }
+        Ok(()) if relayed.relay.taken().is_some() => {
+            let (job, outbox) = relayed.relay.taken().expect("just seen");
+            let host = outbox.split_once('@').map_or(outbox, |(_, host)| host);
+            Err(Failure::new(
+                Remedy::TryAgain,
+                format!("{host} is publishing this slot (job {job}); {safe}"),
+            ))
+        }
         Ok(()) => match relayed.relay.conflicts() {
             [] => Ok(()),
             [job_id, ..] => Err(Failure::new(
@@ -440,6 +453,10 @@ async fn report(
         published: relayed.relay.published(job_id),
         batches: count(|job| job.last_seq),
         unsent: outbox.unsent_tasks(None).await?,
+        superseded: job
+            .as_ref()
+            .filter(|job| job.state == OutboxJobState::Superseded)
+            .and_then(|job| job.error.clone()),
         resumed,
         elapsed_ms: began.elapsed().as_millis() as u64,
     })

@@ -15,6 +15,7 @@ use isobar_consumer::{RunSummary, RunUntil, StopReason, WorkerCounters, WorkerEr
 use isobar_model::duration::{format_duration, parse_duration};
 use isobar_model::pipeline::PipelineName;
 use isobar_settings::Environment;
+use isobar_telemetry::host_name;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -194,13 +195,4 @@ async fn count_up(bar: &mut Bar, tallies: &[Arc<WorkerCounters>], context: &Cont
         let note = if failed > 0 { format!("{failed} failed") } else { String::new() };
         bar.set(done, left.map(|left| done + left), note);
     }
-}
-
-pub fn host_name() -> String {
-    // Only a label: the UUID after it makes the name unique.
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map(|name| name.trim().to_owned())
-        .ok()
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "worker".to_owned())
 }

@@ -96,6 +96,7 @@ fn line(job: &JobSummary) -> String {
         OutboxJobState::Extracting => "extracting",
         OutboxJobState::Sealed => "sealed",
         OutboxJobState::Done => "done",
+        OutboxJobState::Superseded => "superseded",
         OutboxJobState::Conflicted => "CONFLICT",
     };
     let mut line = format!(

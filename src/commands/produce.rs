@@ -336,7 +336,9 @@ fn describe(report: &RunReport) -> String {
         grouped(report.duplicates),
         grouped(report.published),
     )];
-    if report.resumed && report.published == 0 {
+    if let Some(why) = &report.superseded {
+        lines.push(why.clone());
+    } else if report.resumed && report.published == 0 {
         lines.push("this slot was already published: nothing to do".to_owned());
     }
     if report.rejected > 0 {

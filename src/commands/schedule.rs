@@ -9,11 +9,11 @@ use chrono::{SecondsFormat, Utc};
 use isobar_model::duration::parse_duration;
 use isobar_model::schedule::Schedule;
 use isobar_producer::scheduler::{LEASE, runners, watch};
+use isobar_telemetry::host_name;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::commands::consume::host_name;
 use crate::context::Context;
 use crate::exit::{Exit, ExitError};
 use crate::health_server;

@@ -12,11 +12,11 @@ use isobar_model::pipeline::PipelineName;
 use isobar_producer::run::{RunOrder, run as produce};
 use isobar_settings::Environment;
 use isobar_sim::Options;
+use isobar_telemetry::host_name;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::commands::consume::host_name;
 use crate::commands::produce::{exit_error, tools, with_bar};
 use crate::commands::{schedule, serve};
 use crate::context::Context;

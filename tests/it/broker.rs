@@ -110,7 +110,7 @@ impl World {
 
     /// What the stream knows of the first batch of a job.
     pub async fn record(&self, job: JobId) -> Option<BatchRecord> {
-        let records = self.broker.batch_records(&self.topic, job, &[1]).await;
+        let records = self.broker.batch_records(&self.topic, job, "", &[1]).await;
         records.expect("records")[0]
     }
 
@@ -159,6 +159,8 @@ pub struct Batch {
     pub previous_hash: String,
     pub floor: u64,
     pub high_water: u64,
+    pub outbox: String,
+    pub total: Option<u64>,
     pub tasks: Vec<String>,
     pub control: Vec<String>,
 }
@@ -173,6 +175,8 @@ impl Batch {
             previous_hash: if seq > 1 { hash(seq - 1) } else { String::new() },
             floor: 1,
             high_water: HIGH_WATER,
+            outbox: String::new(),
+            total: None,
             tasks: (0..tasks).map(|row| payload(seq, row)).collect(),
             control: Vec::new(),
         }
@@ -211,6 +215,8 @@ impl Batch {
             previous_hash: &self.previous_hash,
             floor: self.floor,
             high_water: self.high_water,
+            outbox: &self.outbox,
+            total: self.total,
             tasks: &tasks,
             control: &control,
         };

@@ -6,6 +6,7 @@
 mod crashes;
 mod imports;
 mod outages;
+mod slots;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -256,7 +257,7 @@ async fn finished_batches_are_confirmed_and_pruned_and_their_job_is_done() {
     let status = field.status().await;
     assert_eq!(status["unconfirmed_batches"], 0);
     assert_eq!(status["jobs"][0]["state"], "done");
-    assert_eq!(field.redis.cli::<u64>(&["HLEN", WATERMARKS]).await, 0, "its watermark is dropped");
+    assert_eq!(field.redis.cli::<u64>(&["HLEN", BATCH_RECORDS]).await, 0, "no record is left");
     let again = field.produce("a").run().await.expect_code(0).json();
     assert_eq!(numbers(&again, ["published"]), [0], "its slot is done all the same");
 }

@@ -45,20 +45,23 @@ impl Imports {
     pub(super) async fn is_running(&self, job: &OutboxJob) -> Result<bool, ImportError> {
         match job.state {
             OutboxJobState::Extracting => return Ok(true),
-            OutboxJobState::Done | OutboxJobState::Conflicted => return Ok(false),
+            OutboxJobState::Done | OutboxJobState::Superseded | OutboxJobState::Conflicted => {
+                return Ok(false);
+            }
             OutboxJobState::Sealed => {}
         }
         if self.inner.outbox.unsent_batches(Some(job.key)).await? > 0 {
             return Ok(true);
         }
         let topic = Topic::of(job.spec.pipeline, &self.inner.settings);
+        let outbox = self.inner.outbox.id().await?;
         let mut after = job.confirmed_seq;
         loop {
             let sent = self.inner.outbox.sent(job.key, after, PAGE).await?;
             let Some(last) = sent.last() else { return Ok(false) };
             after = *last;
             let finished = |record: &Option<BatchRecord>| record.is_some_and(|r| r.is_finished());
-            match self.inner.broker.batch_records(&topic, job.job_id, &sent).await {
+            match self.inner.broker.batch_records(&topic, job.job_id, &outbox, &sent).await {
                 Ok(records) if records.iter().all(finished) => {}
                 Ok(_) | Err(_) => return Ok(true),
             }

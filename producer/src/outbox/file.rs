@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isobar_model::pipeline::PipelineName;
 use isobar_sqlite::{Db, Durability, SqliteError};
+use isobar_telemetry::host_name;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::sent_marks::{self, SentMark};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("identity.sql")];
 
 /// Cheap to clone; the clones share the file and the marks that wait.
 #[derive(Clone, Debug)]
@@ -53,6 +55,17 @@ impl Outbox {
 
     pub fn path(&self) -> &Path {
         self.db.path()
+    }
+
+    /// Which outbox this is: made up once, with the host's name for people.
+    pub async fn id(&self) -> Result<String, SqliteError> {
+        let new = format!("{}@{}", Uuid::new_v4(), host_name());
+        self.write(move |tx| {
+            let sql = "INSERT INTO outbox (id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM outbox)";
+            tx.execute(sql, [new])?;
+            tx.query_row("SELECT id FROM outbox", [], |row| row.get(0))
+        })
+        .await
     }
 
     /// The file itself, for the failure log of the sources.

@@ -1,8 +1,9 @@
 //! The jobs of an outbox: opened, found by identity and slot, ended.
 //!
 //! A job is `extracting` until its seal is frozen, `sealed` until all its batches are confirmed,
-//! then `done`: for a month its row marks the slot as already done. `conflicted` means that the
-//! stream holds other content under its numbers, which needs a person.
+//! then `done`: for a month its row marks the slot as already done. `superseded` means the same, but
+//! another outbox has published another list for the slot. `conflicted` means that the stream holds
+//! other content under its numbers, which needs a person.
 //!
 //! A republication is a job without open and seal, of which the store knows nothing: each of its
 //! tasks still belongs to the job that it came from. The relay treats it like any job.
@@ -36,6 +37,7 @@ pub enum OutboxJobState {
     Extracting,
     Sealed,
     Done,
+    Superseded,
     Conflicted,
 }
 
@@ -45,6 +47,7 @@ impl OutboxJobState {
             "extracting" => Self::Extracting,
             "sealed" => Self::Sealed,
             "done" => Self::Done,
+            "superseded" => Self::Superseded,
             _ => Self::Conflicted,
         }
     }
@@ -89,8 +92,13 @@ pub struct OpenJob {
     pub key: JobKey,
     pub job_id: JobId,
     pub sealed: bool,
+    /// The rows of the list so far.
+    pub rows: u64,
     pub last_seq: u64,
+    pub last_hash: String,
     pub confirmed_seq: u64,
+    /// Whether no other outbox can have it.
+    pub is_republication: bool,
     /// The lowest batch without a receipt in the file.
     pub first_unsent: u64,
 }
@@ -149,7 +157,7 @@ impl Outbox {
     pub async fn open_jobs(&self, pipeline: PipelineName) -> Result<Vec<OpenJob>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT key, job_id, state, last_seq, confirmed_seq,
+                "SELECT key, job_id, state, total, last_seq, last_hash, confirmed_seq, kind,
                    coalesce((SELECT min(seq) FROM batches WHERE job = jobs.key AND receipt IS NULL), last_seq + 1)
                  FROM jobs WHERE state IN ('extracting', 'sealed') AND stream = ?1 ORDER BY key",
             )?
@@ -158,9 +166,12 @@ impl Outbox {
                     key: row.get(0)?,
                     job_id: job_id(row, 1)?,
                     sealed: row.get::<_, String>(2)? == "sealed",
-                    last_seq: unsigned(row, 3)?,
-                    confirmed_seq: unsigned(row, 4)?,
-                    first_unsent: unsigned(row, 5)?,
+                    rows: unsigned(row, 3)?,
+                    last_seq: unsigned(row, 4)?,
+                    last_hash: row.get(5)?,
+                    confirmed_seq: unsigned(row, 6)?,
+                    is_republication: row.get::<_, String>(7)? == KIND,
+                    first_unsent: unsigned(row, 8)?,
                 })
             })?
             .collect()
@@ -192,8 +203,32 @@ impl Outbox {
                 (key, now_ms),
             )?;
             tx.execute(
-                "DELETE FROM jobs WHERE state = 'done' AND finished_at_ms < ?1",
+                "DELETE FROM jobs WHERE state IN ('done', 'superseded') AND finished_at_ms < ?1",
                 [now_ms - DONE_KEPT.as_millis() as i64],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a job whose slot another outbox publishes: none of its batches is sent any more. With a
+    /// reason its list was another one, and it is superseded.
+    pub async fn leave_to_other(
+        &self,
+        key: JobKey,
+        why: Option<String>,
+    ) -> Result<(), SqliteError> {
+        let now_ms = Utc::now().timestamp_millis();
+        self.write(move |tx| {
+            let batches =
+                "DELETE FROM payloads WHERE batch IN (SELECT key FROM batches WHERE job = ?1)";
+            tx.execute(batches, [key])?;
+            tx.execute("DELETE FROM batches WHERE job = ?1", [key])?;
+            tx.execute(
+                "UPDATE jobs SET state = CASE WHEN ?2 IS NULL THEN 'done' ELSE 'superseded' END,
+                   error = ?2, cursor = NULL, confirmed_seq = last_seq, finished_at_ms = ?3
+                 WHERE key = ?1",
+                (key, why, now_ms),
             )?;
             Ok(())
         })

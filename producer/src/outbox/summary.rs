@@ -57,9 +57,11 @@ impl Outbox {
     /// Jobs that are not done, then jobs that are done; the newest first.
     pub async fn summaries(&self, limit: u32) -> Result<Vec<JobSummary>, SqliteError> {
         self.read(move |db| {
-            db.prepare_cached(&format!("{COLUMNS} ORDER BY state = 'done', key DESC LIMIT ?1"))?
-                .query_map([limit], summary)?
-                .collect()
+            db.prepare_cached(&format!(
+                "{COLUMNS} ORDER BY state IN ('done', 'superseded'), key DESC LIMIT ?1"
+            ))?
+            .query_map([limit], summary)?
+            .collect()
         })
         .await
     }
@@ -81,7 +83,7 @@ impl Outbox {
                    coalesce(sum(last_seq - confirmed_seq), 0), coalesce(sum(state = 'conflicted'), 0),
                    (SELECT min(created_at_ms) FROM jobs j WHERE EXISTS
                      (SELECT 1 FROM batches b WHERE b.job = j.key AND b.receipt IS NULL))
-                 FROM jobs WHERE state <> 'done'",
+                 FROM jobs WHERE state NOT IN ('done', 'superseded')",
             )?
             .query_row([], |row| {
                 let oldest: Option<i64> = row.get(5)?;

@@ -29,6 +29,10 @@ impl Relay {
             self.settle_sent(&job).await?;
         }
         self.ahead = None;
+        for lane in self.lanes.values_mut() {
+            // Asked again: the other outbox may have published more, or be gone.
+            lane.taken = None;
+        }
         self.refresh_jobs().await?;
         Ok(())
     }
@@ -36,11 +40,14 @@ impl Relay {
     async fn settle_sent(&mut self, job: &OpenJob) -> Result<(), RelayError> {
         let mut confirmed = job.confirmed_seq;
         let mut after = confirmed;
+        let outbox = self.outbox_id().await?;
         loop {
             let sent = self.outbox.sent(job.key, after, PAGE).await?;
+            // Asked also without a batch: it says that this outbox is still at work.
+            let asked = self.broker.batch_records(&self.topic, job.job_id, &outbox, &sent);
+            let records = asked.await?;
             let Some(last) = sent.last() else { break };
             after = *last;
-            let records = self.broker.batch_records(&self.topic, job.job_id, &sent).await?;
             let page = examine(confirmed, &sent, &records);
             confirmed = page.confirmed;
             if page.lost.is_empty() {

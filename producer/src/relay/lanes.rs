@@ -1,10 +1,11 @@
 //! Lanes: how far each job is sent, and which job is next. Pure.
 //!
 //! Guarantees: jobs take turns, so a small import does not wait behind a large one. A paused job
-//! loses its turn and nothing else.
+//! loses its turn and nothing else. A job that another outbox publishes has no turn.
 
 use std::collections::BTreeMap;
 
+use isobar_broker::Publisher;
 use isobar_model::ids::JobId;
 
 use crate::outbox::{JobKey, OpenJob};
@@ -25,6 +26,12 @@ pub struct JobLane {
     pub forgotten: bool,
     /// Its batches are not sent.
     pub paused: bool,
+    /// The rows of the whole list, once it is extracted.
+    pub total: Option<u64>,
+    /// Whether no other outbox can have this job.
+    pub is_republication: bool,
+    /// The other outbox that publishes this job.
+    pub taken: Option<Publisher>,
 }
 
 impl JobLane {
@@ -38,6 +45,9 @@ impl JobLane {
             counted: 0,
             forgotten: false,
             paused: false,
+            total: job.sealed.then_some(job.rows),
+            is_republication: job.is_republication,
+            taken: None,
         }
     }
 
@@ -46,7 +56,7 @@ impl JobLane {
     }
 
     fn may_send(&self) -> bool {
-        self.has_more() && !self.paused
+        self.has_more() && !self.paused && self.taken.is_none()
     }
 }
 
@@ -81,6 +91,9 @@ mod tests {
             counted: 0,
             forgotten: false,
             paused: false,
+            total: None,
+            is_republication: false,
+            taken: None,
         };
         lengths.iter().map(|(key, last_seq)| (*key, lane(*last_seq))).collect()
     }

@@ -3,11 +3,12 @@
 //! Guarantees: each batch is appended once (the watermark of the stream decides, I1). A batch is
 //! sent as the bytes that were frozen (I2). Whatever the stream answers, nothing is dropped here.
 //! Next: [`step`] (one append), [`confirm`] (which batches are finished or lost), [`drive`] (how
-//! long to wait after each answer), [`lanes`] (which job is next).
+//! long to wait after each answer), [`lanes`] (which job is next), [`slots`] (jobs that two hosts have).
 
 mod confirm;
 mod drive;
 mod lanes;
+mod slots;
 mod step;
 
 pub use drive::{RelayEnd, RetryLimits, drive};

@@ -19,6 +19,7 @@ use isobar_telemetry::metric::Metric;
 use metrics::counter;
 
 use super::lanes::{JobLane, next_job, next_other_job};
+use super::slots::{OwnList, SlotDecision, decide};
 use crate::cancel::cancel;
 use crate::outbox::{JobKey, Outbox, SentMark, StoredBatch};
 use crate::progress::{RunProgress, add};
@@ -60,6 +61,7 @@ pub struct Relay {
     flags: Option<(Instant, Flags)>,
     published: HashMap<JobId, u64>,
     conflicts: Vec<JobId>,
+    outbox_id: Option<String>,
 }
 
 /// The stream to which a relay appends. It sends only the jobs of that stream.
@@ -121,6 +123,7 @@ impl Relay {
             flags: None,
             published: HashMap::new(),
             conflicts: Vec::new(),
+            outbox_id: None,
         }
     }
 
@@ -142,6 +145,21 @@ impl Relay {
     /// Paused jobs that have batches to send.
     pub fn paused(&self) -> impl Iterator<Item = JobId> {
         self.lanes.values().filter(|lane| lane.paused && lane.has_more()).map(|lane| lane.job_id)
+    }
+
+    /// A job that another outbox is publishing, and that outbox.
+    pub fn taken(&self) -> Option<(JobId, &str)> {
+        self.lanes
+            .values()
+            .find_map(|lane| Some((lane.job_id, lane.taken.as_ref()?.outbox.as_str())))
+    }
+
+    pub(super) async fn outbox_id(&mut self) -> Result<String, RelayError> {
+        if let Some(id) = &self.outbox_id {
+            return Ok(id.clone());
+        }
+        let id = self.outbox.id().await?;
+        Ok(self.outbox_id.insert(id).clone())
     }
 
     /// Appends one batch of the next job.
@@ -183,8 +201,10 @@ impl Relay {
     ) -> Result<AppendOutcome, RelayError> {
         let (tasks, control) = batch.lines();
         let high_water = self.high_water;
+        let outbox = self.outbox_id().await?;
         let lane = self.lane(key);
         lane.tried = lane.tried.max(batch.seq);
+        let is_last = batch.seq == lane.last_seq;
         let append = AppendBatch {
             job_id: lane.job_id,
             seq: batch.seq,
@@ -192,6 +212,8 @@ impl Relay {
             previous_hash: &batch.previous_hash,
             floor: lane.floor,
             high_water,
+            outbox: if lane.is_republication { "" } else { &outbox },
+            total: lane.total.filter(|_| is_last),
             tasks: &tasks,
             control: &control,
         };
@@ -246,11 +268,52 @@ impl Relay {
             }
             AppendOutcome::Gap { expected } => self.resume_at(key, expected).await,
             AppendOutcome::Full { unfinished } => Ok(RelayStep::Full { unfinished }),
+            AppendOutcome::Taken(publisher) => {
+                self.lane(key).taken = Some(publisher);
+                self.settle_taken(key).await?;
+                Ok(RelayStep::Moved)
+            }
             AppendOutcome::Conflict => {
                 let why = format!("the stream holds other content under batch {}", batch.seq);
                 self.conflict(key, &why).await
             }
         }
+    }
+
+    /// Decides about a job that another outbox publishes, as soon as its own list is complete.
+    async fn settle_taken(&mut self, key: JobKey) -> Result<(), RelayError> {
+        let lane = self.lane(key);
+        let Some(publisher) = lane.taken.clone() else { return Ok(()) };
+        let job_id = lane.job_id;
+        let (sealed, rows, last_seq) = (lane.total.is_some(), lane.total, lane.last_seq);
+        let there = self.outbox.batch(key, publisher.seq).await?;
+        let own = OwnList {
+            sealed,
+            rows: rows.unwrap_or_default(),
+            last_seq,
+            hash_there: there.map(|batch| batch.hash),
+        };
+        let host = &publisher.outbox;
+        match decide(&publisher, &own) {
+            SlotDecision::Wait | SlotDecision::AtWork => return Ok(()),
+            SlotDecision::TakeOver => {
+                let outbox = self.outbox_id().await?;
+                tracing::warn!(%job_id, publisher = host, "the host that published this slot is silent; going on with the same list");
+                self.broker.take_over(&self.topic, job_id, host, &outbox).await?;
+                self.lane(key).taken = None;
+                return Ok(());
+            }
+            SlotDecision::Same => {
+                tracing::info!(%job_id, publisher = host, "another host has published the same list for this slot; nothing to publish");
+                self.outbox.leave_to_other(key, None).await?;
+            }
+            SlotDecision::Superseded(why) => {
+                tracing::warn!(%job_id, publisher = host, "{why}");
+                self.outbox.leave_to_other(key, Some(why)).await?;
+            }
+        }
+        self.lanes.remove(&key);
+        Ok(())
     }
 
     /// A conflict needs a person: the job is not sent any more, the others are.
@@ -319,10 +382,20 @@ impl Relay {
                 .entry(job.key)
                 .and_modify(|lane| {
                     lane.last_seq = job.last_seq;
+                    lane.total = job.sealed.then_some(job.rows);
                     lane.floor = job.confirmed_seq + 1;
                 })
                 .or_insert_with(|| JobLane::new(job));
             lane.paused = flags.job(job.job_id).is_some();
+        }
+        let taken: Vec<JobKey> = self
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.taken.is_some())
+            .map(|(key, _)| *key)
+            .collect();
+        for key in taken {
+            self.settle_taken(key).await?;
         }
         Ok(())
     }

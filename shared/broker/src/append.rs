@@ -3,6 +3,8 @@
 //! Guarantees: plain values. The watermark of a job and the record of the batch decide about an
 //! append, the same way in both backends (I1, I2).
 
+use std::time::Duration;
+
 use isobar_model::ids::JobId;
 
 /// One frozen batch. Each payload is a JSON array of names and values in turn, exactly as the
@@ -20,6 +22,10 @@ pub struct AppendBatch<'a> {
     /// watermark for it.
     pub floor: u64,
     pub high_water: u64,
+    /// The outbox that publishes this job; empty for a job that only one outbox can have.
+    pub outbox: &'a str,
+    /// The rows of the whole list, with its last batch.
+    pub total: Option<u64>,
     pub tasks: &'a [&'a str],
     pub control: &'a [&'a str],
 }
@@ -40,6 +46,21 @@ pub enum AppendOutcome {
     Full {
         unfinished: u64,
     },
+    /// Another outbox publishes this job, or has published it.
+    Taken(Publisher),
+}
+
+/// The outbox that publishes a job, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    pub outbox: String,
+    /// Its last batch, and the chained hash of that.
+    pub seq: u64,
+    pub hash: String,
+    /// The rows of the whole list, once it is published to its end.
+    pub total: Option<u64>,
+    /// Since when it has said nothing of this job.
+    pub silent: Duration,
 }
 
 /// What the stream knows of an appended batch, read in one step.

@@ -8,7 +8,8 @@
 //! |---|---|---|---|
 //! | `<stream>` | stream | tasks, nothing else | unfinished tasks, up to the high-water mark |
 //! | `{<stream>}:control` | stream | opens, rejects, seals | unfinished ones, up to that mark too |
-//! | `{<stream>}:watermarks` | hash | job → last batch | unfinished jobs |
+//! | `{<stream>}:watermarks` | hash | job → last batch, and the outbox that publishes it | jobs of 30 days |
+//! | `{<stream>}:ended` | sorted set | jobs that have ended, by time | jobs of 30 days |
 //! | `{<stream>}:batches` | hash | job and batch → size, place, acknowledged entries | unconfirmed batches |
 //! | `{<stream>}:spans` | sorted set | first and last entry of each batch | unconfirmed batches |
 //! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
+pub use append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
 pub use depth::{ConsumerInfo, Depth, RemoveOutcome};
 pub use entry::{ClaimLimits, Entry, GiveBack, ScanCursor};
 pub use error::BrokerError;
@@ -50,6 +50,9 @@ pub enum Broker {
     Redis(redis::RedisBroker),
     Embedded(embedded::EmbeddedBroker),
 }
+
+/// How long the stream knows who has published a job that has ended.
+pub const ENDED_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The embedded broker's file in the data dir.
 const EMBEDDED_FILE: &str = "broker.db";
@@ -172,16 +175,23 @@ delegate! {
     pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome>;
 
     /// What is known of appended batches of a job; `None` for a batch that the stream has lost.
+    /// Notes that `outbox` is still at work on the job, if it is the one that publishes it.
     pub async fn batch_records(
-        &self, topic: &Topic, job: JobId, seqs: &[u64]
+        &self, topic: &Topic, job: JobId, outbox: &str, seqs: &[u64]
     ) -> Result<Vec<Option<BatchRecord>>>;
+
+    /// Makes `outbox` the publisher of a job. False if `from` is not its publisher any more.
+    pub async fn take_over(
+        &self, topic: &Topic, job: JobId, from: &str, outbox: &str
+    ) -> Result<bool>;
 
     /// Drops the records of confirmed batches.
     pub async fn forget_batches(
         &self, topic: &Topic, job: JobId, seqs: RangeInclusive<u64>
     ) -> Result<()>;
 
-    /// Drops everything that the stream knows of a job whose batches are all confirmed.
+    /// Drops everything that the stream knows of a job whose batches are all confirmed, except what
+    /// was published and by whom: that is kept for [`ENDED_KEPT`], for an outbox that comes later.
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()>;
 
     /// Drops the watermark of a job, so that it may start at its floor again.

@@ -12,6 +12,7 @@ pub mod process;
 pub mod recorder;
 
 pub use error_chain::error_chain;
+pub use process::host_name;
 pub use recorder::{install_recorder, run_upkeep};
 
 /// The metrics of this crate.

@@ -66,6 +66,15 @@ fn ticks(stat: &str) -> Option<f64> {
     Some(fields.next()?.ok()? + fields.next()?.ok()?)
 }
 
+/// The name of this host, for people: what must be unique adds a UUID.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

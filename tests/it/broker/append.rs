@@ -1,6 +1,10 @@
 //! Appending: once, in order, all or nothing, and never above the mark (I1, I2, I6).
 
-use isobar_broker::{AppendOutcome, BatchRecord, BrokerError, Depth, EntryId, Lane, Topic};
+use std::time::Duration;
+
+use isobar_broker::{
+    AppendOutcome, BatchRecord, BrokerError, Depth, EntryId, Lane, Publisher, Topic,
+};
 
 use super::{Batch, HOUR, World, job, over_both};
 
@@ -20,6 +24,8 @@ over_both! {
     a_record_counts_what_was_acknowledged_and_knows_what_is_left,
     control_messages_count_as_entries_of_their_batch,
     an_ended_job_is_forgotten,
+    a_job_belongs_to_the_outbox_that_began_it,
+    who_published_a_job_is_known_after_its_end,
     two_topics_do_not_see_each_other,
 }
 
@@ -229,6 +235,51 @@ async fn an_ended_job_is_forgotten(world: World) {
     }
     let third = Batch::new(job, 3, 1).with_floor(3);
     assert_eq!(world.send(&third).await, AppendOutcome::Sent);
+}
+
+fn published(outbox: &str, seq: u64, total: Option<u64>) -> AppendOutcome {
+    let hash = format!("{seq:064x}");
+    let outbox = outbox.to_owned();
+    AppendOutcome::Taken(Publisher { outbox, seq, hash, total, silent: Duration::ZERO })
+}
+
+/// The outcome without the time, which differs from run to run.
+async fn offered(world: &World, batch: &Batch, outbox: &str) -> AppendOutcome {
+    let batch = Batch { outbox: outbox.to_owned(), ..batch.clone() };
+    match world.send(&batch).await {
+        AppendOutcome::Taken(publisher) => {
+            assert!(publisher.silent < HOUR, "{publisher:?}");
+            AppendOutcome::Taken(Publisher { silent: Duration::ZERO, ..publisher })
+        }
+        other => other,
+    }
+}
+
+async fn a_job_belongs_to_the_outbox_that_began_it(world: World) {
+    let job = job();
+    let (first, second) = (Batch::new(job, 1, 3), Batch::new(job, 2, 3));
+    assert_eq!(offered(&world, &first, "a@one").await, AppendOutcome::Sent);
+    for batch in [&first, &second] {
+        assert_eq!(offered(&world, batch, "b@two").await, published("a@one", 1, None));
+    }
+    assert_eq!(offered(&world, &second, "a@one").await, AppendOutcome::Sent);
+    let take =
+        async |from, to| world.broker.take_over(&world.topic, job, from, to).await.expect("asks");
+    assert!(!take("c@three", "b@two").await);
+    assert!(take("a@one", "b@two").await);
+    assert_eq!(offered(&world, &first, "a@one").await, published("b@two", 2, None));
+    assert_eq!(offered(&world, &first, "b@two").await, AppendOutcome::Duplicate);
+    assert_eq!(depth(&world).await.tasks, 6);
+}
+
+async fn who_published_a_job_is_known_after_its_end(world: World) {
+    let only = Batch { total: Some(5), ..Batch::new(job(), 1, 3) };
+    assert_eq!(offered(&world, &only, "a@one").await, AppendOutcome::Sent);
+    let ids: Vec<EntryId> = world.read("w", 10).await.iter().map(|entry| entry.id).collect();
+    world.ack(&ids).await;
+    world.broker.end_job(&world.topic, only.job_id).await.expect("ends");
+    assert_eq!(offered(&world, &only, "b@two").await, published("a@one", 1, Some(5)));
+    assert!(depth(&world).await.is_empty());
 }
 
 async fn two_topics_do_not_see_each_other(world: World) {

@@ -110,7 +110,10 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     assert!(matches!(full, Err(BrokerError::NoRoom { .. })), "{full:?}");
     let depth = world.broker.depth(&world.topic, HOUR).await.expect("depth");
     assert_eq!((depth.tasks, depth.control), (3, 0));
-    assert_eq!(world.broker.batch_records(&world.topic, job, &[2]).await.expect("asks"), [None]);
+    assert_eq!(
+        world.broker.batch_records(&world.topic, job, "", &[2]).await.expect("asks"),
+        [None]
+    );
 
     // All that a worker does to make room goes on.
     let limits = QuotaLimits { minute: Some(10), ..QuotaLimits::default() };

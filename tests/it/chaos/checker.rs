@@ -224,7 +224,8 @@ async fn redis_is_empty(arena: &Arena, faults: &mut Vec<String>) {
     let keys: Vec<String> = redis.cli(&["KEYS", "*"]).await;
     // Workers create the stream of every pipeline, also where it stays empty.
     let names = |stream: &str| {
-        let tagged = ["control", "epoch"].map(|name| format!("{{{stream}}}:{name}"));
+        let tagged =
+            ["control", "epoch", "watermarks", "ended"].map(|name| format!("{{{stream}}}:{name}"));
         std::iter::once(stream.to_owned()).chain(tagged)
     };
     let expected: Vec<String> =
@@ -243,7 +244,7 @@ fn file_is_empty(arena: &Arena, faults: &mut Vec<String>) {
     };
     for (what, sql) in [
         ("I3: entries are left", "SELECT count(*) FROM entries"),
-        ("I8: watermarks are left", "SELECT count(*) FROM watermarks"),
+        ("I8: watermarks are left", "SELECT count(*) FROM watermarks WHERE ended_ms IS NULL"),
         ("I8: records of batches are left", "SELECT count(*) FROM batches"),
         (
             "I5: the stream counts unfinished tasks",

@@ -142,11 +142,12 @@ impl Trouble {
     async fn passes(mut self) {
         let Self { arena, job, worker, tables, .. } = &mut self;
         let done = format!("SELECT count(*) FROM jobs WHERE status = 'done' AND job_id = '{job}'");
-        until(LONG_PATIENCE, "the job is done", async || {
+        until(LONG_PATIENCE, "the job is done, and all of it confirmed", async || {
             let flushed = arena.isobar(["outbox", "flush"]).run().await;
             assert!([0, 75].contains(&flushed.code), "{flushed:?}");
             assert!(worker.is_running(), "{}", worker.stderr_so_far());
-            tables.count(&done).await == 1
+            let outbox = arena.isobar(["outbox", "status", "--json"]).run().await.expect_code(0);
+            tables.count(&done).await == 1 && outbox.json()["unconfirmed_batches"] == 0
         })
         .await;
         worker.terminate();

@@ -4,18 +4,20 @@
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use isobar_model::ids::JobId;
 use rusqlite::{Transaction, params};
 use uuid::Uuid;
 
-use super::broker::{EmbeddedBroker, lane_number, now_ms, topic_id};
+use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, topic_id};
 use super::depth;
 use super::watermark::{
     BatchMark, Decision, Watermark, decide, forget_records, record, save_record,
 };
-use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
+use crate::ENDED_KEPT;
+use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
 use crate::error::Result;
 use crate::lane::Lane;
 use crate::topic::Topic;
@@ -50,6 +52,8 @@ impl EmbeddedBroker {
             previous_hash: batch.previous_hash.to_owned(),
             floor: batch.floor,
             high_water: batch.high_water,
+            outbox: batch.outbox.to_owned(),
+            total: batch.total,
             tasks: owned(batch.tasks),
             control: owned(batch.control),
         };
@@ -75,8 +79,10 @@ impl EmbeddedBroker {
         &self,
         topic: &Topic,
         job: JobId,
+        outbox: &str,
         seqs: &[u64],
     ) -> Result<Vec<Option<BatchRecord>>> {
+        self.publish(topic, job, outbox, outbox).await?;
         let (job_id, seqs, count) = (job.to_string(), seqs.to_vec(), seqs.len());
         let records = self
             .read_topic(topic, move |db, topic_id| {
@@ -101,9 +107,43 @@ impl EmbeddedBroker {
         .await
     }
 
+    pub async fn take_over(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        from: &str,
+        outbox: &str,
+    ) -> Result<bool> {
+        self.publish(topic, job, from, outbox).await
+    }
+
+    /// Notes that `outbox` is at work on a job whose publisher is `from`; false if it is not.
+    async fn publish(&self, topic: &Topic, job: JobId, from: &str, outbox: &str) -> Result<bool> {
+        let (stream, from, outbox) = (topic.stream.clone(), from.to_owned(), outbox.to_owned());
+        self.write_db(move |tx| {
+            let Some(topic_id) = topic_id(tx, &stream)? else { return Ok(false) };
+            let sql = "UPDATE watermarks SET outbox = ?4, seen_ms = ?5 \
+                       WHERE topic_id = ?1 AND job_id = ?2 AND outbox = ?3 AND outbox <> ''";
+            let values = params![topic_id, job.to_string(), from, outbox, now_ms()];
+            Ok(tx.prepare_cached(sql)?.execute(values)? > 0)
+        })
+        .await
+    }
+
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {
-        self.drop_watermark(topic, job).await?;
-        self.forget_batches(topic, job, 1..=i64::MAX as u64).await
+        let stream = topic.stream.clone();
+        self.write_db(move |tx| {
+            let Some(topic_id) = topic_id(tx, &stream)? else { return Ok(()) };
+            let job_id = job.to_string();
+            forget_records(tx, topic_id, &job_id, 1, i64::MAX as u64)?;
+            let ended = "UPDATE watermarks SET ended_ms = ?3 WHERE topic_id = ?1 AND job_id = ?2";
+            tx.prepare_cached(ended)?.execute(params![topic_id, job_id, now_ms()])?;
+            let old = "DELETE FROM watermarks WHERE ended_ms < ?1 \
+                       OR (topic_id = ?2 AND job_id = ?3 AND outbox = '')";
+            let before = now_ms() - ms(ENDED_KEPT);
+            tx.prepare_cached(old)?.execute(params![before, topic_id, job_id]).map(drop)
+        })
+        .await
     }
 
     pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()> {
@@ -127,9 +167,26 @@ fn append(
         .prepare_cached(sql)?
         .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let watermark = Watermark::find(tx, topic_id, &batch.job_id)?;
+    if let Some(other) =
+        watermark.as_ref().filter(|mark| !mark.outbox.is_empty() && mark.outbox != batch.outbox)
+    {
+        return Ok(AppendOutcome::Taken(Publisher {
+            outbox: other.outbox.clone(),
+            seq: other.seq,
+            hash: other.hash.clone(),
+            total: other.total,
+            silent: Duration::from_millis((now_ms() - other.seen_ms).max(0) as u64),
+        }));
+    }
     let record = record(tx, topic_id, &batch.job_id, batch.seq)?;
     let decision = decide(watermark.as_ref(), record.as_ref(), batch);
-    let at_batch = Watermark { seq: batch.seq, hash: batch.hash.clone() };
+    let at_batch = Watermark {
+        seq: batch.seq,
+        hash: batch.hash.clone(),
+        outbox: batch.outbox.clone(),
+        seen_ms: now_ms(),
+        total: batch.total.or(watermark.as_ref().and_then(|last| last.total)),
+    };
     match decision {
         Decision::Next | Decision::Again => {}
         Decision::Duplicate => {

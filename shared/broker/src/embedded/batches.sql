@@ -14,6 +14,14 @@ CREATE TABLE batches (
 -- To find the batch of an entry.
 CREATE INDEX batches_by_span ON batches (topic_id, first_id, last_id) WHERE size > 0;
 
+-- The outbox that publishes the job, when it was last heard of, the rows of the whole list once it is
+-- published to its end, and when the job ended.
+ALTER TABLE watermarks ADD COLUMN outbox TEXT NOT NULL DEFAULT '';
+ALTER TABLE watermarks ADD COLUMN seen_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE watermarks ADD COLUMN total INTEGER;
+ALTER TABLE watermarks ADD COLUMN ended_ms INTEGER;
+CREATE INDEX watermarks_ended ON watermarks (ended_ms) WHERE ended_ms IS NOT NULL;
+
 ALTER TABLE watermarks DROP COLUMN tasks_first;
 ALTER TABLE watermarks DROP COLUMN tasks_last;
 ALTER TABLE watermarks DROP COLUMN control_first;

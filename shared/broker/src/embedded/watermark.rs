@@ -11,10 +11,15 @@ use crate::append::BatchRecord;
 use crate::lane::Lane;
 
 /// The last batch of a job.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Watermark {
     pub seq: u64,
     pub hash: String,
+    /// The outbox that publishes the job; empty where no other can have it.
+    pub outbox: String,
+    pub seen_ms: i64,
+    /// The rows of the whole list, once it is published to its end.
+    pub total: Option<u64>,
 }
 
 /// An [`AppendBatch`](crate::append::AppendBatch) that owns its texts, for the writer's thread.
@@ -26,6 +31,8 @@ pub(super) struct BatchMark {
     pub previous_hash: String,
     pub floor: u64,
     pub high_water: u64,
+    pub outbox: String,
+    pub total: Option<u64>,
     pub tasks: Vec<String>,
     pub control: Vec<String>,
 }
@@ -71,18 +78,35 @@ pub(super) fn decide(
 
 impl Watermark {
     pub fn find(db: &Connection, topic_id: i64, job_id: &str) -> rusqlite::Result<Option<Self>> {
-        db.prepare_cached("SELECT seq, hash FROM watermarks WHERE topic_id = ?1 AND job_id = ?2")?
+        let sql = "SELECT seq, hash, outbox, seen_ms, total FROM watermarks \
+                   WHERE topic_id = ?1 AND job_id = ?2";
+        db.prepare_cached(sql)?
             .query_row(params![topic_id, job_id], |row| {
-                Ok(Self { seq: row.get::<_, i64>(0)? as u64, hash: row.get(1)? })
+                Ok(Self {
+                    seq: row.get::<_, i64>(0)? as u64,
+                    hash: row.get(1)?,
+                    outbox: row.get(2)?,
+                    seen_ms: row.get(3)?,
+                    total: row.get::<_, Option<i64>>(4)?.map(|rows| rows as u64),
+                })
             })
             .optional()
     }
 
     pub fn save(&self, tx: &Transaction<'_>, topic_id: i64, job_id: &str) -> rusqlite::Result<()> {
         tx.prepare_cached(
-            "INSERT OR REPLACE INTO watermarks (topic_id, job_id, seq, hash) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO watermarks (topic_id, job_id, seq, hash, outbox, seen_ms, total) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![topic_id, job_id, self.seq as i64, self.hash])
+        .execute(params![
+            topic_id,
+            job_id,
+            self.seq as i64,
+            self.hash,
+            self.outbox,
+            self.seen_ms,
+            self.total.map(|rows| rows as i64)
+        ])
         .map(drop)
     }
 }
@@ -195,7 +219,7 @@ mod tests {
             floor,
             ..BatchMark::default()
         };
-        let last = Some(Watermark { seq: 7, hash: "g".into() });
+        let last = Some(Watermark { seq: 7, hash: "g".into(), ..Watermark::default() });
         let record = |hash: &str, acked, is_left| {
             Some((hash.to_owned(), BatchRecord { size: 3, acked, is_left }))
         };

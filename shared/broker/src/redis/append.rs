@@ -3,6 +3,7 @@
 //! Does not: decide. The scripts decide; this file builds their calls and reads their replies.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use anyhow::bail;
 use isobar_model::ids::JobId;
@@ -11,8 +12,9 @@ use uuid::Uuid;
 
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
-use super::scripts::{APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL};
-use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome};
+use super::scripts::{APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL, TAKE_OVER};
+use crate::ENDED_KEPT;
+use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
 use crate::error::Result;
 use crate::keys::PARKED;
 use crate::lane::Lane;
@@ -29,6 +31,7 @@ impl RedisBroker {
             topic.attempts(Lane::Control),
             &topic.batches,
             &topic.spans,
+            &topic.ended,
         ];
         let call = Call::new(&HEAL, &keys).arg(&topic.group).arg(Uuid::new_v4().to_string());
         self.call(&call, &topic.stream, healed).await
@@ -52,6 +55,8 @@ impl RedisBroker {
             .arg(batch.floor)
             .arg(batch.high_water)
             .arg(PARKED)
+            .arg(batch.outbox)
+            .arg(batch.total.map_or_else(|| "-".to_owned(), |rows| rows.to_string()))
             .arg(batch.tasks.len())
             .arg(batch.tasks)
             .arg(batch.control);
@@ -62,15 +67,24 @@ impl RedisBroker {
         &self,
         topic: &Topic,
         job: JobId,
+        outbox: &str,
         seqs: &[u64],
     ) -> Result<Vec<Option<BatchRecord>>> {
-        let keys = [topic.stream.as_str(), &topic.control, &topic.batches];
-        let mut records = Vec::with_capacity(seqs.len());
-        for page in seqs.chunks(IDS_PER_CALL) {
-            let call = Call::new(&BATCH_RECORDS, &keys).arg(job.to_string()).arg(page);
-            records.extend(self.call(&call, &topic.stream, batch_records).await?);
-        }
-        Ok(records)
+        let keys = [topic.stream.as_str(), &topic.control, &topic.batches, &topic.watermarks];
+        let call = Call::new(&BATCH_RECORDS, &keys).arg(job.to_string()).arg(outbox).arg(seqs);
+        self.call(&call, &topic.stream, batch_records).await
+    }
+
+    pub async fn take_over(
+        &self,
+        topic: &Topic,
+        job: JobId,
+        from: &str,
+        outbox: &str,
+    ) -> Result<bool> {
+        let call =
+            Call::new(&TAKE_OVER, &[&topic.watermarks]).arg(job.to_string()).arg(from).arg(outbox);
+        self.call(&call, &topic.stream, |reply| Ok(reply::number(&reply)? == 1)).await
     }
 
     pub async fn forget_batches(
@@ -93,8 +107,9 @@ impl RedisBroker {
     }
 
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {
-        let keys = [topic.watermarks.as_str(), &topic.batches, &topic.spans];
-        let call = Call::new(&END_JOB, &keys).arg(job.to_string());
+        let keys = [topic.watermarks.as_str(), &topic.batches, &topic.spans, &topic.ended];
+        let kept = ENDED_KEPT.as_millis() as u64;
+        let call = Call::new(&END_JOB, &keys).arg(job.to_string()).arg(kept);
         self.call(&call, &topic.stream, |_| Ok(())).await
     }
 
@@ -119,6 +134,13 @@ fn appended(reply: Value) -> anyhow::Result<AppendOutcome> {
         "CONFLICT" => AppendOutcome::Conflict,
         "GAP" => AppendOutcome::Gap { expected: reply::count(&next())? },
         "FULL" => AppendOutcome::Full { unfinished: reply::count(&next())? },
+        "TAKEN" => AppendOutcome::Taken(Publisher {
+            outbox: reply::text(next())?,
+            seq: reply::count(&next())?,
+            hash: reply::text(next())?,
+            total: reply::text(next())?.parse().ok(),
+            silent: Duration::from_millis(reply::count(&next())?),
+        }),
         other => bail!("unknown outcome of an append: {other:?}"),
     })
 }

@@ -35,6 +35,7 @@ scripts! {
     REMOVE_CONSUMER = "remove_consumer";
     RENEW = "renew";
     SLOT_ACQUIRE = "slot_acquire";
+    TAKE_OVER = "take_over";
 }
 
 /// A script with its keys and arguments.

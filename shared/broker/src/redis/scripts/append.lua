@@ -2,12 +2,15 @@
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 batches  6 spans
 -- ARGV  1 group  2 job  3 seq  4 hash  5 previous hash ('' before the first)  6 floor
---       7 high water  8 the consumer of parked entries  9 number of tasks  10.. payloads: the tasks
---       first, then the control messages; each a JSON array of names and values in turn
+--       7 high water  8 the consumer of parked entries  9 the outbox ('' where no other can have the
+--       job)  10 rows of the whole list ('-' before the last batch)  11 number of tasks  12.. payloads:
+--       the tasks first, then the control messages; each a JSON array of names and values in turn
 -- returns {'SENT'} | {'DUPLICATE'} | {'CONFLICT'} | {'GAP', expected} | {'FULL', unfinished}
+--         | {'TAKEN', outbox, seq, hash, rows or '-', silent for (ms)}
 -- errors  NOGROUP when the stream is incomplete, WRONGTYPE when a key has a foreign type
 --
--- A watermark is "seq hash" of the last batch of a job. A record, under "job seq" in the batches, is
+-- A watermark is "seq hash outbox seen rows": the last batch of a job, the outbox that publishes it,
+-- when it was last heard of, and the rows of the whole list. A record, under "job seq" in the batches, is
 -- "hash size | first and last entry in each lane", with '-' for an absent one; "job seq acked" counts
 -- its acknowledged entries. The spans find the batch of an entry: "lane first last job seq", sorted.
 --
@@ -53,10 +56,19 @@ local function is_known()
   return left(KEYS[1], tasks_first, tasks_last) or left(KEYS[2], control_first, control_last)
 end
 
-local is_repeat = false
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local is_repeat, total = false, ARGV[10]
 local mark = call('HGET', KEYS[3], job)
+local function set_mark()
+  call('HSET', KEYS[3], job, table.concat({ARGV[3], hash, ARGV[9], string.format('%d', now), total}, ' '))
+end
 if mark then
-  local was, was_hash = mark:match('^(%d+) (%S+)')
+  local was, was_hash, outbox, seen, rows = mark:match('^(%d+) (%S+) ?(%S*) ?(%d*) ?(%S*)$')
+  if outbox and outbox ~= '' and outbox ~= ARGV[9] then
+    return {'TAKEN', outbox, tonumber(was), was_hash, rows, math.max(0, now - tonumber(seen))}
+  end
+  if total == '-' and rows and rows ~= '' then total = rows end
   was = tonumber(was)
   if not was then return redis.error_reply('ERR the watermark of ' .. job .. ' is not ours') end
   if seq > was + 1 then return {'GAP', was + 1} end
@@ -70,13 +82,13 @@ if record then
   if record:match('^%S+') ~= hash then return {'CONFLICT'} end
   if is_known() then
     -- Somebody has deleted the watermark, or set it back.
-    if not is_repeat then call('HSET', KEYS[3], job, ARGV[3] .. ' ' .. hash) end
+    if not is_repeat then set_mark() end
     return {'DUPLICATE'}
   end
 end
 
-local tasks, high_water = tonumber(ARGV[9]), tonumber(ARGV[7])
-local control = #ARGV - 9 - tasks
+local tasks, high_water = tonumber(ARGV[11]), tonumber(ARGV[7])
+local control = #ARGV - 11 - tasks
 if tasks > 0 then
   local unfinished = call('XLEN', KEYS[1])
   if unfinished + tasks > high_water then
@@ -95,12 +107,12 @@ if control > 0 then
 end
 
 local entries = {}
-for i = 10, #ARGV do
+for i = 12, #ARGV do
   local entry = decode(ARGV[i])
   if #entry == 0 or #entry % 2 == 1 then
     return redis.error_reply('ERR a payload is no array of names and values')
   end
-  entries[i - 9] = entry
+  entries[i - 11] = entry
 end
 
 local function padded(id)
@@ -130,5 +142,5 @@ end
 call('HSET', KEYS[5], name, table.concat({hash, tasks + control, tasks_first, tasks_last,
   control_first, control_last}, ' '))
 call('HDEL', KEYS[5], name .. ' acked')
-if not is_repeat then call('HSET', KEYS[3], job, ARGV[3] .. ' ' .. hash) end
+if not is_repeat then set_mark() end
 return {'SENT'}

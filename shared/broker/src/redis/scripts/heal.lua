@@ -1,7 +1,7 @@
 -- Repairs an incomplete stream; a complete one stays unchanged.
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 attempts  6 control attempts
---       7 batches  8 spans
+--       7 batches  8 spans  9 ended
 -- ARGV  1 group  2 the new epoch, if one is needed
 -- returns {epoch, 1 if anything was missing}
 -- errors  WRONGTYPE when a key has a foreign type
@@ -9,8 +9,8 @@
 -- A group is created at the very beginning, never at the end: the entries of the stream are not
 -- processed yet (I6). A group that still exists keeps its leases.
 local call = redis.call
-local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'hash', 'hash', 'zset'}
-for i = 1, 8 do
+local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'hash', 'hash', 'zset', 'zset'}
+for i = 1, 9 do
   local kind = call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= expects[i] then
     return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
@@ -31,5 +31,5 @@ if epoch and #lost == 0 then return {epoch, 0} end
 -- A full Redis refuses SET, and the script ends there.
 call('SET', KEYS[4], ARGV[2])
 for _, stream in ipairs(lost) do call('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM') end
-call('DEL', KEYS[3], KEYS[5], KEYS[6], KEYS[7], KEYS[8])
+call('DEL', KEYS[3], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
 return {ARGV[2], 1}

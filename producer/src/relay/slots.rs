@@ -1,0 +1,104 @@
+//! Slots: what becomes of a job that another outbox publishes, or has published. Pure.
+//!
+//! Two hosts may fire the same tick. Their lists are compared by the chained hash of the last batch:
+//! it covers every task and reject, and not the time at which a host began.
+
+use std::time::Duration;
+
+use isobar_broker::Publisher;
+use isobar_model::human::grouped;
+
+/// A publisher that says nothing for this long is gone: a relay says every 30 s that it is at work.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// The list of this outbox, as far as it is extracted.
+#[derive(Clone, Debug)]
+pub struct OwnList {
+    pub sealed: bool,
+    pub rows: u64,
+    pub last_seq: u64,
+    /// The chained hash of the batch that the publisher has published last; `None` if there is no
+    /// such batch here.
+    pub hash_there: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum SlotDecision {
+    /// The list must be extracted further before it can be compared.
+    Wait,
+    /// The publisher is at work; it may have published less than it will.
+    AtWork,
+    /// The publisher is gone, and what it has published is the beginning of this list.
+    TakeOver,
+    /// The publisher has published this very list.
+    Same,
+    /// It is another list; why nothing of this one is published.
+    Superseded(String),
+}
+
+pub fn decide(publisher: &Publisher, own: &OwnList) -> SlotDecision {
+    let is_same_so_far = own.hash_there.as_ref() == Some(&publisher.hash);
+    let host = publisher.outbox.split_once('@').map_or("another host", |(_, host)| host);
+    let own_rows = grouped(own.rows);
+    match publisher.total {
+        _ if !own.sealed => SlotDecision::Wait,
+        Some(_) if is_same_so_far && own.last_seq == publisher.seq => SlotDecision::Same,
+        Some(rows) => SlotDecision::Superseded(format!(
+            "{host} has published this slot with {} rows; the list here has {own_rows} rows, and none of them is published",
+            grouped(rows)
+        )),
+        None if publisher.silent < LEASE => SlotDecision::AtWork,
+        None if is_same_so_far => SlotDecision::TakeOver,
+        None => SlotDecision::Superseded(format!(
+            "{host} has published part of this slot, and goes on with it in its next run; the list here is another one, with {own_rows} rows, and none of them is published"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_compared_when_both_are_complete_or_the_publisher_is_gone() {
+        let publisher = |total, silent| Publisher {
+            outbox: "0b1c@alpha".into(),
+            seq: 3,
+            hash: "c".into(),
+            total,
+            silent: Duration::from_secs(silent),
+        };
+        let own = |sealed, last_seq, hash: Option<&str>| OwnList {
+            sealed,
+            rows: 1_207,
+            last_seq,
+            hash_there: hash.map(str::to_owned),
+        };
+        for (publisher, own, expected) in [
+            (publisher(Some(1_200), 9), own(false, 3, Some("c")), SlotDecision::Wait),
+            (publisher(Some(1_200), 9), own(true, 3, Some("c")), SlotDecision::Same),
+            (publisher(None, 9), own(true, 3, Some("c")), SlotDecision::AtWork),
+            (publisher(None, 9), own(true, 3, Some("x")), SlotDecision::AtWork),
+            (publisher(None, 121), own(true, 5, Some("c")), SlotDecision::TakeOver),
+        ] {
+            assert_eq!(decide(&publisher, &own), expected, "{publisher:?} {own:?}");
+        }
+        for (publisher, own, says) in [
+            (
+                publisher(Some(1_200), 9),
+                own(true, 4, Some("c")),
+                "alpha has published this slot with 1,200 rows; the list here has 1,207",
+            ),
+            (publisher(Some(1_200), 9), own(true, 3, Some("x")), "none of them is published"),
+            (publisher(Some(1_200), 9), own(true, 2, None), "none of them is published"),
+            (
+                publisher(None, 121),
+                own(true, 5, Some("x")),
+                "alpha has published part of this slot",
+            ),
+        ] {
+            let SlotDecision::Superseded(why) = decide(&publisher, &own) else { panic!("{own:?}") };
+            assert!(why.contains(says), "{why}");
+        }
+    }
+}
