@@ -71,6 +71,8 @@ commands! {
     Breaker => breaker,
     /// Prove that no row is lost
     Verify => verify,
+    /// Make this store the one of the streams, after a move or a new database
+    Adopt => adopt,
     /// Simulate all upstreams offline, with planned faults
     Sim => sim,
     /// Create or upgrade the database schema

@@ -13,11 +13,13 @@ use isobar_consumer::{WorkerParts, Workers};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
 use isobar_settings::Settings;
+use isobar_settings::values::DatabaseUrl;
 use isobar_store::{Store, StoreError};
 use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::exit::ExitError;
 use crate::recorder;
 
 /// Attempts to open a store that is down, and the pause between them.
@@ -29,6 +31,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
+    /// Which store this is; see [`Store::identity`].
+    pub store_name: String,
     pub upstream: WeatherClient,
     pub metrics: PrometheusHandle,
 }
@@ -40,8 +44,29 @@ impl Context {
         let metrics = recorder::start()?;
         let broker = Broker::open(&settings)?;
         let store = open_store(&settings).await?;
+        let store_name = store.identity().await?;
         let upstream = WeatherClient::new(Arc::clone(&settings), broker.clone())?;
-        Ok(Self { settings, broker, store, upstream, metrics })
+        Ok(Self { settings, broker, store, store_name, upstream, metrics })
+    }
+
+    /// For commands that only look: refused where there is nothing to look at, so that they create
+    /// no files there.
+    pub async fn open_existing(settings: Arc<Settings>) -> anyhow::Result<Self> {
+        require_installation(&settings)?;
+        Self::open(settings).await
+    }
+
+    /// Fails if the streams belong to another store. A broker that is down does not say;
+    /// workers ask again when they reach it.
+    pub async fn check_store(&self) -> Result<(), BrokerError> {
+        for stream in PipelineName::streams() {
+            let topic = Topic::of(stream, &self.settings);
+            let claimed = self.broker.claim_store(&topic, &self.store_name).await;
+            if let Err(error @ BrokerError::Refused { .. }) = claimed {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     pub fn topic(&self) -> Topic {
@@ -59,6 +84,7 @@ impl Context {
             settings: Arc::clone(&self.settings),
             broker: self.broker.clone(),
             store: self.store.clone(),
+            store_name: self.store_name.clone(),
             upstream: self.upstream.clone(),
         };
         Workers::open(streams, &parts, name, shutdown).context("cannot open the key of cards")
@@ -72,6 +98,23 @@ impl Context {
     pub async fn depth(&self) -> Result<Depth, BrokerError> {
         self.broker.depth(&self.topic(), self.settings.claim_idle.0).await
     }
+}
+
+/// An error (exit 78) if neither a database, nor an embedded broker, nor an outbox is there.
+pub fn require_installation(settings: &Settings) -> anyhow::Result<()> {
+    let is_there = match settings.database() {
+        DatabaseUrl::Postgres(_) => true,
+        DatabaseUrl::Sqlite(path) => path.exists(),
+    };
+    let mut files = settings.outboxes();
+    files.push(settings.data_file(isobar_broker::EMBEDDED_FILE));
+    if is_there || files.iter().any(|file| file.exists()) {
+        return Ok(());
+    }
+    Err(ExitError::config(format!(
+        "no installation found in {}: set ISOBAR_DATA_DIR or DATABASE_URL, or start one with `isobar up`",
+        settings.data_dir
+    )))
 }
 
 pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {

@@ -55,6 +55,8 @@ pub struct Context<P: Pipeline> {
     pub settings: Arc<Settings>,
     /// Unique for each start of a process.
     pub name: String,
+    /// Which store this is; see [`Store::identity`].
+    pub store_name: String,
     pub leases: Leases,
     pub gate: ReadGate,
     pub tally: Arc<WorkerCounters>,
@@ -108,6 +110,7 @@ impl<P: Pipeline> Context<P> {
         isobar_failpoint::hit("consumer.heal.before");
         let healed = self.broker.heal(self.pipeline.topic()).await?;
         isobar_failpoint::hit("consumer.heal.after");
+        self.broker.claim_store(self.pipeline.topic(), &self.store_name).await?;
         if healed.recreated {
             events::healed(&healed.epoch, self.epoch().is_empty());
         }

@@ -40,11 +40,12 @@ pub struct Worker<P: Pipeline> {
 }
 
 impl<P: Pipeline> Worker<P> {
-    /// `name` is a stem, which gets a unique end.
+    /// `name` is a stem, which gets a unique end; `store_name` is the identity of the store.
     pub fn new(
         pipeline: P,
         broker: Broker,
         store: Store,
+        store_name: String,
         settings: Arc<Settings>,
         name: &str,
         shutdown: &CancellationToken,
@@ -56,6 +57,7 @@ impl<P: Pipeline> Worker<P> {
             broker,
             store,
             name: format!("{name}-{}", Uuid::new_v4()),
+            store_name,
             leases: Leases::new(settings.commit_window()),
             gate: ReadGate::default(),
             tally: Arc::default(),

@@ -30,6 +30,8 @@ pub struct WorkerParts {
     pub settings: Arc<Settings>,
     pub broker: Broker,
     pub store: Store,
+    /// Which store this is; see [`Store::identity`].
+    pub store_name: String,
     pub upstream: WeatherClient,
 }
 
@@ -116,8 +118,15 @@ fn of<P: Pipeline>(
     name: &str,
     stop: &CancellationToken,
 ) -> AnyWorker {
-    let (broker, store) = (parts.broker.clone(), parts.store.clone());
-    let worker = Worker::new(pipeline, broker, store, Arc::clone(&parts.settings), name, stop);
+    let worker = Worker::new(
+        pipeline,
+        parts.broker.clone(),
+        parts.store.clone(),
+        parts.store_name.clone(),
+        Arc::clone(&parts.settings),
+        name,
+        stop,
+    );
     AnyWorker { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }
 }
 

@@ -94,7 +94,7 @@ impl BatchDraft {
         self.control(&ControlMessage::Reject(reject));
     }
 
-    /// The open of the job. It is no part of the hash: two hosts that read the same list have the same
+    /// The open of the job. The hash leaves it out: two hosts that read the same list have the same
     /// batches, whenever they began.
     pub fn open(&mut self, message: &ControlMessage) {
         self.open.push(pairs(&message.to_wire()));

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use isobar_broker::{Broker, RedisInfo, Topic};
+use isobar_broker::{Broker, RedisInfo, Topic, is_same_store};
 use isobar_model::city::Coordinates;
+use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
 use isobar_settings::{SETTINGS, Settings};
 use isobar_store::Store;
@@ -21,6 +22,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::app::App;
+use crate::context::require_installation;
 use crate::exit::Exit;
 
 const OLDEST_REDIS: u32 = 7;
@@ -50,9 +52,17 @@ enum CheckStatus {
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
-    let mut findings = vec![data_dir(&settings.data_dir.0), listen(&settings)];
-    findings.extend(broker(&settings).await);
-    findings.push(store(&settings).await);
+    let mut findings = vec![listen(&settings)];
+    let installation = require_installation(&settings);
+    match &installation {
+        Ok(()) => {
+            findings.push(data_dir(&settings.data_dir.0));
+            findings.extend(broker(&settings).await);
+            findings.push(store(&settings).await);
+            findings.extend(streams_of_the_store(&settings).await);
+        }
+        Err(error) => findings.push(broken("installation", error.to_string())),
+    }
     findings.push(upstream(&settings).await);
     findings.extend(others(&settings).await);
     findings.extend(schedules(&settings));
@@ -61,6 +71,9 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         "findings": findings,
     });
     app.print(&document, || describe(&settings, &findings))?;
+    if installation.is_err() {
+        return Ok(Exit::BadConfig);
+    }
     let broken = findings.iter().any(|finding| finding.state == CheckStatus::Broken);
     Ok(if broken { Exit::Failed } else { Exit::Done })
 }
@@ -259,6 +272,27 @@ async fn upstream(settings: &Arc<Settings>) -> Finding {
             detail(&format!("unexpected response ({reason}); check the address")),
         ),
     }
+}
+
+/// Streams whose workers write to another store. Servers that do not answer are findings already.
+async fn streams_of_the_store(settings: &Settings) -> Vec<Finding> {
+    let (Ok(broker), Ok(store)) = (Broker::open(settings), Store::open(settings).await) else {
+        return Vec::new();
+    };
+    let Ok(name) = store.identity().await else { return Vec::new() };
+    let mut findings = Vec::new();
+    for stream in PipelineName::streams() {
+        let topic = Topic::of(stream, settings);
+        if let Ok(Some(other)) = broker.store(&topic).await
+            && !is_same_store(&other, &name)
+        {
+            findings.push(broken(
+                "store of the stream",
+                format!("{} belongs to another store ({other}); this one is {name}. Set DATABASE_URL to that store, or run `isobar adopt` if the data has moved here", topic.stream),
+            ));
+        }
+    }
+    findings
 }
 
 /// Hosts without a key: a connection is enough.

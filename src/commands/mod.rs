@@ -3,6 +3,7 @@
 //! A command is its `Args` and a `run` that gets them and the [`App`](crate::app::App). Their list,
 //! with the help that each shows, is the table in `cli.rs`.
 
+pub mod adopt;
 pub mod breaker;
 pub mod completions;
 pub mod consume;

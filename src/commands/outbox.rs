@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::produce::{exit_error, tools, with_bar};
+use crate::context::require_installation;
 use crate::exit::Exit;
 
 /// Jobs that `status` lists.
@@ -60,6 +61,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
 }
 
 async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
+    require_installation(settings)?;
     let path = settings.outbox_path();
     let mut jobs = Vec::new();
     for pipeline in PipelineName::streams() {

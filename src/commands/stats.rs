@@ -14,7 +14,7 @@ use crate::exit::Exit;
 pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let standing = StatsInput {
         totals: context.store.totals().await?,
         pipelines: context.store.pipeline_totals().await?,

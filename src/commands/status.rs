@@ -28,7 +28,7 @@ const JOBS: u32 = 10;
 pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let mut unsent = Unsent::default();
     for path in context.settings.outboxes() {
         unsent.add(&path).await?;

@@ -57,6 +57,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let listener = serve::listen(&settings).await?;
     let context = Context::open(settings).await?;
+    context.check_store().await?;
     serve::start(&mut roles, listener, &context)?;
     // Started before the worker, so it stops first: the worker still finishes what a tick publishes.
     schedule::start(&mut roles, &context, None);

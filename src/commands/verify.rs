@@ -5,25 +5,28 @@
 //! task moves, so a task that moves during the check is found where it arrives. A republished task
 //! is looked up under its own job; its try or a higher one counts.
 //!
-//! Confirmed batches are covered by the accounts of the jobs: counters equal ledger counts (I5), and
-//! the open rows of a sealed job are in the stream. This finds entries that another client removed,
-//! whichever host published them.
+//! Three accounts are held against each other. (1) Every task of a batch that is not confirmed is in
+//! the stream or in the ledger. (2) Every job that an outbox calls complete is in the store with the
+//! same total; there its rows are processed, or its open rows are in the stream. (3) The counters of
+//! a job equal the rows of its ledger (I5). Jobs without an end whose publisher is silent are named.
+//!
+//! Creates nothing: in a folder without an installation it exits 78.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-use isobar_broker::{EntryId, Lane, Topic};
+use isobar_broker::{EntryId, Lane, PUBLISHER_LEASE, Topic};
 use isobar_model::human::plural;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHeader;
-use isobar_producer::outbox::{BatchIds, BatchTask, Outbox};
-use isobar_store::{Imbalance, Store, StoreError};
+use isobar_producer::outbox::{BatchIds, BatchTask, JobSummary, Outbox, OutboxJobState};
+use isobar_store::{Imbalance, JobRow, Store, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, ExitError};
 
 /// Entries of the stream, and batches of the outbox, per read.
 const PAGE: usize = 1_000;
@@ -35,7 +38,11 @@ const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar verify")]
-pub struct Args {}
+pub struct Args {
+    /// Look at this outbox only [default: all outboxes of the data dir]
+    #[arg(long, value_name = "PATH")]
+    outbox: Option<PathBuf>,
+}
 
 /// The findings.
 #[derive(Debug, Default, Serialize)]
@@ -56,6 +63,10 @@ struct VerifyReport {
     /// Entries of other producers: processed, but without a job to account for them.
     foreign: u64,
     imbalances: Vec<Imbalance>,
+    /// Jobs that an outbox calls complete, and that the store knows otherwise or not at all.
+    disagreements: Vec<Disagreement>,
+    /// Jobs without an end that no outbox is publishing, as far as the stream knows.
+    abandoned: Vec<Abandoned>,
     /// Rows that came after their job had ended: their results are stored, the job is as it was.
     late: Vec<JobRows>,
     dead_letters: u64,
@@ -66,6 +77,20 @@ struct MissingTask {
     job_id: JobId,
     task_id: TaskId,
     outbox: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Disagreement {
+    job_id: JobId,
+    outbox: String,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Abandoned {
+    job_id: JobId,
+    /// The outbox that published it, if the stream knows.
+    publisher: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,37 +111,121 @@ struct InStream {
 /// Rows by job that an outbox accounts for: unsent or missing.
 type Accounted = HashMap<JobId, u64>;
 
-pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
-    let context = Context::open(settings).await?;
+    let outboxes = match args.outbox {
+        Some(path) if !path.exists() => {
+            return Err(ExitError::config(format!("the outbox {} does not exist", path.display())));
+        }
+        Some(path) => vec![path],
+        None => settings.outboxes(),
+    };
+    let context = Context::open_existing(settings).await?;
     let mut report = VerifyReport::default();
     // Read before the stream: everything that these sealed jobs published has been in it.
     let sealed = sealed(&context.store).await?;
     let mut accounted = Accounted::new();
-    for path in context.settings.outboxes() {
-        if path.exists() {
-            check(&path, &context, &mut report, &mut accounted).await?;
-        }
+    let mut published_here = HashSet::new();
+    let mut complete = Vec::new();
+    for path in outboxes.iter().filter(|path| path.exists()) {
+        let outbox = Outbox::open(path)?;
+        complete.extend(outbox.complete_jobs().await?.into_iter().map(|job| (path, job)));
+        published_here.extend(outbox.extracting().await?.into_iter().map(|job| job.job_id));
+        check(path, &outbox, &context, &mut report, &mut accounted).await?;
     }
+    published_here.extend(complete.iter().map(|(_, job)| job.job_id));
+    report.disagreements = disagreements(&context.store, &complete).await?;
+    report.abandoned = abandoned(&context, &published_here).await?;
     report.lost = lost(&context, &sealed, &accounted, &mut report).await?;
     report.imbalances = context.store.imbalances().await?;
     let late = context.store.late_rows().await?.into_iter();
     report.late = late.map(|(job_id, rows)| JobRows { job_id, rows }).collect();
     report.dead_letters = context.store.totals().await?.dead_letters;
-    report.balanced = report.missing == 0 && report.lost.is_empty() && report.imbalances.is_empty();
+    report.balanced = report.missing == 0
+        && report.lost.is_empty()
+        && report.imbalances.is_empty()
+        && report.disagreements.is_empty()
+        && report.abandoned.is_empty();
     app.print(&report, || describe(&report))?;
     Ok(if report.balanced { Exit::Done } else { Exit::Failed })
 }
 
+/// Account 2: what an outbox calls complete is in the store, with the same total. A batch that is not
+/// confirmed may still be on its way, so only jobs that are done must have their total there.
+async fn disagreements(
+    store: &Store,
+    complete: &[(&PathBuf, JobSummary)],
+) -> Result<Vec<Disagreement>, StoreError> {
+    let created_at = store.created_at().await?;
+    let mut found = Vec::new();
+    for (outbox, job) in complete {
+        let is_done = job.state == OutboxJobState::Done;
+        // A job that ended before this database was made is in another one.
+        if job.finished_at.zip(created_at).is_some_and(|(ended, made)| ended < made) {
+            continue;
+        }
+        let rows = plural(job.rows, "row");
+        let detail = match store.job(job.job_id).await? {
+            None if is_done => format!(
+                "all its {rows} were acknowledged by workers of another store, or this store was restored from before them"
+            ),
+            Some(stored) if is_done && stored.total.is_none() => {
+                format!("the store does not know its end ({rows})")
+            }
+            Some(stored) if stored.total.is_some_and(|total| total != job.rows) => {
+                format!("the outbox has {rows}, the store {}", stored.total.unwrap_or_default())
+            }
+            Some(stored) if is_done && !stored.status.is_final() => format!(
+                "the outbox has proof that workers finished its {rows}, the store has {} of them",
+                stored.processed
+            ),
+            _ => continue,
+        };
+        found.push(Disagreement {
+            job_id: job.job_id,
+            outbox: outbox.display().to_string(),
+            detail,
+        });
+    }
+    Ok(found)
+}
+
+/// Jobs without a seal that no outbox here is extracting, and whose publisher is silent.
+async fn abandoned(
+    context: &Context,
+    published_here: &HashSet<JobId>,
+) -> anyhow::Result<Vec<Abandoned>> {
+    let mut found = Vec::new();
+    for job in unfinished(&context.store).await? {
+        if job.total.is_some() || published_here.contains(&job.id) {
+            continue;
+        }
+        let topic = Topic::of(job.pipeline, &context.settings);
+        let publisher = context.broker.publisher(&topic, job.id).await?;
+        if publisher.as_ref().is_some_and(|publisher| publisher.silent < PUBLISHER_LEASE) {
+            continue;
+        }
+        found.push(Abandoned {
+            job_id: job.id,
+            publisher: publisher.map(|publisher| publisher.outbox),
+        });
+    }
+    Ok(found)
+}
+
 /// Jobs whose rows have all been sent and are not all finished.
 async fn sealed(store: &Store) -> Result<Vec<JobId>, StoreError> {
-    let (mut sealed, mut before) = (Vec::new(), None);
+    let unfinished = unfinished(store).await?;
+    Ok(unfinished.into_iter().filter(|job| job.total.is_some()).map(|job| job.id).collect())
+}
+
+async fn unfinished(store: &Store) -> Result<Vec<JobRow>, StoreError> {
+    let (mut found, mut before) = (Vec::new(), None);
     loop {
         let page = store.jobs(before, JOBS).await?;
-        let Some(last) = page.last() else { return Ok(sealed) };
+        let Some(last) = page.last() else { return Ok(found) };
         before = Some((last.created_at, last.id));
-        let open = page.iter().filter(|job| !job.status.is_final() && job.total.is_some());
-        sealed.extend(open.map(|job| job.id));
+        found.extend(page.into_iter().filter(|job| !job.status.is_final()));
     }
 }
 
@@ -146,11 +255,11 @@ async fn lost(
 
 async fn check(
     path: &Path,
+    outbox: &Outbox,
     context: &Context,
     report: &mut VerifyReport,
     accounted: &mut Accounted,
 ) -> anyhow::Result<()> {
-    let outbox = Outbox::open(path)?;
     // Outbox first: batches that are sent later are not part of this check.
     let mut batches: Vec<BatchIds> = Vec::new();
     let mut after = (0, 0);
@@ -283,13 +392,27 @@ fn describe(report: &VerifyReport) -> String {
     }
     if report.missing > 0 {
         lines.push(format!(
-            "{} rows are neither in the stream nor in the ledger; if Redis lost data, `isobar outbox flush` sends them again",
+            "{} rows are neither in the stream nor in the ledger; `isobar outbox flush` sends them again",
             report.missing
+        ));
+    }
+    for found in &report.disagreements {
+        lines.push(format!(
+            "DISAGREEMENT job {}: {} ({}); `isobar produce --force` fetches its rows again under a new job",
+            found.job_id, found.detail, found.outbox
+        ));
+    }
+    for found in &report.abandoned {
+        let host = found.publisher.as_deref().and_then(|outbox| outbox.split_once('@'));
+        let host = host.map_or("unknown", |(_, host)| host);
+        lines.push(format!(
+            "ABANDONED job {}: its publisher is silent, and its list is not complete; the next `isobar produce` on its host ({host}) continues it",
+            found.job_id
         ));
     }
     for lost in &report.lost {
         lines.push(format!(
-            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`), or the outbox of another host must send them again",
+            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`); the relay of the host that published them sends them again (`isobar outbox flush` there)",
             lost.rows, lost.job_id
         ));
     }

@@ -46,8 +46,10 @@ async fn run(ground: &Ground, redis: &Redis, count: usize) -> f64 {
     let broker = Broker::open(&settings).expect("a broker");
     fill(&broker, &topic, count).await;
     let store = Store::open(&settings).await.expect("a store");
+    let store_name = store.identity().await.expect("an identity");
     let shutdown = CancellationToken::new();
-    let worker = Worker::new(Noop { topic }, broker, store, settings, "bench", &shutdown);
+    let worker =
+        Worker::new(Noop { topic }, broker, store, store_name, settings, "bench", &shutdown);
     let began = Instant::now();
     let until = RunUntil::Drained { max_wait: Duration::from_secs(10) };
     let ending = worker.run(until).await.expect("the worker drains");
@@ -68,6 +70,8 @@ async fn fill(broker: &Broker, topic: &Topic, count: usize) {
             hash: "-",
             previous_hash: if seq == 1 { "" } else { "-" },
             floor: 1,
+            outbox: "",
+            total: None,
             high_water: u64::from(u32::MAX),
             tasks,
             control: &[],

@@ -25,4 +25,5 @@ mod schedule;
 mod store;
 mod tidy;
 mod users;
+mod verify;
 mod worker;

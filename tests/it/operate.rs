@@ -3,6 +3,7 @@
 //! Over Redis and PostgreSQL with a role in each process, and embedded with all in one: the same
 //! promises. The upstream is slowed down, so that there is something to pause and to cancel.
 
+mod adopt;
 mod cancel;
 mod pause;
 

@@ -211,8 +211,8 @@ impl Outbox {
         .await
     }
 
-    /// Ends a job whose slot another outbox publishes: none of its batches is sent any more. With a
-    /// reason its list was another one, and it is superseded.
+    /// Ends a job whose slot another outbox publishes, and drops its batches. With a reason the lists
+    /// differ, and it is superseded.
     pub async fn leave_to_other(
         &self,
         key: JobKey,

@@ -16,7 +16,7 @@ const COLUMNS: &str =
     "SELECT job_id, kind, source, slot, state, error, total, tasks, rejected, duplicates, last_seq,
    (SELECT count(*) FROM batches WHERE job = jobs.key AND receipt IS NULL),
    (SELECT coalesce(sum(n_tasks), 0) FROM batches WHERE job = jobs.key AND receipt IS NULL),
-   last_seq - confirmed_seq, created_at_ms
+   last_seq - confirmed_seq, created_at_ms, finished_at_ms
  FROM jobs";
 
 /// One line of `isobar outbox status`.
@@ -38,6 +38,8 @@ pub struct JobSummary {
     pub unconfirmed_batches: u64,
     pub created_at: DateTime<Utc>,
     pub age_seconds: u64,
+    #[serde(skip)]
+    pub finished_at: Option<DateTime<Utc>>,
 }
 
 /// The backlog of an outbox.
@@ -71,6 +73,18 @@ impl Outbox {
             db.prepare_cached(&format!("{COLUMNS} WHERE job_id = ?1"))?
                 .query_row([job_id.to_string()], summary)
                 .optional()
+        })
+        .await
+    }
+
+    /// All jobs whose list is complete, except those that another outbox publishes, and except
+    /// republications, of which the store knows nothing.
+    pub async fn complete_jobs(&self) -> Result<Vec<JobSummary>, SqliteError> {
+        self.read(|db| {
+            let which = "state IN ('sealed', 'done') AND kind <> 'again'";
+            db.prepare_cached(&format!("{COLUMNS} WHERE {which} ORDER BY key"))?
+                .query_map([], summary)?
+                .collect()
         })
         .await
     }
@@ -132,6 +146,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<JobSummary> {
         unsent_tasks: unsigned(row, 12)?,
         unconfirmed_batches: unsigned(row, 13)?,
         created_at,
+        finished_at: row.get::<_, Option<i64>>(15)?.and_then(DateTime::from_timestamp_millis),
         age_seconds: (Utc::now() - created_at).num_seconds().max(0) as u64,
     })
 }

@@ -30,7 +30,7 @@ impl Relay {
         }
         self.ahead = None;
         for lane in self.lanes.values_mut() {
-            // Asked again: the other outbox may have published more, or be gone.
+            // Asked again: the other outbox may have published more, or have ended.
             lane.taken = None;
         }
         self.refresh_jobs().await?;

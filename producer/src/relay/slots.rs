@@ -1,15 +1,10 @@
-//! Slots: what becomes of a job that another outbox publishes, or has published. Pure.
+//! Slots: decides about a job that another outbox publishes, or has published. Pure.
 //!
 //! Two hosts may fire the same tick. Their lists are compared by the chained hash of the last batch:
 //! it covers every task and reject, and not the time at which a host began.
 
-use std::time::Duration;
-
-use isobar_broker::Publisher;
+use isobar_broker::{PUBLISHER_LEASE, Publisher};
 use isobar_model::human::grouped;
-
-/// A publisher that says nothing for this long is gone: a relay says every 30 s that it is at work.
-const LEASE: Duration = Duration::from_secs(120);
 
 /// The list of this outbox, as far as it is extracted.
 #[derive(Clone, Debug)]
@@ -17,8 +12,8 @@ pub struct OwnList {
     pub sealed: bool,
     pub rows: u64,
     pub last_seq: u64,
-    /// The chained hash of the batch that the publisher has published last; `None` if there is no
-    /// such batch here.
+    /// The chained hash of the batch that the publisher has published last; `None` if this
+    /// list is shorter.
     pub hash_there: Option<String>,
 }
 
@@ -28,7 +23,7 @@ pub enum SlotDecision {
     Wait,
     /// The publisher is at work; it may have published less than it will.
     AtWork,
-    /// The publisher is gone, and what it has published is the beginning of this list.
+    /// The publisher has ended early, and this list begins with what it has published.
     TakeOver,
     /// The publisher has published this very list.
     Same,
@@ -47,16 +42,18 @@ pub fn decide(publisher: &Publisher, own: &OwnList) -> SlotDecision {
             "{host} has published this slot with {} rows; the list here has {own_rows} rows, and none of them is published",
             grouped(rows)
         )),
-        None if publisher.silent < LEASE => SlotDecision::AtWork,
+        None if publisher.silent < PUBLISHER_LEASE => SlotDecision::AtWork,
         None if is_same_so_far => SlotDecision::TakeOver,
         None => SlotDecision::Superseded(format!(
-            "{host} has published part of this slot, and goes on with it in its next run; the list here is another one, with {own_rows} rows, and none of them is published"
+            "{host} has published part of this slot, and its next run continues it; the list here is another one, with {own_rows} rows, and none of them is published"
         )),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

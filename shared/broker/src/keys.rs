@@ -14,6 +14,7 @@
 //! | `{<stream>}:spans` | sorted set | first and last entry of each batch | unconfirmed batches |
 //! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |
 //! | `{<stream>}:epoch` | string | the epoch of the stream | – |
+//! | `{<stream>}:store` | string | the store that its workers write to | – |
 //! | `{<stream>}:switches` | hash | flag → who set it and when | paused jobs, upstream hosts |
 //! | `isobar:cache:<key>` | string with expiry | one answer of the API | requested cities |
 //! | `isobar:quota:<host>` | hash | use of each window, end of a block | upstream hosts |

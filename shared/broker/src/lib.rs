@@ -51,11 +51,19 @@ pub enum Broker {
     Embedded(embedded::EmbeddedBroker),
 }
 
+/// A publisher that is silent for this long has ended: a relay reports every 30 s.
+pub const PUBLISHER_LEASE: Duration = Duration::from_mins(2);
+
+/// Whether two store names have the same id.
+pub fn is_same_store(one: &str, other: &str) -> bool {
+    one.split(' ').next() == other.split(' ').next()
+}
+
 /// How long the stream knows who has published a job that has ended.
 pub const ENDED_KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// The embedded broker's file in the data dir.
-const EMBEDDED_FILE: &str = "broker.db";
+pub const EMBEDDED_FILE: &str = "broker.db";
 
 impl Broker {
     /// Opens the broker that the settings name. Redis is dialled on first use, so a role may start
@@ -121,6 +129,22 @@ impl Broker {
         }
     }
 
+    /// Says that the workers of a stream write to `store`: an id, and words for people after it.
+    /// Refused if they write to another one: what one installation has committed would be missing
+    /// from the other.
+    pub async fn claim_store(&self, topic: &Topic, store: &str) -> Result<()> {
+        match self.set_store(topic, store, false).await? {
+            Some(other) if !is_same_store(&other, store) => Err(BrokerError::Refused {
+                location: self.location(),
+                detail: format!(
+                    "the stream {} belongs to another store ({other}); this one is {store}. Set DATABASE_URL to the store of the stream, or run `isobar adopt` if the data has moved here",
+                    topic.stream
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The backlog of each stream.
     pub async fn depths(&self, settings: &Settings) -> Result<HashMap<PipelineName, Depth>> {
         let mut depths = HashMap::new();
@@ -180,6 +204,9 @@ delegate! {
         &self, topic: &Topic, job: JobId, outbox: &str, seqs: &[u64]
     ) -> Result<Vec<Option<BatchRecord>>>;
 
+    /// The outbox that publishes a job, or has published it in the last [`ENDED_KEPT`].
+    pub async fn publisher(&self, topic: &Topic, job: JobId) -> Result<Option<Publisher>>;
+
     /// Makes `outbox` the publisher of a job. False if `from` is not its publisher any more.
     pub async fn take_over(
         &self, topic: &Topic, job: JobId, from: &str, outbox: &str
@@ -190,12 +217,22 @@ delegate! {
         &self, topic: &Topic, job: JobId, seqs: RangeInclusive<u64>
     ) -> Result<()>;
 
-    /// Drops everything that the stream knows of a job whose batches are all confirmed, except what
-    /// was published and by whom: that is kept for [`ENDED_KEPT`], for an outbox that comes later.
+    /// Drops what the stream knows of a job whose batches are all confirmed. Its watermark and its
+    /// publisher stay for [`ENDED_KEPT`]: another outbox may come with the same job.
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()>;
 
     /// Drops the watermark of a job, so that it may start at its floor again.
     pub async fn drop_watermark(&self, topic: &Topic, job: JobId) -> Result<()>;
+
+    // The store of the stream.
+
+    /// The store that the workers of a stream write to.
+    pub async fn store(&self, topic: &Topic) -> Result<Option<String>>;
+
+    /// Sets it where it is not set, or in any case with `replace`. Returns the one before.
+    pub async fn set_store(
+        &self, topic: &Topic, store: &str, replace: bool
+    ) -> Result<Option<String>>;
 
     // The stream, for workers.
 

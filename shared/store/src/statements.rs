@@ -15,6 +15,7 @@ pub(crate) fn shared() -> impl Iterator<Item = &'static Sql> {
         crate::operations::STATEMENTS,
         crate::prune::STATEMENTS,
         crate::search::STATEMENTS,
+        crate::store::STATEMENTS,
         crate::ticks::STATEMENTS,
         crate::totals::STATEMENTS,
         crate::users::STATEMENTS,

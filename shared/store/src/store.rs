@@ -5,12 +5,13 @@
 //! Does not: retry; the committer knows how long it may wait.
 //! Next: [`crate::commit`], then the files of the nouns (`job.rs`, `city.rs`, …).
 
+use chrono::{DateTime, Utc};
 use isobar_settings::Settings;
 use isobar_settings::values::DatabaseUrl;
 
 use crate::error::Result;
 use crate::postgres::connection::PostgresStore;
-use crate::row::FromRow;
+use crate::row::{FromRow, Row};
 use crate::sql::{Batch, Sql};
 use crate::sqlite::connection::SqliteStore;
 use crate::value::Value;
@@ -20,6 +21,23 @@ use crate::value::Value;
 pub enum Store {
     Postgres(PostgresStore),
     Sqlite(SqliteStore),
+}
+
+sql! {
+    IDENTITY = "SELECT id FROM installation";
+    CREATED_AT = "SELECT created_at FROM installation";
+}
+
+impl FromRow for DateTime<Utc> {
+    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
+        row.get("created_at")
+    }
+}
+
+impl FromRow for String {
+    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
+        row.get("id")
+    }
 }
 
 impl Store {
@@ -44,6 +62,17 @@ impl Store {
     /// Where it is, without secrets.
     pub fn location(&self) -> String {
         dispatch!(self, backend => backend.location())
+    }
+
+    /// Which store this is: its id, and where it is. The id stays when the data moves.
+    pub async fn identity(&self) -> Result<String> {
+        let id: Option<String> = self.one(&IDENTITY, args![]).await?;
+        Ok(format!("{} {} at {}", id.unwrap_or_default(), self.kind(), self.location()))
+    }
+
+    /// When this database was made: jobs before that are in another one.
+    pub async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
+        self.one(&CREATED_AT, args![]).await
     }
 
     pub async fn ping(&self) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::list_output::PAGE;
 
 pub async fn run(filter: &DeadLetterArgs, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let filter = DeadLetterFilter::from(filter);
     let mut out = BufWriter::new(io::stdout());
     let mut before = None;

@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let found = context.store.dead_letter_groups(args.job).await?;
     let groups: Vec<DeadGroupItem> = found.into_iter().map(DeadGroupItem::from).collect();
     app.print(&json!({ "items": groups }), || match groups.as_slice() {

@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let found =
         context.store.dead_letters(&DeadLetterFilter::from(&args.filter), None, args.limit).await?;
     let items: Vec<DeadLetterView> = found.into_iter().map(DeadLetterView::from).collect();

@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let filter = DeadLetterFilter { id: Some(args.id), ..DeadLetterFilter::default() };
     let found = context.store.dead_letters(&filter, None, 1).await?.pop();
     let letter = found.with_context(|| {

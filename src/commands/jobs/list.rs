@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let rows = context.store.jobs(None, args.limit).await?;
     let jobs = states(&context, rows).await;
     app.print(&json!({ "items": jobs }), || match jobs.as_slice() {

@@ -24,7 +24,7 @@ pub struct Args {
 
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     let id: JobId = args.one.id;
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     context.store.job(id).await?.ok_or_else(|| unknown(id))?;
     let mut items = ListOutput::begin(app)?;
     let mut after = None;

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let row = context.store.job(id).await?.ok_or_else(|| unknown(id))?;
     let job = states(&context, vec![row]).await.pop().context("one row is one state")?;
     app.print(&job, || describe(&job))?;

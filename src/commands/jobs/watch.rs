@@ -25,7 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
     app.stop_on_signals()?;
-    let context = Context::open(app.settings()?).await?;
+    let context = Context::open_existing(app.settings()?).await?;
     let mut bar = Bar::new("job", "rows", app.global.quiet);
     let job = loop {
         match poll(&context, id).await? {

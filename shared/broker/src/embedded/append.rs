@@ -4,11 +4,10 @@
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use isobar_model::ids::JobId;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, topic_id};
@@ -107,6 +106,13 @@ impl EmbeddedBroker {
         .await
     }
 
+    pub async fn publisher(&self, topic: &Topic, job: JobId) -> Result<Option<Publisher>> {
+        let mark = self
+            .read_topic(topic, move |db, topic_id| Watermark::find(db, topic_id, &job.to_string()))
+            .await?;
+        Ok(mark.flatten().as_ref().and_then(Watermark::publisher))
+    }
+
     pub async fn take_over(
         &self,
         topic: &Topic,
@@ -126,6 +132,30 @@ impl EmbeddedBroker {
                        WHERE topic_id = ?1 AND job_id = ?2 AND outbox = ?3 AND outbox <> ''";
             let values = params![topic_id, job.to_string(), from, outbox, now_ms()];
             Ok(tx.prepare_cached(sql)?.execute(values)? > 0)
+        })
+        .await
+    }
+
+    pub async fn store(&self, topic: &Topic) -> Result<Option<String>> {
+        let stream = topic.stream.clone();
+        self.read_db(move |db| store_of(db, &stream)).await
+    }
+
+    pub async fn set_store(
+        &self,
+        topic: &Topic,
+        store: &str,
+        replace: bool,
+    ) -> Result<Option<String>> {
+        let (stream, store) = (topic.stream.clone(), store.to_owned());
+        self.write_db(move |tx| {
+            let before = store_of(tx, &stream)?;
+            tx.prepare_cached(
+                "INSERT INTO stores (stream, store) VALUES (?1, ?2) \
+                 ON CONFLICT (stream) DO UPDATE SET store = excluded.store WHERE ?3",
+            )?
+            .execute(params![stream, store, replace])?;
+            Ok(before)
         })
         .await
     }
@@ -157,6 +187,11 @@ impl EmbeddedBroker {
     }
 }
 
+fn store_of(db: &Connection, stream: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT store FROM stores WHERE stream = ?1";
+    db.prepare_cached(sql)?.query_row([stream], |row| row.get(0)).optional()
+}
+
 fn append(
     tx: &Transaction<'_>,
     topic_id: i64,
@@ -167,16 +202,9 @@ fn append(
         .prepare_cached(sql)?
         .query_row([topic_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let watermark = Watermark::find(tx, topic_id, &batch.job_id)?;
-    if let Some(other) =
-        watermark.as_ref().filter(|mark| !mark.outbox.is_empty() && mark.outbox != batch.outbox)
-    {
-        return Ok(AppendOutcome::Taken(Publisher {
-            outbox: other.outbox.clone(),
-            seq: other.seq,
-            hash: other.hash.clone(),
-            total: other.total,
-            silent: Duration::from_millis((now_ms() - other.seen_ms).max(0) as u64),
-        }));
+    let publisher = watermark.as_ref().and_then(Watermark::publisher);
+    if let Some(other) = publisher.filter(|other| other.outbox != batch.outbox) {
+        return Ok(AppendOutcome::Taken(other));
     }
     let record = record(tx, topic_id, &batch.job_id, batch.seq)?;
     let decision = decide(watermark.as_ref(), record.as_ref(), batch);

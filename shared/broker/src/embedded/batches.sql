@@ -22,6 +22,12 @@ ALTER TABLE watermarks ADD COLUMN total INTEGER;
 ALTER TABLE watermarks ADD COLUMN ended_ms INTEGER;
 CREATE INDEX watermarks_ended ON watermarks (ended_ms) WHERE ended_ms IS NOT NULL;
 
+-- The store that the workers of a stream write to.
+CREATE TABLE stores (
+    stream TEXT PRIMARY KEY,
+    store  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE watermarks DROP COLUMN tasks_first;
 ALTER TABLE watermarks DROP COLUMN tasks_last;
 ALTER TABLE watermarks DROP COLUMN control_first;

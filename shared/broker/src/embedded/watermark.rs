@@ -3,11 +3,12 @@
 //! Guarantees: [`decide`] is the whole rule, the same as in `redis/scripts/append.lua`.
 
 use std::cmp::Ordering;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::broker::lane_number;
-use crate::append::BatchRecord;
+use super::broker::{lane_number, now_ms};
+use crate::append::{BatchRecord, Publisher};
 use crate::lane::Lane;
 
 /// The last batch of a job.
@@ -91,6 +92,17 @@ impl Watermark {
                 })
             })
             .optional()
+    }
+
+    /// The outbox that publishes the job, if another one could have it.
+    pub fn publisher(&self) -> Option<Publisher> {
+        (!self.outbox.is_empty()).then(|| Publisher {
+            outbox: self.outbox.clone(),
+            seq: self.seq,
+            hash: self.hash.clone(),
+            total: self.total,
+            silent: Duration::from_millis((now_ms() - self.seen_ms).max(0) as u64),
+        })
     }
 
     pub fn save(&self, tx: &Transaction<'_>, topic_id: i64, job_id: &str) -> rusqlite::Result<()> {

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
-use super::scripts::{APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL, TAKE_OVER};
+use super::scripts::{
+    APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL, PUBLISHER, TAKE_OVER,
+};
 use crate::ENDED_KEPT;
 use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
 use crate::error::Result;
@@ -75,6 +77,12 @@ impl RedisBroker {
         self.call(&call, &topic.stream, batch_records).await
     }
 
+    pub async fn publisher(&self, topic: &Topic, job: JobId) -> Result<Option<Publisher>> {
+        let call = Call::new(&PUBLISHER, &[&topic.watermarks]).arg(job.to_string());
+        let read = |reply| (reply != Value::Nil).then(|| publisher(reply)).transpose();
+        self.call(&call, &topic.stream, read).await
+    }
+
     pub async fn take_over(
         &self,
         topic: &Topic,
@@ -106,6 +114,27 @@ impl RedisBroker {
         Ok(())
     }
 
+    pub async fn store(&self, topic: &Topic) -> Result<Option<String>> {
+        let mut command = redis::cmd("GET");
+        command.arg(&topic.store);
+        self.query(&command, &topic.stream, optional_text).await
+    }
+
+    pub async fn set_store(
+        &self,
+        topic: &Topic,
+        store: &str,
+        replace: bool,
+    ) -> Result<Option<String>> {
+        let mut command = redis::cmd("SET");
+        command.arg(&topic.store).arg(store);
+        if !replace {
+            command.arg("NX");
+        }
+        command.arg("GET");
+        self.query(&command, &topic.stream, optional_text).await
+    }
+
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {
         let keys = [topic.watermarks.as_str(), &topic.batches, &topic.spans, &topic.ended];
         let kept = ENDED_KEPT.as_millis() as u64;
@@ -134,15 +163,24 @@ fn appended(reply: Value) -> anyhow::Result<AppendOutcome> {
         "CONFLICT" => AppendOutcome::Conflict,
         "GAP" => AppendOutcome::Gap { expected: reply::count(&next())? },
         "FULL" => AppendOutcome::Full { unfinished: reply::count(&next())? },
-        "TAKEN" => AppendOutcome::Taken(Publisher {
-            outbox: reply::text(next())?,
-            seq: reply::count(&next())?,
-            hash: reply::text(next())?,
-            total: reply::text(next())?.parse().ok(),
-            silent: Duration::from_millis(reply::count(&next())?),
-        }),
+        "TAKEN" => AppendOutcome::Taken(publisher(Value::Array(items.collect()))?),
         other => bail!("unknown outcome of an append: {other:?}"),
     })
+}
+
+fn publisher(reply: Value) -> anyhow::Result<Publisher> {
+    let [outbox, seq, hash, total, silent] = reply::array(reply)?;
+    Ok(Publisher {
+        outbox: reply::text(outbox)?,
+        seq: reply::count(&seq)?,
+        hash: reply::text(hash)?,
+        total: reply::text(total)?.parse().ok(),
+        silent: Duration::from_millis(reply::count(&silent)?),
+    })
+}
+
+fn optional_text(reply: Value) -> anyhow::Result<Option<String>> {
+    (reply != Value::Nil).then(|| reply::text(reply)).transpose()
 }
 
 fn batch_records(reply: Value) -> anyhow::Result<Vec<Option<BatchRecord>>> {

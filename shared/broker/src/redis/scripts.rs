@@ -28,6 +28,7 @@ scripts! {
     GIVE_BACK = "give_back";
     HEAL = "heal";
     OWNED = "owned";
+    PUBLISHER = "publisher";
     QUOTA_RESERVE = "quota_reserve";
     QUOTA_SETTLE = "quota_settle";
     QUOTA_SHUT = "quota_shut";

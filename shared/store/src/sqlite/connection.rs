@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_users.sql"),
     include_str!("migrations/0004_air_quality.sql"),
     include_str!("migrations/0005_ended_jobs.sql"),
+    include_str!("migrations/0006_identity.sql"),
 ];
 
 sql! {

@@ -1,0 +1,114 @@
+//! `isobar verify` is not fooled: what is lost where nobody looks is named.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::harness::isobar::Isobar;
+use crate::harness::sim::Sim;
+use crate::harness::stage::Stage;
+
+const WATERMARKS: &str = "{owm-ingestion-stream}:watermarks";
+
+#[tokio::test]
+async fn commands_that_only_look_create_nothing_where_nothing_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for args in [
+        &["verify"][..],
+        &["status"],
+        &["stats"],
+        &["doctor"],
+        &["jobs", "list"],
+        &["jobs", "show", "00000000-0000-7000-8000-000000000000"],
+        &["dead", "list"],
+        &["dead", "groups"],
+        &["dead", "export"],
+        &["outbox", "status"],
+    ] {
+        let data = dir.path().join("data");
+        let look = Isobar::new(dir.path()).env("ISOBAR_DATA_DIR", data.to_string_lossy());
+        let run = look.args(args.iter().copied()).run().await;
+        assert_eq!(run.code, 78, "{args:?}: {} {}", run.stdout, run.stderr);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("no installation found in"), "{args:?}: {said}");
+        assert!(!data.exists(), "{args:?} created a folder");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_from_before_a_job_is_found() {
+    let sim = Sim::start(["--cities=1"]).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let isobar = |args: &[&str]| {
+        Isobar::new(dir.path())
+            .env("ISOBAR_OPEN_METEO_URL", sim.url())
+            .env("ISOBAR_GEOCODING_URL", sim.url())
+            .args(args.iter().copied())
+    };
+    isobar(&["migrate"]).run().await.expect_code(0);
+    let files = ["isobar.db", "isobar.db-wal", "isobar.db-shm"].map(|name| dir.path().join(name));
+    let copies: Vec<Option<Vec<u8>>> = files.iter().map(|file| std::fs::read(file).ok()).collect();
+    let report = isobar(&["produce", "--limit", "20", "--json"]).run().await.expect_code(0).json();
+    isobar(&["consume", "--drain"]).run().await.expect_code(0);
+    isobar(&["outbox", "flush"]).run().await.expect_code(0);
+    isobar(&["verify"]).run().await.expect_code(0);
+    for (file, copy) in files.iter().zip(copies) {
+        match copy {
+            Some(bytes) => std::fs::write(file, bytes).expect("writes"),
+            None => remove(file),
+        }
+    }
+    let found = isobar(&["verify", "--json"]).run().await.expect_code(1).json();
+    assert_eq!(found["disagreements"][0]["job_id"], report["job_id"], "{found}");
+    let said = isobar(&["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("DISAGREEMENT job") && said.contains("restored from before"), "{said}");
+    // As the advice says.
+    isobar(&["produce", "--limit", "20", "--force"]).run().await.expect_code(0);
+    let drained = isobar(&["consume", "--drain", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(drained["succeeded"], 20);
+}
+
+#[tokio::test]
+async fn a_job_whose_outbox_is_lost_is_named_once_its_publisher_is_silent() {
+    let stage = Stage::set(&["--cities", "120"]).await;
+    let produce = ["produce", "--json"];
+    let killed = stage
+        .isobar(produce)
+        .env("ISOBAR_BATCH_SIZE", "20")
+        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
+        .run()
+        .await;
+    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    stage.drain().await.expect_code(0);
+    let unlike = |balanced: bool, verified: &serde_json::Value| {
+        assert_eq!(verified["balanced"], json!(balanced), "{verified}");
+    };
+    for file in ["outbox.db", "outbox.db-wal", "outbox.db-shm"] {
+        remove(&stage.dir.path().join(file));
+    }
+    let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(0).json();
+    unlike(true, &verified);
+    let mark: Vec<String> = stage.redis.cli(&["HGETALL", WATERMARKS]).await;
+    let parts: Vec<&str> = mark[1].split(' ').collect();
+    let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
+    let _: u64 = stage.redis.cli(&["HSET", WATERMARKS, &mark[0], &long_ago]).await;
+    let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(1).json();
+    unlike(false, &verified);
+    assert_eq!(verified["abandoned"][0]["job_id"], json!(mark[0]));
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("ABANDONED job") && said.contains("on its host ("), "{said}");
+}
+
+#[tokio::test]
+async fn an_outbox_that_is_not_there_is_a_wrong_argument() {
+    let stage = Stage::set(&[]).await;
+    stage.isobar(["migrate"]).run().await.expect_code(0);
+    let refused = stage.isobar(["verify", "--outbox", "/no/such.db"]).run().await.expect_code(78);
+    assert!(refused.stderr.contains("the outbox /no/such.db does not exist"), "{}", refused.stderr);
+}
+
+fn remove(file: &Path) {
+    if file.exists() {
+        std::fs::remove_file(file).expect("removes");
+    }
+}
