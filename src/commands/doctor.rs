@@ -60,10 +60,10 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
             findings.extend(broker(&settings).await);
             findings.push(store(&settings).await);
             findings.extend(streams_of_the_store(&settings).await);
+            findings.push(upstream(&settings).await);
         }
         Err(error) => findings.push(broken("installation", error.to_string())),
     }
-    findings.push(upstream(&settings).await);
     findings.extend(others(&settings).await);
     findings.extend(schedules(&settings));
     let document = json!({
