@@ -6,8 +6,9 @@
 //! In the order of a request: `server` → `http/connection` → `router` (the table of routes) → `gate`
 //! (rate limit, access, problems, headers, log) → `resources/` or `dashboard/`. Below them, lowest
 //! first: `http/` (knows HTTP and nothing of Isobar's state), `weather/` and `panels/`, `state/`,
-//! `openapi/`. No import runs upwards.
+//! `openapi/`, `cache`. No import runs upwards.
 
+mod cache;
 mod context;
 mod dashboard;
 mod gate;

@@ -84,12 +84,12 @@ pub struct Phase {
 impl AppState {
     /// Row counts, at most a few seconds old.
     pub async fn totals(&self) -> Result<TableCounts, Arc<StoreError>> {
-        self.scans.totals.try_get_with((), self.store.totals()).await
+        self.scans.totals.get_or_load(self.store.totals()).await
     }
 
     /// All dead letters by code, at most a few seconds old.
     pub async fn dead_groups(&self) -> Result<Vec<DeadLetterGroup>, Arc<StoreError>> {
-        self.scans.groups.try_get_with((), self.store.dead_letter_groups(None)).await
+        self.scans.groups.get_or_load(self.store.dead_letter_groups(None)).await
     }
 
     /// The permit of a response that streams a whole table.

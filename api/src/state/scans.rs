@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_store::{CityRow, DeadLetterGroup, FailureGroup, TableCounts};
-use moka::future::Cache;
 
 use super::map_body::MapBody;
+use crate::cache::Cache;
 
 const TOTALS_TTL: Duration = Duration::from_secs(5);
 const SUMMARY_TTL: Duration = Duration::from_secs(5);
@@ -18,7 +18,20 @@ const GROUPS_TTL: Duration = Duration::from_secs(2);
 const MAP_TTL: Duration = Duration::from_secs(10);
 
 /// One value, renewed by the first caller that finds it older than its time to live.
-pub type Scan<T> = Cache<(), T>;
+pub struct Scan<T>(Cache<T>);
+
+impl<T: Clone + Send + Sync + 'static> Scan<T> {
+    fn new(ttl: Duration) -> Self {
+        Self(Cache::new(1, ttl))
+    }
+
+    pub async fn get_or_load<E: Send + Sync + 'static>(
+        &self,
+        load: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, Arc<E>> {
+        self.0.get_or_load(String::new(), load).await
+    }
+}
 
 pub struct Scans {
     pub totals: Scan<TableCounts>,
@@ -31,17 +44,13 @@ pub struct Scans {
 impl Default for Scans {
     fn default() -> Self {
         Self {
-            totals: scan(TOTALS_TTL),
-            groups: scan(GROUPS_TTL),
-            refreshed: scan(SUMMARY_TTL),
-            failures: scan(SUMMARY_TTL),
-            map: scan(MAP_TTL),
+            totals: Scan::new(TOTALS_TTL),
+            groups: Scan::new(GROUPS_TTL),
+            refreshed: Scan::new(SUMMARY_TTL),
+            failures: Scan::new(SUMMARY_TTL),
+            map: Scan::new(MAP_TTL),
         }
     }
-}
-
-fn scan<T: Clone + Send + Sync + 'static>(ttl: Duration) -> Scan<T> {
-    Cache::builder().max_capacity(1).time_to_live(ttl).build()
 }
 
 #[cfg(test)]
@@ -56,13 +65,13 @@ mod tests {
             tokio::task::yield_now().await;
             Ok::<_, &str>(count.fetch_add(1, Ordering::SeqCst) + 1)
         };
-        let kept = scan(Duration::from_hours(1));
-        assert_eq!(*kept.try_get_with((), async { Err("away") }).await.expect_err("away"), "away");
-        let all = (0..100).map(|_| kept.try_get_with((), next()));
+        let kept = Scan::new(Duration::from_hours(1));
+        assert_eq!(*kept.get_or_load(async { Err("away") }).await.expect_err("away"), "away");
+        let all = (0..100).map(|_| kept.get_or_load(next()));
         let all = futures::future::join_all(all).await;
         assert!(all.into_iter().all(|value| value == Ok(1)), "an error is not kept");
-        let expired = scan(Duration::ZERO);
-        assert_eq!(expired.try_get_with((), next()).await, Ok(2));
-        assert_eq!(expired.try_get_with((), next()).await, Ok(3), "the first one has expired");
+        let expired = Scan::new(Duration::ZERO);
+        assert_eq!(expired.get_or_load(next()).await, Ok(2));
+        assert_eq!(expired.get_or_load(next()).await, Ok(3), "the first one has expired");
     }
 }

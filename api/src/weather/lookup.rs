@@ -17,7 +17,6 @@ use chrono::Utc;
 use isobar_broker::Broker;
 use isobar_model::city::City;
 use isobar_model::freshness::is_current;
-use isobar_model::ids::CityId;
 use isobar_settings::Settings;
 use isobar_store::{Commit, Records, SnapshotRow, Store, WeatherSnapshot};
 use isobar_telemetry::error_chain;
@@ -25,12 +24,12 @@ use isobar_telemetry::metric::{Label, Metric};
 use isobar_upstream::cities::snapshot;
 use isobar_upstream::wmo::condition;
 use isobar_upstream::{Answer, Priority, WeatherClient};
-use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{Cached, Origin, PreparedAnswer, WeatherAnswer, ttl};
 use super::city::{CityMatch, CityQuery, match_city};
 use super::single_flight::SingleFlight;
+use crate::cache::Cache;
 use crate::http::problem::Problem;
 
 /// How long this process answers from memory before it reads the shared cache again.
@@ -54,7 +53,7 @@ type Found = (Arc<PreparedAnswer>, Origin);
 /// One per server.
 pub struct WeatherLookup {
     inner: Arc<Inner>,
-    lookups: SingleFlight<String, Found>,
+    lookups: SingleFlight<Found>,
 }
 
 struct Inner {
@@ -62,9 +61,9 @@ struct Inner {
     broker: Broker,
     store: Store,
     upstream: WeatherClient,
-    front: Cache<String, Arc<PreparedAnswer>>,
-    unknown: Cache<String, ()>,
-    fetches: SingleFlight<CityId, (Arc<SnapshotRow>, Origin)>,
+    front: Cache<Arc<PreparedAnswer>>,
+    unknown: Cache<()>,
+    fetches: SingleFlight<(Arc<SnapshotRow>, Origin)>,
     hits: AtomicU64,
     misses: AtomicU64,
     broker_down: AtomicBool,
@@ -86,11 +85,8 @@ impl WeatherLookup {
                 broker: broker.clone(),
                 store: store.clone(),
                 upstream: upstream.clone(),
-                front: Cache::builder().max_capacity(FRONT_ENTRIES).time_to_live(FRONT_TTL).build(),
-                unknown: Cache::builder()
-                    .max_capacity(UNKNOWN_ENTRIES)
-                    .time_to_live(UNKNOWN_TTL)
-                    .build(),
+                front: Cache::new(FRONT_ENTRIES, FRONT_TTL),
+                unknown: Cache::new(UNKNOWN_ENTRIES, UNKNOWN_TTL),
                 fetches: SingleFlight::new(tasks.clone()),
                 hits: AtomicU64::new(0),
                 misses: AtomicU64::new(0),
@@ -128,7 +124,7 @@ impl Inner {
         if let Some(prepared) = self.in_front(&query).await {
             return Ok((prepared, Origin::Hit));
         }
-        if self.unknown.contains_key(&query.key) {
+        if self.unknown.get(&query.key).await.is_some() {
             return Err(unknown_city(&query));
         }
         if let Some(cached) = self.in_broker(&query).await {
@@ -138,7 +134,7 @@ impl Inner {
         }
         let found = self.resolve(&query).await?;
         let fetch = Arc::clone(&self).snapshot(found.city.clone());
-        let (row, origin) = self.fetches.run(found.city.id, fetch).await?;
+        let (row, origin) = self.fetches.run(found.city.id.to_string(), fetch).await?;
         let now = Utc::now();
         let ttl = ttl(self.settings.cache_ttl.0, row.fresh_until, now);
         let cached = Cached { answer: answer(&self.settings, &found, &row), expires_at: now + ttl };

@@ -4,36 +4,31 @@
 //! its own, so a caller that leaves neither ends it for the others nor starts a second one.
 //! Does not: keep results; the next caller starts a new call (see [`super::lookup`] for the caches).
 
-use std::hash::Hash;
 use std::time::Duration;
 
-use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::Cache;
 use crate::http::problem::Problem;
 
-pub struct SingleFlight<K, T> {
+pub struct SingleFlight<T> {
     /// Entries expire at once: only the calls in progress are shared.
-    calls: Cache<K, T>,
+    calls: Cache<T>,
     tasks: TaskTracker,
 }
 
-impl<K, T> SingleFlight<K, T>
-where
-    K: Eq + Hash + Send + Sync + 'static,
-    T: Clone + Send + Sync + 'static,
-{
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     pub fn new(tasks: TaskTracker) -> Self {
-        Self { calls: Cache::builder().time_to_live(Duration::ZERO).build(), tasks }
+        Self { calls: Cache::new(u64::MAX, Duration::ZERO), tasks }
     }
 
     /// Runs `call`, unless one for `key` is in progress.
-    pub async fn run<F>(&self, key: K, call: F) -> Result<T, Problem>
+    pub async fn run<F>(&self, key: String, call: F) -> Result<T, Problem>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
         let calls = self.calls.clone();
-        let task = self.tasks.spawn(async move { calls.try_get_with(key, call).await });
+        let task = self.tasks.spawn(async move { calls.get_or_load(key, call).await });
         match task.await {
             Ok(result) => result.map_err(|problem| (*problem).clone()),
             Err(panicked) => Err(Problem::internal(panicked)),
@@ -56,7 +51,7 @@ mod tests {
         let (started, gate) = (Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
         let run = || {
             let (started, gate) = (started.clone(), gate.clone());
-            flights.run("paris", async move {
+            flights.run("paris".to_owned(), async move {
                 let number = started.fetch_add(1, Ordering::SeqCst) + 1;
                 let _open = gate.acquire().await;
                 Ok(number)
@@ -88,9 +83,9 @@ mod tests {
             }
         };
         // Polled once, so that the task exists, and then dropped.
-        assert!(flights.run("a", call).now_or_never().is_none());
+        assert!(flights.run("a".to_owned(), call).now_or_never().is_none());
         started.acquire().await.expect("it runs").forget();
-        let joined = flights.run("a", async { Ok(2) });
+        let joined = flights.run("a".to_owned(), async { Ok(2) });
         let open = async {
             tokio::task::yield_now().await;
             gate.add_permits(1);
@@ -101,10 +96,10 @@ mod tests {
     #[tokio::test]
     async fn a_failed_call_is_not_kept() {
         let flights = SingleFlight::new(TaskTracker::new());
-        let panicked = flights.run("b", async { panic!("b") }).await;
+        let panicked = flights.run("b".to_owned(), async { panic!("b") }).await;
         assert_eq!(panicked.expect_err("it panicked").status, 500);
-        let failed = flights.run("b", async { Err(Problem::not_found("none")) }).await;
+        let failed = flights.run("b".to_owned(), async { Err(Problem::not_found("none")) }).await;
         assert_eq!(failed.expect_err("none").status, 404);
-        assert!(matches!(flights.run("b", async { Ok(3) }).await, Ok(3)));
+        assert!(matches!(flights.run("b".to_owned(), async { Ok(3) }).await, Ok(3)));
     }
 }

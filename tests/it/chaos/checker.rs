@@ -224,8 +224,8 @@ async fn redis_is_empty(arena: &Arena, faults: &mut Vec<String>) {
     let keys: Vec<String> = redis.cli(&["KEYS", "*"]).await;
     // Workers create the stream of every pipeline, also where it stays empty.
     let names = |stream: &str| {
-        let tagged =
-            ["control", "epoch", "watermarks", "ended"].map(|name| format!("{{{stream}}}:{name}"));
+        let tagged = ["control", "epoch", "watermarks", "ended", "store"]
+            .map(|name| format!("{{{stream}}}:{name}"));
         std::iter::once(stream.to_owned()).chain(tagged)
     };
     let expected: Vec<String> =

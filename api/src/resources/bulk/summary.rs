@@ -68,8 +68,8 @@ pub async fn show(
     let top = params.number("top", 1..=MAX_TOP)?.unwrap_or(DEFAULT_TOP) as usize;
     let scans = &app.scans;
     let (refreshed, failures, totals) = tokio::try_join!(
-        scans.refreshed.try_get_with((), app.store.recently_refreshed(MAX_TOP)),
-        scans.failures.try_get_with((), app.store.failures(MAX_TOP)),
+        scans.refreshed.get_or_load(app.store.recently_refreshed(MAX_TOP)),
+        scans.failures.get_or_load(app.store.failures(MAX_TOP)),
         app.totals(),
     )?;
     Ok(Json(Summary {

@@ -31,7 +31,7 @@ use crate::state::map_body::{Map, MapBody};
     ),
 )]
 pub async fn show(State(app): State<SharedState>, headers: HeaderMap) -> Result<Response, Problem> {
-    let body = app.scans.map.try_get_with((), async {
+    let body = app.scans.map.get_or_load(async {
         let points = app.store.map_points().await?;
         let made = tokio::task::spawn_blocking(move || MapBody::from_points(&points, Utc::now()));
         made.await.map(Arc::new).map_err(Problem::internal)
