@@ -21,7 +21,7 @@ use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHeader;
 use isobar_producer::outbox::{BatchIds, BatchTask, JobSummary, Outbox, OutboxJobState};
-use isobar_store::{Imbalance, JobRow, Store, StoreError};
+use isobar_store::{Imbalance, JobRow, JobStatus, Store, StoreError};
 use serde::Serialize;
 
 use crate::app::App;
@@ -197,7 +197,13 @@ async fn abandoned(
 ) -> anyhow::Result<Vec<Abandoned>> {
     let mut found = Vec::new();
     for job in unfinished(&context.store).await? {
-        if job.total.is_some() || published_here.contains(&job.id) {
+        // Without a source its open never came: it is no job of our producers. While it is queued
+        // nothing of it is published, and only its outbox knows it.
+        let is_queued = job.status == JobStatus::Queued;
+        if job.total.is_some() || job.source.is_empty() || is_queued {
+            continue;
+        }
+        if published_here.contains(&job.id) {
             continue;
         }
         let topic = Topic::of(job.pipeline, &context.settings);
