@@ -52,17 +52,27 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             let published = with_bar(flush(&tools, max_wait), &tools.progress, app)
                 .await
                 .map_err(exit_error)?;
-            app.print(&json!({ "published": published, "unsent": 0 }), || {
-                format!("{} tasks published; nothing is unsent", grouped(published))
+            let mut unsent = 0;
+            for job in jobs(&tools.settings).await? {
+                unsent += job.unsent_tasks;
+            }
+            app.print(&json!({ "published": published, "unsent": unsent }), || {
+                let rest = match unsent {
+                    0 => "nothing is unsent".to_owned(),
+                    unsent => format!(
+                        "{} stay until the next run has read their list to its end: another host publishes it",
+                        grouped(unsent)
+                    ),
+                };
+                format!("{} tasks published; {rest}", grouped(published))
             })?;
             Ok(Exit::Done)
         }
     }
 }
 
-async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
-    require_installation(settings)?;
-    let path = settings.outbox_path();
+/// The newest jobs of each outbox.
+async fn jobs(settings: &Settings) -> anyhow::Result<Vec<JobSummary>> {
     let mut jobs = Vec::new();
     for pipeline in PipelineName::streams() {
         let path = settings.outbox_of(pipeline);
@@ -70,6 +80,13 @@ async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
             jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);
         }
     }
+    Ok(jobs)
+}
+
+async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
+    require_installation(settings)?;
+    let path = settings.outbox_path();
+    let jobs = jobs(settings).await?;
     let sum = |number: fn(&JobSummary) -> u64| jobs.iter().map(number).sum::<u64>();
     let oldest = jobs.iter().filter(|job| job.unsent_batches > 0).map(|job| job.age_seconds).max();
     let document = json!({

@@ -197,7 +197,7 @@ async fn abandoned(
 ) -> anyhow::Result<Vec<Abandoned>> {
     let mut found = Vec::new();
     for job in unfinished(&context.store).await? {
-        // Without a source its open never came: it is no job of our producers. While it is queued
+        // Without a source its open never came, so none of our producers made it. While it is queued
         // nothing of it is published, and only its outbox knows it.
         let is_queued = job.status == JobStatus::Queued;
         if job.total.is_some() || job.source.is_empty() || is_queued {

@@ -10,6 +10,8 @@ use isobar_model::human::grouped;
 #[derive(Clone, Debug)]
 pub struct OwnList {
     pub sealed: bool,
+    /// Whether this process has published part of it: then another one took it over.
+    pub was_publisher: bool,
     pub rows: u64,
     pub last_seq: u64,
     /// The chained hash of the batch that the publisher has published last; `None` if this
@@ -23,7 +25,7 @@ pub enum SlotDecision {
     Wait,
     /// The publisher is at work; it may have published less than it will.
     AtWork,
-    /// The publisher has ended early, and this list begins with what it has published.
+    /// This list begins with what the publisher has published, so both can continue it.
     TakeOver,
     /// The publisher has published this very list.
     Same,
@@ -42,6 +44,7 @@ pub fn decide(publisher: &Publisher, own: &OwnList) -> SlotDecision {
             "{host} has published this slot with {} rows; the list here has {own_rows} rows, and none of them is published",
             grouped(rows)
         )),
+        None if is_same_so_far && !own.was_publisher => SlotDecision::TakeOver,
         None if publisher.silent < PUBLISHER_LEASE => SlotDecision::AtWork,
         None if is_same_so_far => SlotDecision::TakeOver,
         None => SlotDecision::Superseded(format!(
@@ -67,6 +70,7 @@ mod tests {
         };
         let own = |sealed, last_seq, hash: Option<&str>| OwnList {
             sealed,
+            was_publisher: false,
             rows: 1_207,
             last_seq,
             hash_there: hash.map(str::to_owned),
@@ -74,12 +78,15 @@ mod tests {
         for (publisher, own, expected) in [
             (publisher(Some(1_200), 9), own(false, 3, Some("c")), SlotDecision::Wait),
             (publisher(Some(1_200), 9), own(true, 3, Some("c")), SlotDecision::Same),
-            (publisher(None, 9), own(true, 3, Some("c")), SlotDecision::AtWork),
+            (publisher(None, 9), own(true, 3, Some("c")), SlotDecision::TakeOver),
             (publisher(None, 9), own(true, 3, Some("x")), SlotDecision::AtWork),
             (publisher(None, 121), own(true, 5, Some("c")), SlotDecision::TakeOver),
         ] {
             assert_eq!(decide(&publisher, &own), expected, "{publisher:?} {own:?}");
         }
+        let taken_from_us = OwnList { was_publisher: true, ..own(true, 5, Some("c")) };
+        assert_eq!(decide(&publisher(None, 9), &taken_from_us), SlotDecision::AtWork);
+        assert_eq!(decide(&publisher(None, 121), &taken_from_us), SlotDecision::TakeOver);
         for (publisher, own, says) in [
             (
                 publisher(Some(1_200), 9),

@@ -147,10 +147,11 @@ impl Relay {
         self.lanes.values().filter(|lane| lane.paused && lane.has_more()).map(|lane| lane.job_id)
     }
 
-    /// A job that another outbox is publishing, and that outbox.
+    /// A complete list that must wait because another outbox is publishing its job, and that outbox.
     pub fn taken(&self) -> Option<(JobId, &str)> {
         self.lanes
             .values()
+            .filter(|lane| lane.total.is_some())
             .find_map(|lane| Some((lane.job_id, lane.taken.as_ref()?.outbox.as_str())))
     }
 
@@ -286,9 +287,11 @@ impl Relay {
         let Some(publisher) = lane.taken.clone() else { return Ok(()) };
         let job_id = lane.job_id;
         let (sealed, rows, last_seq) = (lane.total.is_some(), lane.total, lane.last_seq);
+        let was_publisher = lane.counted > 0;
         let there = self.outbox.batch(key, publisher.seq).await?;
         let own = OwnList {
             sealed,
+            was_publisher,
             rows: rows.unwrap_or_default(),
             last_seq,
             hash_there: there.map(|batch| batch.hash),
@@ -298,7 +301,7 @@ impl Relay {
             SlotDecision::Wait | SlotDecision::AtWork => return Ok(()),
             SlotDecision::TakeOver => {
                 let outbox = self.outbox_id().await?;
-                tracing::warn!(%job_id, publisher = host, "the host that published this slot is silent; going on with the same list");
+                tracing::warn!(%job_id, publisher = host, "another host has published part of this slot; continuing the same list");
                 self.broker.take_over(&self.topic, job_id, host, &outbox).await?;
                 self.lane(key).taken = None;
                 return Ok(());

@@ -121,21 +121,35 @@ async fn another_list_is_superseded_and_nothing_of_it_is_published() {
 }
 
 #[tokio::test]
-async fn a_host_that_died_in_mid_publication_is_waited_for_and_then_taken_over() {
+async fn the_list_of_a_host_that_died_is_continued_by_the_other() {
     let hosts = Hosts::new().await;
     hosts.list(1..=CITIES).await;
     let killed = hosts.first().env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
     assert_eq!(killed.code, 134, "{}", killed.stderr);
-    let refused = hosts.second().run().await.expect_code(75);
-    says(&refused, &["is publishing this slot", "safe in the outbox"]);
-    let mark: Vec<String> = hosts.field.redis.cli(&["HGETALL", WATERMARKS]).await;
-    let parts: Vec<&str> = mark[1].split(' ').collect();
-    let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
-    let _: u64 = hosts.field.redis.cli(&["HSET", WATERMARKS, &mark[0], &long_ago]).await;
     let report = hosts.second().run().await.expect_code(0).json();
     assert_eq!(numbers(&report, ["unsent"]), [0]);
     assert_eq!(hosts.field.multiset().await, once_each(CITIES), "what was there is not repeated");
     // The first host comes back: its list is published.
     hosts.first().run().await.expect_code(0);
     assert_eq!(hosts.field.multiset().await, once_each(CITIES));
+}
+
+#[tokio::test]
+async fn with_another_list_a_host_waits_while_the_first_may_be_at_work() {
+    let hosts = Hosts::new().await;
+    hosts.list(1..=CITIES).await;
+    let killed = hosts.first().env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
+    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    hosts.list(2..=CITIES).await;
+    let before = hosts.field.multiset().await;
+    let refused = hosts.second().run().await.expect_code(75);
+    says(&refused, &["is publishing this slot", "safe in the outbox"]);
+    let mark: Vec<String> = hosts.field.redis.cli(&["HGETALL", WATERMARKS]).await;
+    let parts: Vec<&str> = mark[1].split(' ').collect();
+    let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
+    let _: u64 = hosts.field.redis.cli(&["HSET", WATERMARKS, &mark[0], &long_ago]).await;
+    let second = hosts.second().run().await.expect_code(0);
+    says(&second, &["has published part of this slot", "none of them is published"]);
+    assert_eq!(hosts.second_job().await.0, "superseded");
+    assert_eq!(hosts.field.multiset().await, before);
 }
