@@ -1,8 +1,7 @@
 //! Workers: they read tasks, fetch what is requested, commit it, then acknowledge (I3).
 //!
-//! The way of an entry, and the order to read the files in: [`workers`] holds one
-//! worker a stream; [`worker`] starts its tasks. [`intake`]
-//! reads and claims; [`gate`] stops it, [`drain`] ends it, [`leases`] records what is held.
+//! The way of an entry, and the order to read the files in: [`workers`] holds one worker for each
+//! stream; [`worker`] starts its tasks. [`intake`] reads and claims; [`gate`] stops it, [`drain`] ends it, [`leases`] records what is held.
 //! [`delivery`] processes one delivery: [`prepare`] sorts it, [`fetch`] requests it, [`settle`]
 //! decides how each entry ends. [`committer`] stores results, then acknowledges. [`upkeep`] renews,
 //! reports and sweeps. [`pipeline`] is what differs between streams.

@@ -394,23 +394,23 @@ async fn check_relay_end(relayed: &Relayed, outbox: &Outbox, tools: &Tools) -> R
                 format!("job {paused} is paused (`isobar jobs resume {paused}`); {safe}"),
             ))
         }
-        Ok(()) if relayed.relay.taken().is_some() => {
-            let (job, outbox) = relayed.relay.taken().expect("just seen");
-            let host = outbox.split_once('@').map_or(outbox, |(_, host)| host);
-            Err(Failure::new(
-                Remedy::TryAgain,
-                format!("{host} is publishing this slot (job {job}); {safe}"),
-            ))
-        }
-        Ok(()) => match relayed.relay.conflicts() {
-            [] => Ok(()),
-            [job_id, ..] => Err(Failure::new(
+        Ok(()) => match (relayed.relay.taken(), relayed.relay.conflicts()) {
+            (None, []) => Ok(()),
+            // It needs a person, so it is reported first.
+            (_, [job_id, ..]) => Err(Failure::new(
                 Remedy::GiveUp,
                 format!(
                     "the stream {} holds other content under the numbers of job {job_id}; nothing was overwritten; `isobar verify` shows more",
                     relayed.relay.stream()
                 ),
             )),
+            (Some((job, outbox)), []) => {
+                let host = outbox.split_once('@').map_or(outbox, |(_, host)| host);
+                Err(Failure::new(
+                    Remedy::TryAgain,
+                    format!("{host} is publishing this slot (job {job}); {safe}"),
+                ))
+            }
         },
     }
 }

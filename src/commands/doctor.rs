@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use isobar_broker::{Broker, RedisInfo, Topic, is_same_store};
+use isobar_broker::{Broker, RedisInfo, Topic, store_conflict};
 use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
@@ -283,14 +283,9 @@ async fn streams_of_the_store(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stream in PipelineName::streams() {
         let topic = Topic::of(stream, settings);
-        if let Ok(Some(other)) = broker.store(&topic).await
-            && !is_same_store(&other, &name)
-        {
-            findings.push(broken(
-                "store of the stream",
-                format!("{} belongs to another store ({other}); this one is {name}. Set DATABASE_URL to that store, or run `isobar adopt` if the data has moved here", topic.stream),
-            ));
-        }
+        let owner = broker.store(&topic).await.ok().flatten();
+        let conflict = owner.and_then(|owner| store_conflict(&topic.stream, &owner, &name));
+        findings.extend(conflict.map(|detail| broken("store of the stream", detail)));
     }
     findings
 }

@@ -128,7 +128,7 @@ async fn what_does_not_fit_together_is_found_before_anything_starts() {
     std::fs::write(&file, b"").expect("writes");
     let nowhere = doctor
         .env("ISOBAR_DATA_DIR", file.join("data").to_string_lossy())
-        .env("DATABASE_URL", format!("postgres://nobody@127.0.0.1:{}/none", free_port()))
+        .env("DATABASE_URL", format!("postgres://isobar@127.0.0.1:{}/none", free_port()))
         .env("ISOBAR_BROKER", "embedded");
     let found = findings(nowhere, 1).await;
     assert!(found.iter().any(|(check, _, detail)| check == "data dir"

@@ -1,4 +1,4 @@
-//! `isobar verify` is not fooled: what is lost where nobody looks is named.
+//! `isobar verify` names rows that only one of outbox, stream and store has lost.
 
 use std::path::Path;
 

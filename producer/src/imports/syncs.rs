@@ -14,7 +14,7 @@ use super::handle::Imports;
 use crate::outbox::{NewOutboxJob, OutboxJob, OutboxJobState};
 use crate::source::JobSpec;
 
-/// Receipts in one query.
+/// Batches in one query.
 const PAGE: u32 = 200;
 
 impl Imports {

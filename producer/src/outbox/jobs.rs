@@ -95,11 +95,10 @@ pub struct OpenJob {
     /// The rows of the list so far.
     pub rows: u64,
     pub last_seq: u64,
-    pub last_hash: String,
     pub confirmed_seq: u64,
     /// Whether no other outbox can have it.
     pub is_republication: bool,
-    /// The lowest batch without a receipt in the file.
+    /// The lowest batch that is not marked as sent.
     pub first_unsent: u64,
 }
 
@@ -157,7 +156,7 @@ impl Outbox {
     pub async fn open_jobs(&self, pipeline: PipelineName) -> Result<Vec<OpenJob>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT key, job_id, state, total, last_seq, last_hash, confirmed_seq, kind,
+                "SELECT key, job_id, state, total, last_seq, confirmed_seq, kind,
                    coalesce((SELECT min(seq) FROM batches WHERE job = jobs.key AND receipt IS NULL), last_seq + 1)
                  FROM jobs WHERE state IN ('extracting', 'sealed') AND stream = ?1 ORDER BY key",
             )?
@@ -168,10 +167,9 @@ impl Outbox {
                     sealed: row.get::<_, String>(2)? == "sealed",
                     rows: unsigned(row, 3)?,
                     last_seq: unsigned(row, 4)?,
-                    last_hash: row.get(5)?,
-                    confirmed_seq: unsigned(row, 6)?,
-                    is_republication: row.get::<_, String>(7)? == KIND,
-                    first_unsent: unsigned(row, 8)?,
+                    confirmed_seq: unsigned(row, 5)?,
+                    is_republication: row.get::<_, String>(6)? == KIND,
+                    first_unsent: unsigned(row, 7)?,
                 })
             })?
             .collect()

@@ -115,7 +115,7 @@ impl Outbox {
         .await
     }
 
-    /// Whether a batch has a receipt.
+    /// Whether a batch is marked as sent.
     pub async fn has_sent(&self) -> Result<bool, SqliteError> {
         self.read(|db| {
             db.query_row(

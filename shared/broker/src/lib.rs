@@ -54,9 +54,15 @@ pub enum Broker {
 /// A publisher that is silent for this long has ended: a relay reports every 30 s.
 pub const PUBLISHER_LEASE: Duration = Duration::from_mins(2);
 
-/// Whether two store names have the same id.
-pub fn is_same_store(one: &str, other: &str) -> bool {
-    one.split(' ').next() == other.split(' ').next()
+/// Why `store` must not be used with a stream that belongs to `owner`; `None` if both are the same
+/// store. Each is an id, and words for people after it.
+pub fn store_conflict(stream: &str, owner: &str, store: &str) -> Option<String> {
+    let is_same = owner.split(' ').next() == store.split(' ').next();
+    (!is_same).then(|| {
+        format!(
+            "the stream {stream} belongs to another store ({owner}); this one is {store}. Set DATABASE_URL to the store of the stream, or run `isobar adopt` if the data has moved here"
+        )
+    })
 }
 
 /// How long the stream knows who has published a job that has ended.
@@ -129,19 +135,14 @@ impl Broker {
         }
     }
 
-    /// Says that the workers of a stream write to `store`: an id, and words for people after it.
-    /// Refused if they write to another one: what one installation has committed would be missing
-    /// from the other.
+    /// Says that the workers of a stream write to `store`. Refused if they write to another one: what
+    /// one installation has committed would be missing from the other.
     pub async fn claim_store(&self, topic: &Topic, store: &str) -> Result<()> {
-        match self.set_store(topic, store, false).await? {
-            Some(other) if !is_same_store(&other, store) => Err(BrokerError::Refused {
-                location: self.location(),
-                detail: format!(
-                    "the stream {} belongs to another store ({other}); this one is {store}. Set DATABASE_URL to the store of the stream, or run `isobar adopt` if the data has moved here",
-                    topic.stream
-                ),
-            }),
-            _ => Ok(()),
+        let owner = self.set_store(topic, store, false).await?;
+        let conflict = owner.and_then(|owner| store_conflict(&topic.stream, &owner, store));
+        match conflict {
+            Some(detail) => Err(BrokerError::Refused { location: self.location(), detail }),
+            None => Ok(()),
         }
     }
 
@@ -195,7 +196,8 @@ delegate! {
     pub async fn heal(&self, topic: &Topic) -> Result<HealOutcome>;
 
     /// Appends one frozen batch, whole or not at all, and at most once (I1, I2). The job's
-    /// watermark decides. A batch that is known to be lost is appended again. [`BrokerError::Missing`] asks for [`heal`](Self::heal).
+    /// watermark decides. A batch that is known to be lost is appended again.
+    /// [`BrokerError::Missing`] asks for [`heal`](Self::heal).
     pub async fn append(&self, topic: &Topic, batch: &AppendBatch<'_>) -> Result<AppendOutcome>;
 
     /// What is known of appended batches of a job; `None` for a batch that the stream has lost.

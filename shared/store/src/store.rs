@@ -11,7 +11,7 @@ use isobar_settings::values::DatabaseUrl;
 
 use crate::error::Result;
 use crate::postgres::connection::PostgresStore;
-use crate::row::{FromRow, Row};
+use crate::row::FromRow;
 use crate::sql::{Batch, Sql};
 use crate::sqlite::connection::SqliteStore;
 use crate::value::Value;
@@ -23,22 +23,17 @@ pub enum Store {
     Sqlite(SqliteStore),
 }
 
+/// Which database this is. The id stays when the data moves.
+struct Installation {
+    id: String,
+    created_at: DateTime<Utc>,
+}
+
 sql! {
-    IDENTITY = "SELECT id FROM installation";
-    CREATED_AT = "SELECT created_at FROM installation";
+    INSTALLATION = "SELECT id, created_at FROM installation";
 }
 
-impl FromRow for DateTime<Utc> {
-    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
-        row.get("created_at")
-    }
-}
-
-impl FromRow for String {
-    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
-        row.get("id")
-    }
-}
+row! { Installation { id, created_at } }
 
 impl Store {
     /// Connects and upgrades the schema, one process at a time; a newer schema is refused.
@@ -64,15 +59,19 @@ impl Store {
         dispatch!(self, backend => backend.location())
     }
 
-    /// Which store this is: its id, and where it is. The id stays when the data moves.
+    /// Which store this is: its id, and where it is.
     pub async fn identity(&self) -> Result<String> {
-        let id: Option<String> = self.one(&IDENTITY, args![]).await?;
-        Ok(format!("{} {} at {}", id.unwrap_or_default(), self.kind(), self.location()))
+        let id = self.installation().await?.map(|row| row.id).unwrap_or_default();
+        Ok(format!("{id} {} at {}", self.kind(), self.location()))
     }
 
     /// When this database was made: jobs before that are in another one.
     pub async fn created_at(&self) -> Result<Option<DateTime<Utc>>> {
-        self.one(&CREATED_AT, args![]).await
+        Ok(self.installation().await?.map(|row| row.created_at))
+    }
+
+    async fn installation(&self) -> Result<Option<Installation>> {
+        self.one(&INSTALLATION, args![]).await
     }
 
     pub async fn ping(&self) -> Result<()> {

@@ -172,6 +172,18 @@ async fn a_batch_that_a_stranger_trimmed_is_lost_and_appended_again() {
     }
 }
 
+/// The job that was on its way at an upgrade goes on.
+#[tokio::test]
+async fn a_watermark_of_an_earlier_version_is_understood() {
+    let Server { world, redis } = server().await;
+    let job = job();
+    let old = format!("1 {:064x} 5-0 5-2 5-3 5-3 5-2 5-3", 1);
+    let _: u64 = redis.cli(&["HSET", &world.topic.watermarks, &job.to_string(), &old]).await;
+    let second = Batch { outbox: "a@one".into(), ..Batch::new(job, 2, 1) };
+    assert_eq!(world.send(&second).await, AppendOutcome::Sent);
+    assert_eq!(world.send(&second).await, AppendOutcome::Duplicate);
+}
+
 #[tokio::test]
 async fn a_key_that_is_not_ours_is_refused_before_anything_is_written() {
     let Server { world, redis } = server().await;

@@ -23,6 +23,15 @@ impl Hosts {
         Self { field: Field::new().await, second, sim }
     }
 
+    /// The first host was killed when it had published a part of its list.
+    async fn with_half_a_list() -> Self {
+        let hosts = Self::new().await;
+        hosts.list(1..=CITIES).await;
+        let killed = hosts.first().env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
+        assert_eq!(killed.code, 134, "{}", killed.stderr);
+        hosts
+    }
+
     /// The source lists these cities from now on.
     async fn list(&self, cities: std::ops::RangeInclusive<usize>) {
         let city = |n: usize| {
@@ -122,10 +131,7 @@ async fn another_list_is_superseded_and_nothing_of_it_is_published() {
 
 #[tokio::test]
 async fn the_list_of_a_host_that_died_is_continued_by_the_other() {
-    let hosts = Hosts::new().await;
-    hosts.list(1..=CITIES).await;
-    let killed = hosts.first().env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
-    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    let hosts = Hosts::with_half_a_list().await;
     let report = hosts.second().run().await.expect_code(0).json();
     assert_eq!(numbers(&report, ["unsent"]), [0]);
     assert_eq!(hosts.field.multiset().await, once_each(CITIES), "what was there is not repeated");
@@ -136,10 +142,7 @@ async fn the_list_of_a_host_that_died_is_continued_by_the_other() {
 
 #[tokio::test]
 async fn with_another_list_a_host_waits_while_the_first_may_be_at_work() {
-    let hosts = Hosts::new().await;
-    hosts.list(1..=CITIES).await;
-    let killed = hosts.first().env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
-    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    let hosts = Hosts::with_half_a_list().await;
     hosts.list(2..=CITIES).await;
     let before = hosts.field.multiset().await;
     let refused = hosts.second().run().await.expect_code(75);

@@ -5,7 +5,7 @@ CREATE TABLE topics (
     topic_id INTEGER PRIMARY KEY,
     stream   TEXT NOT NULL UNIQUE,
     epoch    TEXT NOT NULL,
-    -- An id is never used twice, even after its entry is deleted: receipts name ids.
+    -- An id is never used twice, even after its entry is deleted: records of batches name ids.
     next_id  INTEGER NOT NULL DEFAULT 1,
     -- Unfinished entries of each lane, updated with them: counting a full stream takes too long.
     tasks    INTEGER NOT NULL DEFAULT 0,

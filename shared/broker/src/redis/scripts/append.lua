@@ -64,11 +64,13 @@ local function set_mark()
   call('HSET', KEYS[3], job, table.concat({ARGV[3], hash, ARGV[9], string.format('%d', now), total}, ' '))
 end
 if mark then
-  local was, was_hash, outbox, seen, rows = mark:match('^(%d+) (%S+) ?(%S*) ?(%d*) ?(%S*)$')
-  if outbox and outbox ~= '' and outbox ~= ARGV[9] then
+  local was, was_hash = mark:match('^(%d+) (%S+)')
+  -- Absent where no other outbox can have the job, and in a watermark of an earlier version.
+  local outbox, seen, rows = mark:match('^%d+ %S+ (%S+) (%d+) (%S+)$')
+  if outbox and outbox ~= ARGV[9] then
     return {'TAKEN', outbox, tonumber(was), was_hash, rows, math.max(0, now - tonumber(seen))}
   end
-  if total == '-' and rows and rows ~= '' then total = rows end
+  if total == '-' and rows then total = rows end
   was = tonumber(was)
   if not was then return redis.error_reply('ERR the watermark of ' .. job .. ' is not ours') end
   if seq > was + 1 then return {'GAP', was + 1} end
