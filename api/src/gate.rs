@@ -41,6 +41,7 @@ pub struct RequestGate {
     pub route: &'static str,
     /// Needs no key.
     pub public: bool,
+    pub costs_quota: bool,
     pub time_limit: TimeLimit,
 }
 
@@ -86,6 +87,7 @@ fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
         headers: request.headers(),
         local: addrs.map(|addrs| addrs.local),
         public: gate.public,
+        costs_quota: gate.costs_quota,
     })
 }
 

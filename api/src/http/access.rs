@@ -1,8 +1,9 @@
 //! Access rules: the key, the Host and the Origin of a request.
 //!
 //! Guarantees: a change that comes through a foreign Host (DNS rebinding) or from a page of another
-//! site is refused (403), with or without a key. On a loopback listener that holds for reads too,
-//! because only this machine should read there. When a key is set, every route that is not public
+//! site is refused (403), with or without a key. On a loopback listener a foreign Host is refused for
+//! reads too, because only this machine should read there. A page of another site cannot load what
+//! spends the quota. A request with two Hosts is refused (400). When a key is set, every route that is not public
 //! needs it (401): in a header, or as a session ([`sessions`]). The key is compared in constant time
 //! and kept only as a digest.
 //!
@@ -25,6 +26,8 @@ use crate::http::sessions::Sessions;
 
 const KEY_HEADER: &str = "x-api-key";
 const FETCH_SITE_HEADER: &str = "sec-fetch-site";
+const FETCH_MODE_HEADER: &str = "sec-fetch-mode";
+const FETCH_DEST_HEADER: &str = "sec-fetch-dest";
 
 /// The rules, from the settings.
 pub struct Access {
@@ -43,6 +46,8 @@ pub struct RequestFacts<'a> {
     pub local: Option<SocketAddr>,
     /// The route needs no key.
     pub public: bool,
+    /// The route may spend the upstream's quota.
+    pub costs_quota: bool,
 }
 
 impl Access {
@@ -63,12 +68,16 @@ impl Access {
 
     /// Host and Origin are checked first: a page of another site learns nothing about keys.
     pub fn check(&self, request: &RequestFacts<'_>) -> Result<(), Problem> {
+        check_one_host(request)?;
         let change = !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if change || self.listen.is_loopback() {
             self.check_host(request, change)?;
         }
         if change {
             self.check_origin(request)?;
+        } else if request.costs_quota && is_foreign_subresource(request.headers) {
+            let detail = "a page of another site must not spend the quota; open the address itself";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", detail));
         }
         if request.public || self.is_authorised(request.headers) {
             Ok(())
@@ -137,6 +146,23 @@ impl Access {
             ip.is_loopback() || ip == self.listen || local.is_some_and(|local| local.ip() == ip)
         })
     }
+}
+
+/// A proxy in front may decide by one Host and this server by the other (RFC 9112, section 3.2).
+fn check_one_host(request: &RequestFacts<'_>) -> Result<(), Problem> {
+    if request.headers.get_all(HOST).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let detail = "the request has more than one Host header";
+    Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail))
+}
+
+/// Whether a browser loads it as a part of another site's page: an image, a script, a frame. A link
+/// that a person follows is a navigation of a whole document.
+fn is_foreign_subresource(headers: &HeaderMap) -> bool {
+    let is_navigation = headers.get(FETCH_MODE_HEADER).is_some_and(|mode| mode == "navigate")
+        && headers.get(FETCH_DEST_HEADER).is_none_or(|dest| dest == "document");
+    headers.get(FETCH_SITE_HEADER).is_some_and(|site| site == "cross-site") && !is_navigation
 }
 
 /// The lower-case `host[:port]` that the request was sent to; `None` if it names none.
@@ -211,6 +237,7 @@ mod tests {
             headers: &headers,
             local: Some(([192, 0, 2, 7], 8000).into()),
             public: false,
+            costs_quota: false,
         };
         match access.check(&request) {
             Ok(()) => 200,
