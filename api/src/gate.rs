@@ -85,7 +85,7 @@ fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
-        local: addrs.map(|addrs| addrs.local),
+        addrs: addrs.copied(),
         public: gate.public,
         costs_quota: gate.costs_quota,
     })
