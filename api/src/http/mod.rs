@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod actor;
+pub mod body_meter;
 pub mod connection;
 pub mod cursor;
 pub mod drain_body;
