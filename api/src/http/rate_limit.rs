@@ -97,7 +97,8 @@ fn take(
     }
 }
 
-fn client_of(peer: IpAddr) -> IpAddr {
+/// Who counts as one client.
+pub fn client_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & !u128::from(u64::MAX);
