@@ -153,3 +153,27 @@ async fn fields_that_nobody_reads_count_towards_the_limit_of_an_upload() {
         .body(reqwest::Body::wrap_stream(pieces));
     is_problem(&send(request).await.expect("an answer"), 413, "payload_too_large");
 }
+
+#[tokio::test]
+async fn hosts_with_one_store_share_the_idempotency_keys() {
+    let shared = tempfile::tempdir().expect("temporary folder");
+    let store = format!("sqlite://{}", shared.path().join("shared.db").display());
+    let settings = [("DATABASE_URL", store.as_str())];
+    let (one, other) = (Api::with(&settings).await, Api::with(&settings).await);
+    let key = [("idempotency-key", "monday")];
+    let paris = multipart(&[("file", Some("a.csv"), "city\nParis\n")]);
+    let rome = multipart(&[("file", Some("a.csv"), "city\nRome\n")]);
+
+    let first = post(&one, paris.clone(), &key).await;
+    assert_eq!(first.status, 202);
+    is_problem(&post(&other, rome.clone(), &key).await, 422, "idempotency_key_reused");
+    for host in [&one, &other] {
+        let repeat = post(host, paris.clone(), &key).await;
+        assert_eq!((repeat.status.as_u16(), repeat.json()), (202, first.json()));
+        is_problem(&post(host, rome.clone(), &key).await, 422, "idempotency_key_reused");
+    }
+    let jobs = other.get("/bulk/jobs").await.json();
+    assert_eq!(jobs["items"].as_array().expect("jobs").len(), 1);
+    let spooled = std::fs::read_dir(other.settings.data_file("spool")).expect("a folder").count();
+    assert_eq!(spooled, 0, "the first host has the file");
+}

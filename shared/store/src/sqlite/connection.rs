@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_operations.sql"),
     include_str!("migrations/0003_users.sql"),
     include_str!("migrations/0004_air_quality.sql"),
+    include_str!("migrations/0007_import_keys.sql"),
 ];
 
 sql! {
