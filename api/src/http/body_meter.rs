@@ -21,7 +21,7 @@ use crate::http::problem::Problem;
 pub struct BodyLimits {
     /// The whole body.
     pub whole: ByteSize,
-    /// What is no content that was [taken](BodyMeter::take), or is not taken yet.
+    /// Everything but the content that was [taken](BodyMeter::take).
     pub around: ByteSize,
 }
 

@@ -1,11 +1,11 @@
 //! Guesses of the key: how many wrong keys one client may send.
 //!
 //! A client may send [`GUESSES`] wrong keys. After that its keys are not compared until it has waited,
-//! in a form or in a header. The right key is no exception: an answer would tell it from a guess. What
-//! needs no key and who is signed in are not affected.
+//! in a form or in a header. That includes the right key: its answer would differ from that of a guess.
+//! Public routes and sessions are not affected.
 //!
-//! Guarantees: memory is bounded, as in [`rate_limit`]. A key that is known to be wrong is no new
-//! guess, so a script with an outdated key does not lock out the others behind its proxy.
+//! Guarantees: memory is bounded, as in [`rate_limit`]. A repeated wrong key counts once, so a script
+//! with an outdated key does not lock out the others behind its proxy.
 //!
 //! [`rate_limit`]: crate::http::rate_limit
 

@@ -13,6 +13,6 @@ pub fn raise_limit() -> usize {
         Ok(()) => maximum,
         Err(_) => current,
     };
-    // `None` is no limit.
+    // `None` means unlimited.
     limit.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }

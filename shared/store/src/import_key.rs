@@ -1,9 +1,10 @@
-//! Import keys: the job that an `Idempotency-Key` stands for, the same for all hosts of a store.
+//! Import keys: the job of each `Idempotency-Key`, the same for all hosts of a store.
 //!
-//! Guarantees: of all jobs that claim a key the first has it. Every later claim, on any host, gets that
-//! job's claim as its answer, with the name and the time that its first batch contains.
+//! Guarantees: of all jobs that claim a key the first has it. Every later claim, on any host, returns
+//! the first one, with the name and the time that the job's first batch contains.
 //!
-//! A key expires [`KEPT_FOR`] after its job has ended, or after the claim if there is no such job.
+//! A key expires [`KEPT_FOR`] after the end of its job. Without a job it expires that long after the
+//! claim.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
--- The job that an Idempotency-Key stands for, for all hosts.
+-- The job of each Idempotency-Key, for all hosts.
 
 CREATE TABLE import_keys (
     key        TEXT PRIMARY KEY,
