@@ -118,7 +118,7 @@ pub fn require_installation(settings: &Settings) -> anyhow::Result<()> {
 }
 
 pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&settings.data_dir.0)
+    isobar_sqlite::private::create_folder(&settings.data_dir.0)
         .with_context(|| format!("cannot create the data dir {}", settings.data_dir))
 }
 

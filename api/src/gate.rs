@@ -1,8 +1,8 @@
 //! The gate around every route: what happens to a request before and after its handler.
 //!
-//! Before: request id → rate limit → Host, Origin, key → limit on concurrent requests → time limit.
-//! After: panics caught → problems rendered → headers → one log event. It is one middleware, so that
-//! the order can be read here and a cached answer costs little.
+//! Before: request id → slot of the connection → rate limit → Host, Origin, key → limit on concurrent
+//! requests → time limit. After: panics caught → problems rendered → headers → one log event. It is
+//! one middleware, so that the order can be read here and a cached answer costs little.
 //!
 //! Guarantees: every answer has `X-Request-Id`, every error is a problem, and a panic is a 500 without
 //! details. A full server answers 503 with `Retry-After` at once instead of queueing.
@@ -19,6 +19,7 @@ use futures::FutureExt;
 
 use crate::http::access::RequestFacts;
 use crate::http::connection::ConnectionAddrs;
+use crate::http::connection_slots::ProbesOnly;
 use crate::http::drain_body::drain_on_drop;
 use crate::http::problem::Problem;
 use crate::http::request_log::{REQUEST_ID_HEADER, RequestEvent, request_id};
@@ -41,6 +42,7 @@ pub struct RequestGate {
     pub route: &'static str,
     /// Needs no key.
     pub public: bool,
+    pub costs_quota: bool,
     pub time_limit: TimeLimit,
 }
 
@@ -73,6 +75,10 @@ pub async fn gate(State(gate): State<RequestGate>, request: Request, next: Next)
 }
 
 fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
+    if gate.time_limit != TimeLimit::Probe && request.extensions().get::<ProbesOnly>().is_some() {
+        let detail = "too many connections; close some, or try again";
+        return Err(Problem::unavailable("too_many_connections", detail, SHED_PAUSE));
+    }
     let addrs = request.extensions().get::<ConnectionAddrs>();
     if let Some(addrs) = addrs
         && gate.time_limit != TimeLimit::Probe
@@ -84,8 +90,9 @@ fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
-        local: addrs.map(|addrs| addrs.local),
+        addrs: addrs.copied(),
         public: gate.public,
+        costs_quota: gate.costs_quota,
     })
 }
 

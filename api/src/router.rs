@@ -32,8 +32,8 @@ pub fn table() -> Vec<Resource> {
         quick("/", routes!(dashboard::home::show)).public(),
         long("/live", routes!(dashboard::live::live)),
         quick("/assets/{file}", routes!(dashboard::assets::file)).public(),
-        quick("/weather", routes!(weather::weather)).public(),
-        quick("/air-quality", routes!(air_quality::show)),
+        quick("/weather", routes!(weather::weather)).public().costs_quota(),
+        quick("/air-quality", routes!(air_quality::show)).costs_quota(),
         quick("/history", routes!(history::list, history::clear)),
         quick("/cache", routes!(cache::show)),
         long("/bulk/import", routes!(bulk::import::import)),
@@ -84,8 +84,8 @@ pub fn router(app: &SharedState) -> Router {
     for resource in table() {
         let plain = resource.path.trim_end_matches('/');
         let route = if plain.is_empty() { "/" } else { plain };
-        let Resource { public, time_limit, .. } = resource;
-        let gated = RequestGate { app: app.clone(), route, public, time_limit };
+        let Resource { public, costs_quota, time_limit, .. } = resource;
+        let gated = RequestGate { app: app.clone(), route, public, costs_quota, time_limit };
         let (_, _, methods) = resource.handlers;
         let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         if !plain.is_empty() {
@@ -97,6 +97,7 @@ pub fn router(app: &SharedState) -> Router {
         app: app.clone(),
         route: "none",
         public: false,
+        costs_quota: false,
         time_limit: TimeLimit::Quick,
     };
     router

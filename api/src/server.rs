@@ -8,18 +8,18 @@
 //! Next: [`connection`] (one of them), `router.rs`.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Parts;
 use crate::dashboard::refresh;
 use crate::http::connection::{self, ConnectionConfig};
+use crate::http::connection_slots::ConnectionSlots;
+use crate::http::open_files;
 use crate::router;
 use crate::state::SharedState;
 
@@ -75,7 +75,9 @@ async fn accept(listener: &TcpListener, app: &SharedState, shutdown: &Cancellati
         shutdown: shutdown.clone(),
         late: false,
     };
-    let slots = Arc::new(Semaphore::new(app.limits.connections));
+    // The other half is for files, the store, the broker, the upstream and the reserved slots.
+    let connections = app.limits.connections.min(open_files::raise_limit() / 2);
+    let slots = ConnectionSlots::new(connections, app.limits.connections_per_client);
     let mut connections = JoinSet::new();
     let mut latecomers = JoinSet::new();
     let mut drain_limit = pin!(async {
@@ -90,10 +92,6 @@ async fn accept(listener: &TcpListener, app: &SharedState, shutdown: &Cancellati
             }
         }
         let draining = app.phase.is_draining();
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
-        };
         tokio::select! {
             biased;
             () = shutdown.cancelled(), if !draining => {}
@@ -103,14 +101,12 @@ async fn accept(listener: &TcpListener, app: &SharedState, shutdown: &Cancellati
             }
             Some(ended) = connections.join_next(), if !connections.is_empty() => surface(ended),
             Some(ended) = latecomers.join_next(), if !latecomers.is_empty() => surface(ended),
-            (slot, accepted) = next => match accepted {
-                Ok((stream, _)) => {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let slot = slots.take(peer.ip());
                     let config = ConnectionConfig { late: draining, ..config.clone() };
                     let set = if draining { &mut latecomers } else { &mut connections };
-                    set.spawn(async move {
-                        let _slot = slot;
-                        connection::serve(stream, config).await;
-                    });
+                    set.spawn(connection::serve(stream, slot, config));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");

@@ -3,7 +3,7 @@
 //! Guarantees: a spooled file is complete or absent. Bytes go to a `.part` file, which is flushed to
 //! disk and renamed; its folder is flushed too before the caller hears that the file is safe. Beside
 //! an upload a small JSON file describes its job. A process that starts finds both and continues,
-//! also after a kill before the job was in the outbox.
+//! also after a kill before the job was in the outbox. Files are [`private`].
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
+use isobar_sqlite::private;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub struct SpooledUpload {
 impl Spool {
     /// Opens or creates the folder.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        private::create_folder(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -61,7 +62,7 @@ impl Spool {
         let part = self.folder.join(format!("{}.part", Uuid::now_v7()));
         Ok(SpoolWriter {
             folder: self.folder.clone(),
-            file: File::create_new(&part)?,
+            file: private::create_file(&part)?,
             part,
             hash: Sha256::new(),
             bytes: 0,
@@ -177,7 +178,7 @@ impl SpoolWriter {
         let csv = self.folder.join(format!("{}.csv", upload.job_id));
         let sidecar = csv.with_extension("json");
         let written = self.folder.join(format!("{}.part", Uuid::now_v7()));
-        let mut file = File::create_new(&written)?;
+        let mut file = private::create_file(&written)?;
         file.write_all(&serde_json::to_vec(upload).map_err(io::Error::other)?)?;
         isobar_failpoint::hit("spool.fsync.before");
         file.sync_all()?;

@@ -18,6 +18,7 @@ use isobar_model::pipeline::{PIPELINES, RowKind};
 use isobar_producer::run::{RunOrder, Tools, run as produce};
 use isobar_producer::{Imports, NewImport};
 use isobar_settings::Environment;
+use isobar_sqlite::private;
 use isobar_store::{JobRow, NewJob, Store};
 use isobar_upstream::wmo::condition;
 use serde_json::json;
@@ -262,8 +263,9 @@ impl DemoFolder {
         remove_stale_folders(&temporary);
         let path =
             temporary.join(format!("{FOLDER_PREFIX}{}-{}", Utc::now().timestamp(), Uuid::new_v4()));
-        fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        let lock = File::create(path.join(LOCK_FILE))?;
+        private::create_folder(&path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        let lock = private::create_file(&path.join(LOCK_FILE))?;
         lock.lock().context("cannot lock the demo's folder")?;
         Ok(Self { path, lock: Some(lock) })
     }

@@ -14,6 +14,7 @@ use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
 use isobar_settings::{SETTINGS, Settings};
+use isobar_sqlite::private;
 use isobar_store::Store;
 use isobar_telemetry::error_chain;
 use isobar_upstream::{Answer, Priority, WeatherClient};
@@ -101,7 +102,7 @@ fn describe(settings: &Settings, findings: &[Finding]) -> String {
 
 fn data_dir(path: &Path) -> Finding {
     let probe = path.join(".doctor");
-    let written = std::fs::create_dir_all(path).and_then(|()| std::fs::write(&probe, b"ok"));
+    let written = private::create_folder(path).and_then(|()| std::fs::write(&probe, b"ok"));
     match written.and_then(|()| std::fs::remove_file(&probe)) {
         Ok(()) => ok("data dir", format!("{} can be written", path.display())),
         Err(error) => broken(

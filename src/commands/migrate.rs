@@ -3,11 +3,11 @@
 //! Every role does the same when it starts, under a lock. A release step that runs it first lets
 //! all other roles use an account without the right to change tables.
 
-use anyhow::Context;
 use isobar_store::Store;
 use serde_json::json;
 
 use crate::app::App;
+use crate::context::create_data_dir;
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -16,8 +16,7 @@ pub struct Args {}
 
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
-    std::fs::create_dir_all(&settings.data_dir.0)
-        .with_context(|| format!("cannot create {}", settings.data_dir))?;
+    create_data_dir(&settings)?;
     let store = Store::open(&settings).await?;
     let (kind, location) = (store.kind(), store.location());
     app.print(&json!({ "store": kind, "location": location }), || {

@@ -16,6 +16,7 @@ mod fuzz;
 mod harness;
 mod metrics;
 mod operate;
+mod permissions;
 mod pipeline;
 mod producer;
 mod quota;

@@ -10,6 +10,7 @@
 mod commits;
 mod dead_letters;
 mod fixtures;
+mod import_keys;
 mod model;
 mod operations;
 mod people;

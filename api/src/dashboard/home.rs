@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::{city_search, refresh};
+use crate::http::connection::ConnectionAddrs;
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use crate::panels::format::UtcTime;
@@ -54,9 +56,10 @@ impl HomePage<'_> {
 pub async fn show(
     State(app): State<SharedState>,
     params: Params,
+    addrs: Option<Extension<ConnectionAddrs>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !app.access.is_authorised(&headers) {
+    if !app.access.authorise(&headers, addrs.map(|Extension(addrs)| addrs))? {
         let form = HeaderValue::from_static("/login");
         return Ok((StatusCode::SEE_OTHER, [(LOCATION, form)]).into_response());
     }

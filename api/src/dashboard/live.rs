@@ -80,7 +80,7 @@ async fn next(mut viewer: Viewer) -> Option<(Result<Event, Infallible>, Viewer)>
             Frame::Ended => return None,
             // A snapshot from before this page was opened may be old.
             Frame::Rendered(snapshot) if Utc::now() - snapshot.at < FRESH_FOR * 2 => {
-                if !viewer.app.access.is_authorised(&viewer.headers) {
+                if !viewer.app.access.remains_authorised(&viewer.headers) {
                     return None;
                 }
                 let event = viewer.event(&snapshot);

@@ -1,16 +1,18 @@
 //! Access rules: the key, the Host and the Origin of a request.
 //!
 //! Guarantees: a change that comes through a foreign Host (DNS rebinding) or from a page of another
-//! site is refused (403), with or without a key. On a loopback listener that holds for reads too,
-//! because only this machine should read there. When a key is set, every route that is not public
+//! site is refused (403), with or without a key. On a loopback listener a foreign Host is refused for
+//! reads too, because only this machine should read there. A page of another site cannot load what
+//! spends the quota. A request with two Hosts is refused (400). When a key is set, every route that is not public
 //! needs it (401): in a header, or as a session ([`sessions`]). The key is compared in constant time
-//! and kept only as a digest.
+//! and kept only as a digest; wrong keys are slowed down (429, [`key_guesses`]).
 //!
 //! Does not: TLS, or users with different rights.
 //!
 //! [`sessions`]: crate::http::sessions
+//! [`key_guesses`]: crate::http::key_guesses
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
@@ -20,11 +22,15 @@ use isobar_settings::Settings;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::http::connection::ConnectionAddrs;
+use crate::http::key_guesses::KeyGuesses;
 use crate::http::problem::Problem;
 use crate::http::sessions::Sessions;
 
 const KEY_HEADER: &str = "x-api-key";
 const FETCH_SITE_HEADER: &str = "sec-fetch-site";
+const FETCH_MODE_HEADER: &str = "sec-fetch-mode";
+const FETCH_DEST_HEADER: &str = "sec-fetch-dest";
 
 /// The rules, from the settings.
 pub struct Access {
@@ -32,6 +38,7 @@ pub struct Access {
     /// Lower-case names and addresses, without ports.
     allowed_hosts: Vec<String>,
     listen: IpAddr,
+    guesses: KeyGuesses,
     pub sessions: Sessions,
 }
 
@@ -40,9 +47,11 @@ pub struct RequestFacts<'a> {
     pub method: &'a Method,
     pub uri: &'a Uri,
     pub headers: &'a HeaderMap,
-    pub local: Option<SocketAddr>,
+    pub addrs: Option<ConnectionAddrs>,
     /// The route needs no key.
     pub public: bool,
+    /// The route may spend the upstream's quota.
+    pub costs_quota: bool,
 }
 
 impl Access {
@@ -57,20 +66,25 @@ impl Access {
             key: settings.api_key.as_ref().map(|key| digest(key.expose())),
             allowed_hosts,
             listen: listen.ip(),
+            guesses: KeyGuesses::default(),
             sessions: Sessions::default(),
         }
     }
 
     /// Host and Origin are checked first: a page of another site learns nothing about keys.
     pub fn check(&self, request: &RequestFacts<'_>) -> Result<(), Problem> {
+        check_one_host(request)?;
         let change = !matches!(*request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if change || self.listen.is_loopback() {
             self.check_host(request, change)?;
         }
         if change {
             self.check_origin(request)?;
+        } else if request.costs_quota && is_foreign_subresource(request.headers) {
+            let detail = "a page of another site must not spend the quota; open the address itself";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", detail));
         }
-        if request.public || self.is_authorised(request.headers) {
+        if request.public || self.authorise(request.headers, request.addrs)? {
             Ok(())
         } else {
             let detail =
@@ -79,10 +93,29 @@ impl Access {
         }
     }
 
-    /// Whether no key is set, or the request carries the key or a session.
-    pub fn is_authorised(&self, headers: &HeaderMap) -> bool {
+    /// Whether no key is set, or the request carries the key or a session. An error if the client
+    /// must wait before its key is compared.
+    pub fn authorise(
+        &self,
+        headers: &HeaderMap,
+        addrs: Option<ConnectionAddrs>,
+    ) -> Result<bool, Problem> {
+        if self.key.is_none() || self.sessions.holds(headers, Instant::now()) {
+            return Ok(true);
+        }
+        for candidate in keys(headers) {
+            if self.is_key(candidate, addrs)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a request that was authorised is so still: its session may have ended since.
+    pub fn remains_authorised(&self, headers: &HeaderMap) -> bool {
         self.key.is_none_or(|key| {
-            has_key(headers, &key) || self.sessions.holds(headers, Instant::now())
+            keys(headers).any(|candidate| digest(candidate).ct_eq(&key).into())
+                || self.sessions.holds(headers, Instant::now())
         })
     }
 
@@ -90,16 +123,31 @@ impl Access {
         self.key.is_some()
     }
 
-    /// Always true if no key is set.
-    pub fn is_key(&self, candidate: &str) -> bool {
-        self.key.is_none_or(|key| digest(candidate).ct_eq(&key).into())
+    /// Always true if no key is set. An error if the client must wait before its key is compared.
+    pub fn is_key(
+        &self,
+        candidate: &[u8],
+        addrs: Option<ConnectionAddrs>,
+    ) -> Result<bool, Problem> {
+        let Some(key) = self.key else {
+            return Ok(true);
+        };
+        let peer = addrs.map_or(Ipv4Addr::UNSPECIFIED.into(), |addrs| addrs.peer.ip());
+        let now = Instant::now();
+        self.guesses.check(peer, now).map_err(Problem::too_many_guesses)?;
+        let candidate = digest(candidate);
+        let is_key: bool = candidate.ct_eq(&key).into();
+        if !is_key {
+            self.guesses.count(peer, candidate, now);
+        }
+        Ok(is_key)
     }
 
     fn check_host(&self, request: &RequestFacts<'_>, change: bool) -> Result<(), Problem> {
         match authority(request) {
             // Every browser sends a Host; a plain HTTP/1.0 health check does not.
             None if !change => Ok(()),
-            Some(host) if self.is_own(&host, request.local) => Ok(()),
+            Some(host) if self.is_own(&host, request.addrs.map(|addrs| addrs.local)) => Ok(()),
             _ => {
                 let detail = "this Host is not allowed; add it to ISOBAR_ALLOWED_HOSTS";
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail))
@@ -139,6 +187,23 @@ impl Access {
     }
 }
 
+/// A proxy in front may decide by one Host and this server by the other (RFC 9112, section 3.2).
+fn check_one_host(request: &RequestFacts<'_>) -> Result<(), Problem> {
+    if request.headers.get_all(HOST).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let detail = "the request has more than one Host header";
+    Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail))
+}
+
+/// Whether a browser loads it as a part of another site's page: an image, a script, a frame. A link
+/// that a person follows is a navigation of a whole document.
+fn is_foreign_subresource(headers: &HeaderMap) -> bool {
+    let is_navigation = headers.get(FETCH_MODE_HEADER).is_some_and(|mode| mode == "navigate")
+        && headers.get(FETCH_DEST_HEADER).is_none_or(|dest| dest == "document");
+    headers.get(FETCH_SITE_HEADER).is_some_and(|site| site == "cross-site") && !is_navigation
+}
+
 /// The lower-case `host[:port]` that the request was sent to; `None` if it names none.
 fn authority(request: &RequestFacts<'_>) -> Option<String> {
     let text = match request.headers.get(HOST) {
@@ -172,13 +237,14 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-fn has_key(headers: &HeaderMap, key: &[u8; 32]) -> bool {
+/// The keys that a request carries.
+fn keys(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().as_bytes())
     });
     let plain = headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
-    [plain, bearer].into_iter().flatten().any(|candidate| digest(candidate).ct_eq(key).into())
+    [plain, bearer].into_iter().flatten()
 }
 
 /// Digests have one length, so comparing them reveals nothing about the key's length.
@@ -209,8 +275,12 @@ mod tests {
             method,
             uri: &Uri::from_static("/history"),
             headers: &headers,
-            local: Some(([192, 0, 2, 7], 8000).into()),
+            addrs: Some(ConnectionAddrs {
+                local: ([192, 0, 2, 7], 8000).into(),
+                peer: ([192, 0, 2, 8], 50_000).into(),
+            }),
             public: false,
+            costs_quota: false,
         };
         match access.check(&request) {
             Ok(()) => 200,

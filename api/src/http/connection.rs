@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use crate::http::connection_slots::{ConnectionSlot, ProbesOnly};
 use crate::http::limits::ServerLimits;
 use crate::http::write_timeout::WriteTimeout;
 
@@ -40,8 +41,8 @@ pub struct ConnectionConfig {
     pub late: bool,
 }
 
-/// Serves one connection until its client or the shutdown ends it.
-pub async fn serve(stream: TcpStream, config: ConnectionConfig) {
+/// Serves one connection until its client, the shutdown or the loss of its slot ends it.
+pub async fn serve(stream: TcpStream, slot: ConnectionSlot, config: ConnectionConfig) {
     let ConnectionConfig { router, limits, shutdown, late } = config;
     // Fails only for a socket that is already closed; serving it then ends by itself.
     let _ = stream.set_nodelay(true);
@@ -50,12 +51,16 @@ pub async fn serve(stream: TcpStream, config: ConnectionConfig) {
         // Closed before it was served.
         _ => return,
     };
+    let reserved = slot.is_reserved();
     let used = Arc::new(AtomicBool::new(false));
     let in_use = Arc::clone(&used);
     let service = service_fn(move |request: Request<Incoming>| {
         in_use.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(addrs);
+        if reserved {
+            request.extensions_mut().insert(ProbesOnly);
+        }
         router.clone().call(request)
     });
     let stream = WriteTimeout::new(stream, limits.progress);
@@ -64,11 +69,12 @@ pub async fn serve(stream: TcpStream, config: ConnectionConfig) {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head)
             .max_buf_size(MAX_HEAD_BYTES)
-            .keep_alive(!late)
+            .keep_alive(!late && !reserved)
             .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
+        () = slot.displaced() => return,
         () = shutdown.cancelled(), if !late => {
             if !used.load(Ordering::Relaxed) {
                 // Opened in advance: hyper would wait for its first request.

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct ServerLimits {
-    /// Connections at once; the next one waits to be accepted.
+    /// Connections at once; beyond them only probes are answered.
     pub connections: usize,
-    /// How long a client may take to send a request's head, and keep an idle connection.
+    /// Connections of one client at once, so that no client has them all. A proxy is one client.
+    pub connections_per_client: usize,
+    /// How long a client may take to send a request's head, and keep an idle connection. Clients send
+    /// a head at once; a longer time only serves those who hold connections.
     pub head: Duration,
     /// How long a client may take for the next [`write_timeout::PROGRESS_BYTES`] of its answer.
     ///
@@ -28,7 +31,8 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4_000,
-            head: Duration::from_secs(30),
+            connections_per_client: 2_000,
+            head: Duration::from_secs(10),
             progress: Duration::from_secs(30),
             requests: 2_000,
             streams: 64,

@@ -100,6 +100,14 @@ impl Problem {
         }
     }
 
+    pub fn too_many_guesses(retry_after: Duration) -> Self {
+        let detail = "too many wrong keys from this address; wait, then send the right one";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", detail)
+        }
+    }
+
     pub fn unavailable(
         code: &'static str,
         detail: impl Into<String>,
@@ -198,7 +206,7 @@ impl From<BrokerError> for Problem {
 }
 
 /// Whole seconds, rounded up, at least 1.
-fn seconds_up(pause: Duration) -> u64 {
+pub fn seconds_up(pause: Duration) -> u64 {
     (pause.as_millis().div_ceil(1000) as u64).max(1)
 }
 

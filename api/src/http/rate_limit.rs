@@ -1,4 +1,4 @@
-//! The rate limit of each client: `ISOBAR_RATE_LIMIT`.
+//! The rate limit of each client: `ISOBAR_RATE_LIMIT`, and that of guessed keys.
 //!
 //! A client is the other end of the connection. Behind a proxy that is the proxy, so limit there. An
 //! IPv6 client is its /64, which is what one customer gets. A client may use its whole allowance at
@@ -40,6 +40,22 @@ impl RateLimiter {
 
     /// Takes one request from the client's allowance; an error is the time until the next one.
     pub fn admit(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
+        self.next(peer, now, |buckets, client, full_at| {
+            buckets.clients.insert(client, full_at);
+        })
+    }
+
+    /// Whether [`admit`](Self::admit) would take one; an error is the time until then.
+    pub fn check(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
+        self.next(peer, now, |_, _, _| {})
+    }
+
+    fn next(
+        &self,
+        peer: IpAddr,
+        now: Instant,
+        then: impl FnOnce(&mut ClientBucket, IpAddr, Instant),
+    ) -> Result<(), Duration> {
         let Some((requests, window)) = self.spec.and_then(RateSpec::requests) else {
             return Ok(());
         };
@@ -48,7 +64,7 @@ impl RateLimiter {
         let client = buckets.room_for(client_of(peer), now);
         let full_at = buckets.clients.get(&client).copied().unwrap_or(now);
         let next = take(full_at, now, requests, window)?;
-        buckets.clients.insert(client, next);
+        then(&mut buckets, client, next);
         Ok(())
     }
 }
@@ -81,7 +97,8 @@ fn take(
     }
 }
 
-fn client_of(peer: IpAddr) -> IpAddr {
+/// Who counts as one client.
+pub fn client_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & !u128::from(u64::MAX);

@@ -1,7 +1,7 @@
 //! Answers that follow from a route's row and from the gate, so that no handler lists them.
 //!
-//! Every operation may be refused (403) or fail (500). An operation that needs the key has 401; all
-//! but probes have 429 and 503. A query or header may be invalid (400), a `{part}` of the path may
+//! Every operation may be refused (403) or fail (500). An operation that needs the key has 401 and
+//! 429; all but probes have 429 and 503. A query or header may be invalid (400), a `{part}` of the path may
 //! name nothing (404), a body may be too large (413).
 //!
 //! Guarantees: an answer that a handler lists itself stays as it is. An error without a body of its
@@ -33,7 +33,8 @@ const UNAUTHORIZED: Common = common(401, "Unauthorized", "API key required");
 const FORBIDDEN: Common = common(403, "Forbidden", "foreign Host, or a page of another site");
 const NOT_FOUND: Common = common(404, "NotFound", "not found");
 const TOO_LARGE: Common = common(413, "PayloadTooLarge", "body too large");
-const TOO_MANY: Common = common(429, "TooManyRequests", "rate limit exceeded");
+const TOO_MANY: Common =
+    common(429, "TooManyRequests", "rate limit exceeded, or too many wrong keys");
 const INTERNAL: Common = common(500, "Internal", "internal error");
 const UNAVAILABLE: Common = common(
     503,
@@ -74,7 +75,7 @@ pub fn complete(operation: &mut Operation, row: &Resource) {
         (true, FORBIDDEN),
         (has_id, NOT_FOUND),
         (operation.request_body.is_some(), TOO_LARGE),
-        (row.time_limit != TimeLimit::Probe, TOO_MANY),
+        (row.time_limit != TimeLimit::Probe || !row.public, TOO_MANY),
         (true, INTERNAL),
         (row.time_limit != TimeLimit::Probe, UNAVAILABLE),
     ];

@@ -15,6 +15,8 @@ pub struct Resource {
     pub path: &'static str,
     /// Needs no key.
     pub public: bool,
+    /// Reading it may spend the upstream's quota.
+    pub costs_quota: bool,
     pub time_limit: TimeLimit,
     /// The handlers by method, with their part of the document.
     pub handlers: UtoipaMethodRouter<SharedState>,
@@ -35,10 +37,14 @@ impl Resource {
     pub fn public(self) -> Self {
         Self { public: true, ..self }
     }
+
+    pub fn costs_quota(self) -> Self {
+        Self { costs_quota: true, ..self }
+    }
 }
 
 pub fn quick(path: &'static str, handlers: UtoipaMethodRouter<SharedState>) -> Resource {
-    Resource { path, public: false, time_limit: TimeLimit::Quick, handlers }
+    Resource { path, public: false, costs_quota: false, time_limit: TimeLimit::Quick, handlers }
 }
 
 pub fn long(path: &'static str, handlers: UtoipaMethodRouter<SharedState>) -> Resource {

@@ -1,22 +1,25 @@
 //! `/login` and `/logout`: the key for a browser, which can keep a cookie but sends no header.
 //!
 //! Guarantees: the key is sent once, in a form that works without JavaScript. The answer is a session
-//! in a cookie that scripts cannot read and other sites cannot use. If no key is set, both routes lead
+//! in a cookie that scripts cannot read and other sites cannot use. Wrong keys are slowed down. If no key is set, both routes lead
 //! to the dashboard.
-//! Next: `http/sessions.rs`.
+//! Next: `http/sessions.rs`, `http/key_guesses.rs`.
 
 use std::time::Instant;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{ACCEPT, HeaderMap, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
+use isobar_model::human::plural;
 use utoipa::ToSchema;
 
+use crate::http::connection::ConnectionAddrs;
 use crate::http::params::Params;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, seconds_up};
 use crate::http::sessions::{LIFETIME, NAME};
 use crate::state::SharedState;
 
@@ -24,8 +27,8 @@ use crate::state::SharedState;
 #[template(path = "login.html")]
 struct LoginForm<'a> {
     next: &'a str,
-    /// The key that was sent is wrong.
-    wrong: bool,
+    /// Why the key that was sent is not accepted.
+    refusal: &'a str,
 }
 
 /// The form's fields as the document describes them.
@@ -49,12 +52,17 @@ pub struct Login {
          headers(("Location" = String, description = "`next`, or the dashboard"))),
     ),
 )]
-pub async fn form(State(app): State<SharedState>, params: Params, headers: HeaderMap) -> Response {
+pub async fn form(
+    State(app): State<SharedState>,
+    params: Params,
+    addrs: Option<Extension<ConnectionAddrs>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let next = destination(&params);
-    if app.access.is_authorised(&headers) {
-        return go_to(next);
+    if app.access.authorise(&headers, addrs.map(|Extension(addrs)| addrs))? {
+        return Ok(go_to(next));
     }
-    page(&LoginForm { next, wrong: false }, StatusCode::OK)
+    Ok(page(&LoginForm { next, refusal: "" }, StatusCode::OK))
 }
 
 /// Sign in
@@ -71,17 +79,33 @@ pub async fn form(State(app): State<SharedState>, params: Params, headers: Heade
             (String = "text/html"),
             (crate::http::problem::ProblemBody<'static> = "application/problem+json"),
         )),
+        (status = 429, description = "`too_many_guesses`, or rate limit exceeded; a browser gets the form again", content(
+            (String = "text/html"),
+            (crate::http::problem::ProblemBody<'static> = "application/problem+json"),
+        )),
     ),
 )]
-pub async fn sign_in(State(app): State<SharedState>, headers: HeaderMap, body: Bytes) -> Response {
+pub async fn sign_in(
+    State(app): State<SharedState>,
+    addrs: Option<Extension<ConnectionAddrs>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let text = String::from_utf8_lossy(&body);
     let fields = Params::from_query(&text);
     let next = destination(&fields);
-    if !app.access.is_key(fields.text("key").unwrap_or_default()) {
-        if wants_html(&headers) {
-            return page(&LoginForm { next, wrong: true }, StatusCode::UNAUTHORIZED);
-        }
-        return Problem::unauthorized("wrong API key").into_response();
+    let key = fields.text("key").unwrap_or_default().as_bytes();
+    let problem = match app.access.is_key(key, addrs.map(|Extension(addrs)| addrs)) {
+        Ok(true) => None,
+        Ok(false) => Some(Problem::unauthorized("wrong API key")),
+        Err(problem) => Some(problem),
+    };
+    if let Some(problem) = problem {
+        return if wants_html(&headers) {
+            refused(next, &problem)
+        } else {
+            problem.into_response()
+        };
     }
     let mut response = go_to(next);
     if app.access.has_key() {
@@ -114,7 +138,19 @@ pub fn login_instead_of(problem: Problem, request: &Request) -> Response {
         return problem.into_response();
     }
     let next = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    page(&LoginForm { next, wrong: false }, StatusCode::UNAUTHORIZED)
+    page(&LoginForm { next, refusal: "" }, StatusCode::UNAUTHORIZED)
+}
+
+/// The form again, with the reason.
+fn refused(next: &str, problem: &Problem) -> Response {
+    let Some(pause) = problem.retry_after else {
+        return page(&LoginForm { next, refusal: "Wrong API key." }, problem.status);
+    };
+    let seconds = seconds_up(pause);
+    let refusal = format!("Too many wrong keys. Try again in {}.", plural(seconds, "second"));
+    let mut response = page(&LoginForm { next, refusal: &refusal }, problem.status);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 /// `next` if it is a path of this server, so that the form never leads to another site.

@@ -9,6 +9,7 @@ use isobar_model::task::JobKind;
 use isobar_store::NewJob as NewStoredJob;
 
 use crate::outbox::OutboxJob;
+use crate::spool::SpooledUpload;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedJob {
@@ -30,6 +31,18 @@ impl AcceptedJob {
             source: job.source,
             created_at: job.created_at,
             is_new,
+        }
+    }
+
+    /// The same upload, which another host has accepted.
+    pub(super) fn of_other_host(upload: &SpooledUpload) -> Self {
+        Self {
+            job_id: upload.job_id,
+            kind: JobKind::Import,
+            pipeline: upload.spec.pipeline,
+            source: upload.spec.label(),
+            created_at: upload.created_at,
+            is_new: false,
         }
     }
 }

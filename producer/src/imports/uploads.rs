@@ -1,12 +1,14 @@
 //! Uploads: files that become jobs.
 //!
 //! Guarantees: when [`Imports::accept`] returns, the file is on disk and the job is in the outbox.
-//! The same idempotency key with the same file is the same job; with another file it is refused.
+//! The same idempotency key with the same file is the same job; with another file it is refused. The
+//! store has the keys, so that holds for all hosts.
 
 use std::path::Path;
 
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
+use isobar_store::ImportKey;
 use uuid::Uuid;
 
 use super::accepted::AcceptedJob;
@@ -51,20 +53,33 @@ impl Imports {
             Some(key) => format!("key:{key}"),
             None => Uuid::now_v7().to_string(),
         };
-        let upload = writer.upload(import.pipeline, &import.name, &slot, import.force);
+        let mut upload = writer.upload(import.pipeline, &import.name, &slot, import.force);
         // Held from the check of the key until the job with the key exists.
         let _one = match import.idempotency_key {
             Some(_) => Some(self.inner.keyed.lock().await),
             None => None,
         };
-        if import.idempotency_key.is_some()
-            && let Some(job) = self.inner.outbox.job_of_slot(slot).await?
-        {
-            return if job.job_id == upload.job_id {
-                Ok(AcceptedJob::new(job, false))
-            } else {
-                Err(ImportError::KeyReused)
-            };
+        if let Some(key) = import.idempotency_key {
+            // Keys that an earlier version accepted are only here.
+            if let Some(job) = self.inner.outbox.job_of_slot(slot.clone()).await? {
+                return if job.job_id == upload.job_id {
+                    Ok(AcceptedJob::new(job, false))
+                } else {
+                    Err(ImportError::KeyReused)
+                };
+            }
+            let (job_id, claimed_at) = (upload.job_id, upload.created_at);
+            let claim = ImportKey { key, job_id, name: import.name, claimed_at };
+            let claimed = self.inner.store.claim_import_key(&claim).await?;
+            if claimed.job_id != job_id {
+                return Err(ImportError::KeyReused);
+            }
+            // Hosts that accept the same file at the same moment freeze the same bytes (I2).
+            upload = writer.upload(import.pipeline, &claimed.name, &slot, import.force);
+            upload.created_at = claimed.claimed_at;
+            if self.inner.store.job(job_id).await?.is_some() {
+                return Ok(AcceptedJob::of_other_host(&upload));
+            }
         }
         let finished = upload.clone();
         blocking(move || writer.finish(&finished)).await?;

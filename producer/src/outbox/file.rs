@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isobar_model::pipeline::PipelineName;
-use isobar_sqlite::{Db, Durability, SqliteError};
+use isobar_sqlite::{Db, Durability, SqliteError, private};
 use isobar_telemetry::host_name;
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Notify;
@@ -47,7 +47,7 @@ impl Outbox {
     /// Opens or creates the file, and its folder. Blocks briefly; call it at start.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
+            private::create_folder(folder)
                 .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         }
         Ok(Self { db: Db::open(path, Durability::Full, MIGRATIONS)?, inner: Arc::default() })

@@ -8,6 +8,8 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use isobar_sqlite::private;
+
 /// Held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct OutboxLock {
@@ -31,13 +33,7 @@ impl OutboxLock {
     pub fn take(outbox: &Path) -> Result<Self, LockError> {
         let path = lock_path(outbox);
         let failed = |source| LockError::Io { path: path.clone(), source };
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = private::open_or_create_file(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
                 sign(&mut file).map_err(failed)?;

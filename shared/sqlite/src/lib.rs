@@ -3,11 +3,13 @@
 //! Guarantees: one writer connection on its own thread; every write is one `BEGIN IMMEDIATE`
 //! transaction that is committed before [`Db::write`] returns. Readers have connections of their
 //! own and never wait for the writer (WAL). Other processes may have the same file open. Migrations
-//! run under the write lock; a file of a newer version is refused.
+//! run under the write lock; a file of a newer version is refused. A new file is [`private`].
 //!
 //! Keep transactions short (≤ 50 ms): other processes wait for them. The closure is synchronous, so
 //! it cannot wait for the network.
 //! Does not: retry, or contain SQL.
+
+pub mod private;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,6 +103,9 @@ impl Db {
         migrations: &[&str],
     ) -> Result<Self, SqliteError> {
         let opened = |source| SqliteError::Open { path: path.to_owned(), source };
+        // SQLite would create the file with the mode that the umask leaves. If this fails, the file
+        // exists, or SQLite fails too, and its error has the reason. An empty file is a new database.
+        let _ = private::create_file(path);
         let mut connection = Connection::open(path).map_err(opened)?;
         refuse_read_only(&connection).map_err(opened)?;
         prepare(&connection, WRITER_CACHE_KIB).map_err(opened)?;

@@ -10,6 +10,7 @@ pub(crate) fn shared() -> impl Iterator<Item = &'static Sql> {
         crate::dead_letter::STATEMENTS,
         crate::failed_input::STATEMENTS,
         crate::imbalance::STATEMENTS,
+        crate::import_key::STATEMENTS,
         crate::job::STATEMENTS,
         crate::ledger::STATEMENTS,
         crate::operations::STATEMENTS,

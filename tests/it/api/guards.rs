@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Api, is_problem, problem};
 use crate::harness::http::{Http, send};
@@ -160,4 +162,60 @@ async fn while_it_drains_readyz_is_503_and_the_request_in_flight_finishes() {
     api.stop().await;
     assert!(api.http.try_get("/livez").await.is_err());
     assert_eq!(api.store.searches(None, 10).await.expect("searches").len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_cannot_spend_the_quota() {
+    let api = Api::start().await;
+    let ask = async |path: &str, headers: &[(&str, &str)]| {
+        let asked = api.http.request(Method::GET, path);
+        let asked = headers.iter().fold(asked, |asked, (name, value)| asked.header(*name, *value));
+        send(asked).await.expect("an answer")
+    };
+    let cross = ("sec-fetch-site", "cross-site");
+    for path in ["/weather?city=Paris", "/weather/?city=Paris", "/air-quality?city=Paris"] {
+        for rest in [
+            &[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")][..],
+            &[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")],
+            &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            &[],
+        ] {
+            let refused = ask(path, &[&[cross], rest].concat()).await;
+            is_problem(&refused, 403, "forbidden_origin");
+        }
+    }
+    assert_eq!(api.forecasts().await, 0);
+
+    let link = [cross, ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+    assert_eq!(ask("/weather?city=Paris", &link).await.status, 200, "a link that a person follows");
+    let own = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")];
+    assert_eq!(ask("/weather?city=Rome", &own).await.status, 200, "the page itself");
+    let free = [cross, ("sec-fetch-mode", "no-cors")];
+    assert_eq!(ask("/cities/?limit=1", &free).await.status, 200, "this costs nothing");
+}
+
+#[tokio::test]
+async fn a_request_with_two_hosts_is_refused() {
+    let api = Api::start().await;
+    for second in ["localhost", "evil.example"] {
+        for path in ["/livez", "/weather?city=Paris", "/nowhere"] {
+            let asked = format!(
+                "GET {path} HTTP/1.1\r\nhost: localhost\r\nhost: {second}\r\nconnection: close\r\n\r\n"
+            );
+            let answer = raw_answer(&api, &asked).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{second} {path}: {answer}");
+            assert!(answer.contains("\"code\":\"bad_request\""), "{answer}");
+        }
+    }
+    assert_eq!(api.forecasts().await, 0);
+}
+
+/// What the server sends until it closes the connection.
+async fn raw_answer(api: &Api, request: &str) -> String {
+    let address = api.base.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.expect("connects");
+    connection.write_all(request.as_bytes()).await.expect("asks");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.expect("an answer");
+    answer
 }

@@ -117,3 +117,63 @@ async fn imports_by_path_are_off_unless_a_folder_is_named() {
     is_problem(&refused, 422, "unprocessable");
     assert!(refused.body.contains("ISOBAR_IMPORT_DIR"), "{}", refused.body);
 }
+
+#[tokio::test]
+async fn what_surrounds_the_file_has_a_limit_of_its_own() {
+    let api = Api::start().await;
+    let file = multipart(&[("file", Some("a.csv"), "city\nParis\n")]);
+    let filler = "x".repeat(2 << 20);
+    let head = format!("--{BOUNDARY}\r\nx-filler: {filler}\r\n\r\n\r\n");
+    let padding = format!("--{BOUNDARY}{}\r\n", " ".repeat(2 << 20));
+    let small = format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"x\"\r\n\r\n\r\n");
+    for surroundings in [filler.clone() + "\r\n", head, padding, small.repeat(20_000)] {
+        let refused = post(&api, surroundings + &file, &[]).await;
+        is_problem(&refused, 413, "payload_too_large");
+    }
+    assert_eq!(api.get("/bulk/jobs").await.json()["items"], json!([]), "nothing was imported");
+    is_taken(&api, &post(&api, format!("a preamble\r\n{file}"), &[]).await).await;
+    let csv = format!("city\n{}", "Paris\n".repeat(500_000));
+    is_taken(&api, &upload(&api, &csv).await).await;
+    let other = multipart(&[("notes", None, &filler), ("file", Some("b.csv"), "city\nRome\n")]);
+    is_taken(&api, &post(&api, other, &[]).await).await;
+}
+
+#[tokio::test]
+async fn fields_that_nobody_reads_count_towards_the_limit_of_an_upload() {
+    let api = Api::with(&[("ISOBAR_MAX_UPLOAD", "1MiB")]).await;
+    let filler = "x".repeat(1_200_000);
+    let body = multipart(&[("notes", None, &filler), ("file", Some("a.csv"), "city\nParis\n")]);
+    // Without a length, as a client sends what it makes on the way.
+    let pieces: Vec<_> = body.as_bytes().chunks(10_000).map(<[u8]>::to_vec).collect();
+    let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+    let request = api
+        .http
+        .request(Method::POST, "/bulk/import")
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+        .body(reqwest::Body::wrap_stream(pieces));
+    is_problem(&send(request).await.expect("an answer"), 413, "payload_too_large");
+}
+
+#[tokio::test]
+async fn hosts_with_one_store_share_the_idempotency_keys() {
+    let shared = tempfile::tempdir().expect("temporary folder");
+    let store = format!("sqlite://{}", shared.path().join("shared.db").display());
+    let settings = [("DATABASE_URL", store.as_str())];
+    let (one, other) = (Api::with(&settings).await, Api::with(&settings).await);
+    let key = [("idempotency-key", "monday")];
+    let paris = multipart(&[("file", Some("a.csv"), "city\nParis\n")]);
+    let rome = multipart(&[("file", Some("a.csv"), "city\nRome\n")]);
+
+    let first = post(&one, paris.clone(), &key).await;
+    assert_eq!(first.status, 202);
+    is_problem(&post(&other, rome.clone(), &key).await, 422, "idempotency_key_reused");
+    for host in [&one, &other] {
+        let repeat = post(host, paris.clone(), &key).await;
+        assert_eq!((repeat.status.as_u16(), repeat.json()), (202, first.json()));
+        is_problem(&post(host, rome.clone(), &key).await, 422, "idempotency_key_reused");
+    }
+    let jobs = other.get("/bulk/jobs").await.json();
+    assert_eq!(jobs["items"].as_array().expect("jobs").len(), 1);
+    let spooled = std::fs::read_dir(other.settings.data_file("spool")).expect("a folder").count();
+    assert_eq!(spooled, 0, "the first host has the file");
+}

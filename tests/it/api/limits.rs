@@ -3,6 +3,7 @@
 //! The server is given limits that a test can reach; that those of `isobar serve` are sensible is
 //! for people to judge.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use isobar_api::ServerLimits;
@@ -12,10 +13,12 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::lists::snapshot;
 use super::{Api, is_problem};
 use crate::harness::http::{Http, send};
+use crate::harness::isobar::Isobar;
 use crate::harness::wait::{PATIENCE, until};
 
 async fn with(settings: &[(&str, &str)], limits: ServerLimits) -> Api {
@@ -25,8 +28,14 @@ async fn with(settings: &[(&str, &str)], limits: ServerLimits) -> Api {
 
 /// A connection of our own, whose client takes next to nothing into its buffer.
 async fn raw(api: &Api) -> TcpStream {
+    raw_from(api, "127.0.0.1").await
+}
+
+/// The same from another address of this host.
+async fn raw_from(api: &Api, from: &str) -> TcpStream {
     let address = api.base.trim_start_matches("http://").parse().expect("an address");
     let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((from.parse::<IpAddr>().expect("an address"), 0).into()).expect("binds");
     socket.set_recv_buffer_size(4 * 1024).expect("a small buffer");
     socket.connect(address).await.expect("connects")
 }
@@ -88,7 +97,10 @@ async fn connections_that_never_finish_their_head_make_room_for_others() {
             }
         });
     }
-    assert_eq!(Http::new(&api.base).get("/livez").await.status, 200);
+    until(PATIENCE, "there is room for others", async || {
+        Http::new(&api.base).get("/cache").await.status == 200
+    })
+    .await;
     while let Some(ended) = slow.join_next().await {
         ended.expect("it was cut off");
     }
@@ -142,4 +154,79 @@ async fn a_head_or_a_body_that_is_too_large_is_refused() {
     let path = json!({"path": "x".repeat(20 * 1024)});
     is_problem(&api.http.post("/bulk/import", &path).await, 413, "payload_too_large");
     assert_eq!(api.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_shut_out_probes() {
+    let api = with(&[], ServerLimits { connections: 4, ..ServerLimits::default() }).await;
+    let mut silent = Vec::new();
+    let opened = timeout(Duration::from_secs(5), async {
+        for _ in 0..400 {
+            silent.push(raw(&api).await);
+        }
+    });
+    opened.await.expect("every connection is taken");
+    for probe in ["/livez", "/readyz", "/metrics"] {
+        let answer = timeout(Duration::from_secs(5), Http::new(&api.base).get(probe)).await;
+        assert_eq!(answer.expect("in time").status, 200, "{probe}");
+    }
+    let refused = Http::new(&api.base).get("/cache").await;
+    is_problem(&refused, 503, "too_many_connections");
+    assert!(refused.headers.contains_key("retry-after"));
+
+    drop(silent);
+    until(PATIENCE, "there is room again", async || {
+        Http::new(&api.base).get("/cache").await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_have_all_connections() {
+    let limits =
+        ServerLimits { connections: 8, connections_per_client: 4, ..ServerLimits::default() };
+    let api = with(&[], limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(raw_from(&api, "127.0.0.2").await);
+    }
+    let ask = async |from: &str, path: &str| {
+        let mut connection = raw_from(&api, from).await;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.expect("asks");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    };
+    let refused = ask("127.0.0.2", "/cache").await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("\"code\":\"too_many_connections\""), "{refused}");
+    assert!(ask("127.0.0.2", "/livez").await.starts_with("HTTP/1.1 200 "));
+    assert!(ask("127.0.0.1", "/cache").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn four_thousand_silent_connections_leave_the_probes_alone() {
+    for (soft, hard) in [(1_024, 20_000), (1_024, 1_024)] {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let up = Isobar::new(dir.path())
+            .with_open_files(soft, hard)
+            .args(["up", "--sim", "--listen", "127.0.0.1:0"])
+            .spawn();
+        let said =
+            up.wait_for_line(|line| line.starts_with("listening on http://"), PATIENCE).await;
+        let base = said.trim_start_matches("listening on ");
+        let address = base.trim_start_matches("http://");
+        until(PATIENCE, "it is ready", async || Http::new(base).get("/readyz").await.status == 200)
+            .await;
+        let mut silent = Vec::new();
+        for _ in 0..4_000 {
+            let opened = timeout(Duration::from_secs(5), TcpStream::connect(address)).await;
+            silent.push(opened.expect("every connection is taken").expect("connects"));
+        }
+        for probe in ["/livez", "/readyz", "/metrics"] {
+            let answer = timeout(Duration::from_secs(5), Http::new(base).get(probe)).await;
+            assert_eq!(answer.expect("in time").status, 200, "{probe}");
+        }
+    }
 }

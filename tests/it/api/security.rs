@@ -233,3 +233,73 @@ async fn an_address_that_others_can_reach_needs_a_key_or_the_start_is_refused() 
         assert!(refused.stderr.contains("ISOBAR_API_KEY"), "{}", refused.stderr);
     }
 }
+
+#[tokio::test]
+async fn guesses_of_the_key_are_slowed_and_the_right_key_works_after_the_wait() {
+    for by_form in [true, false] {
+        let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+        let attempt = async |key: &str| {
+            if by_form {
+                post(&api.http, "/login", &format!("key={key}"), &[]).await
+            } else {
+                Http::with_header(&api.base, "x-api-key", key).get("/history").await
+            }
+        };
+        let session = cookie(&post(&api.http, "/login", &format!("key={KEY}"), &[]).await);
+        let mut refused = None;
+        for guess in 0..40 {
+            let reply = attempt(&format!("guess-{guess}")).await;
+            if reply.status == 429 {
+                refused = Some(reply);
+                break;
+            }
+            is_problem(&reply, 401, "unauthorized");
+        }
+        let refused = refused.expect("forty guesses are too many");
+        is_problem(&refused, 429, "too_many_guesses");
+        let wait = refused.headers["retry-after"].to_str().expect("text").parse::<u64>();
+        assert!((1..=60).contains(&wait.expect("seconds")));
+
+        is_problem(&attempt(KEY).await, 429, "too_many_guesses");
+        let known = Http::with_header(&api.base, "cookie", &session);
+        assert_eq!(known.get("/history").await.status, 200, "who is signed in stays so");
+        assert_eq!(api.get("/weather?city=Paris").await.status, 200, "no key is needed here");
+        until(PATIENCE, "the right key works after the wait", async || {
+            let status = attempt(KEY).await.status;
+            status == 200 || status == 303
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn no_route_tells_a_guess_from_the_key_while_guesses_must_wait() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    for guess in 0..40 {
+        Http::with_header(&api.base, "x-api-key", &format!("guess-{guess}")).get("/stream").await;
+    }
+    let (guessed, right) = (
+        Http::with_header(&api.base, "x-api-key", "guess"),
+        Http::with_header(&api.base, "authorization", &format!("Bearer {KEY}")),
+    );
+    for path in ["/login", "/", "/history", "/nowhere"] {
+        let status = right.get(path).await.status;
+        assert_eq!(status, guessed.get(path).await.status, "{path}");
+        assert_ne!(status, 303, "{path}");
+    }
+    let page = Http::with_header(&api.base, "accept", "text/html");
+    let again = post(&page, "/login", &format!("key={KEY}"), &[]).await;
+    assert!(again.status == 429 && again.headers.contains_key("retry-after"), "{again:?}");
+    assert!(again.body.contains("Too many wrong keys"), "{}", again.body);
+}
+
+#[tokio::test]
+async fn a_wrong_key_that_is_sent_again_and_again_is_one_guess() {
+    let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    let outdated = Http::with_header(&api.base, "x-api-key", "the-key-of-last-year");
+    for _ in 0..100 {
+        is_problem(&outdated.get("/history").await, 401, "unauthorized");
+    }
+    let known = Http::with_header(&api.base, "x-api-key", KEY);
+    assert_eq!(known.get("/history").await.status, 200);
+}

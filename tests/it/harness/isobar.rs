@@ -83,6 +83,25 @@ impl Isobar {
         self
     }
 
+    /// As a service manager or a shell may set it.
+    #[must_use]
+    pub fn with_umask(mut self, umask: &str) -> Self {
+        let program = std::mem::replace(&mut self.program, "sh".into());
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let under_it = ["-c".to_owned(), script, program.to_string_lossy().into_owned()];
+        self.arguments.splice(0..0, under_it);
+        self
+    }
+
+    /// With a soft limit of open files, as service managers set it, and a hard one.
+    #[must_use]
+    pub fn with_open_files(mut self, soft: u64, hard: u64) -> Self {
+        let program = std::mem::replace(&mut self.program, "prlimit".into());
+        let limited = [format!("--nofile={soft}:{hard}"), program.to_string_lossy().into_owned()];
+        self.arguments.splice(0..0, limited);
+        self
+    }
+
     pub async fn run(&self) -> Finished {
         let mut running = self.spawn();
         let code = running.wait(LONG_PATIENCE).await;

@@ -1,6 +1,7 @@
 //! `POST /bulk/import`: a file becomes a job.
 //!
-//! Guarantees: an upload is written to disk as it arrives, never held in memory. The 202 is sent after
+//! Guarantees: an upload is written to disk as it arrives, never held in memory; what surrounds the
+//! file in its body has a limit of its own. The 202 is sent after
 //! the file is safe (fsync, rename) and the job is recorded. A crash before the 202 leaves at most a
 //! spool file, which is removed; after it, the job is found at the next start. The same
 //! `Idempotency-Key` with the same content is the same job; with other content it is 422.
@@ -23,6 +24,7 @@ use utoipa::ToSchema;
 
 use super::jobs::accepted;
 use super::source_file;
+use crate::http::body_meter::{BodyLimits, BodyMeter, metered};
 use crate::http::params::Params;
 use crate::http::problem::Problem;
 use crate::state::SharedState;
@@ -31,6 +33,9 @@ use crate::state::SharedState;
 const UPLOAD_IDLE: Duration = Duration::from_secs(30);
 /// For the rest of a multipart body: boundaries, headers, small fields.
 const MULTIPART_SLACK_BYTES: u64 = 64 * 1024;
+/// The limit of preamble, boundaries and headers, which the parser keeps in memory. Browsers send a
+/// few hundred bytes. The rest is for pieces that are read and not yet parsed, two of 64 KiB.
+const MULTIPART_AROUND: ByteSize = ByteSize(256 * 1024);
 /// The limit of a flag's value, and of a body that names a path.
 const SMALL_BYTES: usize = 16 * 1024;
 const MAX_KEY_BYTES: usize = 200;
@@ -126,29 +131,34 @@ async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBod
         .headers()
         .get("content-length")
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > limit.0 + MULTIPART_SLACK_BYTES) {
+    let whole = ByteSize(limit.0.saturating_add(MULTIPART_SLACK_BYTES));
+    if declared.is_some_and(|bytes| bytes > whole.0) {
         return Err(Problem::too_large(limit));
     }
+    let limits = BodyLimits { whole, around: MULTIPART_AROUND };
+    let (head, body) = request.into_parts();
+    let (body, meter) = metered(body, limits);
+    let mut request = Request::from_parts(head, body);
     // The file is counted while it is spooled; axum's own limit is for bodies in memory.
-    let mut request = request;
     axum::extract::DefaultBodyLimit::disable().apply(&mut request);
     let mut multipart = Multipart::from_request(request, &())
         .await
         .map_err(|error| Problem::malformed(error.body_text()))?;
     let mut file = None;
     let mut force = false;
-    while let Some(mut field) = next_part(multipart.next_field()).await? {
-        match field.name() {
+    while let Some(field) = next_part(&meter, multipart.next_field()).await? {
+        let mut content = Content { field, meter: &meter };
+        match content.field.name() {
             Some("file") if file.is_some() => {
                 return Err(Problem::body("file", "only one file per request"));
             }
             Some("file") => {
-                let name = display_name(field.file_name());
-                file = Some((spool(app, &mut field, limit).await?, name));
+                let name = display_name(content.field.file_name());
+                file = Some((spool(app, &mut content, limit).await?, name));
             }
-            Some("force") => force = flag(&small_field(&mut field).await?)?,
+            Some("force") => force = flag(&small_field(&mut content).await?)?,
             // Unknown fields are ignored, like unknown parameters.
-            _ => while next_part(field.chunk()).await?.is_some() {},
+            _ => while content.next_piece().await?.is_some() {},
         }
     }
     let Some((spool, name)) = file else {
@@ -158,14 +168,28 @@ async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBod
     Ok(ImportBody { spool, name, force })
 }
 
+/// The content of a field, piece by piece.
+struct Content<'a> {
+    field: Field<'a>,
+    meter: &'a BodyMeter,
+}
+
+impl Content<'_> {
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        let piece = next_part(self.meter, self.field.chunk()).await?;
+        self.meter.take(piece.as_ref().map_or(0, Bytes::len));
+        Ok(piece)
+    }
+}
+
 async fn spool(
     app: &SharedState,
-    field: &mut Field<'_>,
+    content: &mut Content<'_>,
     limit: ByteSize,
 ) -> Result<IncomingUpload, Problem> {
     let mut spool = app.imports.spool().await?;
     let mut bytes = 0;
-    while let Some(piece) = next_part(field.chunk()).await? {
+    while let Some(piece) = content.next_piece().await? {
         bytes += piece.len() as u64;
         if bytes > limit.0 {
             return Err(Problem::too_large(limit));
@@ -245,9 +269,9 @@ async fn small_body(request: Request) -> Result<Bytes, Problem> {
     }
 }
 
-async fn small_field(field: &mut Field<'_>) -> Result<String, Problem> {
+async fn small_field(content: &mut Content<'_>) -> Result<String, Problem> {
     let mut value = Vec::new();
-    while let Some(piece) = next_part(field.chunk()).await? {
+    while let Some(piece) = content.next_piece().await? {
         value.extend_from_slice(&piece);
         if value.len() > SMALL_BYTES {
             return Err(Problem::too_large(ByteSize(SMALL_BYTES as u64)));
@@ -258,10 +282,12 @@ async fn small_field(field: &mut Field<'_>) -> Result<String, Problem> {
 
 /// Waits for a part of the body, for [`UPLOAD_IDLE`] at most.
 async fn next_part<T>(
+    meter: &BodyMeter,
     piece: impl Future<Output = Result<T, MultipartError>>,
 ) -> Result<T, Problem> {
     match timeout(UPLOAD_IDLE, piece).await {
         Ok(Ok(piece)) => Ok(piece),
+        Ok(Err(_)) if let Some(problem) = meter.problem() => Err(problem),
         Ok(Err(error)) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             Err(Problem::too_large("this server accepts"))
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use isobar_sqlite::{Db, Durability};
+use isobar_sqlite::{Db, Durability, private};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::Notify;
 
@@ -30,7 +30,7 @@ impl EmbeddedBroker {
     /// Opens or creates the file and its folder. Blocks briefly; call it at start.
     pub fn open(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| BrokerError::Refused {
+            private::create_folder(folder).map_err(|error| BrokerError::Refused {
                 location: folder.display().to_string(),
                 detail: error.to_string(),
             })?;

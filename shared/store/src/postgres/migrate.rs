@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_air_quality.sql"),
     include_str!("migrations/0005_ended_jobs.sql"),
     include_str!("migrations/0006_identity.sql"),
+    include_str!("migrations/0007_import_keys.sql"),
 ];
 
 sql! {

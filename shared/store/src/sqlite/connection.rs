@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::row::FromRow;
 use crate::sql::{Batch, Sql};
 use crate::value::Value;
-use isobar_sqlite::{Db, Durability};
+use isobar_sqlite::{Db, Durability, private};
 
 /// In order; the version of a file is how many of them it has.
 const MIGRATIONS: &[&str] = &[
@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_air_quality.sql"),
     include_str!("migrations/0005_ended_jobs.sql"),
     include_str!("migrations/0006_identity.sql"),
+    include_str!("migrations/0007_import_keys.sql"),
 ];
 
 sql! {
@@ -39,7 +40,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
             // If this fails, opening the file fails too, and its error has the reason.
-            let _ = std::fs::create_dir_all(folder);
+            let _ = private::create_folder(folder);
         }
         Db::open(path, Durability::Full, MIGRATIONS).map(|db| Self { db }).map_err(error::classify)
     }
