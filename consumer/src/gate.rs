@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{FLAGS_REFRESH, Flags};
-use isobar_model::deadline::Deadline;
-use isobar_upstream::WaitReason;
+use isobar_upstream::{Deadline, WaitReason};
 
 /// The pause before a wrong configuration is tested again: doubles from the first to the last.
 const FIRST_PROBE: Duration = Duration::from_secs(5);

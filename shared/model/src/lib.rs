@@ -8,7 +8,6 @@
 //! ARCHITECTURE.md has the picture and the invariants I1–I8.
 
 pub mod city;
-pub mod deadline;
 pub mod duration;
 pub mod freshness;
 pub mod gazetteer;

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use failsafe::{FailurePolicy, StateMachine};
-use isobar_model::deadline::Deadline;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use isobar_settings::values::BreakerSpec;
+
+use crate::deadline::Deadline;
 
 /// The longest time between two probes.
 const LONGEST_OPEN: Duration = Duration::from_mins(10);

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use isobar_broker::{Broker, BrokerError, Flags, QuotaDecision, Reservation};
-use isobar_model::deadline::Deadline;
 use isobar_model::quota::{QuotaLimits, QuotaUsage};
 use isobar_settings::values::BreakerSpec;
 use isobar_telemetry::error_chain;
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use crate::answer::{Priority, WaitReason};
 use crate::breaker::{Breaker, Permit};
+use crate::deadline::Deadline;
 
 /// The free tier runs one request at a time for an address, so the fleet shares one slot.
 const FREE_TIER_SLOTS: u32 = 1;

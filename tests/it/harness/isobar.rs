@@ -106,10 +106,10 @@ impl Isobar {
     /// On a host whose clock a test sets while the child runs: `file` holds the difference, `+2h`.
     #[must_use]
     pub fn clock_of(self, file: &Path) -> Self {
-        self.an_hour("+")
-            .env("FAKETIME", "")
-            .env("FAKETIME_TIMESTAMP_FILE", file.to_string_lossy())
-            .env("FAKETIME_NO_CACHE", "1")
+        let mut isobar = self.an_hour("+");
+        // It would win over the file.
+        isobar.environment.retain(|(name, _)| name != "FAKETIME");
+        isobar.env("FAKETIME_TIMESTAMP_FILE", file.to_string_lossy()).env("FAKETIME_NO_CACHE", "1")
     }
 
     pub fn spawn(&self) -> Running {
