@@ -121,7 +121,7 @@ async fn run_batch<P: Pipeline>(
                 .give_back(&batch, |_| Duration::ZERO, false, "the worker is shutting down")
                 .await;
         }
-        if let Some((until, reason)) = ctx.gate.closed_until(Utc::now()) {
+        if let Some((until, reason)) = ctx.gate.closed_until() {
             let delay = (until - Utc::now()).to_std().unwrap_or_default();
             return ctx.give_back(&batch, |_| delay, false, &reason.describe()).await;
         }
@@ -149,8 +149,8 @@ async fn run_batch<P: Pipeline>(
                 }
             }
             Some(UpstreamSignal::Config(reason)) => {
-                ctx.gate.misconfigured(reason.clone(), Utc::now());
-                if let Some((until, _)) = ctx.gate.closed_until(Utc::now()) {
+                ctx.gate.misconfigured(reason.clone());
+                if let Some((until, _)) = ctx.gate.closed_until() {
                     events::gate_closed(&reason, until);
                 }
             }

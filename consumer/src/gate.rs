@@ -4,14 +4,14 @@
 //! closes it, too; after growing pauses one small batch is let through to test it.
 //!
 //! Guarantees: while the gate is closed, entries are given back without an attempt, and no entry
-//! is read or claimed.
+//! is read or claimed. A wait is a duration: setting the clock of the host does not change it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use isobar_broker::{FLAGS_REFRESH, Flags};
-use isobar_upstream::WaitReason;
+use isobar_upstream::{Deadline, WaitReason};
 
 /// The pause before a wrong configuration is tested again: doubles from the first to the last.
 const FIRST_PROBE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub struct ReadGate {
 
 #[derive(Debug, Default)]
 struct GateState {
-    closed: Option<(DateTime<Utc>, PauseReason)>,
+    closed: Option<(Deadline, PauseReason)>,
     /// Tests in a row that found the configuration wrong.
     config_failures: u32,
 }
@@ -70,6 +70,7 @@ pub fn paused_until(flags: &Flags, now: DateTime<Utc>) -> Option<(DateTime<Utc>,
 
 impl ReadGate {
     pub fn close_until(&self, until: DateTime<Utc>, why: WaitReason) {
+        let until = Deadline::at(until);
         let mut state = self.lock();
         let is_later = state.closed.as_ref().is_none_or(|(closed_until, _)| *closed_until < until);
         if is_later {
@@ -77,17 +78,14 @@ impl ReadGate {
         }
     }
 
-    pub fn misconfigured(&self, reason: String, now: DateTime<Utc>) {
+    pub fn misconfigured(&self, reason: String) {
         let mut state = self.lock();
-        if state.closed.as_ref().is_some_and(|(until, _)| *until > now) {
+        if state.closed.as_ref().is_some_and(|(until, _)| until.left().is_some()) {
             return;
         }
         let pause = (FIRST_PROBE * 2_u32.pow(state.config_failures.min(8))).min(LAST_PROBE);
         state.config_failures += 1;
-        state.closed = Some((
-            now + TimeDelta::from_std(pause).unwrap_or_default(),
-            PauseReason::Config(reason),
-        ));
+        state.closed = Some((Deadline::after(pause), PauseReason::Config(reason)));
     }
 
     /// A request succeeded: the configuration is right.
@@ -108,8 +106,9 @@ impl ReadGate {
     }
 
     /// RunUntil when and why no entry may be read; `None` while the gate is open.
-    pub fn closed_until(&self, now: DateTime<Utc>) -> Option<(DateTime<Utc>, PauseReason)> {
-        self.lock().closed.clone().filter(|(until, _)| *until > now)
+    pub fn closed_until(&self) -> Option<(DateTime<Utc>, PauseReason)> {
+        let (until, reason) = self.lock().closed.clone()?;
+        Some((until.time()?, reason))
     }
 
     /// Whether the last test found the configuration wrong.
@@ -129,18 +128,16 @@ mod tests {
     #[test]
     fn a_wrong_configuration_is_tested_ever_more_rarely() {
         let gate = ReadGate::default();
-        let now = Utc::now();
-        gate.misconfigured("401".into(), now);
-        let (first, _) = gate.closed_until(now).expect("closed");
-        gate.misconfigured("401".into(), now);
-        assert_eq!(
-            gate.closed_until(now).expect("closed").0,
-            first,
-            "requests in flight count once"
-        );
-        gate.misconfigured("401".into(), first);
-        assert!(gate.closed_until(first).expect("closed").0 - first > first - now);
+        let left = || gate.lock().closed.as_ref().and_then(|(until, _)| until.left());
+        gate.misconfigured("401".into());
+        let first = left().expect("closed");
+        gate.misconfigured("401".into());
+        assert!(left().expect("closed") <= first, "requests in flight count once");
+        // The pause is over.
+        gate.lock().closed = None;
+        gate.misconfigured("401".into());
+        assert!(left().expect("closed") > first);
         gate.succeeded();
-        assert!(gate.closed_until(first).is_none() && !gate.is_probing());
+        assert!(gate.closed_until().is_none() && !gate.is_probing());
     }
 }

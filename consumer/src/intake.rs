@@ -246,7 +246,7 @@ fn capacity_left<P: Pipeline>(ctx: &Context<P>) -> usize {
 /// RunUntil when nothing may be read, and why: an operator, the gate, or the upstream.
 async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, PauseReason)> {
     let now = Utc::now();
-    let closed = paused_until(&ctx.flags(), now).or_else(|| ctx.gate.closed_until(now));
+    let closed = paused_until(&ctx.flags(), now).or_else(|| ctx.gate.closed_until());
     if closed.is_some() {
         return closed;
     }

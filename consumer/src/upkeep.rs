@@ -63,7 +63,7 @@ pub async fn heartbeat<P: Pipeline>(ctx: Arc<Context<P>>, stop: CancellationToke
     let mut missed = false;
     loop {
         let now = Utc::now();
-        let closed = ctx.gate.closed_until(now).or_else(|| paused_until(&ctx.flags(), now));
+        let closed = ctx.gate.closed_until().or_else(|| paused_until(&ctx.flags(), now));
         let upstream = ctx.pipeline.upstream_state().await;
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let state = json!({

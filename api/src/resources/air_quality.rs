@@ -21,7 +21,7 @@ use crate::http::problem::Problem;
 use crate::state::{AppState, SharedState};
 use crate::weather::answer::Origin;
 use crate::weather::city::CityQuery;
-use crate::weather::lookup::failure;
+use crate::weather::lookup::{bad_response, failure};
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -98,20 +98,21 @@ pub async fn show(State(app): State<SharedState>, params: Params) -> Result<Resp
 async fn current(app: &AppState, city: &City) -> Result<(AirQualityRow, Origin), Problem> {
     let stored = app.store.air_quality(city.id).await?;
     let policy = app.settings.fresh_for;
-    let is_current =
-        |row: &&AirQualityRow| is_current(policy, row.fresh_until, row.synced_at, Utc::now());
+    let is_current = |row: &&AirQualityRow| is_current(policy, row.times(), Utc::now());
     if let Some(row) = stored.as_ref().filter(is_current) {
         return Ok((row.clone(), Origin::Hit));
     }
     let answer = app.upstream.air_quality(&[city.coordinates], Priority::Interactive).await;
     let failed = match answer {
         Answer::Ok(values) => match values.into_iter().next() {
-            Some(air) => {
-                let row = air_quality_row(city.id, &air, Utc::now());
-                let records = Records::AirQuality(vec![row.clone()]);
-                app.store.commit(&Commit { records, ..Commit::default() }).await?;
-                return Ok((row, Origin::Miss));
-            }
+            Some(air) => match air_quality_row(city.id, &air, Utc::now()) {
+                Ok(row) => {
+                    let records = Records::AirQuality(vec![row.clone()]);
+                    app.store.commit(&Commit { records, ..Commit::default() }).await?;
+                    return Ok((row, Origin::Miss));
+                }
+                Err(error) => failure(&bad_response(&error)),
+            },
             None => Problem::internal(anyhow::anyhow!("the answer for one location is empty")),
         },
         failed => failure(&failed),

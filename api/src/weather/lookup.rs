@@ -21,7 +21,7 @@ use isobar_settings::Settings;
 use isobar_store::{Commit, Records, SnapshotRow, Store, WeatherSnapshot};
 use isobar_telemetry::error_chain;
 use isobar_telemetry::metric::{Label, Metric};
-use isobar_upstream::cities::snapshot;
+use isobar_upstream::cities::{DatedAhead, snapshot};
 use isobar_upstream::wmo::condition;
 use isobar_upstream::{Answer, Priority, WeatherClient};
 use tokio_util::task::TaskTracker;
@@ -197,29 +197,28 @@ impl Inner {
         log_transition(&self.store_down, "the store", &stored);
         let stored = stored.ok().flatten();
         let now = Utc::now();
-        let current = |row: &&SnapshotRow| {
-            is_current(self.settings.fresh_for, row.fresh_until, row.synced_at, now)
-        };
+        let current = |row: &&SnapshotRow| is_current(self.settings.fresh_for, row.times(), now);
         if let Some(row) = stored.as_ref().filter(current) {
             return Ok((Arc::new(row.clone()), Origin::Hit));
         }
         let locations = [city.coordinates];
         let answer = self.upstream.weather(&locations, Priority::Interactive).await;
-        let observation = match answer {
-            Answer::Ok(observations) => observations.into_iter().next(),
-            failed => {
-                let problem = failure(&failed);
-                return match stored {
-                    Some(row) => Ok((Arc::new(row), Origin::Stale)),
-                    None => Err(problem),
-                };
-            }
+        let or_stale = |failed: &Answer<()>| match stored {
+            Some(row) => Ok((Arc::new(row), Origin::Stale)),
+            None => Err(failure(failed)),
+        };
+        let observation = match answer.into_result() {
+            Ok(observations) => observations.into_iter().next(),
+            Err(failed) => return or_stale(&failed),
         };
         let Some(observation) = observation else {
             let cause = anyhow::anyhow!("the answer for one location has no observation");
             return Err(Problem::internal(cause));
         };
-        let snapshot = snapshot(city.clone(), observation, Utc::now());
+        let snapshot = match snapshot(city.clone(), observation, Utc::now()) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return or_stale(&bad_response(&error)),
+        };
         let row = row_of(&city, &snapshot);
         let commit = Commit { records: Records::Weather(vec![snapshot]), ..Commit::default() };
         let stored = self.store.commit(&commit).await;
@@ -257,6 +256,12 @@ fn log_transition<T, E: std::error::Error>(
             }
         }
     }
+}
+
+/// The answer in place of a value that must not be used.
+pub fn bad_response(error: &DatedAhead) -> Answer<()> {
+    tracing::warn!(error = %error, "an answer of the upstream is not used");
+    Answer::Retry { code: "bad_response", reason: error.to_string() }
 }
 
 fn unknown_city(query: &CityQuery) -> Problem {

@@ -15,16 +15,17 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use isobar_model::city::{City, Coordinates, derived_city_id};
-use isobar_model::freshness::{FreshFor, is_current};
+use isobar_model::freshness::{FreshFor, ValueTimes, is_current};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
 use isobar_model::task::CityTask;
 use isobar_settings::Settings;
-use isobar_store::{Freshness, Store, StoreError};
-use isobar_upstream::cities::{CityFinder, is_near};
+use isobar_store::{Store, StoreError};
+use isobar_upstream::cities::{CityFinder, DatedAhead, is_near};
 use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient};
 
 use super::definition::{BatchKey, TaskOutcome, TaskSubject};
+use crate::fetch::ALIKE_FROM;
 
 /// Tasks without coordinates that share a batch: each may need a request to the geocoder, and the
 /// batch must end within a lease.
@@ -69,7 +70,7 @@ impl Cities {
         stored: impl FnOnce(Vec<CityId>) -> F,
     ) -> Result<Vec<bool>, StoreError>
     where
-        F: Future<Output = Result<HashMap<CityId, Freshness>, StoreError>>,
+        F: Future<Output = Result<HashMap<CityId, ValueTimes>, StoreError>>,
     {
         let policy = self.settings.fresh_for;
         let ids: Vec<CityId> = tasks.iter().filter_map(|task| skippable(task)).collect();
@@ -78,11 +79,8 @@ impl Cities {
         }
         let known = stored(ids).await?;
         let now = Utc::now();
-        let current = |id: CityId| {
-            known
-                .get(&id)
-                .is_some_and(|city| is_current(policy, city.fresh_until, city.synced_at, now))
-        };
+        let current =
+            |id: CityId| known.get(&id).is_some_and(|times| is_current(policy, *times, now));
         Ok(tasks.iter().map(|task| skippable(task).is_some_and(current)).collect())
     }
 
@@ -92,7 +90,7 @@ impl Cities {
         &self,
         tasks: &[&CityTask],
         request: impl FnOnce(Vec<Coordinates>) -> F,
-        record: impl Fn(City, V) -> R,
+        record: impl Fn(City, V) -> Result<R, DatedAhead>,
     ) -> Answer<Vec<TaskOutcome<R>>>
     where
         F: Future<Output = Answer<Vec<V>>>,
@@ -134,8 +132,23 @@ impl Cities {
                 Ok(values) => values,
                 Err(failure) => return failure,
             };
+            let mut ahead = None;
+            let requested = cities.len();
+            let mut refused = 0;
             for ((at, city), value) in cities.into_iter().zip(values) {
-                outcomes[at] = Some(TaskOutcome::Record(record(city, value)));
+                outcomes[at] = Some(match record(city, value) {
+                    Ok(record) => TaskOutcome::Record(record),
+                    Err(error) => {
+                        refused += 1;
+                        let reason = ahead.insert(error).to_string();
+                        TaskOutcome::Retry { code: "bad_response", reason }
+                    }
+                });
+            }
+            // All alike: the clock of this host is behind, and no location is at fault.
+            if let Some(error) = ahead.filter(|_| refused == requested && refused >= ALIKE_FROM) {
+                let reason = format!("{error}; check the clock of this host");
+                return Answer::Misconfigured { reason };
             }
         }
         let missing = || TaskOutcome::Retry {

@@ -70,6 +70,15 @@ pub fn store_back(schedule: &Schedule) {
     tracing::info!(schedule = schedule.name, "the store is available again");
 }
 
+pub fn clock_set_back(schedule: &Schedule, from: DateTime<Utc>, to: DateTime<Utc>) {
+    tracing::warn!(
+        schedule = schedule.name,
+        from = time(from),
+        to = time(to),
+        "the clock was set back; ticks fire from the new time on, except those that have run"
+    );
+}
+
 pub fn foreign_tick(schedule: &Schedule, tick: &Tick) {
     tracing::warn!(
         schedule = schedule.name,

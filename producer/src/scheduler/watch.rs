@@ -5,12 +5,13 @@
 //! a limited time: the clock may be set, or another owner may leave its tick.
 //!
 //! Guarantees: everything it knows is in the store, so it may be cut off anywhere. It waits for a
-//! store that is down, without a limit.
+//! store that is down, without a limit. After the clock is set back it warns, and ticks count from
+//! the new time on; a tick that has run does not run again.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use isobar_model::schedule::{Due, LastTick, TickOutcome, due};
 use isobar_store::{StoreError, TickClaim, TickResult};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use crate::pauses::pauses;
 
 /// The longest sleep: the delay after which a clock that was set forward is noticed.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
+/// Corrections of a clock that are smaller are not reported.
+const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
 /// Between two polls of a tick that another scheduler owns.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// A scheduler without leftovers in its outbox claims later by this time. So the host that holds
@@ -34,10 +37,18 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// Runs until `stop`.
 pub async fn watch(runner: ScheduleRunner, stop: CancellationToken) {
     let began = Utc::now();
+    let mut set_back_to = None;
+    let mut latest = began;
     // Set while the store is down.
     let mut retries: Option<ExponentialBackoff> = None;
     while !stop.is_cancelled() {
-        let pause = match poll(&runner, began, &stop).await {
+        let now = Utc::now();
+        if was_set_back(latest, now) {
+            events::clock_set_back(&runner.schedule, latest, now);
+            set_back_to = Some(now);
+        }
+        latest = now;
+        let pause = match poll(&runner, began, set_back_to, &stop).await {
             Ok(pause) => {
                 if retries.take().is_some() {
                     events::store_back(&runner.schedule);
@@ -62,6 +73,7 @@ pub async fn watch(runner: ScheduleRunner, stop: CancellationToken) {
 async fn poll(
     runner: &ScheduleRunner,
     began: DateTime<Utc>,
+    set_back_to: Option<DateTime<Utc>>,
     stop: &CancellationToken,
 ) -> Result<Duration, StoreError> {
     let (store, schedule) = (&runner.store, &runner.schedule);
@@ -77,9 +89,9 @@ async fn poll(
             {
                 runner.warned_foreign.call_once(|| events::foreign_tick(schedule, &last));
             }
-            last.last_tick()
+            from_now_on(last.last_tick(), set_back_to, now)
         }
-        None => LastTick::never(began),
+        None => LastTick::never(set_back_to.unwrap_or(began)),
     };
     let due = due(schedule, known, now);
     record_skipped(runner, &due, known).await?;
@@ -101,6 +113,19 @@ async fn poll(
     }
     let fired = fire(runner, tick, None, stop).await?;
     Ok(if fired { Duration::ZERO } else { until_next_tick(runner).min(POLL_INTERVAL) })
+}
+
+/// Whether the clock shows less than at the last poll, by more than its usual corrections.
+fn was_set_back(latest: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    latest - now > CLOCK_SLACK
+}
+
+/// The last tick as the base for the next one. After the clock was set back, ticks count from the
+/// new time on; the end of a run that the clock has not reached yet is ignored.
+fn from_now_on(last: LastTick, set_back_to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> LastTick {
+    let tick = set_back_to.map_or(last.tick, |to| to.max(last.tick));
+    let is_ahead = last.busy_until - now > CLOCK_SLACK;
+    LastTick { tick, busy_until: if is_ahead { tick } else { last.busy_until } }
 }
 
 /// The time until the next tick, at most [`MAX_SLEEP`].
@@ -160,4 +185,23 @@ async fn has_unsent(runner: &ScheduleRunner) -> bool {
         return false;
     };
     outbox.depth().await.is_ok_and(|depth| depth.extracting > 0 || depth.unsent_tasks > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_moves_the_base_of_ticks() {
+        let now = Utc::now();
+        let hours = TimeDelta::hours;
+        assert!(was_set_back(now + hours(2), now));
+        assert!(!was_set_back(now + TimeDelta::seconds(1), now) && !was_set_back(now, now));
+        // The run began before the clock was ahead, and ended while it was.
+        let last = LastTick { tick: now - hours(3), busy_until: now + hours(2) };
+        assert_eq!(from_now_on(last, Some(now), now), LastTick::never(now));
+        assert_eq!(from_now_on(last, None, now), LastTick::never(last.tick));
+        let later = LastTick { tick: now + hours(1), busy_until: now + hours(1) };
+        assert_eq!(from_now_on(later, Some(now), now + hours(1)), later);
+    }
 }

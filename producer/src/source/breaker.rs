@@ -43,12 +43,15 @@ impl SourceBreaker {
 /// Until when the breaker is open (ms since 1970), if it is at `now_ms`. `failures_ms` ascend.
 fn open_until(spec: &BreakerSpec, failures_ms: &[u64], now_ms: u64) -> Option<u64> {
     let window_ms = spec.window.as_millis() as u64;
-    let opened_ms = failures_ms
+    let open_ms = spec.open.as_millis() as u64;
+    // Later ones are from a clock that was ahead, and would keep it open until then.
+    let known = failures_ms.partition_point(|at| *at <= now_ms + open_ms);
+    let opened_ms = failures_ms[..known]
         .windows(spec.failures as usize)
         .filter(|failures| failures[failures.len() - 1] - failures[0] <= window_ms)
         .map(|failures| failures[failures.len() - 1])
         .next_back()?;
-    let until_ms = opened_ms + spec.open.as_millis() as u64;
+    let until_ms = opened_ms + open_ms;
     (now_ms < until_ms).then_some(until_ms)
 }
 
@@ -71,6 +74,13 @@ mod tests {
         assert_eq!(open_until(&SPEC, &[0, 4_000], 5_000), None);
         assert_eq!(open_until(&SPEC, &[0, 9_000, 12_000], 12_000), None);
         assert_eq!(open_until(&SPEC, &[0, 4_000, 10_000], 10_000), Some(70_000));
+    }
+
+    #[test]
+    fn failures_of_a_clock_that_was_ahead_do_not_count() {
+        let hour = 3_600_000;
+        assert_eq!(open_until(&SPEC, &[hour, hour + 1, hour + 2], 0), None);
+        assert_eq!(open_until(&SPEC, &[0, 1, 2, hour, hour + 1, hour + 2], 3), Some(60_002));
     }
 
     #[test]

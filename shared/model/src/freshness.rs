@@ -19,13 +19,30 @@ pub enum FreshFor {
     Fixed(Duration),
 }
 
-/// Whether a value that the upstream renews at `fresh_until`, fetched at `synced_at`, is current.
-pub fn is_current(
-    policy: FreshFor,
-    fresh_until: DateTime<Utc>,
-    synced_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> bool {
+/// A time that is further ahead of our clock is wrong: clocks of hosts differ by less.
+const MAX_AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// The times of a stored value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueTimes {
+    pub observed_at: DateTime<Utc>,
+    /// Before this time the upstream has nothing newer.
+    pub fresh_until: DateTime<Utc>,
+    pub synced_at: DateTime<Utc>,
+}
+
+/// Whether `time` is so far ahead of `now` that it cannot be right. The store's statements have the
+/// same bound: they replace such a value.
+pub fn is_ahead(time: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    time - now > MAX_AHEAD
+}
+
+/// Whether a stored value is current. One from the future never is.
+pub fn is_current(policy: FreshFor, times: ValueTimes, now: DateTime<Utc>) -> bool {
+    let ValueTimes { observed_at, fresh_until, synced_at } = times;
+    if is_ahead(observed_at, now) || is_ahead(synced_at, now) {
+        return false;
+    }
     match policy {
         FreshFor::Auto => now < fresh_until,
         // A duration beyond the calendar never ends.
@@ -61,12 +78,29 @@ impl fmt::Display for FreshFor {
 mod tests {
     use super::*;
 
+    fn times(fresh_until: DateTime<Utc>, synced_at: DateTime<Utc>) -> ValueTimes {
+        ValueTimes { observed_at: synced_at, fresh_until, synced_at }
+    }
+
+    #[test]
+    fn a_value_from_the_future_is_not_current() {
+        let now = Utc::now();
+        let later = now + TimeDelta::minutes(61);
+        let observed_later = ValueTimes { observed_at: later, fresh_until: later, synced_at: now };
+        for policy in [FreshFor::Auto, FreshFor::Fixed(Duration::from_hours(9))] {
+            assert!(!is_current(policy, observed_later, now));
+            assert!(!is_current(policy, times(later, later), now));
+            let skewed = now + TimeDelta::minutes(59);
+            assert!(is_current(policy, times(skewed, skewed), now));
+        }
+    }
+
     #[test]
     fn auto_is_current_until_the_upstream_has_newer() {
         let now = Utc::now();
         let minute = TimeDelta::minutes(1);
-        assert!(is_current(FreshFor::Auto, now + minute, now - minute, now));
-        assert!(!is_current(FreshFor::Auto, now, now - minute, now));
+        assert!(is_current(FreshFor::Auto, times(now + minute, now - minute), now));
+        assert!(!is_current(FreshFor::Auto, times(now, now - minute), now));
     }
 
     #[test]
@@ -74,10 +108,10 @@ mod tests {
         let now = Utc::now();
         let minute = TimeDelta::minutes(1);
         let fixed = |seconds| FreshFor::Fixed(Duration::from_secs(seconds));
-        assert!(is_current(fixed(61), now - minute, now - minute, now));
-        assert!(!is_current(fixed(60), now + minute, now - minute, now));
-        assert!(!is_current(fixed(0), now + minute, now, now), "zero always fetches");
-        assert!(is_current(fixed(u64::MAX), now - minute, now - minute, now));
+        assert!(is_current(fixed(61), times(now - minute, now - minute), now));
+        assert!(!is_current(fixed(60), times(now + minute, now - minute), now));
+        assert!(!is_current(fixed(0), times(now + minute, now), now), "zero always fetches");
+        assert!(is_current(fixed(u64::MAX), times(now - minute, now - minute), now));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Air quality: the records of the air quality pipeline, one row a city.
 //!
 //! Units: µg/m³; the two indices have none.
-//! Guarantees: a record that is older than the stored one changes nothing (I4).
+//! Guarantees: a record that is older than the stored one changes nothing (I4), unless the stored
+//! one is from the future: such a one is replaced.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::error::Result;
 use crate::sql::Batch;
 use crate::store::Store;
-use crate::weather::Freshness;
+use isobar_model::freshness::ValueTimes;
 use isobar_model::ids::CityId;
 
 /// The air quality of a city at a time.
@@ -45,10 +46,11 @@ ON CONFLICT (city_id) DO UPDATE SET
     observed_at = excluded.observed_at, fresh_until = excluded.fresh_until,
     synced_at = excluded.synced_at
 WHERE excluded.observed_at >= stored.observed_at
+    OR stored.observed_at > excluded.synced_at + interval '1 hour'
 ";
     ONE = "SELECT * FROM air_quality WHERE city_id = $1";
     FRESHNESS = r"
-SELECT city_id AS id, fresh_until, synced_at FROM air_quality
+SELECT city_id AS id, observed_at, fresh_until, synced_at FROM air_quality
 WHERE city_id = ANY($1::bigint[])
 ";
 }
@@ -76,6 +78,13 @@ pub(crate) fn batches(rows: &[AirQualityRow]) -> Vec<Batch<'_>> {
     vec![Batch::sorted(&UPSERT, rows, |row| row.city_id)]
 }
 
+impl AirQualityRow {
+    pub fn times(&self) -> ValueTimes {
+        let Self { observed_at, fresh_until, synced_at, .. } = *self;
+        ValueTimes { observed_at, fresh_until, synced_at }
+    }
+}
+
 impl Store {
     pub async fn air_quality(&self, city: CityId) -> Result<Option<AirQualityRow>> {
         self.one(&ONE, args![city]).await
@@ -85,7 +94,7 @@ impl Store {
     pub async fn air_quality_freshness(
         &self,
         cities: &[CityId],
-    ) -> Result<HashMap<CityId, Freshness>> {
+    ) -> Result<HashMap<CityId, ValueTimes>> {
         Ok(self.all(&FRESHNESS, args![cities]).await?.into_iter().collect())
     }
 }

@@ -59,4 +59,4 @@ pub use store::Store;
 pub use ticks::{Tick, TickClaim, TickResult};
 pub use totals::{FailureGroup, PipelineTotals, TableCounts};
 pub use users::{CardRow, Enriched, SourcedUser, UserFilter, UserRecords, UserRow};
-pub use weather::{Freshness, SnapshotRow, WeatherSnapshot};
+pub use weather::{SnapshotRow, WeatherSnapshot};

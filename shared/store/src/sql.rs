@@ -1,7 +1,7 @@
 //! SQL: statements as they are written, and their text for each database.
 //!
 //! A statement is written once, in PostgreSQL's dialect, beside the type it serves. SQLite's text
-//! is made from it once, by five replacements (see [`Sql::sqlite`]). Where that does not suffice,
+//! is made from it once, by six replacements (see [`Sql::sqlite`]). Where that does not suffice,
 //! a statement has two texts, one above the other. `FROM given` reads the rows that a caller gives:
 //! `unnest` of one array a column in PostgreSQL, a prepared loop in SQLite (see [`Given`]).
 //!
@@ -53,6 +53,10 @@ impl Sql {
             lists_to_json(&without_casts(&text))
                 .replace('$', "?")
                 .replace("strpos(", "instr(")
+                .replace(
+                    "excluded.synced_at + interval '1 hour'",
+                    "strftime('%Y-%m-%dT%H:%M:%fZ', excluded.synced_at, '+1 hour')",
+                )
                 // A generated column, since SQLite compares no row with an expression by an index.
                 .replace(r#"coalesce("row", 9223372036854775807)"#, "rank")
         })

@@ -2,7 +2,8 @@
 //!
 //! Units are those of the API: °C, km/h, degrees, WMO code, percent.
 //!
-//! Guarantees: a snapshot that is older than the stored one changes nothing (I4).
+//! Guarantees: a snapshot that is older than the stored one changes nothing (I4), unless the stored
+//! one is from the future: such a one is replaced.
 //! Next: [`crate::records`] (how a commit gets the records of each pipeline).
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use crate::row::{FromRow, Row};
 use crate::sql::Batch;
 use crate::store::Store;
 use isobar_model::city::{Coordinates, fold_name};
+use isobar_model::freshness::ValueTimes;
 use isobar_model::ids::CityId;
 
 /// The weather of a city at a time.
@@ -61,13 +63,6 @@ pub struct SnapshotRow {
     pub raw_payload: Option<String>,
 }
 
-/// How current a stored snapshot is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Freshness {
-    pub fresh_until: DateTime<Utc>,
-    pub synced_at: DateTime<Utc>,
-}
-
 sql! {
     /// The committer's speed depends on this statement. An empty key marks an unknown name; such a
     /// city has its number as a name.
@@ -103,6 +98,7 @@ ON CONFLICT (id) DO UPDATE SET
     synced_at = excluded.synced_at,
     raw_payload = excluded.raw_payload
 WHERE stored.observed_at IS NULL OR excluded.observed_at >= stored.observed_at
+    OR stored.observed_at > excluded.synced_at + interval '1 hour'
 "#;
     PAGE = r#"
 SELECT id, name, latitude, longitude, temperature, windspeed, winddirection, weathercode, humidity,
@@ -111,7 +107,7 @@ FROM cities WHERE observed_at IS NOT NULL AND id > $1
 ORDER BY id LIMIT $2
 "#;
     FRESHNESS = r"
-SELECT id, fresh_until, synced_at FROM cities
+SELECT id, observed_at, fresh_until, synced_at FROM cities
 WHERE id = ANY($1::bigint[]) AND observed_at IS NOT NULL
 ";
 }
@@ -142,16 +138,23 @@ row! { SnapshotRow {
     weathercode, humidity, time, observed_at, fresh_until, synced_at, raw_payload,
 } }
 
-row! { Freshness { fresh_until, synced_at } }
+row! { ValueTimes { observed_at, fresh_until, synced_at } }
 
-impl FromRow for (CityId, Freshness) {
+impl FromRow for (CityId, ValueTimes) {
     fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
-        Ok((row.get("id")?, Freshness::from_row(row)?))
+        Ok((row.get("id")?, ValueTimes::from_row(row)?))
     }
 }
 
 pub(crate) fn batches(snapshots: &[WeatherSnapshot]) -> Vec<Batch<'_>> {
     vec![Batch::sorted(&UPSERT, snapshots, |row| row.city_id)]
+}
+
+impl SnapshotRow {
+    pub fn times(&self) -> ValueTimes {
+        let Self { observed_at, fresh_until, synced_at, .. } = *self;
+        ValueTimes { observed_at, fresh_until, synced_at }
+    }
 }
 
 impl Store {
@@ -165,7 +168,7 @@ impl Store {
     }
 
     /// How current the snapshots of `cities` are; cities without a snapshot are absent.
-    pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, Freshness>> {
+    pub async fn freshness(&self, cities: &[CityId]) -> Result<HashMap<CityId, ValueTimes>> {
         Ok(self.all(&FRESHNESS, args![cities]).await?.into_iter().collect())
     }
 }

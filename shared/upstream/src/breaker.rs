@@ -18,6 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use isobar_settings::values::BreakerSpec;
 
+use crate::deadline::Deadline;
+
 /// The longest time between two probes.
 const LONGEST_OPEN: Duration = Duration::from_mins(10);
 /// When a caller should retry while another one holds the probe.
@@ -34,7 +36,7 @@ pub struct Breaker {
 }
 
 /// Until when the breaker is open: written by the policy, read by callers.
-type OpenUntil = Arc<Mutex<Option<DateTime<Utc>>>>;
+type OpenUntil = Arc<Mutex<Option<Deadline>>>;
 
 impl std::fmt::Debug for Breaker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,17 +66,17 @@ impl Breaker {
         };
         // It has opened and no probe has closed it yet: one call at a time.
         let Ok(probe) = Arc::clone(&self.probe).try_acquire_owned() else {
-            return Err(until.max(Utc::now() + PROBE_TAKEN));
+            return Err(retry_at(until));
         };
         if self.machine.is_call_permitted() {
             return Ok(Permit { breaker: self.clone(), _probe: Some(probe) });
         }
-        Err(until.max(Utc::now() + PROBE_TAKEN))
+        Err(retry_at(until))
     }
 
     /// Until when every call is refused; `None` if a call may be admitted now.
     pub fn open_until(&self) -> Option<DateTime<Utc>> {
-        self.last_opened_until().filter(|until| *until > Utc::now())
+        self.last_opened_until()?.time()
     }
 
     /// Closes it as a successful probe does. A closed breaker keeps its counts.
@@ -86,14 +88,20 @@ impl Breaker {
     pub fn state(&self) -> &'static str {
         match self.last_opened_until() {
             None => "closed",
-            Some(until) if until > Utc::now() => "open",
+            Some(until) if until.left().is_some() => "open",
             Some(_) => "half_open",
         }
     }
 
-    fn last_opened_until(&self) -> Option<DateTime<Utc>> {
+    fn last_opened_until(&self) -> Option<Deadline> {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a refused caller should try again.
+fn retry_at(open_until: Deadline) -> DateTime<Utc> {
+    let soon = Utc::now() + PROBE_TAKEN;
+    open_until.time().map_or(soon, |until| until.max(soon))
 }
 
 impl Permit {
@@ -139,7 +147,7 @@ impl FailureWindow {
         is_silent || failures >= self.spec.failures as usize && failures * 2 >= self.calls.len()
     }
 
-    fn set_open(&self, until: Option<DateTime<Utc>>) {
+    fn set_open(&self, until: Option<Deadline>) {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = until;
     }
 }
@@ -158,7 +166,7 @@ impl FailurePolicy for FailureWindow {
         }
         let open = self.next_open.min(LONGEST_OPEN);
         self.next_open = (open * 2).min(LONGEST_OPEN);
-        self.set_open(Some(Utc::now() + TimeDelta::from_std(open).unwrap_or_default()));
+        self.set_open(Some(Deadline::after(open)));
         Some(open)
     }
 

@@ -4,8 +4,11 @@
 //! the store keeps the geocoder's answer, so each name costs one request. Workers and API use the
 //! same rules for what a stored row is and which records describe one city.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use isobar_model::city::{City, Coordinates, fold_name};
+use isobar_model::freshness::is_ahead;
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
 use isobar_store::{AirQualityRow, CityRow, Store, StoreError, WeatherSnapshot};
@@ -110,10 +113,33 @@ fn distance_deg(one: Coordinates, other: Coordinates) -> f64 {
     latitude.max((one.longitude() - other.longitude()).abs())
 }
 
+/// A value that the upstream dates in the future; it must not be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatedAhead {
+    observed_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+impl fmt::Display for DatedAhead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [observed_at, now] = [self.observed_at, self.now].map(|at| at.format("%FT%RZ"));
+        write!(f, "the upstream dates its answer {observed_at}, but it is {now}")
+    }
+}
+
+fn check_time(observed_at: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), DatedAhead> {
+    if is_ahead(observed_at, now) { Err(DatedAhead { observed_at, now }) } else { Ok(()) }
+}
+
 /// The snapshot of an observation that was fetched at `now`. A city without a name keeps the
 /// stored one.
-pub fn snapshot(city: City, observation: Observation, now: DateTime<Utc>) -> WeatherSnapshot {
-    WeatherSnapshot {
+pub fn snapshot(
+    city: City,
+    observation: Observation,
+    now: DateTime<Utc>,
+) -> Result<WeatherSnapshot, DatedAhead> {
+    check_time(observation.observed_at, now)?;
+    Ok(WeatherSnapshot {
         city_id: city.id,
         name: Some(city.name).filter(|name| !name.is_empty()),
         country_code: city.country_code,
@@ -130,12 +156,17 @@ pub fn snapshot(city: City, observation: Observation, now: DateTime<Utc>) -> Wea
         fresh_until: observation.fresh_until,
         raw_payload: observation.raw_payload,
         synced_at: now,
-    }
+    })
 }
 
 /// The row of an air quality that was fetched at `now`.
-pub fn air_quality_row(city_id: CityId, air: &AirQuality, now: DateTime<Utc>) -> AirQualityRow {
-    AirQualityRow {
+pub fn air_quality_row(
+    city_id: CityId,
+    air: &AirQuality,
+    now: DateTime<Utc>,
+) -> Result<AirQualityRow, DatedAhead> {
+    check_time(air.observed_at, now)?;
+    Ok(AirQualityRow {
         city_id,
         pm10: air.pm10,
         pm2_5: air.pm2_5,
@@ -147,7 +178,7 @@ pub fn air_quality_row(city_id: CityId, air: &AirQuality, now: DateTime<Utc>) ->
         observed_at: air.observed_at,
         fresh_until: air.fresh_until,
         synced_at: now,
-    }
+    })
 }
 
 #[cfg(test)]

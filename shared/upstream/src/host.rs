@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::answer::{Priority, WaitReason};
 use crate::breaker::{Breaker, Permit};
+use crate::deadline::Deadline;
 
 /// The free tier runs one request at a time for an address, so the fleet shares one slot.
 const FREE_TIER_SLOTS: u32 = 1;
@@ -37,9 +38,9 @@ pub struct Host {
 /// The last state that the host, or our own count, reported.
 #[derive(Debug, Default)]
 struct Reported {
-    closed_until: Option<DateTime<Utc>>,
+    closed_until: Option<Deadline>,
     /// The same for batch requests: a tenth may be left for interactive ones.
-    batch_closed_until: Option<DateTime<Utc>>,
+    batch_closed_until: Option<Deadline>,
     config_error: Option<String>,
     /// The last reset of the breaker by an operator that was applied here.
     reset_at: Option<DateTime<Utc>>,
@@ -115,7 +116,7 @@ impl Host {
 
     /// The provider reports that its quota is used up until then.
     pub async fn mark_exhausted(&self, broker: &Broker, until: DateTime<Utc>) {
-        self.reported().closed_until = Some(until);
+        self.reported().closed_until = Some(Deadline::at(until));
         if !self.limits.is_unlimited() {
             let wait = (until - Utc::now()).to_std().unwrap_or_default();
             if let Err(error) = broker.quota_block(&self.name, wait).await {
@@ -202,7 +203,7 @@ impl Host {
             Ok(QuotaDecision::Granted(reservation)) => Ok(Some(reservation)),
             Ok(QuotaDecision::Exhausted { until }) => {
                 if keep_reserve {
-                    self.reported().batch_closed_until = Some(until);
+                    self.reported().batch_closed_until = Some(Deadline::at(until));
                 }
                 Err((until, WaitReason::Quota))
             }
@@ -266,7 +267,7 @@ impl Host {
             Priority::Interactive => reported.closed_until,
             Priority::Batch => reported.closed_until.max(reported.batch_closed_until),
         };
-        until.filter(|until| *until > Utc::now())
+        until?.time()
     }
 
     fn reported(&self) -> MutexGuard<'_, Reported> {

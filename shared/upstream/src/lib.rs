@@ -16,6 +16,7 @@ pub mod card_key;
 pub mod cities;
 mod classify;
 mod client;
+mod deadline;
 mod enrichment;
 mod forecast;
 mod gauges;
@@ -32,6 +33,7 @@ pub mod wmo;
 
 pub use air_quality::AirQuality;
 pub use answer::{Answer, Priority, WaitReason};
+pub use deadline::Deadline;
 pub use enrichment::{EnrichmentClient, MAX_BATCH};
 pub use gauges::{METRICS, Quotas};
 pub use host::UpstreamState;

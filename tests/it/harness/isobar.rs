@@ -122,6 +122,15 @@ impl Isobar {
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 
+    /// On a host whose clock a test sets while the child runs: `file` holds the difference, `+2h`.
+    #[must_use]
+    pub fn clock_of(self, file: &Path) -> Self {
+        let mut isobar = self.an_hour("+");
+        // It would win over the file.
+        isobar.environment.retain(|(name, _)| name != "FAKETIME");
+        isobar.env("FAKETIME_TIMESTAMP_FILE", file.to_string_lossy()).env("FAKETIME_NO_CACHE", "1")
+    }
+
     pub fn spawn(&self) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

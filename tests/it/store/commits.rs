@@ -18,6 +18,7 @@ use super::{Subject, on_both};
 on_both!(
     a_repeated_commit_changes_nothing,
     an_older_observation_never_wins,
+    a_snapshot_from_the_future_is_replaced,
     what_a_task_does_not_know_of_its_city_replaces_nothing,
     a_failed_city_keeps_its_snapshot,
     a_job_comes_out_the_same_in_any_order,
@@ -36,6 +37,17 @@ on_both!(
 
 async fn commit(store: &Store, commit: &Commit) -> CommitReport {
     store.commit(commit).await.expect("commits")
+}
+
+async fn a_snapshot_from_the_future_is_replaced(subject: Subject) {
+    let store = &subject.store;
+    let wrong = at(60 * 24 * 365 * 70);
+    commit(store, &weather(vec![snapshot(1, wrong)])).await;
+    let right = snapshot(1, at(10));
+    let fetched_at = right.synced_at;
+    commit(store, &weather(vec![right])).await;
+    let row = store.weather(CityId(1)).await.expect("reads").expect("a row");
+    assert_eq!((row.observed_at, row.synced_at), (at(10), fetched_at));
 }
 
 /// Total, processed, succeeded, failed, skipped, rejected, duplicates.

@@ -6,6 +6,9 @@
 
 use isobar_model::quota::{QuotaLimits, Window};
 
+/// A clock that was set back by less costs no more than this.
+const MAX_MINUTES_AHEAD: i64 = 5;
+
 /// The use of one host by window, and the end of a block that the provider asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QuotaWindows {
@@ -43,6 +46,9 @@ impl QuotaWindows {
         keep_interactive_reserve: bool,
         now_ms: i64,
     ) -> Result<(), i64> {
+        if self.is_from_the_future(now_ms) {
+            *self = Self::default();
+        }
         if self.blocked_until_ms > now_ms {
             return Err(self.blocked_until_ms);
         }
@@ -72,10 +78,17 @@ impl QuotaWindows {
         }
     }
 
+    /// Whether it was written while the clock was ahead: its block would last too long.
+    fn is_from_the_future(&self, now_ms: i64) -> bool {
+        let [minute, ..] = self.counts;
+        minute.index > index(Window::Minute, now_ms) + MAX_MINUTES_AHEAD
+    }
+
     /// The use of each window, and when a full window or the provider's block ends.
     pub fn used(&self, limits: &QuotaLimits, now_ms: i64) -> ([u64; 3], Option<i64>) {
         let mut used = [0; 3];
-        let mut until = Some(self.blocked_until_ms).filter(|until| *until > now_ms);
+        let is_blocked = self.blocked_until_ms > now_ms && !self.is_from_the_future(now_ms);
+        let mut until = is_blocked.then_some(self.blocked_until_ms);
         for ((window, count), used) in Window::ALL.into_iter().zip(self.counts).zip(&mut used) {
             *used = count.at(index(window, now_ms));
             if limits.of(window).is_some_and(|limit| *used >= limit) {
@@ -103,6 +116,17 @@ mod tests {
         assert_eq!(windows.reserve(&LIMITS, 50, false, later), Ok(()));
         assert_eq!(windows.reserve(&LIMITS, 51, false, later), Err(1_800_000_000_000 + 3_600_000));
         assert_eq!(windows.used(&LIMITS, later).0, [50, 150, 150]);
+    }
+
+    #[test]
+    fn a_block_from_a_clock_that_was_ahead_ends() {
+        let mut windows = QuotaWindows::default();
+        let ahead = NOW + 2 * 3_600_000;
+        assert_eq!(windows.reserve(&LIMITS, 100, false, ahead), Ok(()));
+        windows.blocked_until_ms = ahead + 60_000;
+        assert!(windows.reserve(&LIMITS, 1, false, ahead).is_err());
+        assert_eq!(windows.used(&LIMITS, NOW), ([0; 3], None));
+        assert_eq!(windows.reserve(&LIMITS, 1, false, NOW), Ok(()));
     }
 
     #[test]
