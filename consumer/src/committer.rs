@@ -93,7 +93,7 @@ async fn commit<P: Pipeline>(
                 failures = 0;
                 failing_since = None;
                 events::commit(entries.len(), began.elapsed(), &report);
-                ctx.tally.committed(&entries);
+                ctx.tally.committed(&entries, &report);
                 ctx.clear_ended_flags(&report.finished_jobs).await;
                 let ids = entries.iter().map(|entry| (entry.lane, entry.id)).collect();
                 // The receiver ends after this task.

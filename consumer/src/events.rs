@@ -132,9 +132,14 @@ pub struct WorkerCounters {
 
 impl WorkerCounters {
     /// Counts committed entries; control messages do not count, rejected rows are failures.
-    pub fn committed<R>(&self, settled: &[SettledEntry<R>]) {
+    pub fn committed<R>(&self, settled: &[SettledEntry<R>], report: &CommitReport) {
+        let mut older = report.older;
         for entry in settled {
             let (outcome, counter) = match &entry.outcome {
+                EntryOutcome::Succeeded(_) if older > 0 => {
+                    older -= 1;
+                    ("skipped", &self.skipped)
+                }
                 EntryOutcome::Succeeded(_) => ("succeeded", &self.succeeded),
                 EntryOutcome::Failed | EntryOutcome::Rejected => ("failed", &self.failed),
                 EntryOutcome::Skipped => ("skipped", &self.skipped),

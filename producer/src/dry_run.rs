@@ -5,6 +5,7 @@
 //! each task, window by window.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
 use isobar_model::ids::JobId;
@@ -66,7 +67,8 @@ pub async fn dry_run(
         match extraction.step().await? {
             // The batches are not needed: the file does not grow with the source.
             ExtractStep::Froze => {
-                outbox.prune(extraction.job().key, extraction.job().last_seq).await?;
+                outbox.confirm(extraction.job().key, extraction.job().last_seq).await?;
+                outbox.delete_expired(Duration::ZERO).await?;
             }
             ExtractStep::Sealed => break,
             ExtractStep::SealedAsFailed => {

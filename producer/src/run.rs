@@ -123,11 +123,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
 }
 
 /// Relays the content of this outbox to each stream; the caller holds its lock.
-pub(crate) async fn send_all(
-    outbox: &Outbox,
-    tools: &Tools,
-    max_wait: Duration,
-) -> Result<u64, Failure> {
+pub async fn send_all(outbox: &Outbox, tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
     for pipeline in PipelineName::streams() {
         if !outbox.open_jobs(pipeline).await?.is_empty() {
             send(pipeline, outbox, tools, max_wait).await?;

@@ -63,9 +63,82 @@ async fn a_store_that_was_restored_from_before_a_job_is_found() {
     let said = isobar(&["verify"]).run().await.expect_code(1).stdout;
     assert!(said.contains("DISAGREEMENT job") && said.contains("restored from before"), "{said}");
     // As the advice says.
-    isobar(&["produce", "--limit", "20", "--force"]).run().await.expect_code(0);
+    assert!(said.contains("`isobar verify --repair` sends its rows again"), "{said}");
+    let repaired = isobar(&["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(repaired["repaired"]["again"], json!([report["job_id"]]), "{repaired}");
+    assert_eq!(
+        (&repaired["repaired"]["published"], &repaired["in_stream"]),
+        (&json!(20), &json!(20))
+    );
     let drained = isobar(&["consume", "--drain", "--json"]).run().await.expect_code(0).json();
     assert_eq!(drained["succeeded"], 20);
+    isobar(&["outbox", "flush"]).run().await.expect_code(0);
+    isobar(&["verify"]).run().await.expect_code(0);
+    let id = report["job_id"].as_str().expect("an id");
+    let job = isobar(&["jobs", "show", id, "--json"]).run().await.expect_code(0).json();
+    assert_eq!((&job["status"], &job["processed"]), (&json!("done"), &json!(20)), "{job}");
+}
+
+#[tokio::test]
+async fn what_the_outbox_no_longer_keeps_is_fetched_again_under_a_new_job() {
+    let stage = Stage::set(&["--cities", "20"]).await;
+    stage.isobar(["produce"]).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
+    stage.forget_jobs("").await;
+    let outbox = rusqlite::Connection::open(stage.dir.path().join("outbox.db")).expect("opens");
+    outbox.execute("UPDATE batches SET confirmed_at_ms = 1", []).expect("updates");
+    let flush = stage.isobar(["outbox", "flush"]).env("ISOBAR_OUTBOX_KEEP", "1h");
+    flush.run().await.expect_code(0);
+    let left: i64 =
+        outbox.query_row("SELECT count(*) FROM batches", [], |row| row.get(0)).expect("reads");
+    assert_eq!(left, 0);
+    let said = stage.isobar(["verify", "--repair"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("repair: 0 tasks sent again"), "{said}");
+    assert!(said.contains("`isobar produce --force` fetches its rows again"), "{said}");
+}
+
+/// As after a failover to a replica that did not have the last commits.
+#[tokio::test]
+async fn commits_that_the_store_has_lost_are_sent_again() {
+    let stage = Stage::set(&["--cities", "120"]).await;
+    let produce = stage.isobar(["produce", "--json"]).env("ISOBAR_BATCH_SIZE", "20");
+    let report = produce.run().await.expect_code(0).json();
+    stage.drain().await.expect_code(0);
+    stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
+    stage.isobar(["verify"]).run().await.expect_code(0);
+    stage.forget_jobs("WHERE \"row\" > 70").await;
+    let found = stage.isobar(["verify", "--json"]).run().await.expect_code(1).json();
+    assert_eq!(found["missing"], 50, "{found}");
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(
+        said.contains(
+            "50 rows are neither in the stream nor in the ledger; `isobar verify --repair`"
+        ),
+        "{said}"
+    );
+    let repaired = stage.isobar(["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+    // The fourth batch of six has the first of them.
+    assert_eq!(repaired["repaired"]["published"], 60, "{repaired}");
+    stage.drain().await.expect_code(0);
+    stage.isobar(["verify"]).run().await.expect_code(0);
+    let id = report["job_id"].as_str().expect("an id");
+    let job = stage.isobar(["jobs", "show", id, "--json"]).run().await.expect_code(0).json();
+    assert_eq!((&job["status"], &job["processed"]), (&json!("done"), &json!(120)), "{job}");
+}
+
+#[tokio::test]
+async fn wrong_counters_are_taken_from_the_ledger() {
+    let stage = Stage::set(&["--cities", "20"]).await;
+    stage.isobar(["produce"]).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    let wrong = "UPDATE jobs SET succeeded = succeeded - 1";
+    sqlx::query(wrong).execute(&mut stage.pg().await).await.expect("updates");
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("IMBALANCE job") && said.contains("takes the counters"), "{said}");
+    let repaired = stage.isobar(["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(repaired["repaired"]["recounted"].as_array().map(Vec::len), Some(1), "{repaired}");
+    assert_eq!(stage.count("SELECT succeeded FROM jobs").await, 20);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::task::{ControlMessage, Fields, Reject, TaskHeader};
 use isobar_sqlite::SqliteError;
+use rusqlite::Row;
 use serde::Serialize;
 
 use super::columns::{JobKey, unsigned};
@@ -33,7 +34,7 @@ impl From<Reject> for BatchTask {
 }
 
 impl Outbox {
-    /// The ids of a page of batches, in order; `after` is the last (job number, seq) of the page
+    /// The ids of a page of batches that are not confirmed, in order; `after` is the last (job number, seq) of the page
     /// before.
     pub async fn batch_ids(
         &self,
@@ -45,27 +46,30 @@ impl Outbox {
             db.prepare_cached(
                 "SELECT b.job, b.seq, b.receipt IS NOT NULL, b.n_tasks, p.payload
                  FROM batches b JOIN payloads p ON p.batch = b.key
-                 WHERE (b.job, b.seq) > (?1, ?2) ORDER BY b.job, b.seq LIMIT ?3",
+                 WHERE (b.job, b.seq) > (?1, ?2) AND b.confirmed_at_ms IS NULL ORDER BY b.job, b.seq LIMIT ?3",
             )?
-            .query_map((after.0, after.1 as i64, limit), |row| {
-                let n_tasks = unsigned(row, 3)?;
-                let payload: String = row.get(4)?;
-                let mut tasks = Vec::with_capacity(n_tasks as usize);
-                for (at, line) in payload.lines().enumerate() {
-                    if at < n_tasks as usize {
-                        tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
-                    } else {
-                        // Opens and seals have no row in the ledger.
-                        tasks.extend(reject(line).map(BatchTask::from));
-                    }
-                }
-                let seq = unsigned(row, 1)?;
-                Ok(((row.get(0)?, seq), BatchIds { seq, sent: row.get(2)?, tasks }))
-            })?
+            .query_map((after.0, after.1 as i64, limit), ids)?
             .collect()
         })
         .await
     }
+}
+
+/// Job, seq, whether it is sent, number of tasks, payload.
+pub(super) fn ids(row: &Row<'_>) -> rusqlite::Result<((JobKey, u64), BatchIds)> {
+    let n_tasks = unsigned(row, 3)?;
+    let payload: String = row.get(4)?;
+    let mut tasks = Vec::with_capacity(n_tasks as usize);
+    for (at, line) in payload.lines().enumerate() {
+        if at < n_tasks as usize {
+            tasks.push(task(line).ok_or(rusqlite::Error::InvalidQuery)?);
+        } else {
+            // Opens and seals have no row in the ledger.
+            tasks.extend(reject(line).map(BatchTask::from));
+        }
+    }
+    let seq = unsigned(row, 1)?;
+    Ok(((row.get(0)?, seq), BatchIds { seq, sent: row.get(2)?, tasks }))
 }
 
 fn task(line: &str) -> Option<BatchTask> {

@@ -1,8 +1,8 @@
-//! Frozen batches: committed with the cursor, read by the relay, confirmed, pruned.
+//! Frozen batches: committed with the cursor, read by the relay, sent.
 //!
 //! Guarantees: a batch never changes after [`Outbox::commit`] (I2); it is only marked as sent or
-//! unsent. Batches are pruned from the lowest upwards without gaps. So the rest can always be sent
-//! again from its lowest one, and fits the chain of hashes.
+//! unsent. Batches are confirmed from the lowest upwards without gaps. So the rest can always be sent
+//! again from its lowest one, and fits the chain of hashes. Next: [`kept`](super::kept).
 
 use isobar_model::ids::TaskId;
 use isobar_model::task::Reject;
@@ -156,24 +156,6 @@ impl Outbox {
         .await
     }
 
-    /// Deletes confirmed batches: all up to `seq`.
-    pub async fn prune(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
-        self.write(move |tx| {
-            tx.execute(
-                "DELETE FROM payloads WHERE batch IN
-                   (SELECT key FROM batches WHERE job = ?1 AND seq <= ?2)",
-                (job, seq as i64),
-            )?;
-            tx.execute("DELETE FROM batches WHERE job = ?1 AND seq <= ?2", (job, seq as i64))?;
-            tx.execute(
-                "UPDATE jobs SET confirmed_seq = max(confirmed_seq, ?2) WHERE key = ?1",
-                (job, seq as i64),
-            )?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Unsent batches of all jobs, or of one. A batch with a seal may contain no task.
     pub async fn unsent_batches(&self, job: Option<JobKey>) -> Result<u64, SqliteError> {
         self.unsent("count(*)", job).await
@@ -196,7 +178,7 @@ impl Outbox {
         .await
     }
 
-    /// The rejects of a job whose batches are not pruned.
+    /// The rejects of a job, of those batches that are still here.
     pub async fn rejects(&self, job: JobKey) -> Result<Vec<Reject>, SqliteError> {
         let (mut rejects, mut after) = (Vec::new(), 0);
         loop {

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::sent_marks::{self, SentMark};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("identity.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("identity.sql"), include_str!("kept.sql")];
 
 /// Cheap to clone; the clones share the file and the marks that wait.
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ use super::file::Outbox;
 use crate::source::{JobSpec, SourceCursor};
 
 /// The stored kind of republications; other jobs store how they were started.
-const KIND: &str = "again";
+pub(super) const KIND: &str = "again";
 /// The row of a done job is kept for this long.
 const DONE_KEPT: Duration = Duration::from_hours(30 * 24);
 

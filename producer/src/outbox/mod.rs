@@ -1,4 +1,5 @@
-//! The outbox: a SQLite file that holds every job until its last batch is confirmed.
+//! The outbox: a SQLite file that holds every job until its last batch is confirmed, and the batches
+//! for some time after that.
 //!
 //! Guarantees: a batch, the cursor behind it and the keys it adds commit in one transaction that
 //! survives a power cut (I1, `synchronous=FULL`). A batch never changes (I2).
@@ -12,6 +13,7 @@ mod bloom_filter;
 mod columns;
 mod file;
 mod jobs;
+mod kept;
 mod lock;
 mod seen_keys;
 mod sent_marks;
@@ -22,6 +24,7 @@ pub use batches::{FrozenBatch, StoredBatch};
 pub use columns::JobKey;
 pub use file::{OpenError, Outbox};
 pub use jobs::{NewOutboxJob, OpenJob, OutboxJob, OutboxJobState};
+pub use kept::KeptJob;
 pub use lock::{LockError, OutboxLock};
 pub use seen_keys::SeenKeys;
 pub use sent_marks::SentMark;

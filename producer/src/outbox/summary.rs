@@ -115,11 +115,11 @@ impl Outbox {
         .await
     }
 
-    /// Whether a batch is marked as sent.
+    /// Whether a batch is marked as sent and not confirmed.
     pub async fn has_sent(&self) -> Result<bool, SqliteError> {
         self.read(|db| {
             db.query_row(
-                "SELECT EXISTS (SELECT 1 FROM batches WHERE receipt IS NOT NULL)",
+                "SELECT EXISTS (SELECT 1 FROM batches WHERE receipt IS NOT NULL AND confirmed_at_ms IS NULL)",
                 [],
                 |row| row.get(0),
             )

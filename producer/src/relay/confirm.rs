@@ -1,8 +1,8 @@
 //! Confirmation: whether a sent batch is finished, still in the stream, or lost.
 //!
 //! A batch is confirmed by proof: the stream counts what workers acknowledge of each batch, and all
-//! of it is. By I3 the results are then committed. Only then the batch is pruned, always from the
-//! lowest upwards.
+//! of it is. By I3 the results are then committed. Batches are confirmed from the lowest
+//! upwards, and kept for some time after that.
 //!
 //! If the stream does not know a batch, or entries of it were removed without a worker, the batch is
 //! sent again; the ledger makes that harmless. Does not: ask the store.
@@ -16,7 +16,7 @@ use crate::outbox::OpenJob;
 const PAGE: u32 = 200;
 
 impl Relay {
-    /// Heals the stream, prunes finished batches, and marks lost ones to be sent again.
+    /// Heals the stream, confirms finished batches, and marks lost ones to be sent again.
     pub async fn reconcile(&mut self) -> Result<(), RelayError> {
         isobar_failpoint::hit("producer.heal.before");
         let healed = self.broker.heal(&self.topic).await?;
@@ -25,6 +25,8 @@ impl Relay {
             tracing::warn!(stream = %self.topic.stream, epoch = %healed.epoch, "the stream was missing and has been recreated; batches that are not confirmed will be sent again");
         }
         self.outbox.flush_marks().await?;
+        // Before a job ends: that forgets old jobs, whose batches must not be here any more.
+        self.outbox.delete_expired(self.keep).await?;
         for job in self.outbox.open_jobs(self.pipeline).await? {
             self.settle_sent(&job).await?;
         }
@@ -64,10 +66,10 @@ impl Relay {
         }
         if confirmed > job.confirmed_seq {
             isobar_failpoint::hit("producer.confirm.before");
-            self.outbox.prune(job.key, confirmed).await?;
+            self.outbox.confirm(job.key, confirmed).await?;
             isobar_failpoint::hit("producer.prune.after");
-            let pruned = job.confirmed_seq + 1..=confirmed;
-            self.broker.forget_batches(&self.topic, job.job_id, pruned).await?;
+            let finished = job.confirmed_seq + 1..=confirmed;
+            self.broker.forget_batches(&self.topic, job.job_id, finished).await?;
         }
         if job.sealed && confirmed == job.last_seq {
             self.finish(job).await?;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use isobar_broker::{
     AppendBatch, AppendOutcome, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags, Topic,
@@ -51,6 +51,8 @@ pub struct Relay {
     pub(super) pipeline: PipelineName,
     pub(super) topic: Topic,
     high_water: u64,
+    /// How long confirmed batches are kept.
+    pub(super) keep: Duration,
     pub(super) progress: Arc<RunProgress>,
     pub(super) lanes: BTreeMap<JobKey, JobLane>,
     /// The job whose batch was sent last: the turn of the next job is after it.
@@ -70,6 +72,8 @@ pub struct Target {
     pub pipeline: PipelineName,
     pub topic: Topic,
     pub high_water: u64,
+    /// How long confirmed batches are kept.
+    pub keep: Duration,
 }
 
 impl Target {
@@ -78,6 +82,7 @@ impl Target {
             pipeline: pipeline.stream(),
             topic: Topic::of(pipeline, settings),
             high_water: settings.high_water(),
+            keep: settings.outbox_keep.0,
         }
     }
 }
@@ -108,13 +113,14 @@ pub enum RelayError {
 
 impl Relay {
     pub fn new(outbox: Outbox, broker: Broker, target: Target, progress: Arc<RunProgress>) -> Self {
-        let Target { pipeline, topic, high_water } = target;
+        let Target { pipeline, topic, high_water, keep } = target;
         Self {
             outbox,
             broker,
             pipeline,
             topic,
             high_water,
+            keep,
             progress,
             lanes: BTreeMap::new(),
             last: 0,
@@ -178,7 +184,7 @@ impl Relay {
             None => self.outbox.batch(key, seq).await?,
         };
         let Some(batch) = batch else {
-            // Already confirmed and pruned: it is not sent.
+            // It is not here: confirmed and no longer kept.
             self.lane(key).next = seq + 1;
             return Ok(RelayStep::Moved);
         };

@@ -2,12 +2,15 @@
 //!
 //! Guarantees: the message of a check names both values, so the reader does not look one up.
 
+use std::time::Duration;
+
 use crate::derived::REQUEST_TRIES;
 use crate::table::Settings;
 use crate::values::{BrokerKind, DatabaseUrl, WeatherProvider};
 
 /// More arguments than this make one script block Redis for other clients.
 const MAX_BATCH: u64 = 5_000;
+const MAX_OUTBOX_KEEP: Duration = Duration::from_hours(7 * 24);
 
 impl Settings {
     pub(super) fn validation_errors(&self) -> Vec<String> {
@@ -17,6 +20,12 @@ impl Settings {
                 "ISOBAR_CLAIM_IDLE ({}) must exceed the longest attempt ({} s: {REQUEST_TRIES} × ISOBAR_REQUEST_TIMEOUT and a pause); otherwise other workers take over running tasks",
                 self.claim_idle,
                 self.max_attempt_time().as_secs_f32(),
+            ));
+        }
+        if self.outbox_keep.0 > MAX_OUTBOX_KEEP {
+            errors.push(format!(
+                "ISOBAR_OUTBOX_KEEP ({}) must not exceed 7d; the outbox forgets finished jobs after 30d",
+                self.outbox_keep
             ));
         }
         if self.batch_size as u64 > self.high_water() {

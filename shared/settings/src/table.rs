@@ -66,6 +66,7 @@ macro_rules! settings {
 settings! {
     required {
         data_dir: PathSetting = "ISOBAR_DATA_DIR", "./isobar-data", "folder of the outboxes, the embedded files and uploaded files";
+        outbox_keep: PositiveDuration = "ISOBAR_OUTBOX_KEEP", "1h", "how long confirmed batches stay in the outbox, for `isobar verify --repair`; at most 1,000,000 tasks";
         job_retention: PositiveDuration = "ISOBAR_JOB_RETENTION", "30d", "how long the rows of finished jobs are kept; their totals stay";
         history_retention: PositiveDuration = "ISOBAR_HISTORY_RETENTION", "90d", "how long searches are kept";
         stream: String = "ISOBAR_STREAM", "owm-ingestion-stream", "stream of weather tasks";

@@ -131,6 +131,19 @@ impl Account {
         }
     }
 
+    /// This account with the counters of its ledger, which holds `counted`.
+    pub fn recounted(&self, counted: CounterDelta, now: DateTime<Utc>) -> Self {
+        let mut next = self.clone();
+        next.succeeded = counted.succeeded;
+        next.failed = counted.failed;
+        next.skipped = counted.skipped + self.duplicates;
+        next.rejected = counted.rejected;
+        if !next.has_ended() {
+            next.advance(None, now);
+        }
+        next
+    }
+
     /// How this account differs from the ledger, which holds `counted`; `None` if it does not.
     pub fn mismatch(&self, processed: i64, counted: CounterDelta) -> Option<String> {
         let mut differences = Vec::new();

@@ -3,6 +3,9 @@
 //! Does not: look at pruned jobs; their ledger rows are removed, their counters stay.
 //! Next: [`crate::account`], which compares.
 
+use std::collections::HashMap;
+
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::account::{Account, CounterDelta};
@@ -46,6 +49,38 @@ FROM jobs LEFT JOIN (
 WHERE jobs.ledger = 'kept'
 ORDER BY jobs.created_at, jobs.job_id
 ";
+    /// What the ledgers of some jobs hold.
+    OF_JOBS = r"
+SELECT job_id, count(*) FILTER (WHERE status = 'success') AS ledger_succeeded,
+    count(*) FILTER (WHERE status = 'failed') AS ledger_failed,
+    count(*) FILTER (WHERE status = 'skipped') AS ledger_skipped,
+    count(*) FILTER (WHERE rejected) AS ledger_rejected
+FROM job_tasks WHERE job_id = ANY($1::uuid[]) GROUP BY job_id
+";
+}
+
+/// The accounts with the counters of their ledgers.
+pub(crate) fn recount(accounts: &[Account], counted: &[LedgerCount]) -> Vec<Account> {
+    let counted: HashMap<JobId, CounterDelta> =
+        counted.iter().map(|ledger| (ledger.job_id, ledger.counted)).collect();
+    let now = Utc::now();
+    let recounted = accounts.iter().map(|account| {
+        let counted = counted.get(&account.id).copied().unwrap_or_default();
+        account.recounted(counted, now)
+    });
+    recounted.collect()
+}
+
+/// What the ledger of a job holds.
+pub(crate) struct LedgerCount {
+    job_id: JobId,
+    counted: CounterDelta,
+}
+
+impl FromRow for LedgerCount {
+    fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {
+        Ok(Self { job_id: row.get("job_id")?, counted: CounterDelta::from_row(row)? })
+    }
 }
 
 row! { CounterDelta {
@@ -66,5 +101,10 @@ impl Store {
     pub async fn imbalances(&self) -> Result<Vec<Imbalance>> {
         let found: Vec<Option<Imbalance>> = self.all(&COUNTS, args![]).await?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Takes the counters of these jobs from their ledgers.
+    pub async fn recount(&self, jobs: &[JobId]) -> Result<()> {
+        dispatch!(self, backend => backend.recount(jobs).await)
     }
 }

@@ -4,6 +4,7 @@
 //! their own, as [`crate::weather`] and [`crate::users`]; its table joins [`crate::totals`].
 
 use crate::air_quality::{self, AirQualityRow};
+use crate::commit::Observed;
 use crate::sql::Batch;
 use crate::users::UserRecords;
 use crate::weather::{self, WeatherSnapshot};
@@ -31,6 +32,22 @@ impl Records {
             Self::AirQuality(rows) => air_quality::batches(rows),
             Self::UserRecords(people) => people.batches(),
         }
+    }
+
+    /// When each value was observed, and the statement that reads the same of the stored ones.
+    pub(crate) fn observed(&self) -> Option<Observed> {
+        let (sql, values) = match self {
+            Self::Weather(rows) => (
+                &weather::FRESHNESS,
+                rows.iter().map(|row| (row.city_id, row.observed_at)).collect(),
+            ),
+            Self::AirQuality(rows) => (
+                &air_quality::FRESHNESS,
+                rows.iter().map(|row| (row.city_id, row.observed_at)).collect(),
+            ),
+            Self::UserRecords(_) => return None,
+        };
+        Some(Observed { sql, values })
     }
 
     /// The rows of `cities` that the batches write.

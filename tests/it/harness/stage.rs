@@ -92,6 +92,17 @@ impl Stage {
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("the statement runs")
     }
 
+    /// Takes ledger rows out of the store, with what they did to their jobs.
+    pub async fn forget_jobs(&self, which: &str) {
+        let mut connection = self.pg().await;
+        let rows = format!("DELETE FROM job_tasks {which}");
+        sqlx::query(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.expect("deletes");
+        let jobs = "UPDATE jobs SET total = NULL, sealed = NULL, status = 'running',
+            finished_at = NULL, succeeded = (SELECT count(*) FROM job_tasks),
+            processed = (SELECT count(*) FROM job_tasks)";
+        sqlx::query(jobs).execute(&mut connection).await.expect("updates");
+    }
+
     /// Code and attempts of every dead letter, by code.
     pub async fn dead(&self) -> Vec<(String, i32)> {
         let mut connection = self.pg().await;

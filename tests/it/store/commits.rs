@@ -91,6 +91,7 @@ async fn a_repeated_commit_changes_nothing(subject: Subject) {
         failed: 2,
         skipped: 1,
         dead: 1,
+        older: 0,
         late: 0,
         finished_jobs: vec![id],
     };
@@ -119,10 +120,13 @@ async fn an_older_observation_never_wins(subject: Subject) {
     newer.temperature = Some(-1.5);
     older.temperature = Some(30.0);
     commit(store, &weather(vec![newer.clone()])).await;
-    // Still a success of its task: the city is at least as fresh as it asked for.
+    // Nothing of its task is stored, so it is no success.
     let id = job("late");
     let late = Commit { ledger: vec![row(id, 7, RowStatus::Success)], ..weather(vec![older]) };
-    assert_eq!(commit(store, &late).await.succeeded, 1);
+    let report = commit(store, &late).await;
+    assert_eq!((report.succeeded, report.skipped, report.older), (0, 1, 1));
+    let rows = store.ledger(id, None, None, 10).await.expect("reads");
+    assert_eq!(rows[0].error_code.as_deref(), Some("older"), "{rows:?}");
     let read = async || {
         let weather = store.weather(CityId(7)).await.expect("reads");
         weather.expect("a snapshot")

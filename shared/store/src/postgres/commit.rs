@@ -6,6 +6,8 @@
 //! Guarantees: every commit takes its locks in this order, each kind by key, so that two workers
 //! never wait for each other in a circle. Job rows, which all workers share, are locked last.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -16,6 +18,7 @@ use crate::account::{self, Account, CommitTally};
 use crate::commit::{Commit, CommitReport};
 use crate::dead_letter;
 use crate::error::Result;
+use crate::imbalance;
 use crate::row::FromRow;
 use crate::sql::Batch;
 use isobar_model::ids::{CityId, JobId};
@@ -45,10 +48,22 @@ impl PostgresStore {
         let mut tally = CommitTally::from_commit(commit);
         let mut tx = self.pool.begin().await?;
         lock_cities(&mut tx, commit).await?;
-        for batch in commit.results() {
-            write(&mut tx, &batch).await?;
+        let mut written = 0;
+        for batch in commit.records.batches() {
+            written += write(&mut tx, &batch).await?;
         }
-        ledger::insert_ledger_rows(&mut tx, &commit.ledger, &mut tally).await?;
+        write(&mut tx, &commit.failures()).await?;
+        let mut ledger = Cow::Borrowed(&commit.ledger);
+        if let Some(unwritten) = commit.unwritten(written) {
+            let rows = query(unwritten.sql, args![unwritten.cities().as_slice()])
+                .fetch_all(&mut *tx)
+                .await?;
+            let stored = rows.iter().map(FromRow::from_row).collect::<sqlx::Result<Vec<_>>>()?;
+            let (rows, older) = commit.ledger_beside(&unwritten, stored);
+            ledger = Cow::Owned(rows);
+            tally.report.older = older;
+        }
+        ledger::insert_ledger_rows(&mut tx, &ledger, &mut tally).await?;
         // After the ledger, which knows the tasks that have ended before.
         tally.report.dead = write(&mut tx, &dead_letter::batch(&commit.dead)).await?;
         if !apply_job_changes(&mut tx, &mut tally, Utc::now()).await? {
@@ -57,6 +72,21 @@ impl PostgresStore {
         }
         tx.commit().await?;
         Ok(Some(tally.report))
+    }
+
+    pub(crate) async fn recount(&self, jobs: &[JobId]) -> Result<()> {
+        self.try_recount(jobs).await.map_err(|error| self.failed(error))
+    }
+
+    async fn try_recount(&self, jobs: &[JobId]) -> sqlx::Result<()> {
+        let mut tx = self.pool.begin().await?;
+        // Workers wait from here on, so the counts below are those of the locked accounts.
+        let accounts = lock(&mut tx, jobs).await?;
+        let rows = query(&imbalance::OF_JOBS, args![jobs]).fetch_all(&mut *tx).await?;
+        let counted = rows.iter().map(FromRow::from_row).collect::<sqlx::Result<Vec<_>>>()?;
+        let recounted = imbalance::recount(&accounts, &counted);
+        write(&mut tx, &Batch::new(&account::UPDATE, &recounted)).await?;
+        tx.commit().await
     }
 }
 

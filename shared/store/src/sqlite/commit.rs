@@ -1,5 +1,7 @@
 //! The transaction of a commit: results, ledger rows and job counters together, or none (I3).
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 
@@ -10,21 +12,43 @@ use crate::account::{self, Account, CommitTally};
 use crate::commit::{Commit, CommitReport};
 use crate::dead_letter;
 use crate::error::Result;
+use crate::imbalance;
 use crate::sql::Batch;
+use isobar_model::ids::JobId;
 
 impl SqliteStore {
     pub(crate) async fn commit(&self, commit: &Commit) -> Result<CommitReport> {
         let commit = commit.clone();
         self.transaction(move |tx| {
             let mut tally = CommitTally::from_commit(&commit);
-            for batch in commit.results() {
-                write(tx, &batch)?;
+            let mut written = 0;
+            for batch in commit.records.batches() {
+                written += write(tx, &batch)?;
             }
-            ledger::insert_ledger_rows(tx, &commit.ledger, &mut tally)?;
+            write(tx, &commit.failures())?;
+            let mut ledger = Cow::Borrowed(&commit.ledger);
+            if let Some(unwritten) = commit.unwritten(written) {
+                let stored = all(tx, unwritten.sql, &args![unwritten.cities().as_slice()])?;
+                let (rows, older) = commit.ledger_beside(&unwritten, stored);
+                ledger = Cow::Owned(rows);
+                tally.report.older = older;
+            }
+            ledger::insert_ledger_rows(tx, &ledger, &mut tally)?;
             // After the ledger, which knows the tasks that have ended before.
             tally.report.dead = write(tx, &dead_letter::batch(&commit.dead))?;
             apply_job_changes(tx, &mut tally, Utc::now())?;
             Ok(tally.report)
+        })
+        .await
+    }
+
+    pub(crate) async fn recount(&self, jobs: &[JobId]) -> Result<()> {
+        let jobs = jobs.to_vec();
+        self.transaction(move |tx| {
+            let accounts: Vec<Account> = all(tx, &account::LOCK, &args![jobs.as_slice()])?;
+            let counted = all(tx, &imbalance::OF_JOBS, &args![jobs.as_slice()])?;
+            let recounted = imbalance::recount(&accounts, &counted);
+            write(tx, &Batch::new(&account::UPDATE, &recounted)).map(drop)
         })
         .await
     }

@@ -9,8 +9,13 @@
 //! the stream or in the ledger. (2) Every job that an outbox calls complete is in the store with the
 //! same total; there its rows are processed, or its open rows are in the stream. (3) The counters of
 //! a job equal the rows of its ledger (I5). Jobs without an end whose publisher is silent are named.
+//! Confirmed batches that the outbox keeps are looked up in the ledger too: the store may have lost
+//! what it had acknowledged.
 //!
 //! Creates nothing: in a folder without an installation it exits 78.
+
+mod repair;
+mod report;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -21,9 +26,10 @@ use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHeader;
 use isobar_producer::outbox::{BatchIds, BatchTask, JobSummary, Outbox, OutboxJobState};
-use isobar_store::{Imbalance, JobRow, JobStatus, Store, StoreError};
-use serde::Serialize;
+use isobar_store::{JobRow, JobStatus, Store, StoreError};
 
+use self::repair::repair;
+use self::report::{Abandoned, Disagreement, JobRows, VerifyReport, describe};
 use crate::app::App;
 use crate::context::Context;
 use crate::exit::{Exit, ExitError};
@@ -33,8 +39,6 @@ const PAGE: usize = 1_000;
 const BATCHES: u32 = 50;
 /// Jobs per read.
 const JOBS: u32 = 500;
-/// Missing tasks that are listed; the others are only counted.
-const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar verify")]
@@ -42,61 +46,10 @@ pub struct Args {
     /// Look at this outbox only [default: all outboxes of the data dir]
     #[arg(long, value_name = "PATH")]
     outbox: Option<PathBuf>,
-}
 
-/// The findings.
-#[derive(Debug, Default, Serialize)]
-struct VerifyReport {
-    balanced: bool,
-    batches: u64,
-    /// Tasks and rejects of batches that are not confirmed yet.
-    tasks: u64,
-    unsent: u64,
-    in_stream: u64,
-    in_ledger: u64,
-    /// Republished tasks without a job that have left the stream: processed, by I3.
-    unaccounted: u64,
-    missing: u64,
-    missing_sample: Vec<MissingTask>,
-    /// Jobs with open rows that are neither in the stream nor in an outbox.
-    lost: Vec<JobRows>,
-    /// Entries of other producers: processed, but without a job to account for them.
-    foreign: u64,
-    imbalances: Vec<Imbalance>,
-    /// Jobs that an outbox calls complete, and that the store knows otherwise or not at all.
-    disagreements: Vec<Disagreement>,
-    /// Jobs without an end that no outbox is publishing, as far as the stream knows.
-    abandoned: Vec<Abandoned>,
-    /// Rows that came after their job had ended: their results are stored, the job is as it was.
-    late: Vec<JobRows>,
-    dead_letters: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct MissingTask {
-    job_id: JobId,
-    task_id: TaskId,
-    outbox: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Disagreement {
-    job_id: JobId,
-    outbox: String,
-    detail: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Abandoned {
-    job_id: JobId,
-    /// The outbox that published it, if the stream knows.
-    publisher: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct JobRows {
-    job_id: JobId,
-    rows: u64,
+    /// Send again what is missing, and take wrong counters from the ledger
+    #[arg(long)]
+    repair: bool,
 }
 
 /// The entries found in the stream.
@@ -106,6 +59,12 @@ struct InStream {
     tries: HashMap<TaskId, u32>,
     /// First tries and rejects of each job.
     of_job: HashMap<JobId, u64>,
+}
+
+impl InStream {
+    fn lacks(&self, task: &BatchTask) -> bool {
+        self.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
+    }
 }
 
 /// Rows by job that an outbox accounts for: unsent or missing.
@@ -118,54 +77,67 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
             return Err(ExitError::config(format!("the outbox {} does not exist", path.display())));
         }
         Some(path) => vec![path],
-        None => settings.outboxes(),
+        None => settings.outboxes().into_iter().filter(|path| path.exists()).collect(),
     };
     let context = Context::open_existing(settings).await?;
+    let repaired = match args.repair {
+        true => Some(repair(&context, &outboxes, app).await?),
+        false => None,
+    };
+    let report = VerifyReport { repaired, ..survey(&context, &outboxes).await? };
+    app.print(&report, || describe(&report))?;
+    Ok(if report.balanced { Exit::Done } else { Exit::Failed })
+}
+
+async fn survey(context: &Context, outboxes: &[PathBuf]) -> anyhow::Result<VerifyReport> {
     let mut report = VerifyReport::default();
     // Read before the stream: everything that these sealed jobs published has been in it.
     let sealed = sealed(&context.store).await?;
     let mut accounted = Accounted::new();
     let mut published_here = HashSet::new();
-    let mut complete = Vec::new();
-    for path in outboxes.iter().filter(|path| path.exists()) {
+    for path in outboxes {
         let outbox = Outbox::open(path)?;
-        complete.extend(outbox.complete_jobs().await?.into_iter().map(|job| (path, job)));
+        let complete = outbox.complete_jobs().await?;
         published_here.extend(outbox.extracting().await?.into_iter().map(|job| job.job_id));
-        check(path, &outbox, &context, &mut report, &mut accounted).await?;
+        published_here.extend(complete.iter().map(|job| job.job_id));
+        let in_stream = check(path, &outbox, context, &mut report, &mut accounted).await?;
+        check_kept(path, &outbox, context, &in_stream, &mut report, &mut accounted).await?;
+        let found = disagreements(path, &outbox, &complete, &context.store).await?;
+        report.disagreements.extend(found);
     }
-    published_here.extend(complete.iter().map(|(_, job)| job.job_id));
-    report.disagreements = disagreements(&context.store, &complete).await?;
-    report.abandoned = abandoned(&context, &published_here).await?;
-    report.lost = lost(&context, &sealed, &accounted, &mut report).await?;
+    report.abandoned = abandoned(context, &published_here).await?;
+    report.lost = lost(context, &sealed, &accounted, &mut report).await?;
     report.imbalances = context.store.imbalances().await?;
     let late = context.store.late_rows().await?.into_iter();
     report.late = late.map(|(job_id, rows)| JobRows { job_id, rows }).collect();
     report.dead_letters = context.store.totals().await?.dead_letters;
-    report.balanced = report.missing == 0
-        && report.lost.is_empty()
-        && report.imbalances.is_empty()
-        && report.disagreements.is_empty()
-        && report.abandoned.is_empty();
-    app.print(&report, || describe(&report))?;
-    Ok(if report.balanced { Exit::Done } else { Exit::Failed })
+    report.balanced = report.is_balanced();
+    Ok(report)
 }
 
 /// Account 2: what an outbox calls complete is in the store, with the same total. A batch that is not
 /// confirmed may still be on its way, so only jobs that are done must have their total there.
 async fn disagreements(
+    path: &Path,
+    outbox: &Outbox,
+    complete: &[JobSummary],
     store: &Store,
-    complete: &[(&PathBuf, JobSummary)],
-) -> Result<Vec<Disagreement>, StoreError> {
+) -> anyhow::Result<Vec<Disagreement>> {
     let created_at = store.created_at().await?;
+    let kept: HashMap<JobId, u64> =
+        outbox.kept_jobs().await?.into_iter().map(|job| (job.job_id, job.first)).collect();
     let mut found = Vec::new();
-    for (outbox, job) in complete {
+    for job in complete {
         let is_done = job.state == OutboxJobState::Done;
         // A job that ended before this database was made is in another one.
         if job.finished_at.zip(created_at).is_some_and(|(ended, made)| ended < made) {
             continue;
         }
         let rows = plural(job.rows, "row");
-        let detail = match store.job(job.job_id).await? {
+        let stored = store.job(job.job_id).await?;
+        let first = kept.get(&job.job_id).copied();
+        let mut is_kept = if stored.is_some() { first.is_some() } else { first == Some(1) };
+        let detail = match stored {
             None if is_done => format!(
                 "all its {rows} were acknowledged by workers of another store, or this store was restored from before them"
             ),
@@ -173,6 +145,7 @@ async fn disagreements(
                 format!("the store does not know its end ({rows})")
             }
             Some(stored) if stored.total.is_some_and(|total| total != job.rows) => {
+                is_kept = false;
                 format!("the outbox has {rows}, the store {}", stored.total.unwrap_or_default())
             }
             Some(stored) if is_done && !stored.status.is_final() => format!(
@@ -181,11 +154,8 @@ async fn disagreements(
             ),
             _ => continue,
         };
-        found.push(Disagreement {
-            job_id: job.job_id,
-            outbox: outbox.display().to_string(),
-            detail,
-        });
+        let outbox = path.display().to_string();
+        found.push(Disagreement { job_id: job.job_id, outbox, is_kept, detail });
     }
     Ok(found)
 }
@@ -265,7 +235,7 @@ async fn check(
     context: &Context,
     report: &mut VerifyReport,
     accounted: &mut Accounted,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<InStream> {
     // Outbox first: batches that are sent later are not part of this check.
     let mut batches: Vec<BatchIds> = Vec::new();
     let mut after = (0, 0);
@@ -286,10 +256,8 @@ async fn check(
             }
             continue;
         }
-        let has_left = |task: &&BatchTask| {
-            in_stream.tries.get(&task.task_id).is_none_or(|there| *there < task.try_number)
-        };
-        let left: Vec<BatchTask> = batch.tasks.iter().filter(has_left).copied().collect();
+        let left = batch.tasks.iter().filter(|task| in_stream.lacks(task));
+        let left: Vec<BatchTask> = left.copied().collect();
         report.in_stream += (batch.tasks.len() - left.len()) as u64;
         let mut by_job: BTreeMap<Option<JobId>, Vec<(TaskId, u32)>> = BTreeMap::new();
         for task in left {
@@ -302,14 +270,53 @@ async fn check(
             };
             let missing = ledger(&context.store, job_id, &tasks).await?;
             report.in_ledger += (tasks.len() - missing.len()) as u64;
-            report.missing += missing.len() as u64;
             *accounted.entry(job_id).or_default() += missing.len() as u64;
-            let named = missing.into_iter().take(NAMED.saturating_sub(report.missing_sample.len()));
-            report.missing_sample.extend(named.map(|task_id| MissingTask {
-                job_id,
-                task_id,
-                outbox: path.display().to_string(),
-            }));
+            report.add_missing(path, job_id, missing);
+        }
+    }
+    Ok(in_stream)
+}
+
+/// Batches that the stream has confirmed: their rows are in the ledger, unless the store has lost
+/// commits. A job that has ended there is complete; one that the store does not know, although it
+/// is done, is a disagreement.
+async fn check_kept(
+    path: &Path,
+    outbox: &Outbox,
+    context: &Context,
+    in_stream: &InStream,
+    report: &mut VerifyReport,
+    accounted: &mut Accounted,
+) -> anyhow::Result<()> {
+    let mut has_ended: HashMap<JobId, bool> = HashMap::new();
+    for kept in outbox.kept_jobs().await? {
+        let mut after = kept.first - 1;
+        while let Some(batch) = outbox.kept_batch(kept.key, after).await? {
+            after = batch.seq;
+            let mut by_job: BTreeMap<JobId, Vec<(TaskId, u32)>> = BTreeMap::new();
+            for task in batch.tasks.iter().filter(|task| in_stream.lacks(task)) {
+                let Some(job_id) = task.job_id else { continue };
+                let is_complete = match has_ended.get(&job_id) {
+                    Some(ended) => *ended,
+                    None => {
+                        let stored = context.store.job(job_id).await?;
+                        let ended = stored.map_or(kept.is_done, |job| job.status.is_final());
+                        *has_ended.entry(job_id).or_insert(ended)
+                    }
+                };
+                if !is_complete {
+                    by_job.entry(job_id).or_default().push((task.task_id, task.try_number));
+                }
+            }
+            for (job_id, tasks) in by_job {
+                let missing = ledger(&context.store, job_id, &tasks).await?;
+                if missing.is_empty() {
+                    continue;
+                }
+                *accounted.entry(job_id).or_default() += missing.len() as u64;
+                report.add_missing(path, job_id, missing);
+                report.kept.entry((path.to_owned(), kept.key)).or_insert(batch.seq);
+            }
         }
     }
     Ok(())
@@ -362,69 +369,4 @@ async fn ledger(store: &Store, job: JobId, tasks: &[(TaskId, u32)]) -> anyhow::R
         missing.extend(store.missing_from_ledger(job, page).await?);
     }
     Ok(missing)
-}
-
-fn describe(report: &VerifyReport) -> String {
-    let mut lines = vec![format!(
-        "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        plural(report.batches, "batch"),
-        plural(report.tasks, "row"),
-        report.unsent,
-        report.in_stream,
-        report.in_ledger
-    )];
-    if report.foreign > 0 {
-        lines.push(format!(
-            "{} entries in the stream come from other producers; they are processed, but no job accounts for them",
-            report.foreign
-        ));
-    }
-    if report.dead_letters > 0 {
-        let letters = plural(report.dead_letters, "dead letter");
-        lines.push(format!("{letters}, each with its reason"));
-    }
-    for late in &report.late {
-        lines.push(format!(
-            "{} came after job {} had ended; their results are stored, the job is as it was",
-            plural(late.rows, "row"),
-            late.job_id
-        ));
-    }
-    for missing in &report.missing_sample {
-        lines.push(format!(
-            "MISSING task {} of job {} ({})",
-            missing.task_id, missing.job_id, missing.outbox
-        ));
-    }
-    if report.missing > 0 {
-        lines.push(format!(
-            "{} rows are neither in the stream nor in the ledger; `isobar outbox flush` sends them again",
-            report.missing
-        ));
-    }
-    for found in &report.disagreements {
-        lines.push(format!(
-            "DISAGREEMENT job {}: {} ({}); `isobar produce --force` fetches its rows again under a new job",
-            found.job_id, found.detail, found.outbox
-        ));
-    }
-    for found in &report.abandoned {
-        let host = found.publisher.as_deref().and_then(|outbox| outbox.split_once('@'));
-        let host = host.map_or("unknown", |(_, host)| host);
-        lines.push(format!(
-            "ABANDONED job {}: its publisher is silent, and its list is not complete; the next `isobar produce` on its host ({host}) continues it",
-            found.job_id
-        ));
-    }
-    for lost in &report.lost {
-        lines.push(format!(
-            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`); the relay of the host that published them sends them again (`isobar outbox flush` there)",
-            lost.rows, lost.job_id
-        ));
-    }
-    for imbalance in &report.imbalances {
-        lines.push(format!("IMBALANCE job {}: {}", imbalance.job_id, imbalance.detail));
-    }
-    lines.push(if report.balanced { "everything balances" } else { "NOT balanced" }.to_owned());
-    lines.join("\n")
 }

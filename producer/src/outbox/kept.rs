@@ -1,0 +1,151 @@
+//! Kept batches: what the stream has confirmed stays in the outbox for some time.
+//!
+//! A store can lose commits that it had acknowledged: a failover to an asynchronous replica, a
+//! restored backup. Then the kept batches are sent again; the ledger makes repeats harmless.
+//!
+//! Next: `isobar verify --repair`, which finds out what the store lacks.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use isobar_model::ids::JobId;
+use isobar_sqlite::SqliteError;
+use rusqlite::OptionalExtension;
+
+use super::batch_ids::{BatchIds, ids};
+use super::columns::{JobKey, job_id, unsigned};
+use super::file::Outbox;
+use super::jobs::KIND as REPUBLICATION;
+
+/// The most kept tasks.
+const MOST_TASKS: i64 = 1_000_000;
+/// Batches that one transaction deletes: they are large.
+const DELETED_AT_ONCE: u32 = 50;
+
+/// A job with confirmed batches that are still here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptJob {
+    pub key: JobKey,
+    pub job_id: JobId,
+    /// Whether its tasks belong to other jobs.
+    pub is_republication: bool,
+    pub is_done: bool,
+    /// The lowest batch from which on all are here.
+    pub first: u64,
+}
+
+impl Outbox {
+    /// Every batch up to `seq` is confirmed.
+    pub async fn confirm(&self, job: JobKey, seq: u64) -> Result<(), SqliteError> {
+        let now_ms = Utc::now().timestamp_millis();
+        self.write(move |tx| {
+            tx.execute(
+                "UPDATE batches SET confirmed_at_ms = ?3
+                 WHERE job = ?1 AND seq <= ?2 AND confirmed_at_ms IS NULL",
+                (job, seq as i64, now_ms),
+            )?;
+            tx.execute(
+                "UPDATE jobs SET confirmed_seq = max(confirmed_seq, ?2) WHERE key = ?1",
+                (job, seq as i64),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes batches that were confirmed longer than `keep` ago, and the oldest beyond the limit.
+    pub async fn delete_expired(&self, keep: Duration) -> Result<(), SqliteError> {
+        let before_ms = Utc::now().timestamp_millis() - keep.as_millis() as i64;
+        loop {
+            let deleted = self
+                .write(move |tx| {
+                    let expired: Vec<i64> = tx
+                        .prepare_cached(
+                            "SELECT key FROM
+                               (SELECT key, confirmed_at_ms, sum(n_tasks) OVER
+                                  (ORDER BY confirmed_at_ms DESC, key DESC) AS tasks
+                                FROM batches WHERE confirmed_at_ms IS NOT NULL)
+                             WHERE confirmed_at_ms <= ?1 OR tasks > ?2 LIMIT ?3",
+                        )?
+                        .query_map((before_ms, MOST_TASKS, DELETED_AT_ONCE), |row| row.get(0))?
+                        .collect::<rusqlite::Result<_>>()?;
+                    for batch in &expired {
+                        tx.execute("DELETE FROM payloads WHERE batch = ?1", [batch])?;
+                        tx.execute("DELETE FROM batches WHERE key = ?1", [batch])?;
+                    }
+                    Ok(expired.len() as u32)
+                })
+                .await?;
+            if deleted < DELETED_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The jobs with kept batches.
+    pub async fn kept_jobs(&self) -> Result<Vec<KeptJob>, SqliteError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT key, job_id, kind = ?1, state = 'done',
+                   (SELECT max(seq) FROM (SELECT seq, lag(seq) OVER (ORDER BY seq) AS before
+                      FROM batches WHERE job = jobs.key) WHERE before IS NULL OR before < seq - 1)
+                 FROM jobs WHERE key IN (SELECT job FROM batches WHERE confirmed_at_ms IS NOT NULL)
+                 ORDER BY key",
+            )?
+            .query_map([REPUBLICATION], |row| {
+                Ok(KeptJob {
+                    key: row.get(0)?,
+                    job_id: job_id(row, 1)?,
+                    is_republication: row.get(2)?,
+                    is_done: row.get(3)?,
+                    first: unsigned(row, 4)?,
+                })
+            })?
+            .collect()
+        })
+        .await
+    }
+
+    /// The kept batch of a job after `after`, with its ids.
+    pub async fn kept_batch(
+        &self,
+        job: JobKey,
+        after: u64,
+    ) -> Result<Option<BatchIds>, SqliteError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT b.job, b.seq, b.receipt IS NOT NULL, b.n_tasks, p.payload
+                 FROM batches b JOIN payloads p ON p.batch = b.key
+                 WHERE b.job = ?1 AND b.seq > ?2 AND b.confirmed_at_ms IS NOT NULL
+                 ORDER BY b.seq LIMIT 1",
+            )?
+            .query_row((job, after as i64), |row| ids(row).map(|(_, batch)| batch))
+            .optional()
+        })
+        .await
+    }
+
+    /// Takes the confirmation of all batches from `seq` on back: the relay sends them again. False
+    /// if they are not all here.
+    pub async fn send_again(&self, job: JobKey, seq: u64) -> Result<bool, SqliteError> {
+        let sends = self
+            .write(move |tx| {
+                let here = tx.execute(
+                    "UPDATE batches SET receipt = NULL, confirmed_at_ms = NULL
+                     WHERE job = ?1 AND seq >= ?2",
+                    (job, seq as i64),
+                )?;
+                let updated = tx.execute(
+                    "UPDATE jobs SET confirmed_seq = ?2 - 1, finished_at_ms = NULL,
+                       state = CASE state WHEN 'done' THEN 'sealed' ELSE state END
+                     WHERE key = ?1 AND state IN ('extracting', 'sealed', 'done')
+                       AND last_seq - ?2 + 1 = ?3",
+                    (job, seq as i64, here as i64),
+                )?;
+                Ok(updated > 0)
+            })
+            .await?;
+        self.notify_relays();
+        Ok(sends)
+    }
+}
