@@ -106,6 +106,11 @@ const WORKING: &[(Way, &str)] = &[
     (Way::Work, "consumer.ack.after"),
     (Way::Work, "consumer.leave.before"),
     (Way::Work, "consumer.leave.after"),
+    (Way::FailedThenRetry, "consumer.commit.after"),
+    (Way::FailedThenReplay, "consumer.commit.after"),
+    (Way::StoredThenCancel, "consumer.commit.after"),
+    (Way::RetriedThenPruned, "consumer.commit.after"),
+    (Way::RetriedThenPruned, "consumer.commit.before"),
 ];
 
 const GROUPS: [&[(Way, &str)]; 5] = [EXTRACTING, RELAYING, IMPORTING, REPUBLISHING, WORKING];

@@ -34,6 +34,9 @@ const LAST_TICK: &str = "INSERT INTO schedule_ticks
 const LONG_DEAD: &str =
     "UPDATE schedule_ticks SET lease_until = '2024-01-01T00:00:00Z' WHERE done_at IS NULL";
 
+/// As if the job had ended before everything that is kept.
+const LONG_ENDED: &str = "UPDATE jobs SET finished_at = '2024-01-01T00:00:00Z'";
+
 /// What the killed process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -55,6 +58,14 @@ pub enum Way {
     WorkRefused,
     /// The same with a task that ends every process that fetches it.
     WorkPoisoned,
+    /// `consume --drain` while everything fails; then `jobs retry`.
+    FailedThenRetry,
+    /// The same; then `dead replay`.
+    FailedThenReplay,
+    /// `consume --drain`; then `jobs cancel`.
+    StoredThenCancel,
+    /// `consume --drain` of a retry, whose job is older than what is kept; then rows are pruned.
+    RetriedThenPruned,
     /// `jobs cancel` of a run that was killed while it extracted.
     Cancel,
     /// `jobs retry` of a job whose tasks have all failed.
@@ -89,6 +100,9 @@ impl Case<'_> {
             Way::WorkSlowly => self.work_slowly().await,
             Way::WorkRefused => self.work_refused().await,
             Way::WorkPoisoned => self.work_poisoned().await,
+            Way::FailedThenRetry | Way::FailedThenReplay => self.failed().await,
+            Way::StoredThenCancel => self.stored().await,
+            Way::RetriedThenPruned => self.retried().await,
             Way::Cancel => self.cancel().await,
             Way::Retry | Way::Replay => self.again().await,
             Way::Tick => self.tick().await,
@@ -183,6 +197,63 @@ impl Case<'_> {
             faults.push(format!("the poison ended {deaths} workers, not 7"));
         }
         faults
+    }
+
+    /// Entries of rows that have failed are still in the stream when the rows are tried again.
+    async fn failed(&self) -> Vec<String> {
+        let sim = Sim::start(["--cities", "1"]).await;
+        let arena = Arena::set(self.backend, sim.url()).await;
+        let source = Source::of(ROWS, 0);
+        let run = from_file(&arena, &source);
+        run.run().await.expect_code(0);
+        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
+        let failing = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
+        if let Err(alive) = self.killed(&failing).await {
+            return alive;
+        }
+        sim.clear_faults().await;
+        let id = arena.only_job();
+        let again = match self.way {
+            Way::FailedThenRetry => arena.isobar(["jobs", "retry", &id]),
+            _ => arena.isobar(["dead", "replay", "--job", &id]),
+        };
+        again.run().await.expect_code(0);
+        drain(&arena).await;
+        upload::confirm(&arena).await;
+        finish(&arena, &run, &source).await
+    }
+
+    async fn stored(&self) -> Vec<String> {
+        let (arena, source) = (self.arena().await, Source::of(ROWS, 0));
+        from_file(&arena, &source).run().await.expect_code(0);
+        if let Err(alive) = self.killed(&arena.isobar(["consume", "--drain"])).await {
+            return alive;
+        }
+        let id = arena.only_job();
+        arena.isobar(["jobs", "cancel", &id]).run().await.expect_code(0);
+        judge(&arena, &[Job { id, source: &source, fate: Fate::Cancelled }]).await
+    }
+
+    async fn retried(&self) -> Vec<String> {
+        let sim = Sim::start(["--cities", "1"]).await;
+        let arena = Arena::set(self.backend, sim.url()).await;
+        let source = Source::of(ROWS, 0);
+        let run = from_file(&arena, &source);
+        run.run().await.expect_code(0);
+        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
+        let failing = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
+        failing.run().await.expect_code(3);
+        sim.clear_faults().await;
+        arena.isobar(["outbox", "flush"]).run().await.expect_code(0);
+        arena.execute(LONG_ENDED).await;
+        let id = arena.only_job();
+        arena.isobar(["jobs", "retry", &id]).run().await.expect_code(0);
+        if let Err(alive) = self.killed(&arena.isobar(["consume", "--drain"])).await {
+            return alive;
+        }
+        drain(&arena).await;
+        upload::confirm(&arena).await;
+        finish(&arena, &run, &source).await
     }
 
     async fn cancel(&self) -> Vec<String> {
