@@ -174,7 +174,9 @@ impl Poisoned {
             let code = doomed.wait(LONG_PATIENCE).await;
             assert!([ABORTED, 128 + 9].contains(&code), "{code}: {}", doomed.stderr_so_far());
         }
-        worker.spawn()
+        let third = worker.spawn();
+        third.wait_for_line(|line| line.contains("worker started"), PATIENCE).await;
+        third
     }
 
     /// As if so many workers had died with everything that is in the stream.
