@@ -9,6 +9,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
+use isobar_consumer::TrialCommand;
 use isobar_settings::{Environment, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,16 @@ impl App {
         logs::log_to(&directives, settings.log_format, progress::LogWriter::default)
             .map_err(ExitError::config)?;
         Ok(Arc::new(settings))
+    }
+
+    /// How a worker of this process starts a trial: with the same settings and the same logs.
+    pub fn trial_command(&self, environment: &Environment) -> TrialCommand {
+        let quiet = self.global.quiet.then(|| "--quiet".to_owned());
+        let verbose = (0..self.global.verbose).map(|_| "--verbose".to_owned());
+        TrialCommand {
+            options: quiet.into_iter().chain(verbose).collect(),
+            environment: environment.variables(),
+        }
     }
 
     /// Starts listening for Ctrl-C and SIGTERM.

@@ -81,6 +81,9 @@ commands! {
     Openapi => openapi,
     /// Print a completion script for a shell
     Completions => completions,
+    /// Work on one entry for a worker, which may not survive it
+    #[command(hide = true)]
+    Trial => trial,
 }
 
 /// Runs the command on a runtime of its own.

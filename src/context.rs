@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use isobar_broker::{Broker, BrokerError, Depth, Topic};
-use isobar_consumer::{WorkerParts, Workers};
+use isobar_consumer::{TrialCommand, WorkerParts, Workers};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::{ImportError, Imports};
 use isobar_settings::Settings;
@@ -78,16 +78,23 @@ impl Context {
         &self,
         streams: impl IntoIterator<Item = PipelineName>,
         name: &str,
+        trial: &TrialCommand,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Workers> {
-        let parts = WorkerParts {
+        let parts = WorkerParts { trial: trial.clone(), ..self.worker_parts() };
+        Workers::open(streams, &parts, name, shutdown).context("cannot open the key of cards")
+    }
+
+    /// What every worker needs; it starts no trials.
+    pub fn worker_parts(&self) -> WorkerParts {
+        WorkerParts {
             settings: Arc::clone(&self.settings),
             broker: self.broker.clone(),
             store: self.store.clone(),
             store_name: self.store_name.clone(),
             upstream: self.upstream.clone(),
-        };
-        Workers::open(streams, &parts, name, shutdown).context("cannot open the key of cards")
+            trial: TrialCommand::default(),
+        }
     }
 
     /// The import outbox, which the API opens as well.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isobar_broker::{Broker, BrokerError, EntryId, Flags, GiveBack, Lane};
+use isobar_broker::{Broker, BrokerError, Budget, EntryId, Flags, GiveBack, Lane};
 use isobar_model::ids::JobId;
 use isobar_settings::Settings;
 use isobar_store::{Store, StoreError};
@@ -22,6 +22,7 @@ use crate::leases::Leases;
 use crate::pipeline::Pipeline;
 use crate::run_summary::{RunSummary, StopReason};
 use crate::settle::{DecodedEntry, cap_delay};
+use crate::trial::TrialCommand;
 
 /// An error that ends a worker.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,8 @@ pub enum WorkerError {
     Broker(#[source] BrokerError),
     #[error("the worker cannot use its store")]
     Store(#[source] StoreError),
+    #[error("cannot open the key of cards")]
+    CardKey(#[source] std::io::Error),
     #[error("a task of the worker panicked")]
     Panic(#[source] JoinError),
 }
@@ -38,7 +41,7 @@ impl WorkerError {
     /// Whether an entry that this worker holds may be the cause.
     pub fn is_defect(&self) -> bool {
         match self {
-            Self::Broker(_) => false,
+            Self::Broker(_) | Self::CardKey(_) => false,
             Self::Store(error) => {
                 matches!(error, StoreError::Data { .. } | StoreError::Unexpected { .. })
             }
@@ -53,8 +56,9 @@ pub struct Context<P: Pipeline> {
     pub broker: Broker,
     pub store: Store,
     pub settings: Arc<Settings>,
-    /// Unique for each start of a process.
+    /// Unique for each start of a process; a trial has the name of its worker.
     pub name: String,
+    pub trial: TrialCommand,
     /// Which store this is; see [`Store::identity`].
     pub store_name: String,
     pub leases: Leases,
@@ -131,7 +135,7 @@ impl<P: Pipeline> Context<P> {
         let ids = entries.iter().map(|decoded| GiveBack {
             id: decoded.entry.id,
             delay: cap_delay(delay(decoded), claim_idle),
-            attempt,
+            counted: attempt.then_some(Budget::Attempt),
         });
         self.return_ids(Lane::Tasks, &ids.collect::<Vec<_>>()).await;
         events::given_back(&self.tally, entries.len(), reason, attempt);
@@ -167,19 +171,23 @@ impl<P: Pipeline> Context<P> {
         self.leases.release(lane, &ids);
     }
 
-    /// Gives back the entries that an error left held, and removes the worker's name. After a
-    /// defect it gives nothing back: the entries fall due with their delivery counted, so that a
-    /// task which ends its worker is isolated like one that kills it.
-    pub async fn deregister(&self, after_defect: bool) {
+    /// Gives back the entries that an error left held. After a defect it gives nothing back: the
+    /// entries fall due with their delivery counted, so that a task which ends its worker is
+    /// isolated like one that kills it.
+    pub async fn return_held(&self, after_defect: bool) {
         for lane in Lane::BOTH.into_iter().filter(|_| !after_defect) {
             let entries: Vec<GiveBack> = self
                 .leases
                 .ids(lane)
                 .into_iter()
-                .map(|id| GiveBack { id, delay: Duration::ZERO, attempt: false })
+                .map(|id| GiveBack { id, delay: Duration::ZERO, counted: None })
                 .collect();
             self.return_ids(lane, &entries).await;
         }
+    }
+
+    /// Removes the worker's name.
+    pub async fn deregister(&self) {
         let topic = self.pipeline.topic();
         isobar_failpoint::hit("consumer.leave.before");
         if let Err(error) = self.broker.remove_consumer(topic, &self.name, Duration::ZERO).await {

@@ -15,7 +15,6 @@ use isobar_broker::{Entry, GiveBack, Lane};
 use isobar_store::StoreError;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, WorkerError};
 use crate::events;
@@ -40,48 +39,51 @@ pub fn dispatch<P: Pipeline>(
     ctx: &Arc<Context<P>>,
     entries: Vec<Entry>,
     settled: &SettledSender<P>,
-    stop: &CancellationToken,
     chunks: &mut JoinSet<Result<(), WorkerError>>,
 ) {
-    let (ctx, settled, stop) = (Arc::clone(ctx), settled.clone(), stop.clone());
-    chunks.spawn(async move {
-        let Some(prepared) = prepare_with_retry(&ctx, entries, &stop).await? else {
-            return Ok(());
-        };
-        let unknown: Vec<GiveBack> = prepared
-            .unknown
-            .iter()
-            .map(|id| GiveBack { id: *id, delay: ctx.settings.claim_idle.0, attempt: false })
-            .collect();
-        if !unknown.is_empty() {
-            events::unknown_kind(unknown.len());
-            ctx.return_ids(Lane::Control, &unknown).await;
-        }
-        ctx.park(&prepared.parked).await;
-        if !prepared.settled.is_empty() {
-            // The receiver ends after this task, or has failed and ended the run.
-            let _ = settled.send(prepared.settled).await;
-        }
-        join_all(prepared.batches.into_iter().map(|batch| run_batch(&ctx, batch, &settled, &stop)))
-            .await;
-        Ok(())
-    });
+    let (ctx, settled) = (Arc::clone(ctx), settled.clone());
+    chunks.spawn(async move { deliver(&ctx, entries, None, &settled).await });
+}
+
+/// Processes a delivery to its end. Entries that are `condemned` do not run; they fail with that
+/// reason.
+pub async fn deliver<P: Pipeline>(
+    ctx: &Context<P>,
+    entries: Vec<Entry>,
+    condemned: Option<FailureReason>,
+    settled: &SettledSender<P>,
+) -> Result<(), WorkerError> {
+    let Some(prepared) = prepare_with_retry(ctx, entries, condemned.as_ref()).await? else {
+        return Ok(());
+    };
+    let unknown: Vec<GiveBack> = prepared
+        .unknown
+        .iter()
+        .map(|id| GiveBack { id: *id, delay: ctx.settings.claim_idle.0, counted: None })
+        .collect();
+    if !unknown.is_empty() {
+        events::unknown_kind(unknown.len());
+        ctx.return_ids(Lane::Control, &unknown).await;
+    }
+    ctx.park(&prepared.parked).await;
+    if !prepared.settled.is_empty() {
+        // The receiver ends after this task, or has failed and ended the run.
+        let _ = settled.send(prepared.settled).await;
+    }
+    join_all(prepared.batches.into_iter().map(|batch| run_batch(ctx, batch, settled))).await;
+    Ok(())
 }
 
 /// Prepares as soon as the store responds. After a stop it gives everything back: `None`.
 async fn prepare_with_retry<P: Pipeline>(
     ctx: &Context<P>,
     entries: Vec<Entry>,
-    stop: &CancellationToken,
+    condemned: Option<&FailureReason>,
 ) -> Result<Option<Prepared<P>>, WorkerError> {
     let mut failures = 0;
     loop {
         let (epoch, flags) = (ctx.epoch(), ctx.flags());
-        let rules = PrepareRules {
-            max_deliveries: ctx.settings.max_deliveries,
-            epoch: &epoch,
-            flags: &flags,
-        };
+        let rules = PrepareRules { condemned, epoch: &epoch, flags: &flags };
         // Cloned for the next try, in case the store fails.
         match prepare(&ctx.pipeline, &ctx.store, &ctx.statuses, entries.clone(), rules).await {
             Ok(prepared) => return Ok(Some(prepared)),
@@ -90,12 +92,12 @@ async fn prepare_with_retry<P: Pipeline>(
             }
             Err(error) => return Err(WorkerError::Store(error)),
         }
-        if stop.run_until_cancelled(tokio::time::sleep(loop_delay(failures))).await.is_none() {
+        if ctx.stop.run_until_cancelled(tokio::time::sleep(loop_delay(failures))).await.is_none() {
             for lane in Lane::BOTH {
                 let back: Vec<GiveBack> = entries
                     .iter()
                     .filter(|entry| entry.lane == lane)
-                    .map(|entry| GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false })
+                    .map(|entry| GiveBack { id: entry.id, delay: Duration::ZERO, counted: None })
                     .collect();
                 ctx.return_ids(lane, &back).await;
             }
@@ -110,8 +112,8 @@ async fn run_batch<P: Pipeline>(
     ctx: &Context<P>,
     mut batch: Vec<DecodedEntry<P::Task>>,
     settled: &SettledSender<P>,
-    stop: &CancellationToken,
 ) {
+    let stop = &ctx.stop;
     let Ok(_slot) = ctx.slots.acquire().await else {
         return;
     };

@@ -4,10 +4,11 @@
 //! logged at info, batches at debug, a failure that will be retried at warn. The constants at the
 //! head say what each metric means.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use isobar_broker::{BrokerError, Lane};
+use isobar_broker::{BrokerError, Entry, Lane};
 use isobar_model::pipeline::{PipelineName, STREAM_NAMES};
 use isobar_store::{CommitReport, StoreError};
 use isobar_telemetry::error_chain;
@@ -17,6 +18,7 @@ use metrics::{counter, gauge, histogram};
 
 use crate::gate::PauseReason;
 use crate::settle::{EntryOutcome, SettledEntry};
+use crate::suspect::{TrialEnd, TrialReport};
 
 /// Distinguishes the workers of a process.
 const PIPELINE: Label = Label::with_values("pipeline", &STREAM_NAMES);
@@ -78,6 +80,11 @@ const GIVEN_BACK: Metric = Metric::counter(
 .with_labels(&[Label::with_values("attempt", &["yes", "no"])]);
 const PARKED: Metric =
     Metric::counter("isobar_parked_total", "Entries parked because their job was paused.");
+const TRIALS: Metric = Metric::counter(
+    "isobar_trials_total",
+    "Entries that a child process tried alone, because workers ended while they held them.",
+)
+.with_labels(&[Label::with_values("end", &["finished", "crashed", "not tried"])]);
 const LEASES_LOST: Metric = Metric::counter(
     "isobar_leases_lost_total",
     "Entries that another worker took over while this one held them.",
@@ -111,6 +118,7 @@ pub const METRICS: &[Metric] = &[
     LATE_ROWS,
     GIVEN_BACK,
     PARKED,
+    TRIALS,
     LEASES_LOST,
     PAUSES,
     PAUSED,
@@ -126,8 +134,10 @@ pub struct WorkerCounters {
     pub failed: AtomicU64,
     pub skipped: AtomicU64,
     pub dead: AtomicU64,
-    /// Attempts that failed and will be retried.
+    /// Attempts and trials that failed and will be retried.
     pub attempts: AtomicU64,
+    /// The code of the first dead letter, for the report of a trial.
+    dead_code: OnceLock<String>,
 }
 
 impl WorkerCounters {
@@ -153,6 +163,7 @@ impl WorkerCounters {
             if let Some(dead) = &entry.dead {
                 self.dead.fetch_add(1, Ordering::Relaxed);
                 counter!(DEAD_LETTERS.name, "code" => dead.code.clone()).increment(1);
+                self.dead_code.get_or_init(|| dead.code.clone());
                 tracing::warn!(
                     task_id = dead.task_id.map(tracing::field::display),
                     job_id = dead.job_id.map(tracing::field::display),
@@ -164,6 +175,34 @@ impl WorkerCounters {
                     dead.code
                 );
             }
+        }
+    }
+
+    pub fn report(&self) -> TrialReport {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TrialReport {
+            entries: count(&self.entries),
+            succeeded: count(&self.succeeded),
+            failed: count(&self.failed),
+            skipped: count(&self.skipped),
+            dead: self.dead_code.get().cloned(),
+        }
+    }
+
+    /// Counts what a trial of this worker has committed.
+    pub fn tried(&self, report: &TrialReport) {
+        self.entries.fetch_add(report.entries, Ordering::Relaxed);
+        for (outcome, counter, count) in [
+            ("succeeded", &self.succeeded, report.succeeded),
+            ("failed", &self.failed, report.failed),
+            ("skipped", &self.skipped, report.skipped),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+            counter!(TASKS.name, "outcome" => outcome).increment(count);
+        }
+        if let Some(code) = &report.dead {
+            self.dead.fetch_add(1, Ordering::Relaxed);
+            counter!(DEAD_LETTERS.name, "code" => code.clone()).increment(1);
         }
     }
 }
@@ -257,6 +296,37 @@ pub fn unknown_kind(count: usize) {
 pub fn parked(count: usize) {
     counter!(PARKED.name).increment(count as u64);
     tracing::debug!(count, "parked entries of paused jobs");
+}
+
+pub fn trial_started(entry: &Entry) {
+    tracing::info!(
+        entry = %entry.id,
+        deliveries = entry.deliveries,
+        crashes = entry.crashes,
+        "workers ended while they held this entry; a child process tries it alone"
+    );
+}
+
+pub fn trial_ended(tally: &WorkerCounters, entry: &Entry, end: &TrialEnd) {
+    let id = entry.id;
+    let label = match end {
+        TrialEnd::Finished(report) => {
+            tally.tried(report);
+            tracing::info!(entry = %id, "the trial ended; the entry is settled or given back");
+            "finished"
+        }
+        TrialEnd::NotTried(reason) => {
+            tracing::warn!(entry = %id, reason, "the trial did not take place; it will be repeated");
+            "not tried"
+        }
+        TrialEnd::Crashed(how) => {
+            tally.attempts.fetch_add(1, Ordering::Relaxed);
+            let crashes = entry.crashes + 1;
+            tracing::warn!(entry = %id, crashes, error = how, "the entry ended the process that tried it");
+            "crashed"
+        }
+    };
+    counter!(TRIALS.name, "end" => label).increment(1);
 }
 
 pub fn leases_lost(count: usize) {

@@ -209,6 +209,7 @@ mod tests {
                     fields: Fields::default(),
                     deliveries: 1,
                     attempts: 0,
+                    crashes: 0,
                 },
                 task,
             })

@@ -2,9 +2,8 @@
 //!
 //! Guarantees: a read is never cancelled, since its reply with entries would be lost; it lasts one
 //! second at most, and the loop checks for a shutdown between reads. After a failed read the worker
-//! first picks up entries that a lost reply has delivered. Suspects are claimed one at a time and
-//! run after everything else is settled: if one ends the process, no other entry suffers.
-//! While the gate is closed nothing is read or claimed.
+//! first picks up entries that a lost reply has delivered. Suspects are claimed one at a time, and
+//! each has its trial beside the other work. While the gate is closed nothing is read or claimed.
 //! Next: [`crate::delivery`].
 
 use std::sync::Arc;
@@ -24,12 +23,13 @@ use crate::gate::{PauseReason, paused_until};
 use crate::pipeline::Pipeline;
 use crate::retry_delay::loop_delay;
 use crate::run_summary::{RunUntil, StopReason};
-use crate::settle::{SUSPECT_FROM, is_suspect};
+use crate::suspect::{SUSPECT_FROM, is_suspect};
+use crate::trial;
 
 /// The longest wait of a read for its first entry; bounds the delay of a shutdown.
 const READ_WAIT: Duration = Duration::from_secs(1);
-/// The same in a drain, where an empty stream is the end.
-const DRAIN_WAIT: Duration = Duration::from_millis(50);
+/// The same in a drain, where an empty stream is the end, and beside a trial.
+const SHORT_READ_WAIT: Duration = Duration::from_millis(50);
 /// How often the loop checks a condition that it waits for.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Scans for due entries per claim idle.
@@ -40,6 +40,36 @@ struct Claims {
     positions: [ScanCursor; 2],
     next: Instant,
     every: Duration,
+    /// Whether a suspect is tried now; only then there is none to claim.
+    is_trying: bool,
+}
+
+/// What the intake has started.
+#[derive(Default)]
+struct Started {
+    chunks: JoinSet<Result<(), WorkerError>>,
+    trials: JoinSet<Result<(), WorkerError>>,
+}
+
+impl Started {
+    /// Removes what has ended. An error ends the worker.
+    fn reap(&mut self) -> Result<(), WorkerError> {
+        for tasks in [&mut self.chunks, &mut self.trials] {
+            while let Some(ended) = tasks.try_join_next() {
+                ended.map_err(WorkerError::Panic)??;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), WorkerError> {
+        for tasks in [&mut self.chunks, &mut self.trials] {
+            while let Some(ended) = tasks.join_next().await {
+                ended.map_err(WorkerError::Panic)??;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads until it is stopped or the stream is drained, then settles the entries in flight.
@@ -49,13 +79,11 @@ pub async fn run<P: Pipeline>(
     settled: SettledSender<P>,
 ) -> Result<Option<StopReason>, WorkerError> {
     let stop = ctx.stop.clone();
-    let mut chunks = JoinSet::new();
-    let end = read_until_stopped(&ctx, until, &settled, &stop, &mut chunks).await;
+    let mut started = Started::default();
+    let end = read_until_stopped(&ctx, until, &settled, &stop, &mut started).await;
     // Requests in flight end by their own timeouts; batches that have not started are given back.
     stop.cancel();
-    while let Some(chunk) = chunks.join_next().await {
-        chunk.map_err(WorkerError::Panic)??;
-    }
+    started.finish().await?;
     end
 }
 
@@ -64,20 +92,24 @@ async fn read_until_stopped<P: Pipeline>(
     until: RunUntil,
     settled: &SettledSender<P>,
     stop: &CancellationToken,
-    chunks: &mut JoinSet<Result<(), WorkerError>>,
+    started: &mut Started,
 ) -> Result<Option<StopReason>, WorkerError> {
     let mut claims = Claims {
         positions: [ScanCursor::default(); 2],
         next: Instant::now(),
         every: ctx.settings.claim_idle.0 / CLAIMS_PER_IDLE,
+        is_trying: false,
     };
     let mut failures = 0;
     let mut is_whole = false;
     let mut progress = DrainProgress::new();
     while !stop.is_cancelled() {
-        while let Some(chunk) = chunks.try_join_next() {
-            chunk.map_err(WorkerError::Panic)??;
+        started.reap()?;
+        if claims.is_trying && started.trials.is_empty() {
+            // The next suspect may be due.
+            claims.next = Instant::now();
         }
+        claims.is_trying = !started.trials.is_empty();
         if let Some((reopens, reason)) = closed_until(ctx).await {
             if let RunUntil::Drained { max_wait } = until
                 && let DrainStatus::Over(left) =
@@ -94,18 +126,22 @@ async fn read_until_stopped<P: Pipeline>(
             continue;
         }
         let wait = match until {
+            // The end of a trial is noticed between two reads.
+            _ if claims.is_trying => SHORT_READ_WAIT,
             RunUntil::Stopped => READ_WAIT,
-            RunUntil::Drained { .. } => DRAIN_WAIT,
+            RunUntil::Drained { .. } => SHORT_READ_WAIT,
         };
         match step(ctx, &mut claims, &mut is_whole, free, wait).await {
             Ok(entries) if !entries.is_empty() => {
                 failures = 0;
                 isobar_failpoint::hit("consumer.read.after");
-                if entries.iter().any(|entry| is_suspect(entry.deliveries)) {
-                    run_alone(ctx, entries, settled, stop, chunks).await?;
-                    claims.next = Instant::now();
-                } else {
-                    dispatch(ctx, entries, settled, stop, chunks);
+                let (suspects, others): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(|entry| is_suspect(entry.deliveries));
+                if !others.is_empty() {
+                    dispatch(ctx, others, settled, &mut started.chunks);
+                }
+                if !suspects.is_empty() {
+                    started.trials.spawn(trial::run(Arc::clone(ctx), suspects, settled.clone()));
                 }
             }
             Ok(_) => {
@@ -119,7 +155,7 @@ async fn read_until_stopped<P: Pipeline>(
                             }
                             if undelivered == 0 {
                                 // Other workers hold the rest, or it falls due later.
-                                ctx.leases.until_released(DRAIN_WAIT).await;
+                                ctx.leases.until_released(SHORT_READ_WAIT).await;
                             }
                         }
                     }
@@ -189,7 +225,8 @@ async fn step<P: Pipeline>(
                     claim_idle: ctx.settings.claim_idle.0,
                     count: free.saturating_sub(due.len()),
                     suspects: usize::from(
-                        !due.iter().any(|entry: &Entry| is_suspect(entry.deliveries)),
+                        !claims.is_trying
+                            && !due.iter().any(|entry: &Entry| is_suspect(entry.deliveries)),
                     ),
                     suspect_from: SUSPECT_FROM,
                 };
@@ -257,43 +294,4 @@ async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, P
 async fn wait_until(until: DateTime<Utc>, stop: &CancellationToken) {
     let left = (until - Utc::now()).to_std().unwrap_or_default();
     let _ = tokio::time::timeout(left.min(POLL_INTERVAL), stop.cancelled()).await;
-}
-
-/// Waits until everything else is settled, then runs each suspect alone.
-async fn run_alone<P: Pipeline>(
-    ctx: &Arc<Context<P>>,
-    entries: Vec<Entry>,
-    settled: &SettledSender<P>,
-    stop: &CancellationToken,
-    chunks: &mut JoinSet<Result<(), WorkerError>>,
-) -> Result<(), WorkerError> {
-    let (suspects, others): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| is_suspect(entry.deliveries));
-    if !others.is_empty() {
-        dispatch(ctx, others, settled, stop, chunks);
-    }
-    let mut waiting = suspects.len();
-    for suspect in suspects {
-        settle_all(ctx, waiting, stop, chunks).await?;
-        dispatch(ctx, vec![suspect], settled, stop, chunks);
-        waiting -= 1;
-        settle_all(ctx, waiting, stop, chunks).await?;
-    }
-    Ok(())
-}
-
-/// Waits until no more than `remaining` entries are held.
-async fn settle_all<P: Pipeline>(
-    ctx: &Context<P>,
-    remaining: usize,
-    stop: &CancellationToken,
-    chunks: &mut JoinSet<Result<(), WorkerError>>,
-) -> Result<(), WorkerError> {
-    while let Some(chunk) = chunks.join_next().await {
-        chunk.map_err(WorkerError::Panic)??;
-    }
-    while ctx.leases.len() > remaining && !stop.is_cancelled() {
-        ctx.leases.until_released(POLL_INTERVAL).await;
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Prepare: sorts delivered entries into batches to fetch.
 //!
 //! Entries that need no request are settled here: control messages, undecodable entries (with
-//! their bytes), tasks of cancelled jobs, tasks that are current, tasks that crashed too often.
+//! their bytes), tasks of cancelled jobs, tasks that are current, entries that crashed too often.
 //! Next: [`crate::fetch`], which runs the batches.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use isobar_store::{JobStatus, Store, StoreError};
 
 use crate::job_status::JobStatusCache;
 use crate::pipeline::{BatchKey, Pipeline};
-use crate::settle::{DecodedEntry, FailureReason, SettledEntry, StreamEpoch, is_exhausted};
+use crate::settle::{DecodedEntry, FailureReason, SettledEntry, StreamEpoch};
 
 /// One delivery, sorted.
 pub struct Prepared<P: Pipeline> {
@@ -28,8 +28,8 @@ pub struct Prepared<P: Pipeline> {
 /// The limits and states that decide.
 #[derive(Clone, Copy)]
 pub struct PrepareRules<'a> {
-    /// The budget of solo deliveries.
-    pub max_deliveries: u32,
+    /// Why these entries do not run; `None` where they do.
+    pub condemned: Option<&'a FailureReason>,
     /// The current epoch of the stream.
     pub epoch: &'a str,
     pub flags: &'a Flags,
@@ -43,7 +43,7 @@ pub async fn prepare<P: Pipeline>(
     entries: Vec<Entry>,
     rules: PrepareRules<'_>,
 ) -> Result<Prepared<P>, StoreError> {
-    let PrepareRules { max_deliveries, epoch, flags } = rules;
+    let PrepareRules { condemned, epoch, flags } = rules;
     let stream = StreamEpoch { pipeline: P::NAME, epoch };
     let mut prepared = Prepared {
         settled: Vec::new(),
@@ -53,6 +53,10 @@ pub async fn prepare<P: Pipeline>(
     };
     let mut tasks = Vec::with_capacity(entries.len());
     for entry in entries {
+        if let Some(why) = condemned.filter(|_| entry.lane == Lane::Control) {
+            prepared.settled.push(SettledEntry::quarantined(&entry, why, stream));
+            continue;
+        }
         let decoded = match entry.lane {
             Lane::Control => {
                 ControlMessage::from_fields(&entry.fields).map(|message| match message {
@@ -69,7 +73,7 @@ pub async fn prepare<P: Pipeline>(
             },
         };
         if let Err(error) = decoded {
-            prepared.settled.push(SettledEntry::undecodable(&entry, &error.into(), stream));
+            prepared.settled.push(SettledEntry::quarantined(&entry, &error.into(), stream));
         }
     }
     let jobs: Vec<JobId> = tasks.iter().filter_map(|task| P::head(&task.task).job_id).collect();
@@ -88,13 +92,8 @@ pub async fn prepare<P: Pipeline>(
             prepared.settled.push(SettledEntry::skipped::<P>(&task, &why));
         } else if job.is_some_and(|job| flags.job(job).is_some()) {
             prepared.parked.push(task.entry.id);
-        } else if is_exhausted(task.entry.deliveries, max_deliveries) {
-            let reason = format!(
-                "its worker ended {} times while it ran, {max_deliveries} of them alone",
-                task.entry.deliveries - 1
-            );
-            let why = FailureReason::new("crash_loop", reason);
-            prepared.settled.push(SettledEntry::failed(pipeline, &task, &why, epoch));
+        } else if let Some(why) = condemned {
+            prepared.settled.push(SettledEntry::failed(pipeline, &task, why, epoch));
         } else if is_current {
             let why = FailureReason::new("fresh", P::SKIP_REASON);
             prepared.settled.push(SettledEntry::skipped::<P>(&task, &why));

@@ -1,10 +1,8 @@
 //! Settle: how an entry ends, decided in pure functions.
 //!
 //! Every entry ends in one [`SettledEntry`], which is committed and then acknowledged, or is given
-//! back. Two budgets bound it: attempts (failures that may pass) and deliveries (crashes).
-//!
-//! Guarantees: from its third delivery on, an entry runs alone, and only these deliveries count.
-//! So a task that kills its worker cannot take its neighbours with it.
+//! back. Two budgets bound it: attempts (failures that may pass) and crashes (see
+//! [`crate::suspect`]).
 //! Next: [`crate::committer`], which stores settled entries.
 
 use std::time::Duration;
@@ -18,8 +16,6 @@ use isobar_store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
 
 use crate::pipeline::{Pipeline, TaskSubject};
 
-/// From this delivery on an entry runs alone.
-pub const SUSPECT_FROM: u32 = 3;
 /// The code of a row that the store refused.
 const REFUSED: &str = "store_refused";
 
@@ -131,9 +127,9 @@ impl<R> SettledEntry<R> {
         }
     }
 
-    /// An entry that is not a task or a control message. If the header of a task can be read its
-    /// job still accounts for it.
-    pub fn undecodable(entry: &Entry, why: &FailureReason, stream: StreamEpoch<'_>) -> Self {
+    /// An entry that cannot be worked on: it is not a task or a control message, or it ends each
+    /// process that reads it. If the header of a task can be read its job still accounts for it.
+    pub fn quarantined(entry: &Entry, why: &FailureReason, stream: StreamEpoch<'_>) -> Self {
         let head = match entry.lane {
             Lane::Tasks => TaskHeader::from_fields(&entry.fields).ok(),
             Lane::Control => None,
@@ -201,17 +197,6 @@ impl<R> SettledEntry<R> {
     pub fn is_refused(&self) -> bool {
         self.dead.as_ref().is_some_and(|dead| dead.code == REFUSED)
     }
-}
-
-/// Whether an entry has used up its deliveries, so that it does not run again.
-pub fn is_exhausted(deliveries: u32, max_deliveries: u32) -> bool {
-    // The deliveries before this one that ran alone.
-    let solo = deliveries.saturating_sub(SUSPECT_FROM);
-    solo >= max_deliveries
-}
-
-pub fn is_suspect(deliveries: u32) -> bool {
-    deliveries >= SUSPECT_FROM
 }
 
 /// Whether a failure that may pass is tried again; `attempts` are those before this one.
@@ -345,15 +330,8 @@ mod tests {
             fields: Fields(fields.iter().map(|(k, v)| (k.to_vec(), v.to_vec())).collect()),
             deliveries: 1,
             attempts: 2,
+            crashes: 0,
         }
-    }
-
-    #[test]
-    fn only_solo_deliveries_exhaust_an_entry() {
-        // Two with others, then five alone; the eighth does not run.
-        let run: Vec<u32> = (1..=10).filter(|n| !is_exhausted(*n, 5)).collect();
-        assert_eq!(run, [1, 2, 3, 4, 5, 6, 7]);
-        assert!(!is_suspect(2) && is_suspect(3));
     }
 
     #[test]
@@ -367,7 +345,7 @@ mod tests {
         let why = FailureReason::new("undecodable", "task_id is not valid UTF-8");
         let stream = StreamEpoch { pipeline: PipelineName::Users, epoch: "e" };
         let settled =
-            SettledEntry::<()>::undecodable(&entry(&[(b"task_id", b"\xff")]), &why, stream);
+            SettledEntry::<()>::quarantined(&entry(&[(b"task_id", b"\xff")]), &why, stream);
         let letter = settled.dead.expect("a dead letter");
         assert_eq!(letter.payload, b"task_id=\xff\n");
         assert_eq!(letter.source, "e/tasks/7-1");

@@ -23,6 +23,8 @@ use crate::pipeline::air_quality::AirQualityPipeline;
 use crate::pipeline::users::UserPipeline;
 use crate::pipeline::weather::WeatherPipeline;
 use crate::run_summary::{RunSummary, RunUntil, StopReason};
+use crate::suspect::TrialReport;
+use crate::trial::{TrialCommand, TrialEntry};
 use crate::worker::Worker;
 
 /// What every worker needs.
@@ -33,6 +35,7 @@ pub struct WorkerParts {
     /// Which store this is; see [`Store::identity`].
     pub store_name: String,
     pub upstream: WeatherClient,
+    pub trial: TrialCommand,
 }
 
 type Run = Pin<Box<dyn Future<Output = Result<RunSummary, WorkerError>> + Send>>;
@@ -40,7 +43,14 @@ type Run = Pin<Box<dyn Future<Output = Result<RunSummary, WorkerError>> + Send>>
 /// A worker whose pipeline is no longer part of its type.
 struct AnyWorker {
     counters: Arc<WorkerCounters>,
-    run: Box<dyn FnOnce(RunUntil) -> Run + Send>,
+    run: Box<dyn FnOnce(WorkerTask) -> Run + Send>,
+}
+
+/// What a worker does.
+enum WorkerTask {
+    Run(RunUntil),
+    /// The one entry, and what is called when it is found.
+    Try(TrialEntry, fn()),
 }
 
 pub struct Workers {
@@ -72,7 +82,7 @@ impl Workers {
     /// Runs all of them to their end. If some fail, the error is that of the first.
     pub async fn run(self, until: RunUntil) -> Result<RunSummary, WorkerError> {
         let mut running: JoinSet<_> =
-            self.workers.into_iter().map(|worker| (worker.run)(until)).collect();
+            self.workers.into_iter().map(|worker| (worker.run)(WorkerTask::Run(until))).collect();
         let mut summary = Ok(RunSummary::default());
         while let Some(ended) = running.join_next().await {
             match ended {
@@ -87,6 +97,20 @@ impl Workers {
         }
         summary
     }
+}
+
+/// In the child of a worker: works on the one entry of a stream. `begun` is called when the entry is
+/// found.
+pub async fn try_entry(
+    stream: PipelineName,
+    parts: &WorkerParts,
+    entry: TrialEntry,
+    begun: fn(),
+    shutdown: &CancellationToken,
+) -> Result<TrialReport, WorkerError> {
+    let worker = worker(stream, parts, &entry.worker, shutdown).map_err(WorkerError::CardKey)?;
+    (worker.run)(WorkerTask::Try(entry, begun)).await?;
+    Ok(worker.counters.report())
 }
 
 /// The worker of a stream.
@@ -126,8 +150,18 @@ fn of<P: Pipeline>(
         Arc::clone(&parts.settings),
         name,
         stop,
-    );
-    AnyWorker { counters: worker.tally(), run: Box::new(|until| Box::pin(worker.run(until))) }
+    )
+    .with_trials(parts.trial.clone());
+    let counters = worker.tally();
+    let run = |task| -> Run {
+        match task {
+            WorkerTask::Run(until) => Box::pin(worker.run(until)),
+            WorkerTask::Try(entry, begun) => Box::pin(async move {
+                worker.try_entry(entry, begun).await.map(|()| RunSummary::default())
+            }),
+        }
+    };
+    AnyWorker { counters, run: Box::new(run) }
 }
 
 fn merge(one: RunSummary, other: RunSummary) -> RunSummary {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::app::App;
@@ -20,7 +20,17 @@ pub struct Args {
 #[expect(clippy::unused_async, reason = "commands share one shape")]
 pub async fn run(args: Args, _: &App) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "isobar", &mut script);
+    clap_complete::generate(args.shell, &mut visible(&Cli::command()), "isobar", &mut script);
     std::io::stdout().lock().write_all(&script)?;
     Ok(Exit::Done)
+}
+
+/// The command line without what help does not show; completions would offer it.
+fn visible(whole: &Command) -> Command {
+    let shown = whole.get_subcommands().filter(|command| !command.is_hide_set());
+    Command::new("isobar")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .args(whole.get_arguments().cloned())
+        .subcommands(shown.cloned())
 }

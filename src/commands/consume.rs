@@ -93,7 +93,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let began = std::time::Instant::now();
     let context = Context::open(settings).await?;
     let name = args.name.unwrap_or_else(host_name);
-    let workers = context.workers(args.pipeline.streams(), &name, &app.shutdown)?;
+    let trial = app.trial_command(&environment);
+    let workers = context.workers(args.pipeline.streams(), &name, &trial, &app.shutdown)?;
     let background_stop = CancellationToken::new();
     let mut background = tokio::task::JoinSet::new();
     let (recorder, tidying) = (context.metrics.clone(), background_stop.clone());

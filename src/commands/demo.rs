@@ -88,7 +88,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let context = Context::open(settings).await?;
     let mut roles = Roles::default();
     let imports = serve::start(&mut roles, listener, &context)?;
-    up::start_worker(&mut roles, &context);
+    up::start_worker(&mut roles, &context, app.trial_command(&environment));
     up::start_sim(&mut roles, simulator);
 
     let finished = CancellationToken::new();

@@ -23,6 +23,7 @@ pub mod serve;
 pub mod sim;
 pub mod stats;
 pub mod status;
+pub mod trial;
 pub mod up;
 pub mod users;
 pub mod verify;

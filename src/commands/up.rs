@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_consumer::{RunUntil, StopReason};
+use isobar_consumer::{RunUntil, StopReason, TrialCommand};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::run::{RunOrder, run as produce};
 use isobar_settings::Environment;
@@ -52,8 +52,9 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let settings = app.settings_from(&environment)?;
     app.stop_on_signals()?;
+    let trial = app.trial_command(&environment);
     if args.once {
-        return Box::pin(once(app, settings, simulator)).await;
+        return Box::pin(once(app, settings, &trial, simulator)).await;
     }
     let listener = serve::listen(&settings).await?;
     let context = Context::open(settings).await?;
@@ -61,7 +62,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     serve::start(&mut roles, listener, &context)?;
     // Started before the worker, so it stops first: the worker still finishes what a tick publishes.
     schedule::start(&mut roles, &context, None);
-    start_worker(&mut roles, &context);
+    start_worker(&mut roles, &context, trial);
     if let Some(listener) = simulator {
         start_sim(&mut roles, listener);
     }
@@ -96,11 +97,11 @@ pub fn start_sim(roles: &mut Roles, listener: TcpListener) {
     roles.start("the simulator", |stop| isobar_sim::serve(listener, Options::default(), stop));
 }
 
-pub fn start_worker(roles: &mut Roles, context: &Context) {
+pub fn start_worker(roles: &mut Roles, context: &Context, trial: TrialCommand) {
     let context = context.clone();
     roles.start("the worker", |stop| async move {
         context
-            .workers(PipelineName::streams(), &host_name(), &stop)?
+            .workers(PipelineName::streams(), &host_name(), &trial, &stop)?
             .run(RunUntil::Stopped)
             .await?;
         Ok(())
@@ -110,6 +111,7 @@ pub fn start_worker(roles: &mut Roles, context: &Context) {
 async fn once(
     app: &App,
     settings: Arc<isobar_settings::Settings>,
+    trial: &TrialCommand,
     simulator: Option<TcpListener>,
 ) -> anyhow::Result<Exit> {
     let mut roles = Roles::default();
@@ -119,7 +121,7 @@ async fn once(
     let work_done = CancellationToken::new();
     let background = roles.run_until(&work_done);
     let work = async {
-        let exit = Box::pin(produce_and_drain(app, settings)).await;
+        let exit = Box::pin(produce_and_drain(app, settings, trial)).await;
         work_done.cancel();
         exit
     };
@@ -131,6 +133,7 @@ async fn once(
 async fn produce_and_drain(
     app: &App,
     settings: Arc<isobar_settings::Settings>,
+    trial: &TrialCommand,
 ) -> anyhow::Result<Exit> {
     let context = Context::open(Arc::clone(&settings)).await?;
     let order = RunOrder::configured(&settings, ONCE_MAX_WAIT);
@@ -138,7 +141,7 @@ async fn produce_and_drain(
     // At the same time: a source larger than the high-water mark would else wait for a drain that
     // never starts.
     let producing = CancellationToken::new();
-    let workers = context.workers(PipelineName::streams(), &host_name(), &producing)?;
+    let workers = context.workers(PipelineName::streams(), &host_name(), trial, &producing)?;
     let working = workers.run(RunUntil::Stopped);
     let produced = async {
         let report = Box::pin(with_bar(produce(order, &tools), &tools.progress, app)).await;
@@ -149,7 +152,7 @@ async fn produce_and_drain(
     let report = report.map_err(exit_error)?;
     let begun = working?;
     let rest = context
-        .workers(PipelineName::streams(), &host_name(), &app.shutdown)?
+        .workers(PipelineName::streams(), &host_name(), trial, &app.shutdown)?
         .run(RunUntil::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::print_status(&format!(

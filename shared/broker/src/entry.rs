@@ -18,6 +18,8 @@ pub struct Entry {
     pub deliveries: u32,
     /// How often it failed with a transient error.
     pub attempts: u32,
+    /// How often it ended the process that tried it alone.
+    pub crashes: u32,
 }
 
 /// Where a scan continues. It starts at the beginning of the stream and wraps at the end.
@@ -42,6 +44,15 @@ pub struct GiveBack {
     pub id: EntryId,
     /// When it falls due again, at most the claim idle.
     pub delay: Duration,
-    /// Whether a failed attempt is counted (I7).
-    pub attempt: bool,
+    /// What it is counted as, if anything (I7).
+    pub counted: Option<Budget>,
+}
+
+/// The two things that an entry may do only so often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// Fail in a way that may pass.
+    Attempt,
+    /// End the process that tries it alone.
+    Crash,
 }

@@ -12,7 +12,7 @@
 //! | `{<stream>}:ended` | sorted set | jobs that have ended, by time | jobs of 30 days |
 //! | `{<stream>}:batches` | hash | job and batch → size, place, acknowledged entries | unconfirmed batches |
 //! | `{<stream>}:spans` | sorted set | first and last entry of each batch | unconfirmed batches |
-//! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts | entries given back |
+//! | `{<stream>}:attempts`, `{<stream>}:control:attempts` | hash | entry → attempts; entry and `crashes` → crashes | entries given back |
 //! | `{<stream>}:epoch` | string | the epoch of the stream | – |
 //! | `{<stream>}:store` | string | the store that its workers write to | – |
 //! | `{<stream>}:switches` | hash | flag → who set it and when | paused jobs, upstream hosts |

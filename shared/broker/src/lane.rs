@@ -41,6 +41,15 @@ pub struct EntryId {
 
 impl EntryId {
     pub const ZERO: Self = Self { ms: 0, seq: 0 };
+
+    /// The last position before this one.
+    #[must_use]
+    pub fn before(self) -> Self {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Self { seq, ..self },
+            None => Self { ms: self.ms.saturating_sub(1), seq: u64::MAX },
+        }
+    }
 }
 
 impl fmt::Display for EntryId {
@@ -69,5 +78,7 @@ mod tests {
         assert!(small < large);
         assert_eq!(large.to_string(), "1000-2");
         assert!("x-1".parse::<EntryId>().is_err());
+        assert!(small.before() < small && large.before() > small);
+        assert_eq!(EntryId { ms: 7, seq: 0 }.before(), EntryId { ms: 6, seq: u64::MAX });
     }
 }

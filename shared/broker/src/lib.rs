@@ -29,7 +29,7 @@ use serde_json::Value;
 
 pub use append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
 pub use depth::{ConsumerInfo, Depth, RemoveOutcome};
-pub use entry::{ClaimLimits, Entry, GiveBack, ScanCursor};
+pub use entry::{Budget, ClaimLimits, Entry, GiveBack, ScanCursor};
 pub use error::BrokerError;
 pub use flags::{FLAGS_REFRESH, Flag, Flags, SetBy};
 pub use lane::{EntryId, Lane};
@@ -98,7 +98,7 @@ impl Broker {
     }
 
     /// Gives entries back, each to fall due after its delay (at most the claim idle). This takes
-    /// the delivery off, and counts an attempt only where [`GiveBack::attempt`] says so (I7).
+    /// the delivery off, and counts only what [`GiveBack::counted`] says (I7).
     /// Returns the entries that `consumer` did not own any more; they stay unchanged.
     pub async fn give_back(
         &self,
@@ -121,7 +121,7 @@ impl Broker {
         consumer: &str,
         ids: &[EntryId],
     ) -> Result<Vec<EntryId>> {
-        let back = |id: &EntryId| GiveBack { id: *id, delay: Duration::ZERO, attempt: false };
+        let back = |id: &EntryId| GiveBack { id: *id, delay: Duration::ZERO, counted: None };
         let entries: Vec<GiveBack> = ids.iter().map(back).collect();
         // An idle time of zero falls due after a whole claim idle.
         self.hand_over(topic, consumer, PARKED, Lane::Tasks, &entries, Duration::ZERO).await
@@ -251,7 +251,8 @@ delegate! {
         &self, topic: &Topic, consumer: &str, lane: Lane, after: EntryId, count: usize
     ) -> Result<Vec<Entry>>;
 
-    /// Deletes entries whose result is committed (I3) and their attempts; the owner does not matter.
+    /// Deletes entries whose result is committed (I3) and what was counted of them; the owner does
+    /// not matter.
     /// Returns how many were still in the stream.
     pub async fn ack(&self, topic: &Topic, lane: Lane, ids: &[EntryId]) -> Result<u64>;
 

@@ -87,7 +87,7 @@ pub fn hit(name: &'static str) {
     let _ = name;
 }
 
-/// Aborts the process if [`arm`] requested this key: a test makes a poison task with it.
+/// Ends the process if [`arm`] requested this key: a test makes a poison task with it.
 #[inline]
 pub fn hit_with_key(name: &'static str, key: i64) {
     #[cfg(debug_assertions)]
@@ -97,7 +97,9 @@ pub fn hit_with_key(name: &'static str, key: i64) {
 }
 
 /// Requests a crash: `name`, `name:n` for the nth hit, or `name=key` for every hit with that key.
-/// Once per process.
+/// `name=key,way` ends the process in another way than by an abort: `stack` overflows the stack,
+/// `memory` allocates until it is refused, `kill` is SIGKILL for this process and `group` SIGKILL for
+/// its whole process group. Once per process.
 pub fn arm(spec: &str) -> Result<(), String> {
     #[cfg(debug_assertions)]
     return armed::arm(spec);
@@ -107,6 +109,8 @@ pub fn arm(spec: &str) -> Result<(), String> {
 
 #[cfg(debug_assertions)]
 mod armed {
+    use std::hint::black_box;
+    use std::process::Command;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,22 +122,40 @@ mod armed {
         left: AtomicU64,
         /// The key that crashes, if the spec names one.
         key: Option<i64>,
+        way: Way,
     }
+
+    /// How a process ends.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    enum Way {
+        #[default]
+        Abort,
+        Stack,
+        Memory,
+        Kill,
+        Group,
+    }
+
+    /// A process without a limit of its own is not to harm its host: what it allocates it does not
+    /// touch, and then it aborts.
+    const CHUNK: usize = 64 << 20;
+    const MOST_CHUNKS: usize = 512;
 
     static ARMED: OnceLock<Armed> = OnceLock::new();
 
     pub(super) fn arm(spec: &str) -> Result<(), String> {
-        let (spec, key) = match spec.split_once('=') {
+        let (spec, key, way) = match spec.split_once('=') {
             Some((spec, key)) => {
+                let (key, way) = key.split_once(',').unwrap_or((key, "abort"));
                 let invalid = || format!("{VARIABLE}: {key:?} is not a number");
-                (spec, Some(key.parse().map_err(|_| invalid())?))
+                (spec, Some(key.parse().map_err(|_| invalid())?), parse_way(way)?)
             }
-            None => (spec, None),
+            None => (spec, None, Way::Abort),
         };
         let (name, nth) = parse(spec)?;
         let left = AtomicU64::new(nth);
         // A second call in one process (a test) keeps the first.
-        let _ = ARMED.set(Armed { name, left, key });
+        let _ = ARMED.set(Armed { name, left, key, way });
         Ok(())
     }
 
@@ -150,9 +172,49 @@ mod armed {
 
     pub(super) fn on_hit_with_key(name: &'static str, key: i64) {
         debug_assert!(POINTS.contains(&name), "{name} is not in POINTS");
-        if ARMED.get().is_some_and(|armed| armed.name == name && armed.key == Some(key)) {
-            std::process::abort();
+        if let Some(armed) = ARMED.get()
+            && armed.name == name
+            && armed.key == Some(key)
+        {
+            end(armed.way);
         }
+    }
+
+    fn end(way: Way) {
+        match way {
+            Way::Abort => {}
+            Way::Stack => {
+                black_box(deeper(0));
+            }
+            Way::Memory => {
+                let chunk = |_| black_box(Vec::<u8>::with_capacity(CHUNK));
+                black_box((0..MOST_CHUNKS).map(chunk).collect::<Vec<_>>());
+            }
+            Way::Kill => kill(&std::process::id().to_string()),
+            Way::Group => kill("0"),
+        }
+        std::process::abort();
+    }
+
+    fn deeper(depth: u64) -> u64 {
+        let frame = black_box([depth; 512]);
+        if depth == u64::MAX { 0 } else { deeper(depth + 1) + frame[0] }
+    }
+
+    /// The signal arrives before this returns.
+    fn kill(target: &str) {
+        let _ = Command::new("kill").args(["-KILL", target]).status();
+    }
+
+    fn parse_way(way: &str) -> Result<Way, String> {
+        Ok(match way {
+            "abort" => Way::Abort,
+            "stack" => Way::Stack,
+            "memory" => Way::Memory,
+            "kill" => Way::Kill,
+            "group" => Way::Group,
+            _ => return Err(format!("{VARIABLE}: unknown way to end {way:?}")),
+        })
     }
 
     fn parse(spec: &str) -> Result<(&'static str, u64), String> {
@@ -179,6 +241,8 @@ mod armed {
             assert_eq!(parse("producer.append.after:3"), Ok(("producer.append.after", 3)));
             assert!(parse("nowhere").is_err());
             assert!(parse("producer.append.after:0").is_err());
+            assert_eq!(parse_way("stack"), Ok(Way::Stack));
+            assert!(parse_way("sideways").is_err());
         }
     }
 }

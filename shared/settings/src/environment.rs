@@ -50,6 +50,11 @@ impl Environment {
         self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// All of it, for a child process.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        self.values.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     pub(super) fn problems(&self) -> Vec<String> {
         self.problems.clone()
     }

@@ -91,7 +91,7 @@ settings! {
         upstream_breaker: BreakerSpec = "ISOBAR_UPSTREAM_BREAKER", "20/30s/15s", "circuit breaker per upstream host: failures / window / open time; it opens if also half of the calls failed; the open time doubles up to 600 s";
         claim_idle: PositiveDuration = "ISOBAR_CLAIM_IDLE", "60s", "lease of a worker on its entries: after this silence another worker takes them over; must exceed the longest attempt";
         max_attempts: u32 = "ISOBAR_MAX_ATTEMPTS", "8", "failed attempts before a task becomes a dead letter";
-        max_deliveries: u32 = "ISOBAR_MAX_DELIVERIES", "5", "crashes of a task that runs alone before it becomes a dead letter";
+        max_deliveries: u32 = "ISOBAR_MAX_DELIVERIES", "5", "crashes of a task, tried alone in a child process, before it becomes a dead letter";
         fresh_for: FreshFor = "ISOBAR_FRESH_FOR", "auto", "how long a snapshot counts as current: auto = until the upstream has newer data, 0 = never, or a duration";
         cache_ttl: PositiveDuration = "ISOBAR_CACHE_TTL", "15m", "how long the API caches an answer at most: not beyond observation time + interval, but at least 60 s";
         listen: SocketAddr = "ISOBAR_LISTEN", "127.0.0.1:8000", "address and port of the API";

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use isobar_broker::{EntryId, GiveBack, Lane, RemoveOutcome};
+use isobar_broker::{Budget, EntryId, GiveBack, Lane, RemoveOutcome};
 
-use super::{Batch, HOUR, NOW, World, job, over_both};
+use super::{Batch, HOUR, NOW, Place, World, job, over_both};
 use crate::harness::wait::{PATIENCE, until};
 
 over_both! {
@@ -14,6 +14,7 @@ over_both! {
     an_entry_given_back_falls_due_after_its_delay,
     the_longest_delay_is_the_claim_idle,
     giving_back_takes_the_delivery_back_and_counts_only_attempts,
+    crashes_are_counted_apart_from_attempts,
     only_the_owner_gives_back,
     an_acknowledged_entry_takes_its_attempts_with_it,
     a_name_that_owns_entries_or_was_active_stays,
@@ -22,7 +23,7 @@ over_both! {
 }
 
 fn back(id: EntryId, delay: Duration, attempt: bool) -> GiveBack {
-    GiveBack { id, delay, attempt }
+    GiveBack { id, delay, counted: attempt.then_some(Budget::Attempt) }
 }
 
 impl World {
@@ -36,6 +37,14 @@ impl World {
     pub async fn ack(&self, ids: &[EntryId]) -> u64 {
         let ended = self.broker.ack(&self.topic, Lane::Tasks, ids).await;
         ended.expect("acks")
+    }
+
+    /// Redis has no key left that counts.
+    async fn is_without_counts(&self) {
+        if let Place::Redis(redis) = &self.place {
+            let keys: Vec<String> = redis.cli(&["KEYS", "*attempts*"]).await;
+            assert_eq!(keys, Vec::<String>::new());
+        }
     }
 
     async fn renew(&self, consumer: &str, ids: &[EntryId]) -> Vec<EntryId> {
@@ -115,6 +124,34 @@ async fn giving_back_takes_the_delivery_back_and_counts_only_attempts(world: Wor
     let owned = world.broker.entries_of(&world.topic, "w", Lane::Tasks, EntryId::ZERO, 9).await;
     let owned = owned.expect("owned");
     assert_eq!((owned[0].deliveries, owned[0].attempts), (1, 2));
+}
+
+async fn crashes_are_counted_apart_from_attempts(world: World) {
+    world.add_tasks(2).await;
+    let read = world.read("w", 10).await;
+    let id = read[0].id;
+    for (counted, counts) in [
+        (Some(Budget::Crash), (1, 0, 1)),
+        (None, (1, 0, 1)),
+        (Some(Budget::Attempt), (1, 1, 1)),
+        (Some(Budget::Crash), (1, 1, 2)),
+    ] {
+        assert_eq!(world.give_back("w", &[GiveBack { id, delay: NOW, counted }]).await, []);
+        let claimed = world.claim("w", HOUR).await;
+        assert_eq!((claimed[0].deliveries, claimed[0].attempts, claimed[0].crashes), counts);
+    }
+    let owned = world.broker.entries_of(&world.topic, "w", Lane::Tasks, id.before(), 1).await;
+    let owned = owned.expect("owned");
+    assert_eq!((owned[0].id, owned[0].attempts, owned[0].crashes), (id, 1, 2));
+    // Only the owner counts.
+    let crash = GiveBack { id, delay: NOW, counted: Some(Budget::Crash) };
+    assert_eq!(world.give_back("thief", &[crash]).await, [id]);
+    // The other entry has nothing, and an acknowledgement forgets what was counted.
+    let other = world.broker.entries_of(&world.topic, "w", Lane::Tasks, id, 1).await;
+    let other = other.expect("owned");
+    assert_eq!((other[0].id, other[0].attempts, other[0].crashes), (read[1].id, 0, 0));
+    assert_eq!(world.ack(&[id, read[1].id]).await, 2);
+    world.is_without_counts().await;
 }
 
 async fn only_the_owner_gives_back(world: World) {

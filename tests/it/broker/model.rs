@@ -9,7 +9,7 @@ mod step;
 use std::collections::{BTreeSet, HashMap};
 
 use isobar_broker::{
-    AppendOutcome, ClaimLimits, Entry, EntryId, GiveBack, Lane, RemoveOutcome, ScanCursor,
+    AppendOutcome, Budget, ClaimLimits, Entry, EntryId, GiveBack, Lane, RemoveOutcome, ScanCursor,
 };
 use isobar_model::ids::JobId;
 use isobar_model::task::Fields;
@@ -40,6 +40,7 @@ struct Item {
     due: bool,
     deliveries: u32,
     attempts: u32,
+    crashes: u32,
 }
 
 impl Item {
@@ -48,15 +49,16 @@ impl Item {
         self.deliveries += 1;
     }
 
-    fn hand_over(&mut self, to: &'static str, due: bool, attempt: bool) {
+    fn hand_over(&mut self, to: &'static str, due: bool, counted: Option<Budget>) {
         (self.owner, self.due) = (Some(to), due);
         self.deliveries -= 1;
-        self.attempts += u32::from(attempt);
+        self.attempts += u32::from(counted == Some(Budget::Attempt));
+        self.crashes += u32::from(counted == Some(Budget::Crash));
     }
 
     fn as_delivered(&self) -> Entry {
-        let Self { lane, id, ref fields, deliveries, attempts, .. } = *self;
-        Entry { lane, id, fields: fields.clone(), deliveries, attempts }
+        let Self { lane, id, ref fields, deliveries, attempts, crashes, .. } = *self;
+        Entry { lane, id, fields: fields.clone(), deliveries, attempts, crashes }
     }
 }
 
@@ -135,16 +137,16 @@ impl Pair<'_> {
             }
             Step::Ack { lane, ref ids } => self.ack(lane, ids).await,
             Step::Renew { who, lane, ref ids } => self.renew(who, lane, ids).await,
-            Step::GiveBack { who, lane, ref ids, at_once, attempt } => {
+            Step::GiveBack { who, lane, ref ids, at_once, counted } => {
                 let delay = if at_once { NOW } else { HOUR };
                 let ids = self.model.pick(lane, ids);
-                let back = |id: &EntryId| GiveBack { id: *id, delay, attempt };
+                let back = |id: &EntryId| GiveBack { id: *id, delay, counted };
                 let back: Vec<GiveBack> = ids.iter().map(back).collect();
                 let World { broker, topic, .. } = &*self.world;
                 let lost = broker.give_back(topic, who, lane, &back, HOUR).await;
                 let (mine, others) = self.model.owned(who, lane, &ids);
                 prop_assert_eq!(lost.expect("gives back"), others);
-                self.hand_over(lane, &mine, ("returned", at_once, attempt));
+                self.hand_over(lane, &mine, ("returned", at_once, counted));
                 Ok(())
             }
             Step::Park { who, ref ids } => {
@@ -152,7 +154,7 @@ impl Pair<'_> {
                 let lost = self.world.broker.park(&self.world.topic, who, &ids).await;
                 let (mine, others) = self.model.owned(who, Lane::Tasks, &ids);
                 prop_assert_eq!(lost.expect("parks"), others);
-                self.hand_over(Lane::Tasks, &mine, ("parked", false, false));
+                self.hand_over(Lane::Tasks, &mine, ("parked", false, None));
                 Ok(())
             }
             Step::Remove { who } => {
@@ -178,7 +180,7 @@ impl Pair<'_> {
         }
     }
 
-    fn hand_over(&mut self, lane: Lane, ids: &[EntryId], to: (&'static str, bool, bool)) {
+    fn hand_over(&mut self, lane: Lane, ids: &[EntryId], to: (&'static str, bool, Option<Budget>)) {
         for id in ids {
             let item = self.model.item(lane, *id).expect("it is owned");
             item.hand_over(to.0, to.1, to.2);
@@ -259,6 +261,7 @@ impl Pair<'_> {
                 due,
                 deliveries: 0,
                 attempts: 0,
+                crashes: 0,
             });
         }
         Ok(())

@@ -5,7 +5,8 @@
 
 use isobar_broker::redis::RedisBroker;
 use isobar_broker::{
-    AppendOutcome, Broker, BrokerError, EntryId, GiveBack, Lane, QuotaDecision, ScanCursor, Topic,
+    AppendOutcome, Broker, BrokerError, Budget, EntryId, GiveBack, Lane, QuotaDecision, ScanCursor,
+    Topic,
 };
 use isobar_model::quota::QuotaLimits;
 
@@ -127,7 +128,7 @@ async fn a_full_redis_takes_no_batch_but_is_drained() {
     let ids: Vec<EntryId> = read.iter().map(|entry| entry.id).collect();
     let lost = world.broker.renew(&world.topic, "w", Lane::Tasks, &ids).await;
     assert_eq!(lost.expect("renews"), []);
-    let back = [GiveBack { id: ids[0], delay: NOW, attempt: true }];
+    let back = [GiveBack { id: ids[0], delay: NOW, counted: Some(Budget::Attempt) }];
     let lost = world.broker.give_back(&world.topic, "w", Lane::Tasks, &back, HOUR).await;
     assert_eq!(lost.expect("gives back"), []);
     assert_eq!(world.claim("w", HOUR).await[0].attempts, 1);

@@ -76,9 +76,19 @@ impl Isobar {
 
     /// No file of the child may become larger, which is to it as if the disk were full.
     #[must_use]
-    pub fn with_files_up_to(mut self, bytes: u64) -> Self {
+    pub fn with_files_up_to(self, bytes: u64) -> Self {
+        self.limited(format!("--fsize={bytes}"))
+    }
+
+    /// The child gets no more than so much memory, and its own children neither.
+    #[must_use]
+    pub fn with_memory_up_to(self, bytes: u64) -> Self {
+        self.limited(format!("--as={bytes}"))
+    }
+
+    fn limited(mut self, limit: String) -> Self {
         let program = std::mem::replace(&mut self.program, "prlimit".into());
-        let limited = [format!("--fsize={bytes}"), program.to_string_lossy().into_owned()];
+        let limited = [limit, program.to_string_lossy().into_owned()];
         self.arguments.splice(0..0, limited);
         self
     }
@@ -171,6 +181,10 @@ impl Finished {
 impl Running {
     pub async fn kill9(&mut self) {
         self.child.kill9().await;
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.child_of("isobar")
     }
 
     /// From now on no file of the child may become larger than so many bytes.

@@ -15,8 +15,12 @@ use crate::error::{BrokerError, Result};
 use crate::lane::{EntryId, Lane};
 use crate::topic::Topic;
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("flags.sql"), include_str!("batches.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("flags.sql"),
+    include_str!("batches.sql"),
+    include_str!("crashes.sql"),
+];
 
 /// A SQLite file as the broker. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -95,7 +95,7 @@ impl EmbeddedBroker {
         let rows = self
             .read_topic(topic, move |db, topic_id| {
                 let mut select = db.prepare_cached(
-                    "SELECT id, fields, deliveries, attempts FROM entries \
+                    "SELECT id, fields, deliveries, attempts, crashes FROM entries \
                      WHERE topic_id = ?1 AND lane = ?2 AND id > ?3 AND owner = ?4 \
                      ORDER BY id LIMIT ?5",
                 )?;
@@ -147,7 +147,7 @@ impl EmbeddedBroker {
         let rows = self
             .read_topic(topic, move |db, topic_id| {
                 let mut select = db.prepare_cached(
-                    "SELECT id, fields, 0, 0 FROM entries \
+                    "SELECT id, fields, 0, 0, 0 FROM entries \
                      WHERE topic_id = ?1 AND lane = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
                 )?;
                 let key = params![topic_id, lane_number(lane), row_id(after), count as i64];
@@ -177,7 +177,7 @@ fn take(
          WHERE topic_id = ?1 AND lane = ?2 AND id IN ( \
              SELECT id FROM entries INDEXED BY undelivered \
              WHERE topic_id = ?1 AND lane = ?2 AND owner IS NULL ORDER BY id LIMIT ?5) \
-         RETURNING id, fields, deliveries, attempts",
+         RETURNING id, fields, deliveries, attempts, crashes",
     )?;
     let key = params![topic_id, lane_number(lane), consumer, now_ms(), count as i64];
     let mut rows = EntryRow::query(&mut update, key, lane)?;
@@ -221,7 +221,7 @@ fn take_over(
     let mut update = tx.prepare_cached(
         "UPDATE entries SET owner = ?4, since_ms = ?5, deliveries = deliveries + 1 \
          WHERE topic_id = ?1 AND lane = ?2 AND id = ?3 \
-         RETURNING id, fields, deliveries, attempts",
+         RETURNING id, fields, deliveries, attempts, crashes",
     )?;
     ids.into_iter()
         .map(|id| {

@@ -13,10 +13,11 @@ pub(super) struct EntryRow {
     fields: String,
     deliveries: u32,
     attempts: u32,
+    crashes: u32,
 }
 
 impl EntryRow {
-    /// Reads the columns `id, fields, deliveries, attempts`.
+    /// Reads the columns `id, fields, deliveries, attempts, crashes`.
     pub fn from_row(row: &Row<'_>, lane: Lane) -> rusqlite::Result<Self> {
         Ok(Self {
             lane,
@@ -24,6 +25,7 @@ impl EntryRow {
             fields: row.get(1)?,
             deliveries: row.get(2)?,
             attempts: row.get(3)?,
+            crashes: row.get(4)?,
         })
     }
 
@@ -47,6 +49,7 @@ impl EntryRow {
             fields: decode_fields(self.fields),
             deliveries: self.deliveries,
             attempts: self.attempts,
+            crashes: self.crashes,
         }
     }
 }

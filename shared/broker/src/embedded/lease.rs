@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::broker::{EmbeddedBroker, lane_number, ms, now_ms, row_id};
 use super::watermark::count_acked;
 use crate::depth::RemoveOutcome;
-use crate::entry::{GiveBack, ScanCursor};
+use crate::entry::{Budget, GiveBack, ScanCursor};
 use crate::error::{BrokerError, Result};
 use crate::lane::{EntryId, Lane};
 use crate::topic::Topic;
@@ -97,7 +97,7 @@ impl EmbeddedBroker {
         self.write_topic(topic, move |tx, topic_id| {
             let mut update = tx.prepare_cached(
                 "UPDATE entries SET owner = ?5, since_ms = ?6, deliveries = max(0, deliveries - 1), \
-                 attempts = attempts + ?7 \
+                 attempts = attempts + ?7, crashes = crashes + ?8 \
                  WHERE topic_id = ?1 AND lane = ?2 AND id = ?3 AND owner = ?4",
             )?;
             let now = now_ms();
@@ -111,7 +111,8 @@ impl EmbeddedBroker {
                     consumer,
                     to,
                     now - idle,
-                    entry.attempt
+                    entry.counted == Some(Budget::Attempt),
+                    entry.counted == Some(Budget::Crash)
                 ])?;
                 if changed == 0 {
                     lost.push(entry.id);

@@ -49,7 +49,7 @@ impl RedisBroker {
         // Where the caller asked for one entry and each lane gave one, the second is due again at
         // once, for any consumer.
         for entry in entries.split_off(count.min(entries.len())) {
-            let back = [GiveBack { id: entry.id, delay: Duration::ZERO, attempt: false }];
+            let back = [GiveBack { id: entry.id, delay: Duration::ZERO, counted: None }];
             self.hand_over(topic, consumer, RETURNED, entry.lane, &back, DUE_AT_ONCE).await?;
         }
         Ok(entries)

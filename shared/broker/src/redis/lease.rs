@@ -12,7 +12,7 @@ use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
 use super::scripts::{ACK, ADOPT_ORPHANS, Call, GIVE_BACK, REMOVE_CONSUMER, RENEW};
 use crate::depth::RemoveOutcome;
-use crate::entry::{GiveBack, ScanCursor};
+use crate::entry::{Budget, GiveBack, ScanCursor};
 use crate::error::Result;
 use crate::keys::RETURNED;
 use crate::lane::{EntryId, Lane};
@@ -74,7 +74,11 @@ impl RedisBroker {
                 let idle = claim_idle.saturating_sub(entry.delay);
                 call.push(entry.id.to_string());
                 call.push(idle.as_millis() as u64);
-                call.push(u8::from(entry.attempt));
+                call.push(match entry.counted {
+                    None => "",
+                    Some(Budget::Attempt) => "attempt",
+                    Some(Budget::Crash) => "crash",
+                });
             }
             lost.extend(self.call(&call, &topic.stream, reply::ids).await?);
         }

@@ -62,16 +62,17 @@ pub(super) fn ids(value: Value) -> Result<Vec<EntryId>> {
     list(value)?.into_iter().map(id).collect()
 }
 
-/// `{id, deliveries, attempts, fields}` for each entry: the reply of our scripts.
+/// `{id, deliveries, attempts, crashes, fields}` for each entry: the reply of our scripts.
 pub(super) fn counted_entries(value: Value, lane: Lane) -> Result<Vec<Entry>> {
     let entry = |value| -> Result<Entry> {
-        let [id_value, deliveries, attempts, fields_value] = array(value)?;
+        let [id_value, deliveries, attempts, crashes, fields_value] = array(value)?;
         Ok(Entry {
             lane,
             id: id(id_value)?,
             fields: fields(fields_value)?,
             deliveries: u32::try_from(number(&deliveries)?)?,
             attempts: u32::try_from(number(&attempts)?)?,
+            crashes: u32::try_from(number(&crashes)?)?,
         })
     };
     list(value)?.into_iter().map(entry).collect()
@@ -87,6 +88,7 @@ pub(super) fn plain_entries(value: Value, lane: Lane, deliveries: u32) -> Result
             fields: fields(fields_value)?,
             deliveries,
             attempts: 0,
+            crashes: 0,
         })
     };
     list(value)?.into_iter().map(entry).collect()

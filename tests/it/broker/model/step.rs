@@ -3,7 +3,7 @@
 //! Entries are meant by their place among all that were handed out, so that a shrunk sequence still
 //! makes sense. Nothing is known of what the answer should be; that is the model's.
 
-use isobar_broker::Lane;
+use isobar_broker::{Budget, Lane};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -56,7 +56,7 @@ pub enum Step {
         lane: Lane,
         ids: Vec<Index>,
         at_once: bool,
-        attempt: bool,
+        counted: Option<Budget>,
     },
     Park {
         who: &'static str,
@@ -83,6 +83,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Sequence::Ahead),
         1 => Just(Sequence::OtherContent),
     ];
+    let counted = select(&[None, Some(Budget::Attempt), Some(Budget::Crash)][..]);
     let high_water = prop_oneof![2 => Just(HIGH_WATER), 1 => Just(LOW)];
     prop_oneof![
         12 => (0..3_usize, sequence, 0..7_usize, 0..4_usize, high_water).prop_map(
@@ -96,8 +97,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         ),
         8 => (lane(), ids()).prop_map(|(lane, ids)| Step::Ack { lane, ids }),
         6 => (who(), lane(), ids()).prop_map(|(who, lane, ids)| Step::Renew { who, lane, ids }),
-        8 => (who(), lane(), ids(), any::<bool>(), any::<bool>()).prop_map(
-            |(who, lane, ids, at_once, attempt)| Step::GiveBack { who, lane, ids, at_once, attempt }
+        8 => (who(), lane(), ids(), any::<bool>(), counted).prop_map(
+            |(who, lane, ids, at_once, counted)| Step::GiveBack { who, lane, ids, at_once, counted }
         ),
         4 => (who(), ids()).prop_map(|(who, ids)| Step::Park { who, ids }),
         2 => who().prop_map(|who| Step::Remove { who }),

@@ -1,4 +1,4 @@
--- Acknowledges and deletes entries whose result is committed (I3), and their attempts. What was
+-- Acknowledges and deletes entries whose result is committed (I3), and what was counted of them. What was
 -- really deleted is counted in the record of its batch: that proves later that the batch is done.
 --
 -- KEYS  1 stream  2 attempts  3 batches  4 spans
@@ -9,8 +9,10 @@
 -- memory, and after it Redis refuses none of the others: a full Redis can be drained.
 local call = redis.call
 local expects = {[2] = 'hash', [3] = 'hash', [4] = 'zset'}
+local counted = false
 for i = 2, 4 do
   local kind = call('TYPE', KEYS[i]).ok
+  if i == 2 then counted = kind ~= 'none' end
   if kind ~= 'none' and kind ~= expects[i] then
     return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
   end
@@ -42,7 +44,12 @@ while from <= #ARGV do
   end
   call('XACK', KEYS[1], ARGV[1], unpack(ARGV, from, to))
   local deleted = call('XDEL', KEYS[1], unpack(ARGV, from, to))
-  call('HDEL', KEYS[2], unpack(ARGV, from, to))
+  if counted then
+    local crashes = {}
+    for i = from, to do crashes[#crashes + 1] = ARGV[i] .. ' crashes' end
+    call('HDEL', KEYS[2], unpack(ARGV, from, to))
+    call('HDEL', KEYS[2], unpack(crashes))
+  end
   if name and deleted > 0 then call('HINCRBY', KEYS[3], name .. ' acked', deleted) end
   ended = ended + deleted
   from = to + 1

@@ -1,9 +1,9 @@
--- Gives entries back, each to fall due after its delay. This takes the delivery off, and counts an
--- attempt only where one failed (I7).
+-- Gives entries back, each to fall due after its delay. This takes the delivery off, and counts only
+-- a failed attempt or a crash of a trial (I7).
 --
 -- KEYS  1 stream  2 attempts
 -- ARGV  1 group  2 consumer  3 the consumer that owns them until then
---       4.. three for each entry: id, idle time to set (ms), 1 for a failed attempt
+--       4.. three for each entry: id, idle time to set (ms), `attempt`, `crash` or nothing
 -- returns the ids that the consumer did not own any more; they stay unchanged
 --
 -- XCLAIM needs no memory and comes first, so a full Redis does not refuse HINCRBY half-way.
@@ -20,8 +20,10 @@ for i = 4, #ARGV, 3 do
     'RETRYCOUNT', math.max(0, pending[4] - 1), 'JUSTID')[1]
   if not moved then
     lost[#lost + 1] = id
-  elseif ARGV[i + 2] == '1' then
+  elseif ARGV[i + 2] == 'attempt' then
     call('HINCRBY', KEYS[2], id, '1')
+  elseif ARGV[i + 2] == 'crash' then
+    call('HINCRBY', KEYS[2], id .. ' crashes', '1')
   end
 end
 return lost

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 stream  2 attempts
 -- ARGV  1 group  2 consumer  3 after this entry  4 count
--- returns {{id, deliveries, attempts, {name, value, ...}}, ...}
+-- returns {{id, deliveries, attempts, crashes, {name, value, ...}}, ...}
 --
 -- An entry that is pending but not in the stream is finished: XACK drops it.
 local call = redis.call
@@ -11,8 +11,8 @@ for _, pending in ipairs(call('XPENDING', KEYS[1], ARGV[1], '(' .. ARGV[3], '+',
   local id = pending[1]
   local found = call('XRANGE', KEYS[1], id, id)[1]
   if found then
-    local attempts = call('HGET', KEYS[2], id)
-    entries[#entries + 1] = {id, pending[4], tonumber(attempts or 0), found[2]}
+    local counted = call('HMGET', KEYS[2], id, id .. ' crashes')
+    entries[#entries + 1] = {id, pending[4], tonumber(counted[1] or 0), tonumber(counted[2] or 0), found[2]}
   else
     call('XACK', KEYS[1], ARGV[1], id)
   end
