@@ -260,8 +260,14 @@ fn outboxes_are_empty(arena: &Arena, faults: &mut Vec<String>) {
     for path in arena.outboxes() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         for (what, sql) in [
-            ("batches are left", "SELECT count(*) FROM batches"),
-            ("payloads are left", "SELECT count(*) FROM payloads"),
+            (
+                "unconfirmed batches are left",
+                "SELECT count(*) FROM batches WHERE confirmed_at_ms IS NULL",
+            ),
+            (
+                "payloads of no batch are left",
+                "SELECT count(*) FROM payloads WHERE batch NOT IN (SELECT key FROM batches)",
+            ),
             ("jobs are not done", "SELECT count(*) FROM jobs WHERE state <> 'done'"),
             ("seen keys are left", "SELECT count(*) FROM seen"),
             ("new seen keys are left", "SELECT count(*) FROM seen_lately"),

@@ -122,7 +122,7 @@ struct Pair<'a> {
     jobs: BTreeMap<JobId, Account>,
     weather: BTreeMap<i64, i64>,
     dead: BTreeSet<u8>,
-    last: Option<Commit>,
+    last: Option<(Commit, u64)>,
 }
 
 impl Pair<'_> {
@@ -138,9 +138,9 @@ impl Pair<'_> {
         match step {
             Step::Commit(content) => self.commit(content).await,
             Step::Repeat => {
-                let Some(commit) = &self.last else { return Ok(()) };
+                let Some((commit, older)) = &self.last else { return Ok(()) };
                 let report = self.store.commit(commit).await.expect("commits");
-                prop_assert_eq!(report, CommitReport::default());
+                prop_assert_eq!(report, CommitReport { older: *older, ..CommitReport::default() });
                 Ok(())
             }
             Step::Cancel(number) => self.cancel(self.job(*number)).await,
@@ -203,13 +203,15 @@ impl Pair<'_> {
         }
         for (city, minute) in &content.weather {
             let newest = self.weather.entry(*city).or_insert(*minute);
+            expected.older += u64::from(*minute < *newest);
             *newest = (*newest).max(*minute);
         }
         expected.dead = content.dead.difference(&self.dead).count() as u64;
         self.dead.extend(&content.dead);
         let report = self.store.commit(&commit).await.expect("commits");
+        let older = expected.older;
         prop_assert_eq!(report, expected);
-        self.last = Some(commit);
+        self.last = Some((commit, older));
         Ok(())
     }
 
