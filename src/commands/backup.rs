@@ -49,6 +49,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     });
     let report = copied.await??;
     let took = Duration::from_millis(began.elapsed().as_millis() as u64);
+    let rows: u64 = report.rows.values().sum();
     let document = json!({
         "path": args.path,
         "bytes": report.bytes,
@@ -60,7 +61,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         format!(
             "{} is a complete copy of the store: {} in {}, {} bytes, schema {}; checked in {}",
             args.path.display(),
-            plural(report.rows.values().sum(), "row"),
+            plural(rows, "row"),
             plural(report.rows.len() as u64, "table"),
             grouped(report.bytes),
             report.schema,

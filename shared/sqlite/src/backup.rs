@@ -91,9 +91,8 @@ pub fn back_up(
         return Err(BackupError::NoSchema { path: source.to_owned() });
     }
     let partial = PartialFile::create(target)?;
-    let copied = copy(&moment, &partial.path, goes_on).and_then(|is_whole| {
-        if is_whole { examine(&partial.path).map(Some) } else { Ok(None) }
-    });
+    let copied = copy(&moment, &partial.path, goes_on)
+        .and_then(|is_whole| if is_whole { examine(&partial.path).map(Some) } else { Ok(None) });
     let Some((problems, found)) = copied.map_err(|error| cannot_write(target, error))? else {
         return Err(BackupError::Stopped);
     };
@@ -163,7 +162,8 @@ fn examine(path: &Path) -> rusqlite::Result<(String, Contents)> {
 impl Contents {
     fn of(db: &Connection) -> rusqlite::Result<Self> {
         let schema = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let sql =
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
         let mut statement = db.prepare(sql)?;
         let tables: Vec<String> =
             statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
