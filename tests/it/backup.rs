@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -173,7 +172,7 @@ async fn after_a_stop_each_file_alone_is_complete() {
     site.isobar(&["produce", "--force", "--limit", "40"]).run().await.expect_code(0);
     assert_eq!(site.companions(), Vec::<String>::new(), "after `produce`");
     for role in [&["consume"][..], &["serve", "--listen", "127.0.0.1:0"]] {
-        let running = site.isobar(role).env("ISOBAR_LOG", "debug").spawn();
+        let running = site.isobar(role).spawn();
         eventually(PATIENCE, "the role has its files open", async || {
             site.companions().contains(&"isobar.db-wal".to_owned()).then_some(())
         })
@@ -205,7 +204,7 @@ async fn processes_that_stop_together_leave_whole_files() {
         up.terminate();
         for mut role in roles {
             role.terminate();
-            assert_eq!(role.wait(Duration::from_secs(120)).await, 0);
+            assert_eq!(role.wait(PATIENCE).await, 0);
         }
         assert_eq!(up.wait(PATIENCE).await, 0);
         let full = site.companions().into_iter().filter(|name| {
@@ -246,8 +245,8 @@ async fn a_backup_that_cannot_be_made_leaves_nothing() {
     assert!(nowhere.stderr.contains("none does not exist"), "{}", nowhere.stderr);
     let small = backup("new").with_files_up_to(40_000).run().await.expect_code(1);
     assert!(small.stderr.contains("cannot write the backup"), "{}", small.stderr);
-    let itself = ["backup", &site.file("isobar.db").to_string_lossy().into_owned()];
-    site.isobar(&itself).run().await.expect_code(78);
+    let store = site.file("isobar.db");
+    site.isobar(&["backup", &store.to_string_lossy()]).run().await.expect_code(78);
     // An installation whose store is elsewhere, and not there.
     let none = format!("sqlite://{}", path("store.db"));
     let none = backup("new").env("DATABASE_URL", none).run().await.expect_code(78);

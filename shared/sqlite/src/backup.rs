@@ -3,7 +3,7 @@
 //! Guarantees: the copy is the state of one moment, whatever other processes write during the copy.
 //! It has passed `integrity_check`; its schema version and the rows of each table are those of that
 //! moment. Only then, private and on the disk, it gets its name; after an error no file is left. An
-//! existing file is never replaced. The source is neither changed nor upgraded.
+//! existing file is never replaced. The content and the schema of the source stay as they are.
 //! Does not: use `VACUUM INTO`. That statement cannot run in a transaction, so nothing else can be
 //! read at its moment, and there would be no row counts to compare the copy with.
 //!
