@@ -250,7 +250,7 @@ async fn a_backup_that_cannot_be_made_leaves_nothing() {
     // An installation whose store is elsewhere, and not there.
     let none = format!("sqlite://{}", path("store.db"));
     let none = backup("new").env("DATABASE_URL", none).run().await.expect_code(78);
-    assert!(none.stderr.contains("there is no store at"), "{}", none.stderr);
+    assert!(none.stderr.contains("no store was found at"), "{}", none.stderr);
     let database = Postgres::database().await;
     let postgres =
         backup("new").env("DATABASE_URL", &database.url).env("ISOBAR_BROKER", "embedded");

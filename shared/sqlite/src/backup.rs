@@ -28,7 +28,7 @@ const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    #[error("there is no store at {}", path.display())]
+    #[error("no store was found at {}", path.display())]
     NoSource { path: PathBuf },
     #[error("{} has no schema: it is not a store of isobar", path.display())]
     NoSchema { path: PathBuf },
@@ -36,7 +36,7 @@ pub enum BackupError {
     Exists { path: PathBuf },
     #[error("the folder {} does not exist", path.display())]
     NoFolder { path: PathBuf },
-    #[error("there is no room for the backup {}; nothing of it is left there", path.display())]
+    #[error("the disk has no room for the backup {}; nothing of it is left there", path.display())]
     Full { path: PathBuf },
     #[error("cannot write the backup {}", path.display())]
     Write {
@@ -287,7 +287,7 @@ mod tests {
         for _ in 0..3_000 {
             add(&db).await;
         }
-        // Between two steps somebody commits.
+        // Another handle commits between two steps.
         let (runtime, writer, mut steps) = (tokio::runtime::Handle::current(), db.clone(), 0);
         let (from, to) = (source.clone(), target.clone());
         let report = tokio::task::spawn_blocking(move || {

@@ -105,7 +105,7 @@ async fn a_backup_without_room_leaves_nothing() {
     drop(store);
     let target = small.path().join("copy.db").to_string_lossy().into_owned();
     let full = arena.isobar(["backup"]).args([target]).run().await.expect_code(75);
-    assert!(full.stderr.contains("there is no room for the backup"), "{}", full.stderr);
+    assert!(full.stderr.contains("the disk has no room for the backup"), "{}", full.stderr);
     assert_eq!(std::fs::read_dir(small.path()).expect("a folder").count(), 0);
 }
 

@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// A connection on which any kind of server answers, even one that our login does not fit.
-    /// `None` if there is no server.
+    /// `None` if the server is down.
     pub async fn dial_without_database(&self) -> Option<MultiplexedConnection> {
         let mut connection = self.connect().await.ok()?;
         // A sentinel may have no password. A server that needs another one says so to each command.
