@@ -71,6 +71,8 @@ commands! {
     Breaker => breaker,
     /// Prove that no row is lost
     Verify => verify,
+    /// Copy the SQLite store while everything runs, and check the copy
+    Backup => backup,
     /// Make this store the one of the streams, after a move or a new database
     Adopt => adopt,
     /// Simulate all upstreams offline, with planned faults

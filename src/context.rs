@@ -19,7 +19,7 @@ use isobar_upstream::WeatherClient;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::ExitError;
+use crate::exit::{Exit, ExitError};
 use crate::recorder;
 
 /// Attempts to open a store that is down, and the pause between them.
@@ -54,6 +54,15 @@ impl Context {
     pub async fn open_existing(settings: Arc<Settings>) -> anyhow::Result<Self> {
         require_installation(&settings)?;
         Self::open(settings).await
+    }
+
+    /// For roles that run for long: fails if Redis is a server that cannot take tasks. Exit code 78
+    /// if a person must change `REDIS_URL`. A replica may become the primary in a failover, so that
+    /// is 75: the supervisor starts the role again.
+    pub async fn check_broker(&self) -> anyhow::Result<()> {
+        refuse_wrong_server(&self.broker)
+            .await?
+            .map_or(Ok(()), |message| Err(ExitError { exit: Exit::TryAgain, message }.into()))
     }
 
     /// Fails if the streams belong to another store. A broker that is down does not say;
@@ -104,6 +113,16 @@ impl Context {
 
     pub async fn depth(&self) -> Result<Depth, BrokerError> {
         self.broker.depth(&self.topic(), self.settings.claim_idle.0).await
+    }
+}
+
+/// An error (exit 78) for a Redis that never takes tasks: a sentinel, a node of a cluster. Returns
+/// what is wrong with a replica, which may take them later.
+pub async fn refuse_wrong_server(broker: &Broker) -> anyhow::Result<Option<String>> {
+    let Some(role) = broker.role().await else { return Ok(None) };
+    match role.obstacle(&broker.location()) {
+        Some(obstacle) if !role.may_become_primary() => Err(ExitError::config(obstacle)),
+        obstacle => Ok(obstacle),
     }
 }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use isobar_broker::BrokerError;
 use isobar_settings::ConfigError;
 use isobar_sqlite::SqliteError;
+use isobar_sqlite::backup::BackupError;
 use isobar_store::StoreError;
 
 /// How a command ended.
@@ -90,14 +91,34 @@ fn classify(error: &anyhow::Error) -> Exit {
             };
         }
         if let Some(error) = cause.downcast_ref::<SqliteError>() {
-            return match error {
-                error if error.is_transient() => Exit::TryAgain,
-                SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Exit::BadConfig,
-                _ => Exit::Failed,
-            };
+            return of_sqlite(error);
+        }
+        if let Some(error) = cause.downcast_ref::<BackupError>() {
+            return of_backup(error);
         }
     }
     Exit::Failed
+}
+
+fn of_sqlite(error: &SqliteError) -> Exit {
+    match error {
+        error if error.is_transient() => Exit::TryAgain,
+        SqliteError::Open { .. } | SqliteError::NewerSchema { .. } => Exit::BadConfig,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_backup(error: &BackupError) -> Exit {
+    match error {
+        // A person must name another file, or make the folder.
+        BackupError::NoSource { .. }
+        | BackupError::NoSchema { .. }
+        | BackupError::Exists { .. }
+        | BackupError::NoFolder { .. } => Exit::BadConfig,
+        BackupError::Full { .. } | BackupError::Stopped => Exit::TryAgain,
+        BackupError::Source(error) => of_sqlite(error),
+        BackupError::Write { .. } | BackupError::Check { .. } => Exit::Failed,
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -92,6 +92,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let began = std::time::Instant::now();
     let context = Context::open(settings).await?;
+    context.check_broker().await?;
     let name = args.name.unwrap_or_else(host_name);
     let trial = app.trial_command(&environment);
     let workers = context.workers(args.pipeline.streams(), &name, &trial, &app.shutdown)?;

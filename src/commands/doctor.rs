@@ -30,6 +30,9 @@ const OLDEST_REDIS: u32 = 7;
 /// Windows and leases use the clock of Redis; logs and ids use the local clock.
 const TOLERABLE_SKEW: TimeDelta = TimeDelta::seconds(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const LOSES_COMMITS: &str = "synchronous_commit is off by default: a crash of PostgreSQL may undo \
+     commits that it has acknowledged; isobar sets it to on for its own sessions, other programs may \
+     not; set it to on for the server, the database or the role";
 
 #[derive(Debug, clap::Args)]
 #[command(before_help = "Example: isobar doctor")]
@@ -59,7 +62,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         Ok(()) => {
             findings.push(data_dir(&settings.data_dir.0));
             findings.extend(broker(&settings).await);
-            findings.push(store(&settings).await);
+            findings.extend(store(&settings).await);
             findings.extend(streams_of_the_store(&settings).await);
             findings.push(upstream(&settings).await);
         }
@@ -139,6 +142,9 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
             return vec![broken("broker", format!("{}; check REDIS_URL", error_chain(&error)))];
         }
     };
+    if let Some(obstacle) = broker.role().await.and_then(|role| role.obstacle(&broker.location())) {
+        return vec![broken("broker", obstacle)];
+    }
     if let Err(error) = broker.ping().await {
         let fix = "start it, or check REDIS_URL, its password and the network";
         return vec![broken("broker", format!("{}; {fix}", error_chain(&error)))];
@@ -228,14 +234,22 @@ fn judge(facts: &RedisInfo, topic: &Topic, findings: &mut Vec<Finding>) {
     }
 }
 
-async fn store(settings: &Arc<Settings>) -> Finding {
-    match Store::open(settings).await {
-        Ok(store) => ok(
-            "store",
-            format!("{} at {} has the schema of this version", store.kind(), store.location()),
-        ),
-        Err(error) => broken("store", format!("{}; check DATABASE_URL", error_chain(&error))),
+async fn store(settings: &Arc<Settings>) -> Vec<Finding> {
+    let store = match Store::open(settings).await {
+        Ok(store) => store,
+        Err(error) => {
+            let detail = format!("{}; check DATABASE_URL", error_chain(&error));
+            return vec![broken("store", detail)];
+        }
+    };
+    let schema = format!("{} at {} has the schema of this version", store.kind(), store.location());
+    let mut findings = vec![ok("store", schema)];
+    match store.loses_commits_by_default().await {
+        Ok(false) => {}
+        Ok(true) => findings.push(warning("store durability", LOSES_COMMITS.to_owned())),
+        Err(error) => findings.push(broken("store", error_chain(&error))),
     }
+    findings
 }
 
 /// Requests the weather of one location.

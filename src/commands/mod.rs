@@ -4,6 +4,7 @@
 //! with the help that each shows, is the table in `cli.rs`.
 
 pub mod adopt;
+pub mod backup;
 pub mod breaker;
 pub mod completions;
 pub mod consume;

@@ -26,7 +26,7 @@ use isobar_settings::Settings;
 use isobar_store::Store;
 
 use crate::app::App;
-use crate::context::{create_data_dir, open_store};
+use crate::context::{create_data_dir, open_store, refuse_wrong_server};
 use crate::exit::{Exit, ExitError};
 use crate::progress::{self, Bar};
 
@@ -95,6 +95,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     create_data_dir(&settings)?;
     let broker = Broker::open(&settings)?;
     print_target(args.pipeline, &settings, &broker, app);
+    check_broker(&broker).await?;
     let (strict, pipeline) = (args.strict, args.pipeline);
     let order = match order(args, &settings, &settings.data_file("spool")).await {
         Ok(order) => order,
@@ -131,6 +132,7 @@ pub async fn run_all(
     app.stop_on_signals()?;
     create_data_dir(&settings)?;
     let broker = Broker::open(&settings)?;
+    check_broker(&broker).await?;
     let mut reports = Vec::with_capacity(pipelines.len());
     for pipeline in pipelines.iter().copied() {
         print_target(pipeline, &settings, &broker, app);
@@ -160,6 +162,15 @@ fn print_target(pipeline: PipelineName, settings: &Settings, broker: &Broker, ap
             settings.outbox_of(pipeline).display()
         ));
     }
+}
+
+/// Refuses a Redis that never takes tasks. With a replica the run goes ahead as with a Redis that is
+/// down: the rows of this tick are safe in the outbox, and the failover may end during the run.
+async fn check_broker(broker: &Broker) -> anyhow::Result<()> {
+    if let Some(obstacle) = refuse_wrong_server(broker).await? {
+        tracing::warn!("{obstacle}; until then tasks are kept in the outbox");
+    }
+    Ok(())
 }
 
 /// The store, if it is the source.

@@ -53,6 +53,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         health_server::check(address, &settings)?;
     }
     let context = Context::open(settings).await?;
+    context.check_broker().await?;
     let mut roles = Roles::default();
     start(&mut roles, &context, Some(args.lease));
     if let Some(address) = args.listen {

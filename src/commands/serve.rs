@@ -27,6 +27,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     app.stop_on_signals()?;
     let listener = listen(&settings).await?;
     let context = Context::open(settings).await?;
+    context.check_broker().await?;
     context.check_store().await?;
     let mut roles = Roles::default();
     start(&mut roles, listener, &context)?;

@@ -58,6 +58,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     let listener = serve::listen(&settings).await?;
     let context = Context::open(settings).await?;
+    context.check_broker().await?;
     context.check_store().await?;
     serve::start(&mut roles, listener, &context)?;
     // Started before the worker, so it stops first: the worker still finishes what a tick publishes.
@@ -136,6 +137,7 @@ async fn produce_and_drain(
     trial: &TrialCommand,
 ) -> anyhow::Result<Exit> {
     let context = Context::open(Arc::clone(&settings)).await?;
+    context.check_broker().await?;
     let order = RunOrder::configured(&settings, ONCE_MAX_WAIT);
     let tools = tools(settings, context.broker.clone(), app);
     // At the same time: a source larger than the high-water mark would else wait for a drain that

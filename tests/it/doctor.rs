@@ -61,6 +61,27 @@ async fn a_redis_that_may_lose_tasks_is_found() {
 }
 
 #[tokio::test]
+async fn a_database_that_may_lose_commits_is_found() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    let mut admin = stage.pg().await;
+    let name: String = sqlx::query_scalar("SELECT current_database()")
+        .fetch_one(&mut admin)
+        .await
+        .expect("a name");
+    for (value, is_found) in [("off", true), ("local", false), ("on", false)] {
+        let set = format!("ALTER DATABASE {name} SET synchronous_commit = {value}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut admin).await.expect("sets it");
+        if is_found {
+            let off = ["store durability", "warning", "synchronous_commit is off by default"];
+            only(doctor.clone(), 0, off).await;
+        } else {
+            assert_eq!(findings(doctor.clone(), 0).await, [], "{value}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn strangers_on_the_stream_are_found_and_what_they_took_is_named() {
     let stage = Stage::set(&[]).await;
     let doctor = stage.isobar(["doctor"]);

@@ -6,6 +6,7 @@
 
 mod air_quality;
 mod api;
+mod backup;
 mod broker;
 mod chaos;
 mod dashboard;
@@ -21,6 +22,7 @@ mod pipeline;
 mod producer;
 mod quota;
 mod read_commands;
+mod redis_roles;
 mod republish;
 mod schedule;
 mod store;

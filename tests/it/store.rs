@@ -4,11 +4,12 @@
 //! database, with a database of its own. The promises are in `commits` (results, ledger, counters),
 //! `dead` (dead letters), `operations` (who did what, cancelling), `people` (users,
 //! addresses, cards), `reads` (pages, names, history),
-//! `ticks` (schedules) and `schema` (migrations, and every statement prepared); `model` commits
+//! `ticks` (schedules), `durability` (commits of PostgreSQL) and `schema` (migrations, and every statement prepared); `model` commits
 //! whatever comes to its mind.
 
 mod commits;
 mod dead_letters;
+mod durability;
 mod fixtures;
 mod import_keys;
 mod model;

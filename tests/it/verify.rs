@@ -24,6 +24,7 @@ async fn commands_that_only_look_create_nothing_where_nothing_is() {
         &["dead", "groups"],
         &["dead", "export"],
         &["outbox", "status"],
+        &["backup", "copy.db"],
     ] {
         let data = dir.path().join("data");
         let look = Isobar::new(dir.path()).env("ISOBAR_DATA_DIR", data.to_string_lossy());
@@ -32,6 +33,7 @@ async fn commands_that_only_look_create_nothing_where_nothing_is() {
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains("no installation found in"), "{args:?}: {said}");
         assert!(!data.exists(), "{args:?} created a folder");
+        assert!(!dir.path().join("copy.db").exists());
     }
 }
 

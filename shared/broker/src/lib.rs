@@ -19,6 +19,7 @@ mod lane;
 mod quota;
 pub mod redis;
 mod redis_info;
+mod redis_role;
 mod topic;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use flags::{FLAGS_REFRESH, Flag, Flags, SetBy};
 pub use lane::{EntryId, Lane};
 pub use quota::{QuotaDecision, Reservation};
 pub use redis_info::{GroupInfo, RedisInfo};
+pub use redis_role::RedisRole;
 pub use topic::Topic;
 
 use self::error::Result;
@@ -154,6 +156,15 @@ impl Broker {
             depths.insert(stream, self.unfinished_of(&topic, settings.claim_idle.0).await?);
         }
         Ok(depths)
+    }
+
+    /// What kind of Redis server this is; `None` if it is down or does not say, and for the embedded
+    /// broker.
+    pub async fn role(&self) -> Option<RedisRole> {
+        match self {
+            Self::Redis(redis) => redis.role().await,
+            Self::Embedded(_) => None,
+        }
     }
 
     /// Facts about the Redis server, for `doctor`; `None` for the embedded broker.

@@ -3,16 +3,20 @@
 //! Guarantees: one writer connection on its own thread; every write is one `BEGIN IMMEDIATE`
 //! transaction that is committed before [`Db::write`] returns. Readers have connections of their
 //! own and never wait for the writer (WAL). Other processes may have the same file open. Migrations
-//! run under the write lock; a file of a newer version is refused. A new file is [`private`].
+//! run under the write lock; a file of a newer version is refused. A new file is [`private`]. When
+//! the last clone of a [`Db`] is dropped, its WAL is written back; once no other process has the file
+//! open, the file alone is complete.
 //!
 //! Keep transactions short (≤ 50 ms): other processes wait for them. The closure is synchronous, so
 //! it cannot wait for the network.
 //! Does not: retry, or contain SQL.
 
+pub mod backup;
 pub mod private;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
@@ -84,8 +88,25 @@ pub struct Db {
 
 struct Inner {
     path: PathBuf,
-    writer: mpsc::Sender<Work>,
+    /// `None` only while it is dropped.
+    writer: Option<mpsc::Sender<Work>>,
+    writer_thread: Option<JoinHandle<()>>,
     idle_readers: Mutex<Vec<Connection>>,
+}
+
+impl Drop for Inner {
+    /// Waits for the writer to close. Else a process could end before it, and leave the WAL behind.
+    fn drop(&mut self) {
+        // Readers first: only a connection that may write can write the WAL back.
+        self.idle_readers.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        self.writer = None;
+        let thread = self.writer_thread.take();
+        if let Some(writer) = thread.filter(|writer| writer.thread().id() != thread::current().id())
+        {
+            // An error is a panic of some work, which its caller has seen.
+            let _ = writer.join();
+        }
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -116,18 +137,20 @@ impl Db {
         migrate(&mut connection, path, migrations)?;
 
         let (writer, mut queue) = mpsc::channel::<Work>(WRITE_QUEUE);
-        std::thread::Builder::new()
+        let writer_thread = thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
                 while let Some(work) = queue.blocking_recv() {
                     work(&mut connection);
                 }
+                close(connection);
             })
             .expect("the operating system creates a thread");
         Ok(Self {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
-                writer,
+                writer: Some(writer),
+                writer_thread: Some(writer_thread),
                 idle_readers: Mutex::default(),
             }),
         })
@@ -156,7 +179,8 @@ impl Db {
             // A caller that dropped its future needs no answer; the work is done.
             let _ = reply.send(result);
         });
-        self.inner.writer.send(run).await.map_err(|_| self.closed())?;
+        let writer = self.inner.writer.as_ref().ok_or_else(|| self.closed())?;
+        writer.send(run).await.map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?.map_err(|error| self.failed(error))
     }
 
@@ -243,6 +267,15 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// Writes the WAL back into the file. SQLite does so when the last connection closes, but not if two
+/// processes close at the same moment: each then takes the other for the last one.
+fn close(connection: Connection) {
+    // A process that is at work now does the same when it closes.
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = connection.close();
+}
+
 fn migrate(
     connection: &mut Connection,
     path: &Path,
@@ -318,6 +351,27 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_handle_leaves_one_complete_file() {
+        let (folder, path) = file();
+        let db = Db::open(&path, Durability::Normal, ONE).expect("opens");
+        db.write(|tx| tx.execute("INSERT INTO t VALUES (7)", [])).await.expect("writes");
+        // A reader that stays idle, and a second handle, as another process has it.
+        db.read(|c| c.query_row("SELECT 1", [], |_| Ok(()))).await.expect("reads");
+        let other = Db::open(&path, Durability::Normal, ONE).expect("opens");
+        other.write(|tx| tx.execute("INSERT INTO t VALUES (8)", [])).await.expect("writes");
+        drop(db);
+        drop(other);
+        let names = std::fs::read_dir(folder.path()).expect("a folder");
+        let names: Vec<_> = names.map(|entry| entry.expect("one").file_name()).collect();
+        assert_eq!(names, ["t.db"]);
+        let copy = folder.path().join("copy.db");
+        std::fs::copy(&path, &copy).expect("copies");
+        let sum = Connection::open(&copy)
+            .and_then(|c| c.query_row("SELECT sum(n) FROM t", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(sum.expect("reads"), 15);
     }
 
     #[tokio::test]

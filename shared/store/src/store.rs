@@ -74,6 +74,15 @@ impl Store {
         self.one(&INSTALLATION, args![]).await
     }
 
+    /// Whether the database acknowledges commits that a crash may undo, unless a session asks for
+    /// more. The sessions of this store do ([`crate::postgres`]); those of other programs may not.
+    pub async fn loses_commits_by_default(&self) -> Result<bool> {
+        match self {
+            Self::Postgres(backend) => self.timed(backend.loses_commits_by_default()).await,
+            Self::Sqlite(_) => Ok(false),
+        }
+    }
+
     pub async fn ping(&self) -> Result<()> {
         self.timed(async { dispatch!(self, backend => backend.ping().await) }).await
     }

@@ -93,6 +93,22 @@ async fn a_run_without_room_says_what_is_safe_and_goes_on_with_more() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[tokio::test]
+async fn a_backup_without_room_leaves_nothing() {
+    let (small, sim) = (Disk::of_mebibytes(1).await, Sim::start(["--cities", "1"]).await);
+    let arena = Arena::set(Backend::Embedded, sim.url()).await;
+    arena.isobar(["migrate"]).run().await.expect_code(0);
+    let filler = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 40000)
+         INSERT INTO search_history (city_name, timestamp) SELECT 'a city', '2026-11-28' FROM n";
+    let store = rusqlite::Connection::open(arena.dir.path().join("isobar.db")).expect("opens");
+    store.execute_batch(filler).expect("fills");
+    drop(store);
+    let target = small.path().join("copy.db").to_string_lossy().into_owned();
+    let full = arena.isobar(["backup"]).args([target]).run().await.expect_code(75);
+    assert!(full.stderr.contains("the disk has no room for the backup"), "{}", full.stderr);
+    assert_eq!(std::fs::read_dir(small.path()).expect("a folder").count(), 0);
+}
+
 impl Site {
     async fn says(&self, words: &str) {
         self.worker.wait_for_line(|line| line.contains(words), PATIENCE).await;

@@ -1,7 +1,8 @@
 //! A real Redis server for one test: append-only file every second, `noeviction`, no snapshots.
 //!
 //! That is the configuration that we ask of operators, so a `kill9` followed by `start_again` loses
-//! what theirs would lose and nothing else. The server that answers is checked to be ours by the
+//! what theirs would lose and nothing else. [`OtherRedis`] is a server that is no primary: a replica,
+//! a sentinel, a node of a cluster. The server that answers is checked to be ours by the
 //! folder it works in. For looking at keys there is `cli`, which takes words as `redis-cli` does.
 
 use std::ffi::OsStr;
@@ -89,6 +90,94 @@ impl Redis {
     }
 }
 
+/// A Redis that takes no tasks; it answers as soon as it is started.
+#[derive(Debug)]
+pub struct OtherRedis {
+    _server: Guarded,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl OtherRedis {
+    /// A read-only copy of `primary`, once it has all its data.
+    pub async fn replica_of(primary: &Redis) -> Self {
+        let of = primary.port.to_string();
+        let replica = Self::start(&["--replicaof", "127.0.0.1", &of], None).await;
+        eventually(PATIENCE, "the replica has its data", async || {
+            replica.info("replication").await?.contains("master_link_status:up").then_some(())
+        })
+        .await;
+        replica
+    }
+
+    /// A node that owns every slot of its cluster.
+    pub async fn cluster_node() -> Self {
+        let node = Self::start(&["--cluster-enabled", "yes"], None).await;
+        let mut connection = connect(node.port).await.expect("connect to the node");
+        let slots = command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+        let () = slots.query_async(&mut connection).await.expect("the node takes all slots");
+        eventually(PATIENCE, "the cluster is complete", async || {
+            let info = command(&["CLUSTER", "INFO"]);
+            let info: String = info.query_async(&mut connection).await.ok()?;
+            info.contains("cluster_state:ok").then_some(())
+        })
+        .await;
+        node
+    }
+
+    /// A sentinel that watches `primary` under the name `mymaster`.
+    pub async fn sentinel_of(primary: &Redis) -> Self {
+        let watches = format!("sentinel monitor mymaster 127.0.0.1 {} 1\n", primary.port);
+        Self::start(&["--sentinel"], Some(&watches)).await
+    }
+
+    async fn start(arguments: &[&str], file: Option<&str>) -> Self {
+        let folder =
+            tempfile::Builder::new().prefix("isobar-redis-").tempdir().expect("temporary folder");
+        for _ in 0..PORT_ATTEMPTS {
+            let port = free_port();
+            let (own_port, mut words) = (port.to_string(), Vec::new());
+            if let Some(text) = file {
+                // A sentinel writes its state into its file.
+                std::fs::write(folder.path().join("redis.conf"), text).expect("writes");
+                words.push("redis.conf");
+            }
+            words.extend(["--port", &own_port, "--bind", "127.0.0.1", "--dir", "."]);
+            words.extend(arguments);
+            let mut server = guarded(&folder, &words);
+            let is_up = eventually(PATIENCE, "redis-server answers", async || {
+                if server.exit_code().is_some() {
+                    return Some(false);
+                }
+                connect(port).await.is_ok().then_some(true)
+            });
+            if is_up.await {
+                return Self { _server: server, port, _folder: folder };
+            }
+        }
+        panic!("redis-server does not start\n{}", tail(&log(&folder)));
+    }
+
+    pub fn url(&self) -> String {
+        url(self.port)
+    }
+
+    pub fn location(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub async fn cli<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = connect(self.port).await.expect("connect to our Redis");
+        let answer = command(words).query_async(&mut connection).await;
+        answer.unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+    }
+
+    async fn info(&self, section: &str) -> Option<String> {
+        let mut connection = connect(self.port).await.ok()?;
+        command(&["INFO", section]).query_async(&mut connection).await.ok()
+    }
+}
+
 fn launch(folder: &TempDir, port: u16) -> Guarded {
     let port = port.to_string();
     let arguments = [
@@ -109,9 +198,13 @@ fn launch(folder: &TempDir, port: u16) -> Guarded {
         "--save",
         "",
     ];
+    guarded(folder, &arguments)
+}
+
+fn guarded(folder: &TempDir, arguments: &[&str]) -> Guarded {
     Guarded::start(&Spec {
         program: OsStr::new("redis-server"),
-        arguments: arguments.map(OsStr::new).to_vec(),
+        arguments: arguments.iter().map(OsStr::new).collect(),
         environment: clean_environment(),
         working_dir: folder.path(),
         input: None,

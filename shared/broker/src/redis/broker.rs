@@ -87,6 +87,10 @@ impl RedisBroker {
         self.finish(self.inner.main.call(call).await, stream, read)
     }
 
+    pub(super) fn server(&self) -> &Server {
+        &self.inner.server
+    }
+
     /// The connection for lease renewals.
     pub(super) fn renewals(&self) -> &Connection {
         &self.inner.renewals

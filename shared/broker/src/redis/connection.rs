@@ -71,15 +71,24 @@ impl Server {
         &self.location
     }
 
-    async fn dial(&self) -> Result<MultiplexedConnection, CallError> {
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_LIMIT))
             .set_response_timeout(Some(RESPONSE_LIMIT));
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(CallError::while_dialling)?;
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// A connection on which any kind of server answers, even one that our login does not fit.
+    /// `None` if the server is down.
+    pub async fn dial_without_database(&self) -> Option<MultiplexedConnection> {
+        let mut connection = self.connect().await.ok()?;
+        // A sentinel may have no password. A server that needs another one says so to each command.
+        let _ = self.authenticate(&mut connection).await;
+        Some(connection)
+    }
+
+    async fn dial(&self) -> Result<MultiplexedConnection, CallError> {
+        let mut connection = self.connect().await.map_err(CallError::while_dialling)?;
         match self.log_in(&mut connection).await {
             Ok(()) => Ok(connection),
             Err(error) => match CallError::while_dialling(error) {
@@ -90,14 +99,17 @@ impl Server {
         }
     }
 
-    async fn log_in(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        if let Some(password) = self.login.password() {
-            let mut auth = redis::cmd("AUTH");
-            if let Some(username) = self.login.username() {
-                auth.arg(username);
-            }
-            auth.arg(password).query_async::<()>(connection).await?;
+    async fn authenticate(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let Some(password) = self.login.password() else { return Ok(()) };
+        let mut auth = redis::cmd("AUTH");
+        if let Some(username) = self.login.username() {
+            auth.arg(username);
         }
+        auth.arg(password).query_async(connection).await
+    }
+
+    async fn log_in(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        self.authenticate(connection).await?;
         if self.login.db() != 0 {
             let mut select = redis::cmd("SELECT");
             let select = select.arg(self.login.db());

@@ -53,10 +53,13 @@ impl CallError {
     pub fn into_broker_error(self, location: &str, stream: &str) -> BrokerError {
         let location = location.to_owned();
         let detail = self.error.to_string();
+        // A replica answers; what is missing is the primary.
+        let is_replica = matches!(self.error.code(), Some("READONLY" | "MASTERDOWN"));
+        let awaited = if is_replica { "a Redis primary" } else { "Redis" };
         let source = anyhow::Error::new(self.error);
         match self.class {
             RedisErrorClass::Disconnected => {
-                BrokerError::Unavailable { broker: "Redis", location, source }
+                BrokerError::Unavailable { broker: awaited, location, source }
             }
             RedisErrorClass::NotReady => BrokerError::NotReady { location, source },
             RedisErrorClass::NoRoom => BrokerError::NoRoom { location, source },

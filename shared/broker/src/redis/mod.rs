@@ -20,6 +20,7 @@ mod inspect;
 mod lease;
 mod quota;
 mod reply;
+mod role;
 mod scripts;
 
 pub use broker::RedisBroker;

@@ -1,7 +1,8 @@
 //! The connection to PostgreSQL: a pool with time limits, and single calls through it.
 //!
 //! Guarantees: no statement outlives its limit on the server, and [`PostgresStore::with_timeout`]
-//! ends a call whose connection has died. An error never names user or password.
+//! ends a call whose connection has died. No commit is acknowledged before it is on the disk, even
+//! where `synchronous_commit` is `off` by default. An error never names user or password.
 //! Next: [`super::query`], [`super::error`].
 
 use std::str::FromStr;
@@ -35,6 +36,17 @@ const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
 sql! {
     PING = "SELECT 1";
     CAN_WRITE = "SELECT current_setting('transaction_read_only') = 'off'";
+    /// With `off` a commit that was answered may be lost in a crash. Each other value stays, and is
+    /// set too: else a changed server file would change the sessions that are open.
+    COMMIT_TO_DISK = r"
+SELECT set_config('synchronous_commit',
+    CASE current_setting('synchronous_commit')
+        WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)
+";
+    /// What a session has by server, database and role, before it sets anything.
+    LOSES_COMMITS = r"
+SELECT reset_val = 'off' AS answer FROM pg_settings WHERE name = 'synchronous_commit'
+";
 }
 
 /// Cheap to clone; the connections close with the last clone.
@@ -67,6 +79,10 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_LIMIT)
+            .after_connect(|connection, _| {
+                let set = sqlx::query(COMMIT_TO_DISK.postgres()).execute(connection);
+                Box::pin(async { set.await.map(drop) })
+            })
             // The pool itself checks a connection that comes back, but without a time limit. A
             // connection that was made while the server was read-only may stay read-only: close it.
             .after_release(|connection, _| {
@@ -84,6 +100,11 @@ impl PostgresStore {
     pub async fn ping(&self) -> Result<()> {
         let answer = query(&PING, args![]).execute(&self.pool);
         timed(PING_LIMIT, answer).await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Whether other sessions of this user could lose acknowledged commits in a crash.
+    pub(crate) async fn loses_commits_by_default(&self) -> Result<bool> {
+        Ok(self.one(&LOSES_COMMITS, args![]).await?.unwrap_or_default())
     }
 
     /// The result of `work`, or [`StoreError::Unavailable`] after the limit.
