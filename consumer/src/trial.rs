@@ -3,7 +3,7 @@
 //! The child works under the name of its worker: it finds the entry among those that the worker
 //! owns, renews its lease, commits, acknowledges, and gives it back where that is due.
 //!
-//! Guarantees: the worker and its other entries go on beside a trial. A child ends when its worker
+//! Guarantees: the worker continues with its other entries beside a trial. A child ends when its worker
 //! ends: the kernel closes the pipe on its standard input. Of a worker that dies with its child
 //! nothing is counted.
 //! Next: [`crate::suspect`], which decides what follows.

@@ -34,3 +34,19 @@ fn visible(whole: &Command) -> Command {
         .args(whole.get_arguments().cloned())
         .subcommands(shown.cloned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_commands_are_not_completed() {
+        let whole = Cli::command();
+        let names = |command: &Command| -> Vec<String> {
+            command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+        };
+        let (all, shown) = (names(&whole), names(&visible(&whole)));
+        let hidden: Vec<&String> = all.iter().filter(|name| !shown.contains(name)).collect();
+        assert_eq!(hidden, ["trial"]);
+    }
+}
