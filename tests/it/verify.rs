@@ -84,7 +84,7 @@ async fn a_store_that_was_restored_from_before_a_job_is_found() {
 #[tokio::test]
 async fn what_the_outbox_no_longer_keeps_is_fetched_again_under_a_new_job() {
     let stage = Stage::set(&["--cities", "20"]).await;
-    stage.isobar(["produce"]).run().await.expect_code(0);
+    let report = stage.isobar(["produce", "--json"]).run().await.expect_code(0).json();
     stage.drain().await.expect_code(0);
     stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
     stage.forget_jobs("").await;
@@ -98,6 +98,15 @@ async fn what_the_outbox_no_longer_keeps_is_fetched_again_under_a_new_job() {
     let said = stage.isobar(["verify", "--repair"]).run().await.expect_code(1).stdout;
     assert!(said.contains("repair: 0 tasks sent again"), "{said}");
     assert!(said.contains("`isobar produce --force` fetches its rows again"), "{said}");
+    // As the advice says: the rows come back under a new job, and the old job ends.
+    stage.isobar(["produce", "--force"]).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    let id = report["job_id"].as_str().expect("an id");
+    stage.isobar(["jobs", "cancel", id]).run().await.expect_code(0);
+    stage.isobar(["verify"]).run().await.expect_code(1);
+    let repaired = stage.isobar(["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(repaired["repaired"]["closed"], json!([id]), "{repaired}");
+    stage.isobar(["verify"]).run().await.expect_code(0);
 }
 
 /// As after a failover to a replica that did not have the last commits.

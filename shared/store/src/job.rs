@@ -106,6 +106,12 @@ WHERE NOT stored.known
 UPDATE jobs SET status = 'failed', finished_at = $2
 WHERE job_id = $1 AND status IN ('queued', 'cancelling') AND processed = 0 AND sealed IS NULL
 ";
+    /// Its open rows are nowhere, so nothing else would end it.
+    CLOSE = r"
+UPDATE jobs SET status = 'cancelled', total = processed, sealed = 'cancelled', known = true,
+    finished_at = $2
+WHERE job_id = $1 AND status = 'cancelling'
+";
 }
 
 column! {
@@ -130,6 +136,11 @@ impl FromRow for (JobId, u64) {
 }
 
 impl Store {
+    /// Ends a job that is being cancelled with the rows that it has. False if it is not.
+    pub async fn close_cancelled(&self, id: JobId) -> Result<bool> {
+        self.run(&CLOSE, args![id, Utc::now()]).await.map(|changed| changed > 0)
+    }
+
     /// Stores a `queued` job before its first message comes through the stream. A known job does
     /// not change.
     pub async fn create_job(&self, job: &NewJob) -> Result<()> {

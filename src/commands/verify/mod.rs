@@ -141,6 +141,8 @@ async fn disagreements(
             None if is_done => format!(
                 "all its {rows} were acknowledged by workers of another store, or this store was restored from before them"
             ),
+            // It ended with the rows that it had.
+            Some(stored) if stored.status == JobStatus::Cancelled => continue,
             Some(stored) if is_done && stored.total.is_none() => {
                 format!("the store does not know its end ({rows})")
             }

@@ -1,7 +1,8 @@
 //! `isobar verify --repair`: sends again what the store or the stream lacks, and corrects counters.
 //!
 //! Guarantees: nothing is deleted. A row that is sent twice has one row in the ledger.
-//! Does not: read a source again. What an outbox no longer keeps needs `isobar produce --force`.
+//! Does not: read a source again. What an outbox no longer keeps needs `isobar produce --force`; a
+//! job whose rows are nowhere ends here once an operator has cancelled it.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -48,6 +49,15 @@ pub async fn repair(
         }
     }
     send(outboxes, &tools, &mut done).await?;
+    let unkept = found.disagreements.iter().filter(|found| !found.is_kept);
+    let without_rows = (found.lost.iter().map(|found| found.job_id))
+        .chain(found.abandoned.iter().map(|found| found.job_id))
+        .chain(unkept.map(|found| found.job_id));
+    for job_id in without_rows {
+        if !done.again.contains(&job_id) && context.store.close_cancelled(job_id).await? {
+            done.closed.push(job_id);
+        }
+    }
     done.recounted = found.imbalances.iter().map(|found| found.job_id).collect();
     context.store.recount(&done.recounted).await?;
     done.published = tools.progress.snapshot().published;

@@ -14,6 +14,8 @@ use serde::Serialize;
 /// Tasks that are listed; the others are only counted.
 const NAMED: usize = 20;
 
+const FETCH_AGAIN: &str = "`isobar produce --force` fetches its rows again under a new job";
+
 /// The findings.
 #[derive(Debug, Default, Serialize)]
 pub struct VerifyReport {
@@ -54,6 +56,8 @@ pub struct Repaired {
     pub published: u64,
     /// Jobs whose confirmed batches are sent again.
     pub again: Vec<JobId>,
+    /// Cancelled jobs that ended without their lost rows.
+    pub closed: Vec<JobId>,
     /// Jobs whose counters were taken from the ledger.
     pub recounted: Vec<JobId>,
     /// Outboxes that another process holds: it sends their batches.
@@ -149,15 +153,17 @@ pub fn describe(report: &VerifyReport) -> String {
             report.missing
         ));
     }
+    let mut to_close = Vec::new();
     for found in &report.disagreements {
         let remedy = match found.is_kept {
             true => "`isobar verify --repair` sends its rows again",
-            false => "`isobar produce --force` fetches its rows again under a new job",
+            false => FETCH_AGAIN,
         };
         lines.push(format!(
             "DISAGREEMENT job {}: {} ({}); {remedy}",
             found.job_id, found.detail, found.outbox
         ));
+        to_close.extend((!found.is_kept).then_some(found.job_id));
     }
     for found in &report.abandoned {
         let host = found.publisher.as_deref().and_then(|outbox| outbox.split_once('@'));
@@ -169,8 +175,15 @@ pub fn describe(report: &VerifyReport) -> String {
     }
     for lost in &report.lost {
         lines.push(format!(
-            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`); the relay of the host that published them sends them again (`isobar verify --repair` there)",
+            "LOST {} open rows of job {}: another client removed entries from the stream (see `isobar doctor`), or the store was restored from before; the relay of the host that published them sends them again (`isobar verify --repair` there)",
             lost.rows, lost.job_id
+        ));
+    }
+    to_close.extend(report.abandoned.iter().map(|found| found.job_id));
+    to_close.extend(report.lost.iter().map(|found| found.job_id));
+    if let Some(job) = to_close.first() {
+        lines.push(format!(
+            "if the rows of a job cannot come back, close it: `isobar jobs cancel {job}`, then `isobar verify --repair`"
         ));
     }
     for imbalance in &report.imbalances {
@@ -188,6 +201,8 @@ fn describe_repair(done: &Repaired) -> Vec<String> {
     let again =
         done.again.iter().map(|job| format!("repair: the rows of job {job} are sent again"));
     lines.extend(again);
+    let closed = done.closed.iter().map(|job| format!("repair: the cancelled job {job} has ended"));
+    lines.extend(closed);
     let recounted = done
         .recounted
         .iter()
