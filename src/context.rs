@@ -43,8 +43,7 @@ impl Context {
         create_data_dir(&settings)?;
         let metrics = recorder::start()?;
         let broker = Broker::open(&settings)?;
-        let store = open_store(&settings).await?;
-        let store_name = store.identity().await?;
+        let (store, store_name) = open_store(&settings).await?;
         let upstream = WeatherClient::new(Arc::clone(&settings), broker.clone())?;
         Ok(Self { settings, broker, store, store_name, upstream, metrics })
     }
@@ -148,10 +147,16 @@ pub fn create_data_dir(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create the data dir {}", settings.data_dir))
 }
 
-pub async fn open_store(settings: &Settings) -> Result<Store, StoreError> {
+/// Opens the store, and asks which one it is. Waits some time for a database that does not answer.
+pub async fn open_store(settings: &Settings) -> Result<(Store, String), StoreError> {
     let mut tries = 1;
     loop {
-        match Store::open(settings).await {
+        let opened = async {
+            let store = Store::open(settings).await?;
+            let name = store.identity().await?;
+            Ok::<_, StoreError>((store, name))
+        };
+        match opened.await {
             Err(error) if error.is_transient() && tries < STORE_TRIES => {
                 tracing::warn!(
                     error = isobar_telemetry::error_chain(&error),

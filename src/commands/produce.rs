@@ -177,7 +177,7 @@ async fn check_broker(broker: &Broker) -> anyhow::Result<()> {
 async fn store_for(pipeline: PipelineName, settings: &Settings) -> anyhow::Result<Option<Store>> {
     Ok(match pipeline.spec().rows {
         RowKind::Cities | RowKind::Users => None,
-        RowKind::Incomplete(_) => Some(open_store(settings).await?),
+        RowKind::Incomplete(_) => Some(open_store(settings).await?.0),
     })
 }
 

@@ -106,9 +106,9 @@ const WORKING: &[(Way, &str)] = &[
     (Way::Work, "consumer.ack.after"),
     (Way::Work, "consumer.leave.before"),
     (Way::Work, "consumer.leave.after"),
-    (Way::FailedThenRetry, "consumer.commit.after"),
-    (Way::FailedThenReplay, "consumer.commit.after"),
-    (Way::StoredThenCancel, "consumer.commit.after"),
+    (Way::FailedThenRetry, "consumer.dead.after"),
+    (Way::FailedThenReplay, "consumer.dead.after"),
+    (Way::StoredThenCancel, "consumer.commit.after:2"),
     (Way::RetriedThenPruned, "consumer.commit.after"),
     (Way::RetriedThenPruned, "consumer.commit.before"),
 ];

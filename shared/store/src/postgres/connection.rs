@@ -39,9 +39,8 @@ sql! {
     /// With `off` a commit that was answered may be lost in a crash. Each other value stays, and is
     /// set too: else a changed server file would change the sessions that are open.
     COMMIT_TO_DISK = r"
-SELECT set_config('synchronous_commit',
-    CASE current_setting('synchronous_commit')
-        WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)
+SELECT CASE current_setting('synchronous_commit')
+    WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END
 ";
     /// What a session has by server, database and role, before it sets anything.
     LOSES_COMMITS = r"
@@ -74,22 +73,25 @@ impl PostgresStore {
         let mut first =
             timed(CONNECT_LIMIT, PgConnection::connect_with(&options)).await.map_err(classify)?;
         migrate::migrate(&mut first, &location, classify).await?;
+        let pinned: String = timed(
+            CONNECT_LIMIT,
+            sqlx::query_scalar(COMMIT_TO_DISK.postgres()).fetch_one(&mut first),
+        )
+        .await
+        .map_err(classify)?;
         first.close().await.map_err(classify)?;
 
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_LIMIT)
-            .after_connect(|connection, _| {
-                let set = sqlx::query(COMMIT_TO_DISK.postgres()).execute(connection);
-                Box::pin(async { set.await.map(drop) })
-            })
             // The pool itself checks a connection that comes back, but without a time limit. A
             // connection that was made while the server was read-only may stay read-only: close it.
             .after_release(|connection, _| {
                 let answer = sqlx::query_scalar(CAN_WRITE.postgres()).fetch_one(connection);
                 Box::pin(timed(PING_LIMIT, answer))
             })
-            .connect_lazy_with(options);
+            // An option of the connection costs no round trip.
+            .connect_lazy_with(options.options([("synchronous_commit", pinned)]));
         Ok(Self { pool, location })
     }
 
