@@ -102,8 +102,8 @@ async fn strangers_on_the_stream_are_found_and_what_they_took_is_named() {
     let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(1).json();
     assert_eq!(verified["missing"], 7, "{verified}");
     let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
-    assert!(said.contains("`isobar outbox flush` sends them again"), "{said}");
-    stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
+    assert!(said.contains("`isobar verify --repair` sends them again"), "{said}");
+    stage.isobar(["verify", "--repair"]).run().await.expect_code(0);
     stage.drain().await.expect_code(0);
     stage.isobar(["verify"]).run().await.expect_code(0);
     let show = ["jobs", "show", job.as_str().expect("an id"), "--json"];

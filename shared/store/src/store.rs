@@ -76,10 +76,10 @@ impl Store {
 
     /// Whether the database acknowledges commits that a crash may undo, unless a session asks for
     /// more. The sessions of this store do ([`crate::postgres`]); those of other programs may not.
-    pub async fn loses_commits_by_default(&self) -> Result<bool> {
+    pub fn loses_commits_by_default(&self) -> bool {
         match self {
-            Self::Postgres(backend) => self.timed(backend.loses_commits_by_default()).await,
-            Self::Sqlite(_) => Ok(false),
+            Self::Postgres(backend) => backend.loses_commits_by_default(),
+            Self::Sqlite(_) => false,
         }
     }
 

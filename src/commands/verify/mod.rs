@@ -80,10 +80,10 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         None => settings.outboxes().into_iter().filter(|path| path.exists()).collect(),
     };
     let context = Context::open_existing(settings).await?;
-    let repaired = match args.repair {
-        true => Some(repair(&context, &outboxes, app).await?),
-        false => None,
-    };
+    let mut repaired = None;
+    if args.repair {
+        repaired = Some(repair(&context, &outboxes, app).await?);
+    }
     let report = VerifyReport { repaired, ..survey(&context, &outboxes).await? };
     app.print(&report, || describe(&report))?;
     Ok(if report.balanced { Exit::Done } else { Exit::Failed })
@@ -298,13 +298,12 @@ async fn check_kept(
             let mut by_job: BTreeMap<JobId, Vec<(TaskId, u32)>> = BTreeMap::new();
             for task in batch.tasks.iter().filter(|task| in_stream.lacks(task)) {
                 let Some(job_id) = task.job_id else { continue };
-                let is_complete = match has_ended.get(&job_id) {
-                    Some(ended) => *ended,
-                    None => {
-                        let stored = context.store.job(job_id).await?;
-                        let ended = stored.map_or(kept.is_done, |job| job.status.is_final());
-                        *has_ended.entry(job_id).or_insert(ended)
-                    }
+                let is_complete = if let Some(ended) = has_ended.get(&job_id) {
+                    *ended
+                } else {
+                    let stored = context.store.job(job_id).await?;
+                    let ended = stored.map_or(kept.is_done, |job| job.status.is_final());
+                    *has_ended.entry(job_id).or_insert(ended)
                 };
                 if !is_complete {
                     by_job.entry(job_id).or_default().push((task.task_id, task.try_number));

@@ -14,6 +14,7 @@ use serde::Serialize;
 /// Tasks that are listed; the others are only counted.
 const NAMED: usize = 20;
 
+const SEND_AGAIN: &str = "`isobar verify --repair` sends its rows again";
 const FETCH_AGAIN: &str = "`isobar produce --force` fetches its rows again under a new job";
 
 /// The findings.
@@ -155,10 +156,7 @@ pub fn describe(report: &VerifyReport) -> String {
     }
     let mut to_close = Vec::new();
     for found in &report.disagreements {
-        let remedy = match found.is_kept {
-            true => "`isobar verify --repair` sends its rows again",
-            false => FETCH_AGAIN,
-        };
+        let remedy = if found.is_kept { SEND_AGAIN } else { FETCH_AGAIN };
         lines.push(format!(
             "DISAGREEMENT job {}: {} ({}); {remedy}",
             found.job_id, found.detail, found.outbox

@@ -30,16 +30,16 @@ on_both!(
 );
 
 /// Kills of workers in the load of killed workers, and the pauses between them.
-const KILLS: u32 = 40;
+const KILLS: u32 = 16;
 const PAUSE_MS: std::ops::Range<u64> = 300..800;
-const ROWS: u64 = 300;
+const ROWS: u64 = 80;
 
 /// Before there were trials, this load condemned innocent tasks.
 async fn killed_workers_condemn_nobody(backend: Backend) {
     let seed = chosen("ISOBAR_CHAOS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1 << 32));
     println!("{backend:?}: ISOBAR_CHAOS_SEED={seed}");
     let mut chance = StdRng::seed_from_u64(seed.cast_unsigned());
-    let sim = Sim::start(["--latency", "300ms"]).await;
+    let sim = Sim::start(["--latency", "200ms"]).await;
     let arena = Arena::set(backend, sim.url())
         .await
         // One crash would be enough.

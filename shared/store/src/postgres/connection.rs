@@ -36,16 +36,8 @@ const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
 sql! {
     PING = "SELECT 1";
     CAN_WRITE = "SELECT current_setting('transaction_read_only') = 'off'";
-    /// With `off` a commit that was answered may be lost in a crash. Each other value stays, and is
-    /// set too: else a changed server file would change the sessions that are open.
-    COMMIT_TO_DISK = r"
-SELECT CASE current_setting('synchronous_commit')
-    WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END
-";
     /// What a session has by server, database and role, before it sets anything.
-    LOSES_COMMITS = r"
-SELECT reset_val = 'off' AS answer FROM pg_settings WHERE name = 'synchronous_commit'
-";
+    SYNCHRONOUS_COMMIT = "SELECT current_setting('synchronous_commit')";
 }
 
 /// Cheap to clone; the connections close with the last clone.
@@ -53,6 +45,7 @@ SELECT reset_val = 'off' AS answer FROM pg_settings WHERE name = 'synchronous_co
 pub struct PostgresStore {
     pub(super) pool: PgPool,
     location: Arc<str>,
+    loses_commits_by_default: bool,
 }
 
 impl PostgresStore {
@@ -73,12 +66,12 @@ impl PostgresStore {
         let mut first =
             timed(CONNECT_LIMIT, PgConnection::connect_with(&options)).await.map_err(classify)?;
         migrate::migrate(&mut first, &location, classify).await?;
-        let pinned: String = timed(
-            CONNECT_LIMIT,
-            sqlx::query_scalar(COMMIT_TO_DISK.postgres()).fetch_one(&mut first),
-        )
-        .await
-        .map_err(classify)?;
+        let asked = sqlx::query_scalar(SYNCHRONOUS_COMMIT.postgres()).fetch_one(&mut first);
+        let default: String = timed(CONNECT_LIMIT, asked).await.map_err(classify)?;
+        // With `off` a commit that was answered may be lost in a crash. Each other value stays, and
+        // is set too: else a changed server file would change the sessions that are open.
+        let loses_commits_by_default = default == "off";
+        let pinned = if loses_commits_by_default { "on".to_owned() } else { default };
         first.close().await.map_err(classify)?;
 
         let pool = PgPoolOptions::new()
@@ -92,7 +85,7 @@ impl PostgresStore {
             })
             // An option of the connection costs no round trip.
             .connect_lazy_with(options.options([("synchronous_commit", pinned)]));
-        Ok(Self { pool, location })
+        Ok(Self { pool, location, loses_commits_by_default })
     }
 
     pub fn location(&self) -> String {
@@ -105,8 +98,8 @@ impl PostgresStore {
     }
 
     /// Whether other sessions of this user could lose acknowledged commits in a crash.
-    pub(crate) async fn loses_commits_by_default(&self) -> Result<bool> {
-        Ok(self.one(&LOSES_COMMITS, args![]).await?.unwrap_or_default())
+    pub(crate) fn loses_commits_by_default(&self) -> bool {
+        self.loses_commits_by_default
     }
 
     /// The result of `work`, or [`StoreError::Unavailable`] after the limit.
