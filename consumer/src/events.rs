@@ -4,8 +4,9 @@
 //! logged at info, batches at debug, a failure that will be retried at warn. The constants at the
 //! head say what each metric means.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use isobar_broker::{BrokerError, Entry, Lane};
@@ -82,7 +83,7 @@ const PARKED: Metric =
     Metric::counter("isobar_parked_total", "Entries parked because their job was paused.");
 const TRIALS: Metric = Metric::counter(
     "isobar_trials_total",
-    "Entries that a child process tried alone, because workers ended while they held them.",
+    "Child processes that tried entries, because workers ended while they held them.",
 )
 .with_labels(&[Label::with_values("end", &["finished", "crashed", "not tried"])]);
 const LEASES_LOST: Metric = Metric::counter(
@@ -136,8 +137,8 @@ pub struct WorkerCounters {
     pub dead: AtomicU64,
     /// Attempts and trials that failed and will be retried.
     pub attempts: AtomicU64,
-    /// The code of the first dead letter, for the report of a trial.
-    dead_code: OnceLock<String>,
+    /// Dead letters by code, for the report of a trial.
+    dead_codes: Mutex<BTreeMap<String, u64>>,
 }
 
 impl WorkerCounters {
@@ -163,7 +164,7 @@ impl WorkerCounters {
             if let Some(dead) = &entry.dead {
                 self.dead.fetch_add(1, Ordering::Relaxed);
                 counter!(DEAD_LETTERS.name, "code" => dead.code.clone()).increment(1);
-                self.dead_code.get_or_init(|| dead.code.clone());
+                *self.dead_codes().entry(dead.code.clone()).or_default() += 1;
                 tracing::warn!(
                     task_id = dead.task_id.map(tracing::field::display),
                     job_id = dead.job_id.map(tracing::field::display),
@@ -185,8 +186,12 @@ impl WorkerCounters {
             succeeded: count(&self.succeeded),
             failed: count(&self.failed),
             skipped: count(&self.skipped),
-            dead: self.dead_code.get().cloned(),
+            dead: self.dead_codes().clone(),
         }
+    }
+
+    fn dead_codes(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.dead_codes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what a trial of this worker has committed.
@@ -200,9 +205,9 @@ impl WorkerCounters {
             counter.fetch_add(count, Ordering::Relaxed);
             counter!(TASKS.name, "outcome" => outcome).increment(count);
         }
-        if let Some(code) = &report.dead {
-            self.dead.fetch_add(1, Ordering::Relaxed);
-            counter!(DEAD_LETTERS.name, "code" => code.clone()).increment(1);
+        for (code, count) in &report.dead {
+            self.dead.fetch_add(*count, Ordering::Relaxed);
+            counter!(DEAD_LETTERS.name, "code" => code.clone()).increment(*count);
         }
     }
 }
@@ -305,6 +310,37 @@ pub fn trial_started(entry: &Entry) {
         crashes = entry.crashes,
         "workers ended while they held this entry; a child process tries it alone"
     );
+}
+
+pub fn group_started(group: &[Entry]) {
+    tracing::info!(
+        count = group.len(),
+        "workers ended while they held these entries; a child process tries them together"
+    );
+}
+
+pub fn group_ended(tally: &WorkerCounters, group: &[Entry], end: &TrialEnd) {
+    let count = group.len();
+    let label = match end {
+        TrialEnd::Finished(report) => {
+            tally.tried(report);
+            tracing::info!(count, "the trial ended; the entries are settled or given back");
+            "finished"
+        }
+        TrialEnd::NotTried(reason) => {
+            tracing::warn!(count, reason, "the trial did not take place; it will be repeated");
+            "not tried"
+        }
+        TrialEnd::Crashed(how) => {
+            tracing::warn!(
+                count,
+                error = how,
+                "one of these entries ended the process; each half is tried apart"
+            );
+            "crashed"
+        }
+    };
+    counter!(TRIALS.name, "end" => label).increment(1);
 }
 
 pub fn trial_ended(tally: &WorkerCounters, entry: &Entry, end: &TrialEnd) {

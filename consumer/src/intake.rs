@@ -23,7 +23,7 @@ use crate::gate::{PauseReason, paused_until};
 use crate::pipeline::Pipeline;
 use crate::retry_delay::loop_delay;
 use crate::run_summary::{RunUntil, StopReason};
-use crate::suspect::{SUSPECT_FROM, is_suspect};
+use crate::suspect::{ALONE_FROM, SUSPECT_FROM, is_suspect, is_tried_alone};
 use crate::trial;
 
 /// The longest wait of a read for its first entry; bounds the delay of a shutdown.
@@ -224,11 +224,9 @@ async fn step<P: Pipeline>(
                 let limits = ClaimLimits {
                     claim_idle: ctx.settings.claim_idle.0,
                     count: free.saturating_sub(due.len()),
-                    suspects: usize::from(
-                        !claims.is_trying
-                            && !due.iter().any(|entry: &Entry| is_suspect(entry.deliveries)),
-                    ),
-                    suspect_from: SUSPECT_FROM,
+                    // Beside a trial no suspect is taken, else one of those that are tried alone.
+                    suspects: usize::from(!claims.is_trying && !due.iter().any(is_tried_alone)),
+                    suspect_from: if claims.is_trying { SUSPECT_FROM } else { ALONE_FROM },
                 };
                 isobar_failpoint::hit("consumer.claim.before");
                 let claimed = ctx.broker.claim(topic, &ctx.name, lane, position, limits).await?;

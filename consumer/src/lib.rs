@@ -35,9 +35,9 @@ pub use events::WorkerCounters;
 pub use pipeline::Pipeline;
 pub use run_summary::{RunSummary, RunUntil, StopReason};
 pub use suspect::{TrialLine, TrialReport};
-pub use trial::{STOP_LIMIT, TrialCommand, TrialEntry};
+pub use trial::{STOP_LIMIT, TrialCommand, TrialEntries};
 pub use worker::Worker;
-pub use workers::{WorkerParts, Workers, try_entry};
+pub use workers::{WorkerParts, Workers, try_entries};
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[events::METRICS];

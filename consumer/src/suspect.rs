@@ -1,22 +1,28 @@
 //! Suspects: entries that may end the process they run in, and what follows a trial of one.
 //!
 //! A worker that vanished says nothing about the cause: hosts are drained, pods evicted, processes
-//! killed. So from its third delivery on an entry is a suspect, and a child process tries it alone.
+//! killed. So from its third delivery on an entry is a suspect, and a child process tries it, with
+//! others first, alone if that child dies.
 //!
 //! Guarantees: only a child that died while its worker lived on counts as a crash of the entry. A
 //! child that was stopped, or that never reached the entry, counts as nothing. The pure functions of
 //! this file decide all of it.
 //! Next: [`crate::trial`], which runs the child.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use isobar_broker::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::settle::FailureReason;
 
 /// From this delivery on an entry is a suspect.
 pub const SUSPECT_FROM: u32 = 3;
+/// From this delivery on a suspect is tried alone from the start. Where workers die with their
+/// children, groups would take innocents along, up to the last delivery.
+pub const ALONE_FROM: u32 = 11;
 /// Deliveries after which an entry is not tried again although no worker ever saw its trial end. It
 /// ends a container in which every process dies with the task.
 pub const LAST_DELIVERY: u32 = 50;
@@ -44,8 +50,8 @@ pub struct TrialReport {
     pub succeeded: u64,
     pub failed: u64,
     pub skipped: u64,
-    /// The code of the dead letter, if there is one.
-    pub dead: Option<String>,
+    /// Dead letters by code.
+    pub dead: BTreeMap<String, u64>,
 }
 
 /// How a trial ended.
@@ -70,6 +76,10 @@ pub enum AfterTrial {
 
 pub fn is_suspect(deliveries: u32) -> bool {
     deliveries >= SUSPECT_FROM
+}
+
+pub fn is_tried_alone(entry: &Entry) -> bool {
+    entry.deliveries >= ALONE_FROM
 }
 
 /// Why an entry is not tried at all; `None` if it is.
@@ -185,7 +195,7 @@ mod tests {
         let report = TrialReport {
             entries: 1,
             failed: 1,
-            dead: Some("location_rejected".to_owned()),
+            dead: BTreeMap::from([("location_rejected".to_owned(), 1)]),
             ..TrialReport::default()
         };
         let line = serde_json::to_string(&TrialLine::Finished(report.clone())).expect("JSON");

@@ -23,8 +23,10 @@ use crate::delivery::{SettledSender, deliver};
 use crate::events;
 use crate::pipeline::Pipeline;
 use crate::retry_delay::entry_delay;
-use crate::suspect::{AfterTrial, TrialEnd, after, end_of, is_past_last_delivery};
+use crate::suspect::{AfterTrial, TrialEnd, after, end_of, is_past_last_delivery, is_tried_alone};
 
+/// The most entries that one child tries.
+const TRIAL_GROUP: usize = 50;
 /// The longest trial. A child that takes longer is asked to stop; its entry falls due again.
 const TRIAL_LIMIT: Duration = Duration::from_mins(5);
 /// How long a child that is asked to stop may finish its work: a request with its second try.
@@ -43,27 +45,67 @@ pub struct TrialCommand {
     pub environment: Vec<(String, String)>,
 }
 
-/// The entry of a trial, and the worker that owns it.
+/// The entries of a trial, and the worker that owns them.
 #[derive(Clone, Debug)]
-pub struct TrialEntry {
+pub struct TrialEntries {
     pub worker: String,
     pub lane: Lane,
-    pub id: EntryId,
+    pub ids: Vec<EntryId>,
 }
 
-/// Tries suspects that this worker holds, one after another.
+/// Tries suspects that this worker holds, one group after another. A group whose child dies is
+/// halved until the cause is alone: only that counts. So thousands of innocents cost few processes.
 pub async fn run<P: Pipeline>(
     ctx: Arc<Context<P>>,
     suspects: Vec<Entry>,
     settled: SettledSender<P>,
 ) -> Result<(), WorkerError> {
+    let mut groups: Vec<Vec<Entry>> = Vec::new();
     for entry in suspects {
-        match is_past_last_delivery(entry.deliveries) {
-            Some(why) => deliver(&ctx, vec![entry], Some(why), &settled).await?,
-            None => try_one(&ctx, entry, &settled).await?,
+        if let Some(why) = is_past_last_delivery(entry.deliveries) {
+            deliver(&ctx, vec![entry], Some(why), &settled).await?;
+            continue;
+        }
+        let fits = |group: &&mut Vec<Entry>| {
+            let is_open = group.len() < TRIAL_GROUP && group[0].lane == entry.lane;
+            is_open && !is_tried_alone(&entry) && !is_tried_alone(&group[0])
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(entry),
+            None => groups.push(vec![entry]),
+        }
+    }
+    while let Some(mut group) = groups.pop() {
+        match group.len() {
+            1 => try_one(&ctx, group.remove(0), &settled).await?,
+            _ => groups.extend(try_group(&ctx, group).await),
         }
     }
     Ok(())
+}
+
+/// The halves of the group, if its child died.
+async fn try_group<P: Pipeline>(ctx: &Context<P>, mut group: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let lane = group[0].lane;
+    events::group_started(&group);
+    let end = run_child(ctx, &group).await;
+    events::group_ended(&ctx.tally, &group, &end);
+    let ids: Vec<EntryId> = group.iter().map(|entry| entry.id).collect();
+    match end {
+        TrialEnd::Finished(_) => ctx.leases.release(lane, &ids),
+        TrialEnd::Crashed(_) if !ctx.stop.is_cancelled() => {
+            let back = group.split_off(group.len() / 2);
+            return vec![back, group];
+        }
+        TrialEnd::Crashed(_) | TrialEnd::NotTried(_) => {
+            let delay = if ctx.stop.is_cancelled() { Duration::ZERO } else { NOT_TRIED_DELAY };
+            let delay = delay.min(ctx.settings.claim_idle.0);
+            let back: Vec<_> =
+                ids.into_iter().map(|id| GiveBack { id, delay, counted: None }).collect();
+            ctx.return_ids(lane, &back).await;
+        }
+    }
+    Vec::new()
 }
 
 async fn try_one<P: Pipeline>(
@@ -73,7 +115,7 @@ async fn try_one<P: Pipeline>(
 ) -> Result<(), WorkerError> {
     let (lane, id) = (entry.lane, entry.id);
     events::trial_started(&entry);
-    let mut end = run_child(ctx, &entry).await;
+    let mut end = run_child(ctx, std::slice::from_ref(&entry)).await;
     if let TrialEnd::Crashed(how) = &end
         && ctx.stop.run_until_cancelled(sleep(CRASH_PAUSE)).await.is_none()
     {
@@ -96,8 +138,8 @@ async fn try_one<P: Pipeline>(
 }
 
 /// Starts a child and waits for its end.
-async fn run_child<P: Pipeline>(ctx: &Context<P>, entry: &Entry) -> TrialEnd {
-    let mut child = match command(ctx, entry).spawn() {
+async fn run_child<P: Pipeline>(ctx: &Context<P>, entries: &[Entry]) -> TrialEnd {
+    let mut child = match command(ctx, entries).spawn() {
         Ok(child) => child,
         Err(error) => return TrialEnd::NotTried(format!("no process could be started: {error}")),
     };
@@ -127,12 +169,14 @@ async fn run_child<P: Pipeline>(ctx: &Context<P>, entry: &Entry) -> TrialEnd {
     }
 }
 
-fn command<P: Pipeline>(ctx: &Context<P>, entry: &Entry) -> Command {
+fn command<P: Pipeline>(ctx: &Context<P>, entries: &[Entry]) -> Command {
     let mut command = Command::new(own_binary());
     command.arg("trial").args(&ctx.trial.options);
     command.args(["--pipeline", P::NAME.as_str(), "--worker", &ctx.name]);
-    command.args(["--entry", &entry.id.to_string()]);
-    if entry.lane == Lane::Control {
+    for entry in entries {
+        command.args(["--entry", &entry.id.to_string()]);
+    }
+    if entries.iter().any(|entry| entry.lane == Lane::Control) {
         command.arg("--control");
     }
     command.env_clear().envs(ctx.trial.environment.iter().map(|(name, value)| (name, value)));
@@ -149,24 +193,29 @@ fn own_binary() -> PathBuf {
     }
 }
 
-/// In the child: works on the one entry, if the worker still owns it. `begun` is called before.
+/// In the child: works on those entries that the worker still owns. `begun` is called before.
 pub async fn try_alone<P: Pipeline>(
     ctx: &Context<P>,
     lane: Lane,
-    id: EntryId,
+    ids: &[EntryId],
     begun: fn(),
     settled: SettledSender<P>,
 ) -> Result<(), WorkerError> {
     ctx.heal().await.map_err(WorkerError::Broker)?;
     let began = Instant::now();
     let topic = ctx.pipeline.topic();
-    let owned = ctx.broker.entries_of(topic, &ctx.name, lane, id.before(), 1).await;
-    let mut owned = owned.map_err(WorkerError::Broker)?;
-    owned.retain(|entry| entry.id == id);
+    let mut owned = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = ctx.broker.entries_of(topic, &ctx.name, lane, id.before(), 1).await;
+        let found = found.map_err(WorkerError::Broker)?;
+        owned.extend(found.into_iter().filter(|entry| entry.id == *id));
+    }
     if owned.is_empty() {
         return Ok(());
     }
-    ctx.leases.hold(lane, id, began);
+    for entry in &owned {
+        ctx.leases.hold(lane, entry.id, began);
+    }
     begun();
     deliver(ctx, owned, None, &settled).await
 }

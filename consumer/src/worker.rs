@@ -25,7 +25,7 @@ use crate::job_status::JobStatusCache;
 use crate::leases::Leases;
 use crate::pipeline::Pipeline;
 use crate::run_summary::{RunSummary, RunUntil, StopReason};
-use crate::trial::{TrialCommand, TrialEntry};
+use crate::trial::{TrialCommand, TrialEntries};
 use crate::{committer, intake, trial, upkeep};
 
 /// The most entries that a worker holds, as a multiple of the capacity of its fetch slots: fetched
@@ -111,8 +111,12 @@ impl<P: Pipeline> Worker<P> {
 
     /// In the child of a worker: works on the one entry, under the name of that worker. `begun` is
     /// called when the entry is found.
-    pub async fn try_entry(mut self, entry: TrialEntry, begun: fn()) -> Result<(), WorkerError> {
-        self.ctx.name = entry.worker;
+    pub async fn try_entries(
+        mut self,
+        entries: TrialEntries,
+        begun: fn(),
+    ) -> Result<(), WorkerError> {
+        self.ctx.name = entries.worker;
         let ctx = Arc::new(self.ctx);
         // Whether its job is paused.
         if let Err(error) = ctx.refresh_flags().await {
@@ -124,7 +128,9 @@ impl<P: Pipeline> Worker<P> {
         let reading = |settled| {
             let ctx = Arc::clone(&ctx);
             async move {
-                trial::try_alone(&ctx, entry.lane, entry.id, begun, settled).await.map(|()| None)
+                trial::try_alone(&ctx, entries.lane, &entries.ids, begun, settled)
+                    .await
+                    .map(|()| None)
             }
         };
         work(&ctx, reading, background, &background_stop).await.map(drop)

@@ -24,7 +24,7 @@ use crate::pipeline::users::UserPipeline;
 use crate::pipeline::weather::WeatherPipeline;
 use crate::run_summary::{RunSummary, RunUntil, StopReason};
 use crate::suspect::TrialReport;
-use crate::trial::{TrialCommand, TrialEntry};
+use crate::trial::{TrialCommand, TrialEntries};
 use crate::worker::Worker;
 
 /// What every worker needs.
@@ -50,7 +50,7 @@ struct AnyWorker {
 enum WorkerTask {
     Run(RunUntil),
     /// The one entry, and what is called when it is found.
-    Try(TrialEntry, fn()),
+    Try(TrialEntries, fn()),
 }
 
 pub struct Workers {
@@ -99,17 +99,17 @@ impl Workers {
     }
 }
 
-/// In the child of a worker: works on the one entry of a stream. `begun` is called when the entry is
+/// In the child of a worker: works on some entries of a stream. `begun` is called when one is
 /// found.
-pub async fn try_entry(
+pub async fn try_entries(
     stream: PipelineName,
     parts: &WorkerParts,
-    entry: TrialEntry,
+    entries: TrialEntries,
     begun: fn(),
     shutdown: &CancellationToken,
 ) -> Result<TrialReport, WorkerError> {
-    let worker = worker(stream, parts, &entry.worker, shutdown).map_err(WorkerError::CardKey)?;
-    (worker.run)(WorkerTask::Try(entry, begun)).await?;
+    let worker = worker(stream, parts, &entries.worker, shutdown).map_err(WorkerError::CardKey)?;
+    (worker.run)(WorkerTask::Try(entries, begun)).await?;
     Ok(worker.counters.report())
 }
 
@@ -156,8 +156,8 @@ fn of<P: Pipeline>(
     let run = |task| -> Run {
         match task {
             WorkerTask::Run(until) => Box::pin(worker.run(until)),
-            WorkerTask::Try(entry, begun) => Box::pin(async move {
-                worker.try_entry(entry, begun).await.map(|()| RunSummary::default())
+            WorkerTask::Try(entries, begun) => Box::pin(async move {
+                worker.try_entries(entries, begun).await.map(|()| RunSummary::default())
             }),
         }
     };

@@ -1,4 +1,4 @@
-//! `isobar trial`: the child of a worker, which works on one entry that may end its process.
+//! `isobar trial`: the child of a worker, which works on entries that may end its process.
 //!
 //! Only workers start it, so help and completions do not show it. The environment is complete: no
 //! `.env` is read. Standard output is for the worker (see [`TrialLine`]), logs go to stderr.
@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 use isobar_broker::{EntryId, Lane};
-use isobar_consumer::{STOP_LIMIT, TrialEntry, TrialLine, try_entry};
+use isobar_consumer::{STOP_LIMIT, TrialEntries, TrialLine, try_entries};
 use isobar_model::pipeline::PipelineName;
 use isobar_settings::Environment;
 use isobar_telemetry::error_chain;
@@ -31,10 +31,10 @@ pub struct Args {
     /// Name of the worker that owns the entry
     #[arg(long)]
     worker: String,
-    /// Id of the entry
-    #[arg(long)]
-    entry: EntryId,
-    /// The entry is a control message
+    /// Id of an entry; once for each
+    #[arg(long = "entry", required = true)]
+    entries: Vec<EntryId>,
+    /// The entries are control messages
     #[arg(long)]
     control: bool,
 }
@@ -51,10 +51,10 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     app.stop_on_signals()?;
     let context = Context::open(settings).await?;
     let lane = if args.control { Lane::Control } else { Lane::Tasks };
-    let entry = TrialEntry { worker: args.worker, lane, id: args.entry };
+    let entries = TrialEntries { worker: args.worker, lane, ids: args.entries };
     let parts = context.worker_parts();
     let begun = || write_line(&TrialLine::Begun);
-    match try_entry(args.pipeline, &parts, entry, begun, &app.shutdown).await {
+    match try_entries(args.pipeline, &parts, entries, begun, &app.shutdown).await {
         Ok(report) => {
             write_line(&TrialLine::Finished(report));
             Ok(Exit::Done)
