@@ -62,7 +62,7 @@ impl PauseReason {
     }
 }
 
-/// RunUntil when operators have paused reading: the next refresh of the flags.
+/// Until when operators have paused reading: the next refresh of the flags.
 pub fn paused_until(flags: &Flags, now: DateTime<Utc>) -> Option<(DateTime<Utc>, PauseReason)> {
     let flag = flags.reading()?;
     Some((now + FLAGS_REFRESH, PauseReason::Paused(flag.to_string())))
@@ -105,7 +105,7 @@ impl ReadGate {
         }
     }
 
-    /// RunUntil when and why no entry may be read; `None` while the gate is open.
+    /// Until when and why no entry may be read; `None` while the gate is open.
     pub fn closed_until(&self) -> Option<(DateTime<Utc>, PauseReason)> {
         let (until, reason) = self.lock().closed.clone()?;
         Some((until.time()?, reason))

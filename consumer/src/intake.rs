@@ -278,7 +278,7 @@ fn capacity_left<P: Pipeline>(ctx: &Context<P>) -> usize {
     if free * 4 >= ctx.capacity { free } else { 0 }
 }
 
-/// RunUntil when nothing may be read, and why: an operator, the gate, or the upstream.
+/// Until when nothing may be read, and why: an operator, the gate, or the upstream.
 async fn closed_until<P: Pipeline>(ctx: &Context<P>) -> Option<(DateTime<Utc>, PauseReason)> {
     let now = Utc::now();
     let closed = paused_until(&ctx.flags(), now).or_else(|| ctx.gate.closed_until());

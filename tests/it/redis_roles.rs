@@ -116,8 +116,8 @@ async fn a_redis_that_does_not_say_what_it_is_is_used() {
 #[tokio::test]
 async fn a_redis_that_is_down_is_still_no_reason_to_refuse() {
     let stage = Stage::set(&["--cities", "3"]).await;
-    let nobody = format!("redis://127.0.0.1:{}", free_port());
-    let waits = isobar(&stage, &nobody, &["produce", "--json"]).env("ISOBAR_REDIS_RETRIES", "1");
+    let unused = format!("redis://127.0.0.1:{}", free_port());
+    let waits = isobar(&stage, &unused, &["produce", "--json"]).env("ISOBAR_REDIS_RETRIES", "1");
     let waits = waits.run().await.expect_code(75);
     assert_eq!(waits.json()["unsent"], json!(3));
     says(&waits, &["Redis is not answering at"]);

@@ -138,6 +138,63 @@ async fn commits_that_the_store_has_lost_are_sent_again() {
     assert_eq!((&job["status"], &job["processed"]), (&json!("done"), &json!(120)), "{job}");
 }
 
+/// A retry goes through the outbox of imports, and its job has ended before.
+#[tokio::test]
+async fn retries_that_the_store_has_lost_are_sent_again() {
+    let sim = Sim::start(["--cities=1"]).await;
+    for confirmed in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let isobar = |args: &[&str]| {
+            Isobar::new(dir.path())
+                .env("ISOBAR_OPEN_METEO_URL", sim.url())
+                .env("ISOBAR_GEOCODING_URL", sim.url())
+                .args(args.iter().copied())
+        };
+        let produce = isobar(&["produce", "--limit", "20", "--json"]);
+        let report = produce.run().await.expect_code(0).json();
+        sim.fault(&json!({"endpoint": "/v1/forecast", "status": 503})).await;
+        let failing = isobar(&["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
+        failing.run().await.expect_code(3);
+        sim.clear_faults().await;
+        let id = report["job_id"].as_str().expect("an id");
+        isobar(&["jobs", "retry", id]).run().await.expect_code(0);
+        let store = dir.path().join("isobar.db");
+        let copy = std::fs::read(&store).expect("reads");
+        isobar(&["consume", "--drain"]).run().await.expect_code(0);
+        if confirmed {
+            isobar(&["verify", "--repair"]).run().await.expect_code(0);
+        }
+        std::fs::write(&store, copy).expect("writes");
+        let found = isobar(&["verify", "--json"]).run().await.expect_code(1).json();
+        assert_eq!(found["missing"], 20, "{confirmed}: {found}");
+        let repaired = isobar(&["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+        assert_eq!(repaired["repaired"]["published"], 20, "{confirmed}: {repaired}");
+        isobar(&["consume", "--drain"]).run().await.expect_code(0);
+        isobar(&["verify", "--repair"]).run().await.expect_code(0);
+        let job = isobar(&["jobs", "show", id, "--json"]).run().await.expect_code(0).json();
+        assert_eq!((&job["succeeded"], &job["failed"]), (&json!(20), &json!(0)), "{job}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_another_host_finished_does_not_disagree() {
+    let stage = Stage::set(&["--cities", "100"]).await;
+    let other = tempfile::tempdir().expect("a folder");
+    let produce = ["produce", "--slot", "a"];
+    let killed = stage
+        .isobar(produce)
+        .env("ISOBAR_BATCH_SIZE", "20")
+        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
+        .run()
+        .await;
+    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    let continued = stage.isobar_in(other.path(), produce).env("ISOBAR_BATCH_SIZE", "20");
+    continued.run().await.expect_code(0);
+    stage.isobar(produce).env("ISOBAR_BATCH_SIZE", "20").run().await.expect_code(0);
+    // All rows are in the stream.
+    stage.isobar(["verify"]).run().await.expect_code(0);
+}
+
 #[tokio::test]
 async fn wrong_counters_are_taken_from_the_ledger() {
     let stage = Stage::set(&["--cities", "20"]).await;

@@ -92,7 +92,7 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
     /// Closes the upstream's breakers that operators have reset since the last call.
     fn apply_flags(&self, flags: &Flags);
 
-    /// RunUntil when reading is useless, and why; `None` if it is useful now.
+    /// Until when reading is useless, and why; `None` if it is useful now.
     fn closed_until(&self) -> impl Future<Output = Option<(DateTime<Utc>, WaitReason)>> + Send;
 
     /// The state of the upstream, for the heartbeat.

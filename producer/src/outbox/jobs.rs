@@ -224,7 +224,7 @@ impl Outbox {
             tx.execute("DELETE FROM batches WHERE job = ?1", [key])?;
             tx.execute(
                 "UPDATE jobs SET state = CASE WHEN ?2 IS NULL THEN 'done' ELSE 'superseded' END,
-                   error = ?2, cursor = NULL, confirmed_seq = last_seq, finished_at_ms = ?3
+                   error = ?2, outcome = 'other_outbox', cursor = NULL, confirmed_seq = last_seq, finished_at_ms = ?3
                  WHERE key = ?1",
                 (key, why, now_ms),
             )?;

@@ -81,7 +81,8 @@ impl Outbox {
     /// republications, of which the store knows nothing.
     pub async fn complete_jobs(&self) -> Result<Vec<JobSummary>, SqliteError> {
         self.read(|db| {
-            let which = "state IN ('sealed', 'done') AND kind <> 'again'";
+            let which = "state IN ('sealed', 'done') AND kind <> 'again'
+               AND outcome IS NOT 'other_outbox'";
             db.prepare_cached(&format!("{COLUMNS} WHERE {which} ORDER BY key"))?
                 .query_map([], summary)?
                 .collect()

@@ -280,8 +280,8 @@ async fn check(
 }
 
 /// Batches that the stream has confirmed: their rows are in the ledger, unless the store has lost
-/// commits. A job that has ended there is complete; one that the store does not know, although it
-/// is done, is a disagreement.
+/// commits. The first tries of a job that has ended there are complete; what was tried again is looked
+/// up. A job that is done here and unknown there is a disagreement.
 async fn check_kept(
     path: &Path,
     outbox: &Outbox,
@@ -290,7 +290,7 @@ async fn check_kept(
     report: &mut VerifyReport,
     accounted: &mut Accounted,
 ) -> anyhow::Result<()> {
-    let mut has_ended: HashMap<JobId, bool> = HashMap::new();
+    let mut complete_tries: HashMap<JobId, u32> = HashMap::new();
     for kept in outbox.kept_jobs().await? {
         let mut after = kept.first - 1;
         while let Some(batch) = outbox.kept_batch(kept.key, after).await? {
@@ -298,14 +298,17 @@ async fn check_kept(
             let mut by_job: BTreeMap<JobId, Vec<(TaskId, u32)>> = BTreeMap::new();
             for task in batch.tasks.iter().filter(|task| in_stream.lacks(task)) {
                 let Some(job_id) = task.job_id else { continue };
-                let is_complete = if let Some(ended) = has_ended.get(&job_id) {
-                    *ended
+                let complete = if let Some(tries) = complete_tries.get(&job_id) {
+                    *tries
                 } else {
-                    let stored = context.store.job(job_id).await?;
-                    let ended = stored.map_or(kept.is_done, |job| job.status.is_final());
-                    *has_ended.entry(job_id).or_insert(ended)
+                    let tries = match context.store.job(job_id).await? {
+                        None if kept.is_done => u32::MAX,
+                        Some(job) if job.status.is_final() => 1,
+                        _ => 0,
+                    };
+                    *complete_tries.entry(job_id).or_insert(tries)
                 };
-                if !is_complete {
+                if task.try_number > complete {
                     by_job.entry(job_id).or_default().push((task.task_id, task.try_number));
                 }
             }

@@ -173,7 +173,7 @@ async fn a_batch_that_a_stranger_trimmed_is_lost_and_appended_again() {
     }
 }
 
-/// The job that was on its way at an upgrade goes on.
+/// A job that was being published at an upgrade continues.
 #[tokio::test]
 async fn a_watermark_of_an_earlier_version_is_understood() {
     let Server { world, redis } = server().await;

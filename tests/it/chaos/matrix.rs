@@ -108,7 +108,7 @@ const WORKING: &[(Way, &str)] = &[
     (Way::Work, "consumer.leave.after"),
     (Way::FailedThenRetry, "consumer.dead.after"),
     (Way::FailedThenReplay, "consumer.dead.after"),
-    (Way::StoredThenCancel, "consumer.commit.after:2"),
+    (Way::StoredThenCancel, "consumer.commit.after"),
     (Way::RetriedThenPruned, "consumer.commit.after"),
     (Way::RetriedThenPruned, "consumer.commit.before"),
 ];

@@ -87,6 +87,14 @@ pub struct Case<'a> {
     pub sim_url: &'a str,
 }
 
+struct Failing {
+    sim: Sim,
+    arena: Arena,
+    source: Source,
+    run: Isobar,
+    worker: Isobar,
+}
+
 impl Case<'_> {
     /// Everything that is wrong afterwards.
     pub async fn survive(&self) -> Vec<String> {
@@ -201,30 +209,22 @@ impl Case<'_> {
 
     /// Entries of rows that have failed are still in the stream when the rows are tried again.
     async fn failed(&self) -> Vec<String> {
-        let sim = Sim::start(["--cities", "1"]).await;
-        let arena = Arena::set(self.backend, sim.url()).await;
-        let source = Source::of(ROWS, 0);
-        let run = from_file(&arena, &source);
-        run.run().await.expect_code(0);
-        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
-        let failing = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
-        if let Err(alive) = self.killed(&failing).await {
+        let Failing { sim, arena, source, run, worker } = self.failing().await;
+        if let Err(alive) = self.killed(&worker).await {
             return alive;
         }
         sim.clear_faults().await;
         let id = arena.only_job();
-        let again = match self.way {
-            Way::FailedThenRetry => arena.isobar(["jobs", "retry", &id]),
-            _ => arena.isobar(["dead", "replay", "--job", &id]),
-        };
+        let again = self.try_again(&arena, &id);
         again.run().await.expect_code(0);
-        drain(&arena).await;
-        upload::confirm(&arena).await;
-        finish(&arena, &run, &source).await
+        finish_again(&arena, &run, &source).await
     }
 
     async fn stored(&self) -> Vec<String> {
-        let (arena, source) = (self.arena().await, Source::of(ROWS, 0));
+        // So slow that the first commit cannot end the job.
+        let sim = Sim::start(["--latency", "250ms"]).await;
+        let arena = Arena::set(self.backend, sim.url()).await.with("ISOBAR_CONCURRENCY", "1");
+        let source = Source::of(ROWS, 0);
         from_file(&arena, &source).run().await.expect_code(0);
         if let Err(alive) = self.killed(&arena.isobar(["consume", "--drain"])).await {
             return alive;
@@ -235,14 +235,8 @@ impl Case<'_> {
     }
 
     async fn retried(&self) -> Vec<String> {
-        let sim = Sim::start(["--cities", "1"]).await;
-        let arena = Arena::set(self.backend, sim.url()).await;
-        let source = Source::of(ROWS, 0);
-        let run = from_file(&arena, &source);
-        run.run().await.expect_code(0);
-        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
-        let failing = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
-        failing.run().await.expect_code(3);
+        let Failing { sim, arena, source, run, worker } = self.failing().await;
+        worker.run().await.expect_code(3);
         sim.clear_faults().await;
         arena.isobar(["outbox", "flush"]).run().await.expect_code(0);
         arena.execute(LONG_ENDED).await;
@@ -251,9 +245,7 @@ impl Case<'_> {
         if let Err(alive) = self.killed(&arena.isobar(["consume", "--drain"])).await {
             return alive;
         }
-        drain(&arena).await;
-        upload::confirm(&arena).await;
-        finish(&arena, &run, &source).await
+        finish_again(&arena, &run, &source).await
     }
 
     async fn cancel(&self) -> Vec<String> {
@@ -275,27 +267,16 @@ impl Case<'_> {
     }
 
     async fn again(&self) -> Vec<String> {
-        let sim = Sim::start(["--cities", "1"]).await;
-        let arena = Arena::set(self.backend, sim.url()).await;
-        let source = Source::of(ROWS, 0);
-        let run = from_file(&arena, &source);
-        run.run().await.expect_code(0);
-        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
-        let failing = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
-        failing.run().await.expect_code(3);
+        let Failing { sim, arena, source, run, worker } = self.failing().await;
+        worker.run().await.expect_code(3);
         sim.clear_faults().await;
         let id = arena.only_job();
-        let again = match self.way {
-            Way::Retry => arena.isobar(["jobs", "retry", &id]),
-            _ => arena.isobar(["dead", "replay", "--job", &id]),
-        };
+        let again = self.try_again(&arena, &id);
         if let Err(alive) = self.killed(&again).await {
             return alive;
         }
         again.run().await.expect_code(0);
-        drain(&arena).await;
-        upload::confirm(&arena).await;
-        finish(&arena, &run, &source).await
+        finish_again(&arena, &run, &source).await
     }
 
     async fn tick(&self) -> Vec<String> {
@@ -343,6 +324,25 @@ impl Case<'_> {
         judge(&arena, &[Job { id: arena.only_job(), source: &source, fate: Fate::Done }]).await
     }
 
+    /// A job, and a worker whose requests all fail for good.
+    async fn failing(&self) -> Failing {
+        let sim = Sim::start(["--cities", "1"]).await;
+        let arena = Arena::set(self.backend, sim.url()).await;
+        let source = Source::of(ROWS, 0);
+        let run = from_file(&arena, &source);
+        run.run().await.expect_code(0);
+        sim.fault(&serde_json::json!({"endpoint": "/v1/forecast", "status": 503})).await;
+        let worker = arena.isobar(["consume", "--drain"]).env("ISOBAR_MAX_ATTEMPTS", "1");
+        Failing { sim, arena, source, run, worker }
+    }
+
+    fn try_again(&self, arena: &Arena, id: &str) -> Isobar {
+        match self.way {
+            Way::Retry | Way::FailedThenRetry => arena.isobar(["jobs", "retry", id]),
+            _ => arena.isobar(["dead", "replay", "--job", id]),
+        }
+    }
+
     async fn arena(&self) -> Arena {
         Arena::set(self.backend, self.sim_url).await
     }
@@ -370,6 +370,13 @@ async fn finish(arena: &Arena, run: &Isobar, source: &Source) -> Vec<String> {
     let report = run.run().await.expect_code(0).json();
     let id = report["job_id"].as_str().expect("an id").to_owned();
     judge(arena, &[Job { id, source, fate: Fate::Done }]).await
+}
+
+/// The same, after the relay of imports has confirmed what was tried again.
+async fn finish_again(arena: &Arena, run: &Isobar, source: &Source) -> Vec<String> {
+    drain(arena).await;
+    upload::confirm(arena).await;
+    finish(arena, run, source).await
 }
 
 /// Works until nothing is left anywhere, and judges.

@@ -1,4 +1,5 @@
-//! Suspects: a task that ends its processes is condemned, and nothing else is, whoever is killed.
+//! Suspects: a task that ends its processes becomes a dead letter. No other task does, also when
+//! workers are killed all the time.
 //!
 //! Workers that are killed from outside leave entries behind that look like those of a poison task.
 //! Child processes try them. `ISOBAR_CHAOS_SEED` replays the choices of who is killed and when.

@@ -1,8 +1,8 @@
 //! A real Redis server for one test: append-only file every second, `noeviction`, no snapshots.
 //!
 //! That is the configuration that we ask of operators, so a `kill9` followed by `start_again` loses
-//! what theirs would lose and nothing else. [`OtherRedis`] is a server that is no primary: a replica,
-//! a sentinel, a node of a cluster. The server that answers is checked to be ours by the
+//! what theirs would lose and nothing else. [`OtherRedis`] is a replica, a sentinel or a node of a
+//! cluster. The server that answers is checked to be ours by the
 //! folder it works in. For looking at keys there is `cli`, which takes words as `redis-cli` does.
 
 use std::ffi::OsStr;

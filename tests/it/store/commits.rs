@@ -120,7 +120,7 @@ async fn an_older_observation_never_wins(subject: Subject) {
     newer.temperature = Some(-1.5);
     older.temperature = Some(30.0);
     commit(store, &weather(vec![newer.clone()])).await;
-    // Nothing of its task is stored, so it is no success.
+    // Its value is not stored, so the task did not succeed.
     let id = job("late");
     let late = Commit { ledger: vec![row(id, 7, RowStatus::Success)], ..weather(vec![older]) };
     let report = commit(store, &late).await;

@@ -1,4 +1,4 @@
-//! Keys of imports: the first claim has the key, whoever asks, until it has expired.
+//! Keys of imports: the first claim gets the key and holds it until it expires.
 
 use chrono::TimeDelta;
 use isobar_model::pipeline::PipelineName;
