@@ -7,7 +7,9 @@
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::Enrichment;
-use isobar_model::task::{CityTask, ControlMessage, Reject, TaskHeader, UserTask, UserWork};
+use isobar_model::task::{
+    CityTask, ControlMessage, JobSeal, Reject, TaskHeader, UserTask, UserWork,
+};
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{FrozenBatch, JobKey};
@@ -22,10 +24,18 @@ pub struct BatchDraft {
     tasks: Lines,
     open: Lines,
     control: Lines,
+    seal: SealLines,
     ids: Vec<TaskId>,
     rows: u64,
     rejected: u64,
     duplicates: u64,
+}
+
+/// The seal as it is sent, and as it is hashed.
+#[derive(Debug, Default)]
+struct SealLines {
+    sent: Lines,
+    hashed: Lines,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +114,14 @@ impl BatchDraft {
         self.control.push(pairs(&message.to_wire()));
     }
 
+    /// The seal of the job. The hash leaves out the reason of a failure, which may name a path of this
+    /// host: the same list has the same hash everywhere.
+    pub fn seal(&mut self, seal: JobSeal) {
+        let hashed = ControlMessage::Seal(JobSeal { error: None, ..seal.clone() });
+        self.seal.hashed.push(pairs(&hashed.to_wire()));
+        self.seal.sent.push(pairs(&ControlMessage::Seal(seal).to_wire()));
+    }
+
     /// Takes the content as one batch that never changes again, and leaves an empty draft.
     pub fn freeze(
         &mut self,
@@ -116,7 +134,9 @@ impl BatchDraft {
         hash.update(&position.previous_hash);
         hash.update(&draft.tasks.text);
         hash.update(&draft.control.text);
-        let payload = [draft.tasks.text, draft.open.text, draft.control.text].concat();
+        hash.update(&draft.seal.hashed.text);
+        let payload =
+            [draft.tasks.text, draft.open.text, draft.control.text, draft.seal.sent.text].concat();
         FrozenBatch {
             job: position.job,
             seq: position.seq,
@@ -124,7 +144,7 @@ impl BatchDraft {
             previous_hash: position.previous_hash,
             payload,
             n_tasks: draft.tasks.count,
-            n_control: draft.open.count + draft.control.count,
+            n_control: draft.open.count + draft.control.count + draft.seal.sent.count,
             ids: draft.ids,
             cursor: cursor
                 .map(|cursor| serde_json::to_string(&cursor).expect("a cursor is plain data")),
@@ -200,7 +220,7 @@ pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use isobar_model::task::Fields;
+    use isobar_model::task::{Fields, JobError, SealOutcome};
 
     use super::*;
 
@@ -238,6 +258,20 @@ mod tests {
         let later = draft(&["A", "B"]).freeze(position(2, &one.hash), None, None);
         assert_ne!(later.hash, one.hash);
         assert_eq!(later.previous_hash, one.hash);
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_does_not_change_the_hash() {
+        let sealed = |error: Option<JobError>| {
+            let mut draft = draft(&["A"]);
+            let job_id = JobId::derive("test", "slot");
+            let outcome = SealOutcome::Failed;
+            draft.seal(JobSeal { job_id, rows: 1, rejected: 0, duplicates: 0, outcome, error });
+            draft.freeze(position(1, ""), None, None)
+        };
+        let (one, other) = (sealed(None), sealed(Some(JobError::new("file_missing", "/a/b.csv"))));
+        assert_eq!((one.hash, one.n_control), (other.hash, 1));
+        assert!(other.payload.contains("/a/b.csv"), "{}", other.payload);
     }
 
     #[test]

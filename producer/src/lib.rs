@@ -14,6 +14,7 @@ pub mod dry_run;
 mod extract;
 mod failure;
 pub mod imports;
+mod job_error;
 pub mod last_run;
 pub mod outbox;
 mod pauses;

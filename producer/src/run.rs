@@ -28,7 +28,7 @@ use crate::last_run;
 use crate::outbox::{NewOutboxJob, Outbox, OutboxJob, OutboxJobState, OutboxLock};
 use crate::progress::RunProgress;
 use crate::rejects::RejectFile;
-use crate::relay::{Relay, RelayEnd, RetryLimits, Target, drive};
+use crate::relay::{InLedger, Relay, RelayEnd, RetryLimits, Target, drive};
 use crate::report::RunReport;
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
@@ -116,7 +116,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
             let outbox = Outbox::open(&path)?;
             let _lock = OutboxLock::take(&path)?;
             outbox.drop_seen().await?;
-            send(pipeline, &outbox, tools, max_wait).await?;
+            send(relay(pipeline, tools, &outbox), &outbox, tools, max_wait).await?;
         }
     }
     Ok(tools.progress.snapshot().published)
@@ -124,23 +124,36 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
 
 /// Relays the content of this outbox to each stream; the caller holds its lock.
 pub async fn send_all(outbox: &Outbox, tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
-    for pipeline in PipelineName::streams() {
-        if !outbox.open_jobs(pipeline).await?.is_empty() {
-            send(pipeline, outbox, tools, max_wait).await?;
-        }
-    }
+    send_missing(outbox, &Arc::default(), tools, max_wait).await?;
     Ok(tools.progress.snapshot().published)
 }
 
+/// The same; of batches that are in the ledger only open and seal are sent.
+pub async fn send_missing(
+    outbox: &Outbox,
+    in_ledger: &Arc<InLedger>,
+    tools: &Tools,
+    max_wait: Duration,
+) -> Result<(), Failure> {
+    for pipeline in PipelineName::streams() {
+        if !outbox.open_jobs(pipeline).await?.is_empty() {
+            let mut relay = relay(pipeline, tools, outbox);
+            relay.keep_back(Arc::clone(in_ledger));
+            send(relay, outbox, tools, max_wait).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn send(
-    pipeline: PipelineName,
+    relay: Relay,
     outbox: &Outbox,
     tools: &Tools,
     max_wait: Duration,
 ) -> Result<(), Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
-    let (relay, limits) = (relay(pipeline, tools, outbox), retry_limits(tools, max_wait));
+    let limits = retry_limits(tools, max_wait);
     let relayed = relay_all(relay, limits, ended, tools.shutdown.clone()).await;
     check_relay_end(&relayed, outbox, tools).await
 }

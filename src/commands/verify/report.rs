@@ -11,8 +11,8 @@ use isobar_producer::outbox::JobKey;
 use isobar_store::Imbalance;
 use serde::Serialize;
 
-/// Tasks that are listed; the others are only counted.
-const NAMED: usize = 20;
+/// Tasks, and failed jobs, that are listed; the others are only counted.
+pub const NAMED: usize = 20;
 
 const SEND_AGAIN: &str = "`isobar verify --repair` sends its rows again";
 const FETCH_AGAIN: &str = "`isobar produce --force` fetches its rows again under a new job";
@@ -45,19 +45,26 @@ pub struct VerifyReport {
     /// Rows that came after their job had ended: their results are stored, the job is as it was.
     pub late: Vec<JobRows>,
     pub dead_letters: u64,
+    /// The newest jobs whose source failed: rows that were not read belong to no other account.
+    pub failed_jobs: Vec<FailedJob>,
     /// What `--repair` did before this was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repaired: Option<Repaired>,
     /// The lowest confirmed batch of a job whose rows the store lacks, by outbox.
     #[serde(skip)]
     pub kept: BTreeMap<(PathBuf, JobKey), u64>,
+    /// The batches of a job that are sent and not confirmed, and of which rows are missing.
+    #[serde(skip)]
+    pub half_done: BTreeMap<(PathBuf, JobKey), Vec<u64>>,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub struct Repaired {
     /// Tasks that were sent again.
     pub published: u64,
-    /// Jobs whose confirmed batches are sent again.
+    /// Tasks of unsent or lost batches that were not sent, because the ledger has all of them.
+    pub kept_back: u64,
+    /// Jobs whose batches are sent again: the store lacks rows of them.
     pub again: Vec<JobId>,
     /// Cancelled jobs that ended without their lost rows.
     pub closed: Vec<JobId>,
@@ -67,6 +74,16 @@ pub struct Repaired {
     pub recounted: Vec<JobId>,
     /// Outboxes that another process holds: it sends their batches.
     pub held: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FailedJob {
+    pub job_id: JobId,
+    pub source: String,
+    /// Rows that were read before it failed.
+    pub rows: u64,
+    pub code: String,
+    pub detail: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,6 +164,15 @@ pub fn describe(report: &VerifyReport) -> String {
         let letters = plural(report.dead_letters, "dead letter");
         lines.push(format!("{letters}, each with its reason"));
     }
+    for failed in &report.failed_jobs {
+        lines.push(format!(
+            "FAILED job {} ({}), {} read: {}",
+            failed.job_id,
+            failed.source,
+            plural(failed.rows, "row"),
+            failed.detail
+        ));
+    }
     for late in &report.late {
         lines.push(format!(
             "{} came after job {} had ended; their results are stored, the job is as it was",
@@ -214,8 +240,16 @@ pub fn describe(report: &VerifyReport) -> String {
 
 fn describe_repair(done: &Repaired) -> Vec<String> {
     let mut lines = vec![format!("repair: {} sent again", plural(done.published, "task"))];
-    let again =
-        done.again.iter().map(|job| format!("repair: the rows of job {job} are sent again"));
+    if done.kept_back > 0 {
+        lines.push(format!(
+            "repair: {} not sent, because the ledger has their rows",
+            plural(done.kept_back, "task")
+        ));
+    }
+    let again = done
+        .again
+        .iter()
+        .map(|job| format!("repair: what the store lacks of job {job} is sent again"));
     lines.extend(again);
     let closed = done.closed.iter().map(|job| format!("repair: the cancelled job {job} has ended"));
     lines.extend(closed);

@@ -143,6 +143,7 @@ async fn a_job_counts_its_rows_and_its_total_is_null_until_it_is_sealed() {
         rejected: 0,
         duplicates: 0,
         outcome: SealOutcome::Complete,
+        error: None,
     };
     let commit = Commit { seals: vec![seal], ..Commit::default() };
     api.store.commit(&commit).await.expect("commit");

@@ -67,7 +67,7 @@ impl ControlMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SealOutcome;
+    use crate::task::{JobError, SealOutcome};
 
     fn fields(wire: &[(&str, String)]) -> Fields {
         Fields(wire.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect())
@@ -80,9 +80,21 @@ mod tests {
             rows: 10,
             rejected: 1,
             duplicates: 2,
-            outcome: SealOutcome::Complete,
+            outcome: SealOutcome::Failed,
+            error: Some(JobError::new("file_missing", "the file is missing")),
         });
         assert_eq!(ControlMessage::from_fields(&fields(&seal.to_wire())), Ok(Some(seal)));
+    }
+
+    #[test]
+    fn a_seal_of_an_earlier_version_is_read() {
+        let job_id = JobId::derive("a", "b");
+        let body = format!(
+            r#"{{"kind":"seal","job_id":"{job_id}","rows":3,"rejected":0,"duplicates":0,"outcome":"failed"}}"#
+        );
+        let read = ControlMessage::from_fields(&fields(&[("kind", "seal".into()), ("body", body)]));
+        let Ok(Some(ControlMessage::Seal(seal))) = read else { panic!("{read:?}") };
+        assert_eq!((seal.rows, seal.error), (3, None));
     }
 
     #[test]
