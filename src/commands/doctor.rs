@@ -14,7 +14,7 @@ use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
 use isobar_settings::{SETTINGS, Settings};
-use isobar_sqlite::private;
+use isobar_sqlite::{disk, private};
 use isobar_store::Store;
 use isobar_telemetry::error_chain;
 use isobar_upstream::{Answer, Priority, WeatherClient};
@@ -107,6 +107,8 @@ fn data_dir(path: &Path) -> Finding {
     let probe = path.join(".doctor");
     let written = private::create_folder(path).and_then(|()| std::fs::write(&probe, b"ok"));
     match written.and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) if disk::has_no_room(path) => broken("data dir", no_room(path)),
+        Err(error) if disk::is_full(&error) => broken("data dir", no_room(path)),
         Ok(()) => ok("data dir", format!("{} can be written", path.display())),
         Err(error) => broken(
             "data dir",
@@ -116,6 +118,13 @@ fn data_dir(path: &Path) -> Finding {
             ),
         ),
     }
+}
+
+fn no_room(path: &Path) -> String {
+    format!(
+        "the disk of {} is full; nothing is lost; make room, then the processes continue",
+        path.display()
+    )
 }
 
 fn listen(settings: &Settings) -> Finding {

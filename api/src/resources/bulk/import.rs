@@ -15,6 +15,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use bytes::Bytes;
 use isobar_model::ids::JobId;
+use isobar_producer::disk;
 use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
 use isobar_store::NewJob;
@@ -38,6 +39,8 @@ const MULTIPART_SLACK_BYTES: u64 = 64 * 1024;
 const MULTIPART_AROUND: ByteSize = ByteSize(256 * 1024);
 /// The limit of a flag's value, and of a body that names a path.
 const SMALL_BYTES: usize = 16 * 1024;
+/// `Retry-After` while another process keeps the outbox locked.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
 const MAX_KEY_BYTES: usize = 200;
 const MAX_NAME_CHARS: usize = 200;
 
@@ -333,6 +336,12 @@ impl From<ImportError> for Problem {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
             ImportError::Store(error) => error.into(),
+            error if disk::is_full(&error) => Self::disk_full(error),
+            ImportError::Outbox(error) if error.is_transient() => {
+                let detail =
+                    "the outbox of imports is not available; nothing was changed, try again";
+                Self::unavailable("store_unavailable", detail, BUSY_PAUSE).with_cause(error)
+            }
             error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
                 Self::internal(error)
             }
