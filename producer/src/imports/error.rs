@@ -11,6 +11,8 @@ use crate::outbox::OpenError;
 pub enum ImportError {
     #[error("this Idempotency-Key was used for another file")]
     KeyReused,
+    #[error("this Idempotency-Key was used for the same file with other options")]
+    OtherOptions,
     #[error("cannot write the spool")]
     Spool(#[source] std::io::Error),
     #[error(transparent)]

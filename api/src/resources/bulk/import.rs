@@ -14,11 +14,12 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use bytes::Bytes;
+use isobar_admin::schemas;
 use isobar_model::ids::JobId;
 use isobar_producer::disk;
 use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
-use isobar_store::NewJob;
+use isobar_store::{JobStatus, NewJob};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -48,7 +49,9 @@ const MAX_NAME_CHARS: usize = 200;
 pub struct ImportAccepted {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
-    pub status: &'static str,
+    /// `queued`; the present status of a job that an earlier request with the key has made.
+    #[schema(value_type = schemas::JobStatus)]
+    pub status: JobStatus,
 }
 
 /// The JSON or form body that names a file in `ISOBAR_IMPORT_DIR`.
@@ -118,14 +121,23 @@ pub async fn import(State(app): State<SharedState>, request: Request) -> Result<
         idempotency_key,
         ..NewImport::default()
     };
-    let job = NewJob::from(app.imports.accept(received.spool, import).await?);
+    let accepted_job = app.imports.accept(received.spool, import).await?;
+    let is_new = accepted_job.is_new;
+    let job = NewJob::from(accepted_job);
     isobar_failpoint::hit("api.import.accepted");
     // The file is already safe. If this fails, the relay stores the job later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_telemetry::error_chain(&error);
         tracing::warn!(error, job_id = %job.id, "import accepted; its job is stored later");
     }
-    Ok(accepted(job.id, ImportAccepted { job_id: job.id, status: "queued" }))
+    let status = if is_new { JobStatus::Queued } else { status_of(&app, job.id).await };
+    Ok(accepted(job.id, ImportAccepted { job_id: job.id, status }))
+}
+
+/// A job that no worker has seen yet, or whose store does not answer, is queued.
+async fn status_of(app: &SharedState, id: JobId) -> JobStatus {
+    let job = app.store.job(id).await.ok().flatten();
+    job.map_or(JobStatus::Queued, |job| job.status)
 }
 
 async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBody, Problem> {
@@ -333,6 +345,10 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::KeyReused => {
                 let detail = "this Idempotency-Key was used with another file";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            ImportError::OtherOptions => {
+                let detail = "this Idempotency-Key was used with the same file and other options (force); send the same options, or another key";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
             ImportError::Store(error) => error.into(),
