@@ -1,8 +1,10 @@
-//! `isobar doctor`: checks configuration, servers and upstreams, and prints the settings.
+//! `isobar doctor`: checks configuration, outboxes, servers and upstreams, and prints the settings.
 //!
 //! Guarantees: each finding says in a sentence what is wrong and what to do. The command changes
 //! nothing except a test file in the data dir. It requests the weather of one location, which
 //! counts against the quota: only an answer shows that address, network, certificates and key work.
+
+mod outboxes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     match &installation {
         Ok(()) => {
             findings.push(data_dir(&settings.data_dir.0));
+            findings.extend(outboxes::check(&settings).await);
             findings.extend(broker(&settings).await);
             findings.extend(store(&settings).await);
             findings.extend(streams_of_the_store(&settings).await);
