@@ -300,7 +300,9 @@ async fn extract(
         shutdown: &tools.shutdown,
         rejects,
     };
-    let mut extraction = Extraction::open(job, context).await?;
+    let known = job.clone();
+    let opened = Extraction::open(job, context).await;
+    let mut extraction = opened.map_err(|error| source_failure(error, &known))?;
     match extraction.run(&tools.shutdown).await {
         Ok(ExtractStep::SealedAsFailed) => {
             let why = extraction.job().error.clone().unwrap_or_default();
@@ -308,7 +310,7 @@ async fn extract(
         }
         Ok(_) => Ok(()),
         Err(SourceError::Taken) => Err(job_ended_elsewhere(extraction.job(), outbox).await?),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(source_failure(error, extraction.job())),
     }
 }
 
@@ -341,17 +343,26 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<OutboxJob>, Fai
             same.push(job);
         } else if job.rows > 0 && is_changed(&job.spec, spec) {
             let path = spec.path().expect("compared just now").to_owned();
-            let failure = Failure::from(SourceError::Changed { path });
-            let message = format!(
-                "{} ({} rows of job {} are extracted)",
-                failure.message,
-                grouped(job.rows),
-                job.job_id
-            );
-            return Err(Failure::new(failure.remedy, message));
+            return Err(source_failure(SourceError::Changed { path }, &job));
         }
     }
     Ok(same)
+}
+
+/// The failure of a source. If its file is not the one of which the job has read a part, it says how to
+/// end the job.
+fn source_failure(error: SourceError, job: &OutboxJob) -> Failure {
+    if !matches!(error, SourceError::Changed { .. }) {
+        return error.into();
+    }
+    let failure = Failure::from(error);
+    let message = format!(
+        "{} ({} rows of job {id} are extracted; to keep these and drop the others, run `isobar jobs cancel {id}`)",
+        failure.message,
+        grouped(job.rows),
+        id = job.job_id
+    );
+    Failure::new(failure.remedy, message)
 }
 
 /// Whether both name the same file with different content.

@@ -24,7 +24,7 @@ pub struct Summary {
     /// The ledger's failures by code, most frequent first.
     pub failures: Vec<FailureItem>,
     /// Jobs whose source failed, newest first.
-    pub failed_jobs: Vec<FailedJob>,
+    pub failed_jobs: Vec<FailedJobItem>,
     pub totals: TotalsItem,
 }
 
@@ -48,7 +48,7 @@ pub struct FailureItem {
 }
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct FailedJob {
+pub struct FailedJobItem {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
     pub source: String,
@@ -104,7 +104,7 @@ impl From<CityRow> for RefreshedCity {
     }
 }
 
-impl From<JobRow> for FailedJob {
+impl From<JobRow> for FailedJobItem {
     fn from(row: JobRow) -> Self {
         Self { error: row.error().map(Into::into), job_id: row.id, source: row.source }
     }
