@@ -15,7 +15,8 @@ const LEAST_FREE_BYTES: u64 = 256 * 1024;
 /// Whether the cause is a disk without room.
 pub fn is_full(error: &(dyn Error + 'static)) -> bool {
     let of_file = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    let of_sqlite = error.downcast_ref::<rusqlite::Error>().and_then(|e| e.sqlite_error_code());
+    let of_sqlite =
+        error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     matches!(of_file, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
         || of_sqlite == Some(ErrorCode::DiskFull)
         || error.source().is_some_and(is_full)

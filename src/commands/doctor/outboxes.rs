@@ -12,9 +12,8 @@ use isobar_settings::Settings;
 use isobar_sqlite::{SqliteError, disk};
 use isobar_telemetry::error_chain;
 
-use crate::age::age;
-
 use super::{Finding, broken, ok, warning};
+use crate::age::age;
 
 const CHECK: &str = "outbox";
 /// Unsent rows of an older job stand still: a run, or the relay of the API, sends within seconds.
