@@ -16,7 +16,7 @@ use isobar_model::schedule::Schedule;
 use isobar_settings::values::ByteSize;
 use isobar_settings::{SETTINGS, Settings};
 use isobar_sqlite::private;
-use isobar_store::Store;
+use isobar_store::{Store, StoreError};
 use isobar_telemetry::error_chain;
 use isobar_upstream::{Answer, Priority, WeatherClient};
 use serde::Serialize;
@@ -150,6 +150,9 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
         let fix = "start it, or check REDIS_URL, its password and the network";
         return vec![broken("broker", format!("{}; {fix}", error_chain(&error)))];
     }
+    if let Err(error) = broker.check_rights().await {
+        return vec![broken("broker", error_chain(&error))];
+    }
     let topic = Topic::weather(settings);
     let mut findings =
         vec![ok("broker", format!("{} at {} answers", broker.kind(), broker.location()))];
@@ -260,7 +263,11 @@ async fn store(settings: &Arc<Settings>) -> Vec<Finding> {
     let store = match Store::open(settings).await {
         Ok(store) => store,
         Err(error) => {
-            let detail = format!("{}; check DATABASE_URL", error_chain(&error));
+            let mut detail = error_chain(&error);
+            // A refusal says itself what to correct.
+            if !matches!(error, StoreError::Refused { .. }) {
+                detail.push_str("; check DATABASE_URL");
+            }
             return vec![broken("store", detail)];
         }
     };
