@@ -55,6 +55,7 @@ impl From<SourceError> for Failure {
             {
                 Remedy::TryAgain
             }
+            SourceError::Refused { .. } => Remedy::Configure,
             SourceError::Changed { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Unwritable { .. }

@@ -376,7 +376,7 @@ impl Relay {
             lane.next = expected;
             return Ok(RelayStep::Moved);
         }
-        if lane.forgotten {
+        if lane.forgotten_below > 0 {
             let why = format!(
                 "the stream asks for batch {expected}, but the outbox starts at {floor}: another outbox has sent this job"
             );
@@ -384,7 +384,7 @@ impl Relay {
         }
         // The stream lost its last second, and with it the watermark of this job. All batches
         // below the floor are committed (I3), so the job continues at the floor.
-        lane.forgotten = true;
+        lane.forgotten_below = floor;
         lane.next = floor;
         tracing::warn!(%job_id, expected, floor, "the stream forgot confirmed batches; continuing after them");
         self.broker.drop_watermark(&self.topic, job_id).await?;
