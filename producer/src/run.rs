@@ -154,7 +154,8 @@ async fn send(
     let ended = CancellationToken::new();
     ended.cancel();
     let limits = retry_limits(tools, max_wait);
-    let relayed = relay_all(relay, limits, ended, tools.shutdown.clone()).await;
+    // Boxed: a relay is too large to be part of every caller.
+    let relayed = Box::pin(relay_all(relay, limits, ended, tools.shutdown.clone())).await;
     check_relay_end(&relayed, outbox, tools).await
 }
 
