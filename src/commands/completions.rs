@@ -18,7 +18,8 @@ pub struct Args {
 }
 
 #[expect(clippy::unused_async, reason = "commands share one shape")]
-pub async fn run(args: Args, _: &App) -> anyhow::Result<Exit> {
+pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    app.warn_about_names();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(&Cli::command()), "isobar", &mut script);
     std::io::stdout().lock().write_all(&script)?;

@@ -13,7 +13,7 @@ use isobar_broker::{Broker, RedisInfo, Topic, store_conflict};
 use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
-use isobar_settings::{SETTINGS, Settings};
+use isobar_settings::{Environment, SETTINGS, Settings};
 use isobar_sqlite::private;
 use isobar_store::Store;
 use isobar_telemetry::error_chain;
@@ -57,6 +57,8 @@ enum CheckStatus {
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let mut findings = vec![listen(&settings)];
+    let names = Environment::from_process().warnings();
+    findings.extend(names.into_iter().map(|detail| warning("settings", detail)));
     let installation = require_installation(&settings);
     match &installation {
         Ok(()) => {

@@ -10,7 +10,8 @@ use crate::exit::Exit;
 pub struct Args {}
 
 #[expect(clippy::unused_async, reason = "commands share one shape")]
-pub async fn run(_: Args, _: &App) -> anyhow::Result<Exit> {
+pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
+    app.warn_about_names();
     std::io::stdout().lock().write_all(isobar_api::openapi().as_bytes())?;
     Ok(Exit::Done)
 }

@@ -3,7 +3,6 @@
 //! It uses `REDIS_URL` and `DATABASE_URL`; with neither set it needs nothing installed. `--sim`
 //! adds the simulator as the upstream. `--once` is for cron: produce, drain and exit.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use isobar_consumer::{RunUntil, StopReason, TrialCommand};
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::run::{RunOrder, run as produce};
 use isobar_settings::Environment;
+use isobar_settings::values::ListenAddress;
 use isobar_sim::Options;
 use isobar_telemetry::host_name;
 use tokio::net::TcpListener;
@@ -38,7 +38,7 @@ pub struct Args {
     once: bool,
     /// Address to listen on (ISOBAR_LISTEN)
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {

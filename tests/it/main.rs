@@ -25,6 +25,7 @@ mod read_commands;
 mod redis_roles;
 mod republish;
 mod schedule;
+mod settings;
 mod store;
 mod tidy;
 mod users;

@@ -94,7 +94,7 @@ impl Settings {
 
     /// The check of a listening role: off loopback the API needs a key.
     pub fn listen_error(&self) -> Option<String> {
-        (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
+        (!self.listen.0.ip().is_loopback() && self.api_key.is_none()).then(|| {
             format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: every client could start imports", self.listen)
         })
     }
