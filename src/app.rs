@@ -77,11 +77,6 @@ impl App {
         Ok(Arc::new(settings))
     }
 
-    /// For commands without settings: reports variables that no command knows.
-    pub fn warn_about_names(&self) {
-        print_warnings(&Environment::from_process().warnings());
-    }
-
     /// How a worker of this process starts a trial: with the same settings and the same logs.
     pub fn trial_command(&self, environment: &Environment) -> TrialCommand {
         let quiet = self.global.quiet.then(|| "--quiet".to_owned());
@@ -132,6 +127,11 @@ impl App {
         std::io::stdout().lock().write_all(line.as_bytes())?;
         Ok(())
     }
+}
+
+/// For commands without settings: reports variables that no command knows.
+pub fn warn_about_names() {
+    print_warnings(&Environment::from_process().warnings());
 }
 
 fn print_warnings(warnings: &[String]) {

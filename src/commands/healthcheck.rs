@@ -8,7 +8,7 @@ use isobar_settings::values::ListenAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 
 /// A process that takes longer is not healthy.
@@ -29,7 +29,7 @@ pub struct Args {
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let address = match args.address {
         Some(address) => {
-            app.warn_about_names();
+            warn_about_names();
             address.0
         }
         None => app.settings()?.listen.0,

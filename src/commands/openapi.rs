@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -10,8 +10,8 @@ use crate::exit::Exit;
 pub struct Args {}
 
 #[expect(clippy::unused_async, reason = "commands share one shape")]
-pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
-    app.warn_about_names();
+pub async fn run(_: Args, _: &App) -> anyhow::Result<Exit> {
+    warn_about_names();
     std::io::stdout().lock().write_all(isobar_api::openapi().as_bytes())?;
     Ok(Exit::Done)
 }

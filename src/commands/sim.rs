@@ -6,7 +6,7 @@ use isobar_model::duration::parse_duration;
 use isobar_settings::values::ListenAddress;
 use isobar_sim::{Options, Quota};
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 use crate::health_server::bind;
 use crate::progress;
@@ -39,7 +39,7 @@ enum SimQuota {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
-    app.warn_about_names();
+    warn_about_names();
     app.stop_on_signals()?;
     let listener = bind(args.listen.0).await?;
     let address = listener.local_addr()?;

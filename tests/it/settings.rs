@@ -5,7 +5,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::harness::http::Http;
 use crate::harness::isobar::{Finished, Isobar};
+use crate::harness::port::free_port;
+use crate::harness::wait::PATIENCE;
 
 const EXAMPLE: &str = include_str!("../../.env.example");
 const BY_HAND: &str = "# Written by hand\nexport ISOBAR_TIMEZONE=\"Europe/Berlin\"\n\
@@ -57,17 +60,15 @@ async fn a_file_written_by_hand_is_read_letter_by_letter() {
         .env("USER", "root")
         .args(["serve", "--listen", "localhost:0"])
         .spawn();
-    let line = server
-        .wait_for_line(|line| line.contains("listening on"), crate::harness::wait::PATIENCE)
-        .await;
+    let line = server.wait_for_line(|line| line.contains("listening on"), PATIENCE).await;
     let url = line.split("listening on ").nth(1).expect("an address").trim().to_owned();
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     for (key, status) in [("pa$$w0rd-$USER", 200), ("pa$$w0rd-root", 401), ("paw0rd-", 401)] {
-        let asked = reqwest::Client::new().get(format!("{url}/stream")).header("X-API-Key", key);
-        assert_eq!(asked.send().await.expect("answers").status().as_u16(), status, "{key}");
+        let http = Http::with_header(url.clone(), "x-api-key", key);
+        assert_eq!(http.get("/stream").await.status.as_u16(), status, "{key}");
     }
     server.terminate();
-    assert_eq!(server.wait(crate::harness::wait::PATIENCE).await, 0);
+    assert_eq!(server.wait(PATIENCE).await, 0);
 }
 
 #[tokio::test]
@@ -88,7 +89,9 @@ async fn every_command_names_an_unknown_setting() {
         assert!(ran.stderr.contains(expected), "{command:?}: {ran:?}");
     }
     let dir = TempDir::new().expect("a folder");
-    let listed = list(dir.path(), &[("ISOBAR_TIME_ZONE", "UTC")]).await.expect_code(0);
+    let listed = list(dir.path(), &[("ISOBAR_TIME_ZONE", "UTC"), ("ISOBAR_SYNC_CRON", "@daily")])
+        .await
+        .expect_code(0);
     assert!(listed.stderr.contains("do you mean ISOBAR_TIMEZONE?"), "{listed:?}");
     let json = Isobar::new(dir.path()).env("ISOBAR_TIME_ZONE", "UTC").args(["doctor", "--json"]);
     let findings = json.run().await.json()["findings"].to_string();
@@ -125,6 +128,8 @@ async fn bad_values_are_refused_with_a_good_one() {
         ("ISOBAR_LISTEN", "8000"),
         ("ISOBAR_LISTEN", "isobar.example:8000"),
         ("ISOBAR_BATCH_SIZE", "many"),
+        ("ISOBAR_BATCH_SIZE", "0"),
+        ("ISOBAR_CACHE_TTL", "0s"),
         ("ISOBAR_CONCURRENCY", "1.5"),
         ("ISOBAR_STREAM_HIGH_WATER", "100k"),
         ("ISOBAR_JOB_RETENTION", "a month"),
@@ -174,7 +179,7 @@ async fn a_relative_store_is_in_the_working_folder() {
 #[tokio::test]
 async fn secrets_in_urls_never_appear() {
     let dir = TempDir::new().expect("a folder");
-    let nothing = crate::harness::port::free_port();
+    let nothing = free_port();
     for (name, value) in [
         ("DATABASE_URL", format!("postgres://s3cret:s3cret@127.0.0.1:{nothing}/app")),
         ("DATABASE_URL", "postgres://app:12/s3cret@db.example:5432/app".into()),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::derived::REQUEST_TRIES;
-use crate::table::Settings;
+use crate::table::{SETTINGS, Settings};
 use crate::values::{BrokerKind, DatabaseUrl, WeatherProvider};
 
 /// More arguments than this make one script block Redis for other clients.
@@ -46,11 +46,16 @@ impl Settings {
             ("ISOBAR_CONCURRENCY", self.concurrency() as u64, None),
             ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size), None),
         ] {
+            let default = SETTINGS.iter().find(|known| known.name == name);
+            let example = match default.map(|setting| setting.default) {
+                None | Some("") => String::new(),
+                Some(default) => format!(", for example {default}"),
+            };
             match max {
                 Some(max) if !(1..=max).contains(&value) => {
-                    errors.push(format!("{name} ({value}) must be from 1 to {max}"));
+                    errors.push(format!("{name} ({value}) must be from 1 to {max}{example}"));
                 }
-                None if value == 0 => errors.push(format!("{name} must be at least 1")),
+                None if value == 0 => errors.push(format!("{name} must be at least 1{example}")),
                 _ => {}
             }
         }

@@ -106,7 +106,11 @@ impl Environment {
         match T::parse_setting(&text) {
             Ok(value) => Some(value),
             Err(error) => {
-                errors.push(format!("{}{name}: {error}", self.place_of(name)));
+                let has_example = error.contains("for example");
+                let example = default.filter(|_| !has_example);
+                let example =
+                    example.map_or_else(String::new, |value| format!("; for example {value}"));
+                errors.push(format!("{}{name}: {error}{example}", self.place_of(name)));
                 None
             }
         }
