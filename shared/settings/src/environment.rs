@@ -5,12 +5,15 @@
 //! Does not: change the process environment. Tests and `demo` bring an [`Environment`] of their own.
 //! Next: [`crate::dotenv`], [`crate::unknown`].
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::num::ParseIntError;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::dotenv;
 use crate::unknown;
-use crate::values::SettingValue;
 
 const DOTENV: &str = ".env";
 
@@ -80,12 +83,16 @@ impl Environment {
         self.problems.clone()
     }
 
-    pub(super) fn parse<T: SettingValue>(
+    pub(super) fn parse<T>(
         &self,
         name: &str,
         default: Option<&str>,
         errors: &mut Vec<String>,
-    ) -> Option<T> {
+    ) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display + 'static,
+    {
         let file = format!("{name}_FILE");
         let text = match (self.get(name), self.get(&file)) {
             (Some(value), _) => value.to_owned(),
@@ -103,14 +110,11 @@ impl Environment {
             },
             (None, None) => default?.to_owned(),
         };
-        match T::parse_setting(&text) {
+        match text.parse::<T>() {
             Ok(value) => Some(value),
             Err(error) => {
-                let has_example = error.contains("for example");
-                let example = default.filter(|_| !has_example);
-                let example =
-                    example.map_or_else(String::new, |value| format!("; for example {value}"));
-                errors.push(format!("{}{name}: {error}{example}", self.place_of(name)));
+                let error = describe(&error, &text, default);
+                errors.push(format!("{}{name}: {error}", self.place_of(name)));
                 None
             }
         }
@@ -147,6 +151,20 @@ impl Environment {
                 ));
             }
         }
+    }
+}
+
+/// The error with an example of a valid value. Only the types of secrets and of URLs may have secret
+/// texts, and their errors do not repeat them.
+fn describe<E: Display + 'static>(error: &E, text: &str, default: Option<&str>) -> String {
+    if (error as &dyn Any).is::<ParseIntError>() {
+        let example = default.unwrap_or("100");
+        return format!("invalid number {text:?}: expected a whole number, for example {example}");
+    }
+    let error = error.to_string();
+    match default.filter(|_| !error.contains("for example")) {
+        Some(default) => format!("{error}; for example {default}"),
+        None => error,
     }
 }
 

@@ -29,7 +29,7 @@ fn is_known(name: &str) -> bool {
     OTHERS.contains(&name) || SETTINGS.iter().any(|known| known.name == setting)
 }
 
-/// `ISOBAR_SERVICE_HOST`, `ISOBAR_PORT_8000_TCP_ADDR` and the like.
+/// `ISOBAR_SERVICE_HOST`, `ISOBAR_PORT_8000_TCP_ADDR` and similar names.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_address = value.starts_with("tcp://") || value.starts_with("udp://");
     name.ends_with("_SERVICE_HOST")

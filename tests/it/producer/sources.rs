@@ -160,24 +160,26 @@ async fn a_dry_run_counts_and_writes_nothing() {
 async fn a_city_source_that_lists_nothing_fails_the_run() {
     let field = Field::new().await;
     let sim = Sim::start(["--cities", "250"]).await;
-    let run = || {
+    let run = |slot: &str| {
         field
             .isobar()
             .env("ISOBAR_CITY_SOURCE_URL", sim.url())
             .env("ISOBAR_SOURCE_ATTEMPTS", "1")
-            .args(["produce", "--json"])
+            .args(["produce", "--json", "--slot", slot])
     };
     for body in [r#"{"cities":[],"page":0,"limit":100,"total_count":250}"#, "[]"] {
         let empty = json!({"endpoint": "/cities/", "status": 200, "count": 1, "body": body});
         sim.fault(&empty).await;
-        let failed = run().run().await.expect_code(1);
-        says(&failed, &["lists no cities", "ISOBAR_PAGE_FIRST"]);
-        assert_eq!(numbers(&failed.json(), ["rows", "tasks"]), [0, 0]);
+        for _ in ["first", "repeated"] {
+            let failed = run(body).run().await.expect_code(1);
+            says(&failed, &["lists no cities", "ISOBAR_PAGE_FIRST"]);
+            assert_eq!(numbers(&failed.json(), ["rows", "tasks"]), [0, 0]);
+        }
     }
     // Such a service may also refuse the page 0.
     sim.fault(&json!({"endpoint": "/cities/", "status": 404, "count": 1})).await;
-    says(&run().run().await.expect_code(75), &["404", "ISOBAR_PAGE_FIRST"]);
-    assert_eq!(numbers(&run().run().await.expect_code(0).json(), ["rows"]), [250]);
+    says(&run("404").run().await.expect_code(75), &["404", "ISOBAR_PAGE_FIRST"]);
+    assert_eq!(numbers(&run("404").run().await.expect_code(0).json(), ["rows"]), [250]);
 }
 
 #[tokio::test]

@@ -20,7 +20,6 @@ on_both!(
     an_older_observation_never_wins,
     a_snapshot_from_the_future_is_replaced,
     what_a_task_does_not_know_of_its_city_replaces_nothing,
-    a_null_of_the_upstream_erases_nothing,
     a_failed_city_keeps_its_snapshot,
     a_job_comes_out_the_same_in_any_order,
     a_job_is_done_exactly_when_it_is_sealed_and_all_is_processed,
@@ -144,29 +143,6 @@ async fn an_older_observation_never_wins(subject: Subject) {
     assert_eq!((stored.time, stored.fresh_until), (newer.time, at(45)));
     assert_eq!((stored.latitude, stored.longitude), (45.5, -9.25));
     assert_eq!((stored.winddirection, stored.humidity), (Some(270), None));
-}
-
-async fn a_null_of_the_upstream_erases_nothing(subject: Subject) {
-    let store = &subject.store;
-    let mut unknown = snapshot(1, at(15));
-    unknown.temperature = None;
-    unknown.windspeed = Some(9.5);
-    unknown.winddirection = None;
-    unknown.weathercode = None;
-    unknown.humidity = Some(50);
-    commit(store, &weather(vec![snapshot(1, at(0)), snapshot(2, at(0))])).await;
-    commit(store, &weather(vec![unknown.clone()])).await;
-    let row = store.weather(CityId(1)).await.expect("reads").expect("a row");
-    assert_eq!((row.temperature, row.windspeed), (Some(21.5), Some(9.5)));
-    assert_eq!((row.winddirection, row.weathercode, row.humidity), (Some(270), Some(3), Some(50)));
-    assert_eq!((row.observed_at, row.raw_payload), (at(15), Some(unknown.raw_payload)));
-    // A value that is known again replaces it; zero is a value.
-    let mut known = snapshot(1, at(30));
-    known.temperature = Some(0.0);
-    known.weathercode = Some(0);
-    commit(store, &weather(vec![known])).await;
-    let row = store.weather(CityId(1)).await.expect("reads").expect("a row");
-    assert_eq!((row.temperature, row.weathercode, row.humidity), (Some(0.0), Some(0), Some(50)));
 }
 
 async fn what_a_task_does_not_know_of_its_city_replaces_nothing(subject: Subject) {

@@ -11,7 +11,6 @@ mod log;
 mod masked;
 mod policy;
 mod quantity;
-mod setting_value;
 mod text;
 mod url;
 
@@ -22,6 +21,5 @@ pub use log::LogDirectives;
 pub use masked::masked;
 pub use policy::{BreakerSpec, QuotaSpec};
 pub use quantity::{ByteSize, PositiveDuration};
-pub(crate) use setting_value::SettingValue;
 pub use text::{HostNames, PathSetting, Secret};
 pub use url::{HttpUrl, RedisUrl};
