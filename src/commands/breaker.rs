@@ -18,7 +18,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Reset the circuit breakers of the weather service and its geocoder
+    /// Reset the circuit breakers of the weather service, its geocoder and the sources
     #[command(before_help = "Example: isobar breaker reset")]
     Reset,
 }

@@ -42,10 +42,12 @@ fn hide_parameters(text: &str) -> String {
         let is_secret =
             name.is_some_and(|name| PARAMETERS.contains(&name.to_ascii_lowercase().as_str()));
         shown.push('=');
-        if is_secret && !part.is_empty() {
-            let end = part.find(|c: char| c.is_whitespace() || "&\"'`<>),;".contains(c));
+        let value = part.trim_start_matches(['"', '\'']);
+        let end = value.find(|c: char| c.is_whitespace() || "&\"'`<>),;".contains(c));
+        let end = end.unwrap_or(value.len());
+        if is_secret && end > 0 {
             shown.push_str(HIDDEN);
-            shown.push_str(&part[end.unwrap_or(part.len())..]);
+            shown.push_str(&value[end..]);
         } else {
             shown.push_str(part);
         }
@@ -69,6 +71,7 @@ mod tests {
             ("Invalid key s3cret.", "Invalid key ***."),
             ("GET /?appid=abc&lat=1 failed", "GET /?appid=***&lat=1 failed"),
             ("\"?APIKEY=abc\" or token=x y", "\"?APIKEY=***\" or token=*** y"),
+            ("appid=\"abc\" is unknown", "appid=***\" is unknown"),
             ("u5er and qu3ry", "*** and ***"),
             (
                 "API key required. Please add &apikey= to the URL.",
