@@ -50,6 +50,7 @@ impl From<SourceError> for Failure {
             SourceError::Away { .. } | SourceError::BreakerOpen { .. } | SourceError::Stopped => {
                 Remedy::TryAgain
             }
+            SourceError::Refused { .. } => Remedy::Configure,
             SourceError::Changed { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Unwritable { .. }

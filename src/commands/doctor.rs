@@ -14,9 +14,10 @@ use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
 use isobar_producer::source::open_sources;
+use isobar_settings::values::ByteSize;
 use isobar_settings::{Environment, SETTINGS, Settings};
 use isobar_sqlite::private;
-use isobar_store::Store;
+use isobar_store::{Store, StoreError};
 use isobar_telemetry::error_chain;
 use isobar_upstream::{Answer, Priority, WeatherClient};
 use serde::Serialize;
@@ -154,6 +155,9 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
         let fix = "start it, or check REDIS_URL, its password and the network";
         return vec![broken("broker", format!("{}; {fix}", error_chain(&error)))];
     }
+    if let Err(error) = broker.check_rights().await {
+        return vec![broken("broker", error_chain(&error))];
+    }
     let topic = Topic::weather(settings);
     let mut findings =
         vec![ok("broker", format!("{} at {} answers", broker.kind(), broker.location()))];
@@ -175,15 +179,36 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-fn judge(facts: &RedisInfo, topic: &Topic, findings: &mut Vec<Finding>) {
-    let major = facts.version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+fn version(version: Option<&str>) -> Finding {
+    let Some(version) = version else {
+        return warning("redis version", "the server does not say (INFO is not allowed)".into());
+    };
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
     match major {
-        Some(major) if major < OLDEST_REDIS => findings.push(broken(
+        Some(major) if major < OLDEST_REDIS => broken(
             "redis version",
-            format!("{} is too old; {OLDEST_REDIS}.0 or Valkey is needed", facts.version),
-        )),
-        _ => findings.push(ok("redis version", facts.version.clone())),
+            format!("{version} is too old; {OLDEST_REDIS}.0 or Valkey is needed"),
+        ),
+        _ => ok("redis version", version.to_owned()),
     }
+}
+
+fn memory(used: u64, most: u64) -> Finding {
+    let share = format!("{} of {}", ByteSize(used), ByteSize(most));
+    if used < most {
+        return ok("redis memory", share);
+    }
+    broken(
+        "redis memory",
+        format!(
+            "{share}: Redis is full and takes no task; start workers, which make room, or raise maxmemory"
+        ),
+    )
+}
+
+fn judge(facts: &RedisInfo, topic: &Topic, findings: &mut Vec<Finding>) {
+    findings.push(version(facts.version.as_deref()));
+    findings.extend(facts.memory.map(|(used, most)| memory(used, most)));
     match facts.append_only.as_deref() {
         Some("yes") => findings.push(ok("redis persistence", "appendonly is on".into())),
         Some(_) => findings.push(warning(
@@ -243,7 +268,11 @@ async fn store(settings: &Arc<Settings>) -> Vec<Finding> {
     let store = match Store::open(settings).await {
         Ok(store) => store,
         Err(error) => {
-            let detail = format!("{}; check DATABASE_URL", error_chain(&error));
+            let mut detail = error_chain(&error);
+            // A refusal says itself what to correct.
+            if !matches!(error, StoreError::Refused { .. }) {
+                detail.push_str("; check DATABASE_URL");
+            }
             return vec![broken("store", detail)];
         }
     };
@@ -369,7 +398,8 @@ mod tests {
         let topic = Topic::new("s", "ours");
         let group = |name: &str, lost| GroupInfo { name: name.into(), lost };
         let good = RedisInfo {
-            version: "8.2.3".into(),
+            version: Some("8.2.3".into()),
+            memory: None,
             time_ms: Utc::now().timestamp_millis() as u64,
             groups: vec![group("ours", Some(0))],
             append_only: Some("yes".into()),
@@ -382,7 +412,7 @@ mod tests {
             findings.into_iter().map(|found| (found.check, found.state)).collect::<Vec<_>>()
         };
         assert_eq!(judged(good.clone()), []);
-        let old = RedisInfo { version: "6.2.14".into(), ..good.clone() };
+        let old = RedisInfo { version: Some("6.2.14".into()), ..good.clone() };
         assert_eq!(judged(old), [("redis version", CheckStatus::Broken)]);
         let ahead = RedisInfo { time_ms: good.time_ms + 3_600_000, ..good.clone() };
         assert_eq!(judged(ahead), [("clock", CheckStatus::Warning)]);

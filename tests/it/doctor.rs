@@ -60,6 +60,19 @@ async fn a_redis_that_may_lose_tasks_is_found() {
     only(doctor, 1, ["redis eviction", "broken", "set maxmemory-policy noeviction"]).await;
 }
 
+/// As its advice says: a worker that starts at a full Redis makes room.
+#[tokio::test]
+async fn a_full_redis_is_found_and_a_worker_drains_it() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    stage.isobar(["produce", "--limit", "200"]).run().await.expect_code(0);
+    let _: String = stage.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    only(doctor, 1, ["redis memory", "broken", "Redis is full and takes no task"]).await;
+    let drained = stage.drain().await.expect_code(0).json();
+    assert_eq!(drained["succeeded"], 200, "{drained}");
+    assert_eq!(stage.unfinished().await, 0);
+}
+
 #[tokio::test]
 async fn a_database_that_may_lose_commits_is_found() {
     let stage = Stage::set(&[]).await;

@@ -23,6 +23,7 @@ mod producer;
 mod quota;
 mod read_commands;
 mod redis_roles;
+mod refused;
 mod republish;
 mod schedule;
 mod settings;

@@ -8,8 +8,6 @@ use crate::harness::isobar::Isobar;
 use crate::harness::sim::Sim;
 use crate::harness::stage::Stage;
 
-const WATERMARKS: &str = "{owm-ingestion-stream}:watermarks";
-
 #[tokio::test]
 async fn commands_that_only_look_create_nothing_where_nothing_is() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -195,6 +193,57 @@ async fn a_list_that_another_host_finished_does_not_disagree() {
     stage.isobar(["verify"]).run().await.expect_code(0);
 }
 
+/// The stream lost what it knew of a half-published list, and another host began the slot anew.
+#[tokio::test]
+async fn a_half_published_list_is_not_dropped_for_the_list_of_another_host() {
+    let stage = Stage::set(&["--cities", "1"]).await;
+    let other = tempfile::tempdir().expect("a folder");
+    let produce = ["produce", "--slot", "a", "--max-wait", "1s"];
+    let first = || stage.isobar(produce).env("ISOBAR_BATCH_SIZE", "20");
+    stage.sim.list(1..=90).await;
+    first().env("ISOBAR_STREAM_HIGH_WATER", "45").run().await.expect_code(75);
+    stage.drain().await.expect_code(0);
+    let _: String = stage.redis.cli(&["FLUSHALL"]).await;
+    // Its cities are all done already, so the counters of the job alone show nothing.
+    stage.sim.list(1..=40).await;
+    stage.isobar_in(other.path(), produce).run().await.expect_code(0);
+    let refused = first().run().await.expect_code(1);
+    assert!(refused.stderr.contains("part of them published"), "{}", refused.stderr);
+    stage.drain().await.expect_code(0);
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("CONFLICT job") && said.contains("without `--slot`"), "{said}");
+    // As the advice says.
+    stage.sim.list(1..=90).await;
+    stage.isobar(["produce"]).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    let repaired = stage.isobar(["verify", "--repair", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(repaired["repaired"]["settled"].as_array().map(Vec::len), Some(1), "{repaired}");
+    assert_eq!(stage.count("SELECT count(*) FROM cities").await, 90);
+}
+
+/// A run that was killed is named on its own host too.
+#[tokio::test]
+async fn a_half_read_list_is_named_on_its_own_host_once_its_run_is_silent() {
+    let stage = Stage::set(&["--cities", "120"]).await;
+    let produce = ["produce", "--slot", "a"];
+    let killed = stage
+        .isobar(produce)
+        .env("ISOBAR_BATCH_SIZE", "20")
+        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
+        .run()
+        .await;
+    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    stage.drain().await.expect_code(0);
+    stage.isobar(["verify"]).run().await.expect_code(0);
+    stage.redis.silence_publisher().await;
+    let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
+    assert!(said.contains("ABANDONED job"), "{said}");
+    // As the advice says.
+    stage.isobar(produce).run().await.expect_code(0);
+    stage.drain().await.expect_code(0);
+    stage.isobar(["verify"]).run().await.expect_code(0);
+}
+
 #[tokio::test]
 async fn wrong_counters_are_taken_from_the_ledger() {
     let stage = Stage::set(&["--cities", "20"]).await;
@@ -229,13 +278,10 @@ async fn a_job_whose_outbox_is_lost_is_named_once_its_publisher_is_silent() {
     }
     let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(0).json();
     unlike(true, &verified);
-    let mark: Vec<String> = stage.redis.cli(&["HGETALL", WATERMARKS]).await;
-    let parts: Vec<&str> = mark[1].split(' ').collect();
-    let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
-    let _: u64 = stage.redis.cli(&["HSET", WATERMARKS, &mark[0], &long_ago]).await;
+    let job = stage.redis.silence_publisher().await;
     let verified = stage.isobar(["verify", "--json"]).run().await.expect_code(1).json();
     unlike(false, &verified);
-    assert_eq!(verified["abandoned"][0]["job_id"], json!(mark[0]));
+    assert_eq!(verified["abandoned"][0]["job_id"], json!(job));
     let said = stage.isobar(["verify"]).run().await.expect_code(1).stdout;
     assert!(said.contains("ABANDONED job") && said.contains("on its host ("), "{said}");
 }

@@ -15,8 +15,12 @@ use uuid::Uuid;
 
 use super::sent_marks::{self, SentMark};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("identity.sql"), include_str!("kept.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("identity.sql"),
+    include_str!("kept.sql"),
+    include_str!("published.sql"),
+];
 
 /// Cheap to clone; the clones share the file and the marks that wait.
 #[derive(Clone, Debug)]

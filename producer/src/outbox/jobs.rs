@@ -98,6 +98,8 @@ pub struct OpenJob {
     pub confirmed_seq: u64,
     /// Whether no other outbox can have it.
     pub is_republication: bool,
+    /// Whether a batch of it was ever in the stream.
+    pub was_published: bool,
     /// The lowest batch that is not marked as sent.
     pub first_unsent: u64,
 }
@@ -156,7 +158,7 @@ impl Outbox {
     pub async fn open_jobs(&self, pipeline: PipelineName) -> Result<Vec<OpenJob>, SqliteError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT key, job_id, state, total, last_seq, confirmed_seq, kind,
+                "SELECT key, job_id, state, total, last_seq, confirmed_seq, kind, was_published,
                    coalesce((SELECT min(seq) FROM batches WHERE job = jobs.key AND receipt IS NULL), last_seq + 1)
                  FROM jobs WHERE state IN ('extracting', 'sealed') AND stream = ?1 ORDER BY key",
             )?
@@ -169,7 +171,8 @@ impl Outbox {
                     last_seq: unsigned(row, 4)?,
                     confirmed_seq: unsigned(row, 5)?,
                     is_republication: row.get::<_, String>(6)? == KIND,
-                    first_unsent: unsigned(row, 7)?,
+                    was_published: row.get(7)?,
+                    first_unsent: unsigned(row, 8)?,
                 })
             })?
             .collect()
@@ -218,10 +221,7 @@ impl Outbox {
     ) -> Result<(), SqliteError> {
         let now_ms = Utc::now().timestamp_millis();
         self.write(move |tx| {
-            let batches =
-                "DELETE FROM payloads WHERE batch IN (SELECT key FROM batches WHERE job = ?1)";
-            tx.execute(batches, [key])?;
-            tx.execute("DELETE FROM batches WHERE job = ?1", [key])?;
+            drop_batches(tx, key)?;
             tx.execute(
                 "UPDATE jobs SET state = CASE WHEN ?2 IS NULL THEN 'done' ELSE 'superseded' END,
                    error = ?2, outcome = 'other_outbox', cursor = NULL, confirmed_seq = last_seq, finished_at_ms = ?3
@@ -229,6 +229,33 @@ impl Outbox {
                 (key, why, now_ms),
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Ends the jobs in conflict whose source a later job has read again to its end, and drops their
+    /// batches. Returns them.
+    pub async fn end_settled_conflicts(&self) -> Result<Vec<JobId>, SqliteError> {
+        let now_ms = Utc::now().timestamp_millis();
+        self.write(move |tx| {
+            let settled: Vec<(JobKey, JobId)> = tx
+                .prepare_cached(
+                    "SELECT key, job_id FROM jobs WHERE state = 'conflicted' AND EXISTS
+                       (SELECT 1 FROM jobs AS later
+                        WHERE later.identity = jobs.identity AND later.key > jobs.key
+                          AND later.state IN ('sealed', 'done') AND later.outcome = 'complete')",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, job_id(row, 1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            for (key, _) in &settled {
+                drop_batches(tx, *key)?;
+                tx.execute(
+                    "UPDATE jobs SET state = 'superseded', cursor = NULL, confirmed_seq = last_seq,
+                       finished_at_ms = ?2 WHERE key = ?1",
+                    (key, now_ms),
+                )?;
+            }
+            Ok(settled.into_iter().map(|(_, job_id)| job_id).collect())
         })
         .await
     }
@@ -245,6 +272,12 @@ impl Outbox {
         })
         .await
     }
+}
+
+fn drop_batches(tx: &Transaction<'_>, job: JobKey) -> rusqlite::Result<()> {
+    let payloads = "DELETE FROM payloads WHERE batch IN (SELECT key FROM batches WHERE job = ?1)";
+    tx.execute(payloads, [job])?;
+    tx.execute("DELETE FROM batches WHERE job = ?1", [job]).map(drop)
 }
 
 /// The newest job that meets the condition.

@@ -90,6 +90,16 @@ impl Outbox {
         .await
     }
 
+    /// All jobs that wait for a decision: another outbox has published under their numbers.
+    pub async fn conflicted_jobs(&self) -> Result<Vec<JobSummary>, SqliteError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("{COLUMNS} WHERE state = 'conflicted' ORDER BY key"))?
+                .query_map([], summary)?
+                .collect()
+        })
+        .await
+    }
+
     pub async fn depth(&self) -> Result<OutboxDepth, SqliteError> {
         self.read(|db| {
             db.prepare_cached(

@@ -30,6 +30,8 @@ pub struct JobLane {
     pub total: Option<u64>,
     /// Whether no other outbox can have this job.
     pub is_republication: bool,
+    /// Whether a batch of it was ever in the stream.
+    pub was_published: bool,
     /// The other outbox that publishes this job.
     pub taken: Option<Publisher>,
 }
@@ -47,6 +49,7 @@ impl JobLane {
             paused: false,
             total: job.sealed.then_some(job.rows),
             is_republication: job.is_republication,
+            was_published: job.was_published,
             taken: None,
         }
     }
@@ -93,6 +96,7 @@ mod tests {
             paused: false,
             total: None,
             is_republication: false,
+            was_published: false,
             taken: None,
         };
         lengths.iter().map(|(key, last_seq)| (*key, lane(*last_seq))).collect()

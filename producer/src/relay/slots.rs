@@ -10,8 +10,10 @@ use isobar_model::human::grouped;
 #[derive(Clone, Debug)]
 pub struct OwnList {
     pub sealed: bool,
-    /// Whether this process has published part of it: then another one took it over.
+    /// Whether this outbox has published part of it: then another one took it over.
     pub was_publisher: bool,
+    /// Whether the stream has lost entries of the publisher's batches.
+    pub is_damaged: bool,
     pub rows: u64,
     pub last_seq: u64,
     /// The chained hash of the batch that the publisher has published last; `None` if this
@@ -31,22 +33,35 @@ pub enum SlotDecision {
     Same,
     /// It is another list; why nothing of this one is published.
     Superseded(String),
+    /// It is another list, and part of this one was published before: an operator must decide.
+    Conflict(String),
 }
 
 pub fn decide(publisher: &Publisher, own: &OwnList) -> SlotDecision {
     let is_same_so_far = own.hash_there.as_ref() == Some(&publisher.hash);
     let host = publisher.outbox.split_once('@').map_or("another host", |(_, host)| host);
     let own_rows = grouped(own.rows);
+    let is_same = is_same_so_far && own.last_seq == publisher.seq;
+    let is_silent = publisher.silent >= PUBLISHER_LEASE;
     match publisher.total {
         _ if !own.sealed => SlotDecision::Wait,
-        Some(_) if is_same_so_far && own.last_seq == publisher.seq => SlotDecision::Same,
+        // The relay of the publisher would heal the stream, if it were at work.
+        Some(_) if is_same && own.is_damaged && is_silent => SlotDecision::TakeOver,
+        Some(_) if is_same => SlotDecision::Same,
+        // The stream lost what it knew of this job, and the other outbox began it again.
+        Some(_) if own.was_publisher => SlotDecision::Conflict(format!(
+            "{host} has published another list for this slot, after the stream had lost what it knew of the list here ({own_rows} rows, part of them published)"
+        )),
         Some(rows) => SlotDecision::Superseded(format!(
             "{host} has published this slot with {} rows; the list here has {own_rows} rows, and none of them is published",
             grouped(rows)
         )),
         None if is_same_so_far && !own.was_publisher => SlotDecision::TakeOver,
-        None if publisher.silent < PUBLISHER_LEASE => SlotDecision::AtWork,
+        None if !is_silent => SlotDecision::AtWork,
         None if is_same_so_far => SlotDecision::TakeOver,
+        None if own.was_publisher => SlotDecision::Conflict(format!(
+            "{host} has begun another list for this slot, after the stream had lost what it knew of the list here ({own_rows} rows, part of them published)"
+        )),
         None => SlotDecision::Superseded(format!(
             "{host} has published part of this slot, and its next run continues it; the list here is another one, with {own_rows} rows, and none of them is published"
         )),
@@ -71,6 +86,7 @@ mod tests {
         let own = |sealed, last_seq, hash: Option<&str>| OwnList {
             sealed,
             was_publisher: false,
+            is_damaged: false,
             rows: 1_207,
             last_seq,
             hash_there: hash.map(str::to_owned),
@@ -87,6 +103,15 @@ mod tests {
         let taken_from_us = OwnList { was_publisher: true, ..own(true, 5, Some("c")) };
         assert_eq!(decide(&publisher(None, 9), &taken_from_us), SlotDecision::AtWork);
         assert_eq!(decide(&publisher(None, 121), &taken_from_us), SlotDecision::TakeOver);
+        let damaged = OwnList { is_damaged: true, ..own(true, 3, Some("c")) };
+        assert_eq!(decide(&publisher(Some(1_200), 9), &damaged), SlotDecision::Same);
+        assert_eq!(decide(&publisher(Some(1_200), 121), &damaged), SlotDecision::TakeOver);
+        for total in [Some(1_200), None] {
+            let other = OwnList { was_publisher: true, ..own(true, 5, Some("x")) };
+            let decision = decide(&publisher(total, 121), &other);
+            let SlotDecision::Conflict(why) = decision else { panic!("{decision:?}") };
+            assert!(why.contains("1,207 rows, part of them published"), "{why}");
+        }
         for (publisher, own, says) in [
             (
                 publisher(Some(1_200), 9),

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use isobar_broker::{
-    AppendBatch, AppendOutcome, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags, Topic,
+    AppendBatch, AppendOutcome, BatchRecord, Broker, BrokerError, FLAGS_REFRESH, Flag, Flags,
+    PUBLISHER_LEASE, Topic,
 };
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
@@ -27,6 +28,8 @@ use crate::source::SourceError;
 
 /// Marks that may wait for another transaction before they get one of their own.
 const MAX_UNWRITTEN_MARKS: usize = 64;
+/// Batches whose records one call asks for.
+const RECORDS: usize = 200;
 /// Steps after which the relay looks for new jobs.
 const REFRESH_EVERY: u32 = 16;
 
@@ -293,11 +296,14 @@ impl Relay {
         let Some(publisher) = lane.taken.clone() else { return Ok(()) };
         let job_id = lane.job_id;
         let (sealed, rows, last_seq) = (lane.total.is_some(), lane.total, lane.last_seq);
-        let was_publisher = lane.counted > 0;
+        let was_publisher = lane.was_published || lane.counted > 0;
         let there = self.outbox.batch(key, publisher.seq).await?;
+        let may_be_damaged = publisher.total.is_some() && publisher.silent >= PUBLISHER_LEASE;
+        let is_damaged = may_be_damaged && self.is_damaged(job_id, last_seq).await?;
         let own = OwnList {
             sealed,
             was_publisher,
+            is_damaged,
             rows: rows.unwrap_or_default(),
             last_seq,
             hash_there: there.map(|batch| batch.hash),
@@ -320,9 +326,26 @@ impl Relay {
                 tracing::warn!(%job_id, publisher = host, "{why}");
                 self.outbox.leave_to_other(key, Some(why)).await?;
             }
+            SlotDecision::Conflict(why) => {
+                self.conflict(key, &why).await?;
+                return Ok(());
+            }
         }
         self.lanes.remove(&key);
         Ok(())
+    }
+
+    /// Whether the stream lacks entries of a job's batches that workers have not acknowledged.
+    async fn is_damaged(&self, job: JobId, last_seq: u64) -> Result<bool, RelayError> {
+        let seqs: Vec<u64> = (1..=last_seq).collect();
+        for page in seqs.chunks(RECORDS) {
+            // Asked without the name of this outbox: it does not publish the job.
+            let records = self.broker.batch_records(&self.topic, job, "", page).await?;
+            if records.iter().flatten().any(BatchRecord::is_lost) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A conflict needs a person: the job is not sent any more, the others are.

@@ -13,6 +13,9 @@ pub enum SourceError {
     /// The job waits; the next run continues it.
     #[error("{source_name} is not available: {detail}")]
     Away { source_name: String, detail: String },
+    /// A person must correct the configuration; the next run continues the job.
+    #[error("{source_name}: {detail}")]
+    Refused { source_name: String, detail: String },
     #[error("{source_name} failed repeatedly; next attempt at {}", until.format("%H:%M:%S UTC"))]
     BreakerOpen { source_name: String, until: DateTime<Utc> },
     #[error("stopped")]

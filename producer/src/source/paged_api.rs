@@ -77,7 +77,7 @@ pub struct PagedApiConfig {
 
 impl PagedApi {
     pub fn open(config: PagedApiConfig, cursor: ApiCursor) -> Result<Self, SourceError> {
-        isobar_upstream::install_tls();
+        isobar_tls::install();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(config.limits.timeout)
@@ -192,7 +192,10 @@ impl PagedApi {
                     self.config.breaker.record_success().await?;
                     return Ok(page);
                 }
-                Err(reason) => reason,
+                Err(AttemptError::Refused(detail)) => {
+                    return Err(SourceError::Refused { source_name: self.name(), detail });
+                }
+                Err(AttemptError::Failed(reason)) => reason,
             };
             self.config.breaker.record_failure().await?;
             let Some(pause) = pauses.next() else {
@@ -280,16 +283,23 @@ impl PagedApi {
         }
     }
 
-    async fn attempt(&self) -> Result<SourcePage, String> {
+    async fn attempt(&self) -> Result<SourcePage, AttemptError> {
         let url = self.url();
         // Errors of reqwest contain the URL, whose query may hold a key.
         let failed = |error: reqwest::Error| isobar_telemetry::error_chain(&error.without_url());
-        let mut response = self.request(url).send().await.map_err(failed)?;
+        let mut response = match self.request(url).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return match isobar_tls::refusal(&error) {
+                    Some(detail) => Err(AttemptError::Refused(detail)),
+                    None => Err(failed(error).into()),
+                };
+            }
+        };
         let status = response.status();
         if status.is_redirection() {
-            return Err(format!(
-                "it answers with a redirect ({status}); set the final URL instead"
-            ));
+            let said = "it answers with a redirect";
+            return Err(format!("{said} ({status}); set the final URL instead").into());
         }
         if !status.is_success() {
             let is_cities = matches!(self.config.listing, Listing::Cities { .. });
@@ -298,19 +308,33 @@ impl PagedApi {
             } else {
                 ""
             };
-            return Err(format!("it answers {status}{advice}"));
+            return Err(format!("it answers {status}{advice}").into());
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_PAGE_BYTES {
-                return Err(format!("the page is larger than {MAX_PAGE_BYTES} bytes"));
+                return Err(format!("the page is larger than {MAX_PAGE_BYTES} bytes").into());
             }
             body.extend_from_slice(&chunk);
         }
-        match self.config.listing {
+        let page = match self.config.listing {
             Listing::Cities { .. } => city_page::parse(&body),
             Listing::Users { .. } => user_page::parse(&body),
-        }
+        };
+        Ok(page?)
+    }
+}
+
+/// Why a page did not come.
+enum AttemptError {
+    Failed(String),
+    /// A certificate is refused: another attempt does not help.
+    Refused(String),
+}
+
+impl From<String> for AttemptError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
     }
 }
 

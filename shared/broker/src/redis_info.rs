@@ -3,7 +3,9 @@
 /// Version, clock and persistence of a server, and the groups of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisInfo {
-    pub version: String,
+    pub version: Option<String>,
+    /// Bytes in use and the most that are allowed, where there is a limit.
+    pub memory: Option<(u64, u64)>,
     pub time_ms: u64,
     /// Consumer groups of the task stream.
     pub groups: Vec<GroupInfo>,

@@ -22,6 +22,17 @@ impl Settings {
                 self.max_attempt_time().as_secs_f32(),
             ));
         }
+        for (name, file) in
+            [("ISOBAR_CA_FILE", &self.ca_file), ("REDIS_CLIENT_CERT", &self.redis_client_cert)]
+        {
+            let certificates = file.as_ref().map(|file| isobar_tls::read_certificates(&file.0));
+            if let Some(Err(error)) = certificates {
+                errors.push(format!("{name}: {error:#}"));
+            }
+        }
+        if self.redis_client_cert.is_some() != self.redis_client_key.is_some() {
+            errors.push("REDIS_CLIENT_CERT and REDIS_CLIENT_KEY must be set together".to_owned());
+        }
         if self.outbox_keep.0 > MAX_OUTBOX_KEEP {
             errors.push(format!(
                 "ISOBAR_OUTBOX_KEEP ({}) must not exceed 7d; the outbox forgets finished jobs after 30d",

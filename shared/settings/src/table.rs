@@ -104,6 +104,9 @@ settings! {
     optional {
         redis_url: RedisUrl = "REDIS_URL", "redis://, rediss:// or unix://; unset = embedded broker in the data folder";
         database_url: DatabaseUrl = "DATABASE_URL", "postgres://… or sqlite://path; unset = SQLite in the data folder";
+        ca_file: PathSetting = "ISOBAR_CA_FILE", "PEM file of authorities to trust beside the system's, for Redis, PostgreSQL and HTTPS";
+        redis_client_cert: PathSetting = "REDIS_CLIENT_CERT", "PEM file with the certificate that Redis asks for";
+        redis_client_key: PathSetting = "REDIS_CLIENT_KEY", "PEM file with its key";
         broker: BrokerKind = "ISOBAR_BROKER", "redis or embedded; required (embedded) for PostgreSQL without Redis";
         outbox: PathSetting = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data folder";
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "most unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";

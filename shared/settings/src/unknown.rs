@@ -25,8 +25,9 @@ pub(crate) fn warning(name: &str, value: &str) -> Option<String> {
 }
 
 fn is_known(name: &str) -> bool {
+    // The name of a setting may itself end so: ISOBAR_CA_FILE.
     let setting = name.strip_suffix(FILE).unwrap_or(name);
-    OTHERS.contains(&name) || SETTINGS.iter().any(|known| known.name == setting)
+    OTHERS.contains(&name) || SETTINGS.iter().any(|known| [name, setting].contains(&known.name))
 }
 
 /// `ISOBAR_SERVICE_HOST`, `ISOBAR_PORT_8000_TCP_ADDR` and similar names.
@@ -40,17 +41,14 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 /// The known name with the fewest different letters, if at most a third of them differ.
 fn nearest(name: &str) -> Option<String> {
-    let (setting, suffix) = name.strip_suffix(FILE).map_or((name, ""), |setting| (setting, FILE));
     // Without the prefix, which `REDIS_URL` and `DATABASE_URL` do not have.
-    let own = setting.strip_prefix(PREFIX).unwrap_or(setting);
-    let with_distance = |known: &&'static str| {
-        let known = known.strip_prefix(PREFIX).unwrap_or(known);
-        distance(own, known)
-    };
-    let names = SETTINGS.iter().map(|known| known.name);
-    let best = names.min_by_key(with_distance)?;
+    let own = name.strip_prefix(PREFIX).unwrap_or(name);
+    let distance_to = |known: &String| distance(own, known.strip_prefix(PREFIX).unwrap_or(known));
+    let plain = SETTINGS.iter().map(|known| known.name.to_owned());
+    let in_files = SETTINGS.iter().map(|known| format!("{}{FILE}", known.name));
+    let best = plain.chain(in_files).min_by_key(distance_to)?;
     let most = (own.len() / 3).max(1);
-    (with_distance(&best) <= most).then(|| format!("{best}{suffix}"))
+    (distance_to(&best) <= most).then_some(best)
 }
 
 /// The Levenshtein distance: insertions, deletions and replacements of one letter.

@@ -19,7 +19,7 @@ use reqwest::RequestBuilder;
 use crate::answer::{Answer, Priority, WaitReason};
 use crate::classify::{ErrorClass, classify};
 use crate::host::Host;
-use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, install_tls, receive};
+use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, receive};
 use crate::secrets::hide;
 use crate::weather_service::WeatherService;
 
@@ -60,7 +60,7 @@ enum AttemptOutcome<T> {
 
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
-        install_tls();
+        isobar_tls::install();
         let http =
             http_client(&settings, &WeatherService::ALL.map(|service| service.url(&settings)))?;
         let hosts = WeatherService::ALL.map(|service| service.host(&settings));
@@ -146,6 +146,15 @@ impl Client {
         };
         let response = match response {
             Ok(response) => response,
+            Err(TransportError::Network(error)) if isobar_tls::refusal(&error).is_some() => {
+                // No request reached the service.
+                drop(host.finish(broker, admission, 0).await);
+                let refused = isobar_tls::refusal(&error).unwrap_or_default();
+                host.mark_misconfigured(&refused);
+                tracing::error!(host = host.name, "{refused}");
+                let reason = format!("{}: {refused}", host.name);
+                return AttemptOutcome::Over(Answer::Misconfigured { reason });
+            }
             Err(error) => {
                 // What never reached the provider costs nothing. Else its count is unknown: an
                 // error counts one.

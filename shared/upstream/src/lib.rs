@@ -39,7 +39,6 @@ pub use deadline::Deadline;
 pub use enrichment::{EnrichmentClient, MAX_BATCH};
 pub use gauges::{METRICS, Quotas};
 pub use host::UpstreamState;
-pub use http::install_tls;
 pub use observation::Observation;
 pub use quota::QuotaState;
 pub use weather_client::WeatherClient;

@@ -29,7 +29,7 @@ use isobar_producer::outbox::{BatchIds, BatchTask, JobSummary, Outbox, OutboxJob
 use isobar_store::{JobRow, JobStatus, Store, StoreError};
 
 use self::repair::repair;
-use self::report::{Abandoned, Disagreement, JobRows, VerifyReport, describe};
+use self::report::{Abandoned, Conflict, Disagreement, JobRows, VerifyReport, describe};
 use crate::app::App;
 use crate::context::Context;
 use crate::exit::{Exit, ExitError};
@@ -95,17 +95,19 @@ async fn survey(context: &Context, outboxes: &[PathBuf]) -> anyhow::Result<Verif
     let sealed = sealed(&context.store).await?;
     let mut accounted = Accounted::new();
     let mut published_here = HashSet::new();
+    let mut extracting_here = HashSet::new();
     for path in outboxes {
         let outbox = Outbox::open(path)?;
         let complete = outbox.complete_jobs().await?;
-        published_here.extend(outbox.extracting().await?.into_iter().map(|job| job.job_id));
         published_here.extend(complete.iter().map(|job| job.job_id));
+        extracting_here.extend(outbox.extracting().await?.into_iter().map(|job| job.job_id));
         let in_stream = check(path, &outbox, context, &mut report, &mut accounted).await?;
         check_kept(path, &outbox, context, &in_stream, &mut report, &mut accounted).await?;
         let found = disagreements(path, &outbox, &complete, &context.store).await?;
         report.disagreements.extend(found);
+        report.conflicts.extend(conflicts(path, &outbox).await?);
     }
-    report.abandoned = abandoned(context, &published_here).await?;
+    report.abandoned = abandoned(context, &published_here, &extracting_here).await?;
     report.lost = lost(context, &sealed, &accounted, &mut report).await?;
     report.imbalances = context.store.imbalances().await?;
     let late = context.store.late_rows().await?.into_iter();
@@ -162,10 +164,21 @@ async fn disagreements(
     Ok(found)
 }
 
-/// Jobs without a seal that no outbox here is extracting, and whose publisher is silent.
+async fn conflicts(path: &Path, outbox: &Outbox) -> anyhow::Result<Vec<Conflict>> {
+    let conflict = |job: JobSummary| Conflict {
+        job_id: job.job_id,
+        outbox: path.display().to_string(),
+        detail: job.error.unwrap_or_default(),
+    };
+    Ok(outbox.conflicted_jobs().await?.into_iter().map(conflict).collect())
+}
+
+/// Jobs without a seal whose publisher is silent. One that an outbox here is extracting is among them
+/// if no run is at work; while nothing of it is published, it is not.
 async fn abandoned(
     context: &Context,
     published_here: &HashSet<JobId>,
+    extracting_here: &HashSet<JobId>,
 ) -> anyhow::Result<Vec<Abandoned>> {
     let mut found = Vec::new();
     for job in unfinished(&context.store).await? {
@@ -180,7 +193,11 @@ async fn abandoned(
         }
         let topic = Topic::of(job.pipeline, &context.settings);
         let publisher = context.broker.publisher(&topic, job.id).await?;
-        if publisher.as_ref().is_some_and(|publisher| publisher.silent < PUBLISHER_LEASE) {
+        let is_at_work = match &publisher {
+            Some(publisher) => publisher.silent < PUBLISHER_LEASE,
+            None => extracting_here.contains(&job.id),
+        };
+        if is_at_work {
             continue;
         }
         found.push(Abandoned {

@@ -37,6 +37,7 @@ pub async fn repair(
     let disagreements: HashSet<JobId> = kept.map(|found| found.job_id).collect();
     for path in outboxes {
         let outbox = Outbox::open(path)?;
+        done.settled.extend(outbox.end_settled_conflicts().await?);
         for job in outbox.kept_jobs().await? {
             let missing = found.kept.get(&(path.clone(), job.key)).copied();
             let from = missing.or(disagreements.contains(&job.job_id).then_some(job.first));

@@ -38,6 +38,8 @@ pub struct VerifyReport {
     pub imbalances: Vec<Imbalance>,
     /// Jobs that an outbox calls complete, and that the store knows otherwise or not at all.
     pub disagreements: Vec<Disagreement>,
+    /// Jobs of an outbox under whose numbers another outbox has published.
+    pub conflicts: Vec<Conflict>,
     /// Jobs without an end that no outbox is publishing, as far as the stream knows.
     pub abandoned: Vec<Abandoned>,
     /// Rows that came after their job had ended: their results are stored, the job is as it was.
@@ -59,6 +61,8 @@ pub struct Repaired {
     pub again: Vec<JobId>,
     /// Cancelled jobs that ended without their lost rows.
     pub closed: Vec<JobId>,
+    /// Jobs in conflict that ended: a later job has read their source again.
+    pub settled: Vec<JobId>,
     /// Jobs whose counters were taken from the ledger.
     pub recounted: Vec<JobId>,
     /// Outboxes that another process holds: it sends their batches.
@@ -82,6 +86,13 @@ pub struct Disagreement {
 }
 
 #[derive(Debug, Serialize)]
+pub struct Conflict {
+    pub job_id: JobId,
+    pub outbox: String,
+    pub detail: String,
+}
+
+#[derive(Debug, Serialize)]
 pub struct Abandoned {
     pub job_id: JobId,
     /// The outbox that published it, if the stream knows.
@@ -101,6 +112,7 @@ impl VerifyReport {
             && self.imbalances.is_empty()
             && self.disagreements.is_empty()
             && self.abandoned.is_empty()
+            && self.conflicts.is_empty()
     }
 
     pub fn add_missing(&mut self, outbox: &Path, job_id: JobId, tasks: Vec<TaskId>) {
@@ -155,6 +167,12 @@ pub fn describe(report: &VerifyReport) -> String {
             found.job_id, found.detail, found.outbox
         ));
         to_close.extend((!found.is_kept).then_some(found.job_id));
+    }
+    for found in &report.conflicts {
+        lines.push(format!(
+            "CONFLICT job {}: {} ({}); read its source again under a new job (`isobar produce` without `--slot`), then `isobar verify --repair` closes this one",
+            found.job_id, found.detail, found.outbox
+        ));
     }
     for found in &report.abandoned {
         let host = found.publisher.as_deref().and_then(|outbox| outbox.split_once('@'));
@@ -216,6 +234,11 @@ fn describe_repair(done: &Repaired) -> Vec<String> {
     lines.extend(again);
     let closed = done.closed.iter().map(|job| format!("repair: the cancelled job {job} has ended"));
     lines.extend(closed);
+    let settled = done
+        .settled
+        .iter()
+        .map(|job| format!("repair: job {job} is closed; a later job has read its source again"));
+    lines.extend(settled);
     let recounted = done
         .recounted
         .iter()

@@ -88,6 +88,16 @@ impl Redis {
             .await
             .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
     }
+
+    /// Sets the last sign of life of the only publisher back by years; returns its job.
+    pub async fn silence_publisher(&self) -> String {
+        let marks = "{owm-ingestion-stream}:watermarks";
+        let mark: Vec<String> = self.cli(&["HGETALL", marks]).await;
+        let parts: Vec<&str> = mark[1].split(' ').collect();
+        let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
+        let _: u64 = self.cli(&["HSET", marks, &mark[0], &long_ago]).await;
+        mark[0].clone()
+    }
 }
 
 /// A Redis that takes no tasks; it answers as soon as it is started.
@@ -123,6 +133,22 @@ impl OtherRedis {
         })
         .await;
         node
+    }
+
+    /// A server with a TLS port, whose certificate and whose clients' authority are in `certificates`.
+    pub async fn with_tls(certificates: &Path, asks_clients: bool) -> (Self, u16) {
+        let file = |name: &str| certificates.join(name).to_string_lossy().into_owned();
+        let port = free_port();
+        let arguments = [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", file("server.pem")),
+            ("--tls-key-file", file("server.key")),
+            ("--tls-ca-cert-file", file("ca.pem")),
+            ("--tls-auth-clients", if asks_clients { "yes" } else { "no" }.to_owned()),
+        ];
+        let words: Vec<&str> =
+            arguments.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
+        (Self::start(&words, None).await, port)
     }
 
     /// A sentinel that watches `primary` under the name `mymaster`.

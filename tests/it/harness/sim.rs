@@ -4,7 +4,9 @@
 //! from `expected` instead of writing it down. Faults are planned by `fault` and counted in `stats`.
 //! What the simulator simulates is the business of the crate `isobar-sim`.
 
-use serde_json::Value;
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::Http;
@@ -59,6 +61,19 @@ impl Sim {
     pub async fn fault(&self, plan: &Value) {
         let reply = self.http.post("/_sim/faults", plan).await;
         assert!(reply.status.is_success(), "{plan} was refused: {reply:?}");
+    }
+
+    /// The source lists these cities from now on, and has no other fault.
+    pub async fn list(&self, cities: RangeInclusive<usize>) {
+        let city = |n: usize| {
+            json!({"city_id": n, "name": format!("City {n}"), "country_code": "FR",
+                "latitude_deg": 10.5, "longitude_deg": 20.25})
+        };
+        let total = cities.clone().count();
+        let cities: Vec<Value> = cities.map(city).collect();
+        let page = json!({"cities": cities, "page": 0, "limit": 100, "total_count": total});
+        self.clear_faults().await;
+        self.fault(&json!({"endpoint": "/cities/", "body": page})).await;
     }
 
     pub async fn clear_faults(&self) {

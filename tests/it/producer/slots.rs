@@ -2,8 +2,6 @@
 //!
 //! Each host has a data folder of its own. What it reads is a page that the simulator is given.
 
-use serde_json::json;
-
 use super::*;
 use crate::harness::sim::Sim;
 
@@ -34,15 +32,7 @@ impl Hosts {
 
     /// The source lists these cities from now on.
     async fn list(&self, cities: std::ops::RangeInclusive<usize>) {
-        let city = |n: usize| {
-            json!({"city_id": n, "name": format!("City {n}"), "country_code": "FR",
-                "latitude_deg": 10.5, "longitude_deg": 20.25})
-        };
-        let total = cities.clone().count();
-        let cities: Vec<Value> = cities.map(city).collect();
-        let page = json!({"cities": cities, "page": 0, "limit": 100, "total_count": total});
-        self.sim.clear_faults().await;
-        self.sim.fault(&json!({"endpoint": "/cities/", "body": page})).await;
+        self.sim.list(cities).await;
     }
 
     fn first(&self) -> Isobar {
@@ -140,6 +130,23 @@ async fn the_list_of_a_host_that_died_is_continued_by_the_other() {
     assert_eq!(hosts.field.multiset().await, once_each(CITIES));
 }
 
+/// Once the outbox of the publisher is lost, only the next run of the slot can heal the stream.
+#[tokio::test]
+async fn trimmed_rows_come_back_with_the_same_list_once_the_publisher_is_silent() {
+    let hosts = Hosts::new().await;
+    hosts.list(1..=CITIES).await;
+    hosts.first().run().await.expect_code(0);
+    let _: u64 = hosts.field.redis.cli(&["XTRIM", STREAM, "MAXLEN", "10"]).await;
+    assert_eq!(hosts.field.finish().await.len(), 10);
+    // The publisher may be at work, and would heal it.
+    hosts.second().run().await.expect_code(0);
+    assert_eq!(hosts.field.multiset().await, BTreeMap::new());
+    hosts.field.redis.silence_publisher().await;
+    let third = tempfile::tempdir().expect("a folder");
+    hosts.run(third.path()).run().await.expect_code(0);
+    assert_eq!(hosts.field.multiset().await, once_each(30));
+}
+
 #[tokio::test]
 async fn with_another_list_a_host_waits_while_the_first_may_be_at_work() {
     let hosts = Hosts::with_half_a_list().await;
@@ -147,10 +154,7 @@ async fn with_another_list_a_host_waits_while_the_first_may_be_at_work() {
     let before = hosts.field.multiset().await;
     let refused = hosts.second().run().await.expect_code(75);
     says(&refused, &["is publishing this slot", "safe in the outbox"]);
-    let mark: Vec<String> = hosts.field.redis.cli(&["HGETALL", WATERMARKS]).await;
-    let parts: Vec<&str> = mark[1].split(' ').collect();
-    let long_ago = [parts[0], parts[1], parts[2], "1000", parts[4]].join(" ");
-    let _: u64 = hosts.field.redis.cli(&["HSET", WATERMARKS, &mark[0], &long_ago]).await;
+    hosts.field.redis.silence_publisher().await;
     let second = hosts.second().run().await.expect_code(0);
     says(&second, &["has published part of this slot", "none of them is published"]);
     assert_eq!(hosts.second_job().await.0, "superseded");

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::broker::{IDS_PER_CALL, RedisBroker};
 use super::reply;
 use super::scripts::{
-    APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL, PUBLISHER, TAKE_OVER,
+    APPEND, BATCH_RECORDS, Call, END_JOB, FORGET_BATCHES, HEAL, PUBLISHER, SET_STORE, TAKE_OVER,
 };
 use crate::ENDED_KEPT;
 use crate::append::{AppendBatch, AppendOutcome, BatchRecord, HealOutcome, Publisher};
@@ -126,13 +126,8 @@ impl RedisBroker {
         store: &str,
         replace: bool,
     ) -> Result<Option<String>> {
-        let mut command = redis::cmd("SET");
-        command.arg(&topic.store).arg(store);
-        if !replace {
-            command.arg("NX");
-        }
-        command.arg("GET");
-        self.query(&command, &topic.stream, optional_text).await
+        let call = Call::new(&SET_STORE, &[&topic.store]).arg(store).arg(u8::from(replace));
+        self.call(&call, &topic.stream, optional_text).await
     }
 
     pub async fn end_job(&self, topic: &Topic, job: JobId) -> Result<()> {

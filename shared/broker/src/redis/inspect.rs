@@ -15,13 +15,13 @@ use crate::topic::Topic;
 
 impl RedisBroker {
     pub async fn inspect(&self, topic: &Topic) -> Result<RedisInfo> {
-        let info = self.query(cmd("INFO").arg("server"), "", reply::text).await?;
-        let version = info
-            .lines()
-            .find_map(|line| line.strip_prefix("redis_version:"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let info = self.query(cmd("INFO").arg("everything"), "", reply::text).await.ok();
+        let fact = |name: &str| {
+            let mut lines = info.as_deref().unwrap_or_default().lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let bytes = |name| fact(name)?.parse::<u64>().ok();
+        let memory = bytes("used_memory").zip(bytes("maxmemory").filter(|most| *most > 0));
         let time_ms = self.query(&cmd("TIME"), "", time_ms).await?;
         let mut info = cmd("XINFO");
         info.arg("STREAM").arg(&topic.stream).arg("FULL").arg("COUNT").arg(1);
@@ -31,7 +31,8 @@ impl RedisBroker {
             Err(_) => Vec::new(),
         };
         Ok(RedisInfo {
-            version,
+            version: fact("redis_version").map(str::to_owned),
+            memory,
             time_ms,
             groups,
             append_only: self.setting("appendonly").await,

@@ -35,6 +35,7 @@ scripts! {
     QUOTA_USE = "quota_use";
     REMOVE_CONSUMER = "remove_consumer";
     RENEW = "renew";
+    SET_STORE = "set_store";
     SLOT_ACQUIRE = "slot_acquire";
     TAKE_OVER = "take_over";
 }

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Repairs an incomplete stream; a complete one stays unchanged.
 --
 -- KEYS  1 tasks stream  2 control stream  3 watermarks  4 epoch  5 attempts  6 control attempts
@@ -7,7 +8,8 @@
 -- errors  WRONGTYPE when a key has a foreign type
 --
 -- A group is created at the very beginning, never at the end: the entries of the stream are not
--- processed yet (I6). A group that still exists keeps its leases.
+-- processed yet (I6). A group that still exists keeps its leases. A full Redis takes it too: a worker
+-- that starts there must be able to drain the other streams.
 local call = redis.call
 local expects = {'stream', 'stream', 'hash', 'string', 'hash', 'hash', 'hash', 'zset', 'zset'}
 for i = 1, 9 do
@@ -28,7 +30,6 @@ for i = 1, 2 do
 end
 local epoch = call('GET', KEYS[4])
 if epoch and #lost == 0 then return {epoch, 0} end
--- A full Redis refuses SET, and the script ends there.
 call('SET', KEYS[4], ARGV[2])
 for _, stream in ipairs(lost) do call('XGROUP', 'CREATE', stream, ARGV[1], '0', 'MKSTREAM') end
 call('DEL', KEYS[3], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9])
