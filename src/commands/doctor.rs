@@ -15,8 +15,9 @@ use isobar_broker::{Broker, RedisInfo, Topic, store_conflict};
 use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
+use isobar_producer::source::open_sources;
 use isobar_settings::values::ByteSize;
-use isobar_settings::{SETTINGS, Settings};
+use isobar_settings::{Environment, SETTINGS, Settings};
 use isobar_sqlite::{disk, private};
 use isobar_store::{Store, StoreError};
 use isobar_telemetry::error_chain;
@@ -26,6 +27,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::app::App;
+use crate::commands::outbox::source_line;
 use crate::context::require_installation;
 use crate::exit::Exit;
 
@@ -60,6 +62,8 @@ enum CheckStatus {
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let mut findings = vec![listen(&settings)];
+    let names = Environment::from_process().warnings();
+    findings.extend(names.into_iter().map(|detail| warning("settings", detail)));
     let installation = require_installation(&settings);
     match &installation {
         Ok(()) => {
@@ -73,6 +77,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         Err(error) => findings.push(broken("installation", error.to_string())),
     }
     findings.extend(others(&settings).await);
+    findings.extend(open_breakers(&settings).await);
     findings.extend(schedules(&settings));
     let document = json!({
         "settings": settings.effective().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
@@ -367,6 +372,18 @@ async fn others(settings: &Settings) -> Vec<Finding> {
         findings.push(broken(check, format!("{host}:{port} {error}; {fix}")));
     }
     findings
+}
+
+/// Sources that producers of this host do not ask for some time.
+async fn open_breakers(settings: &Settings) -> Vec<Finding> {
+    match open_sources(settings).await {
+        Ok(open) => {
+            open.iter().map(|source| warning("source breaker", source_line(source))).collect()
+        }
+        Err(error) => {
+            vec![warning("source breaker", format!("not known: {}", error_chain(&error)))]
+        }
+    }
 }
 
 fn ok(check: &'static str, detail: String) -> Finding {

@@ -119,7 +119,25 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         }
     };
     app.print(&report, || describe(&report))?;
-    Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
+    Ok(match after(pipeline, &report) {
+        Exit::Done if strict && report.rejected > 0 => Exit::SomeFailed,
+        exit => exit,
+    })
+}
+
+/// A city source that lists no cities is a fault that cron should report. A sync of users or an
+/// enrichment may find nothing to do.
+pub fn after(pipeline: PipelineName, report: &RunReport) -> Exit {
+    let needs_rows = pipeline.spec().rows == RowKind::Cities && report.superseded.is_none();
+    if !needs_rows || report.rows > 0 {
+        return Exit::Done;
+    }
+    tracing::error!(
+        source = report.source,
+        slot = report.slot,
+        "the source lists no cities; check ISOBAR_CITY_SOURCE_URL, and ISOBAR_PAGE_FIRST, the number of its first page"
+    );
+    Exit::Failed
 }
 
 /// Runs the default source of each pipeline, one after the other.

@@ -26,6 +26,7 @@ mod redis_roles;
 mod refused;
 mod republish;
 mod schedule;
+mod settings;
 mod store;
 mod tidy;
 mod users;

@@ -9,6 +9,7 @@
 //! Next: [`reader`], then [`extract`](crate::extract), which fills batches.
 
 mod breaker;
+mod breakers;
 mod city_page;
 mod columns;
 pub mod csv;
@@ -28,6 +29,7 @@ mod republished_task;
 mod row;
 mod user_page;
 
+pub use breakers::{OpenSource, open_sources, reset_sources};
 pub use cursor::{CsvCursor, SourceCursor};
 pub use error::SourceError;
 pub use job_spec::{JobSpec, RepublishRequest, SourceSpec};

@@ -120,6 +120,9 @@ impl PagedApi {
         }
         let page = self.fetch().await?;
         let count = page.rows.len();
+        if count == 0 && self.is_first_page() {
+            tracing::warn!(url = %masked(&self.config.base), page = self.cursor.page, "{}", self.empty());
+        }
         let requested = self.requested();
         self.count = count;
         let same = self.cursor.fingerprint.as_ref() == Some(&page.fingerprint);
@@ -212,6 +215,22 @@ impl PagedApi {
         }
     }
 
+    /// Whether no page before this one held a row.
+    fn is_first_page(&self) -> bool {
+        self.cursor.row == 0
+    }
+
+    /// What to do about a source without rows.
+    fn empty(&self) -> &'static str {
+        match self.config.listing {
+            Listing::Cities { .. } => {
+                "the city source lists no cities; check ISOBAR_CITY_SOURCE_URL, and set \
+                 ISOBAR_PAGE_FIRST to the number of its first page (0 or 1)"
+            }
+            Listing::Users { .. } => "the user source lists no users; check ISOBAR_USERS_URL",
+        }
+    }
+
     /// The source's name in messages.
     fn name(&self) -> String {
         let what = match self.config.listing {
@@ -283,7 +302,13 @@ impl PagedApi {
             return Err(format!("{said} ({status}); set the final URL instead").into());
         }
         if !status.is_success() {
-            return Err(format!("it answers {status}").into());
+            let is_cities = matches!(self.config.listing, Listing::Cities { .. });
+            let advice = if is_cities && self.is_first_page() && status.is_client_error() {
+                "; check ISOBAR_CITY_SOURCE_URL, and ISOBAR_PAGE_FIRST, the number of its first page"
+            } else {
+                ""
+            };
+            return Err(format!("it answers {status}{advice}").into());
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {

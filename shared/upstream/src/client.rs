@@ -20,6 +20,7 @@ use crate::answer::{Answer, Priority, WaitReason};
 use crate::classify::{ErrorClass, classify};
 use crate::host::Host;
 use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, receive};
+use crate::secrets::hide;
 use crate::weather_service::WeatherService;
 
 /// Characters of a provider's reason that are kept.
@@ -155,8 +156,10 @@ impl Client {
                 return AttemptOutcome::Over(Answer::Misconfigured { reason });
             }
             Err(error) => {
-                // The provider's count is unknown: an error counts one.
-                host.finish(broker, admission, 1).await.failed();
+                // What never reached the provider costs nothing. Else its count is unknown: an
+                // error counts one.
+                let used = u64::from(!error.never_arrived());
+                host.finish(broker, admission, used).await.failed();
                 return after_transport_error(error);
             }
         };
@@ -169,12 +172,14 @@ impl Client {
                     return AttemptOutcome::Over(Answer::Ok(value));
                 }
                 Err(InvalidResponse::Units(reason)) => {
+                    let reason = hide(&reason, &self.settings);
                     host.finish(broker, admission, weight).await.succeeded();
                     host.mark_misconfigured(&reason);
                     return AttemptOutcome::Over(Answer::Misconfigured { reason });
                 }
                 Err(InvalidResponse::Broken(error)) => {
                     // Open-Meteo has reported an exhausted quota with status 200, too.
+                    let error = hide(&error, &self.settings);
                     let reason = reason_of(&response.body);
                     let ErrorClass::Exhausted(until) = classify(200, &reason, None, now) else {
                         host.finish(broker, admission, 1).await.failed();
@@ -188,7 +193,7 @@ impl Client {
             }
         }
         let status = response.status;
-        let reason = reason_of(&response.body);
+        let reason = hide(&reason_of(&response.body), &self.settings);
         let error = if reason.is_empty() {
             format!("status {status}")
         } else {

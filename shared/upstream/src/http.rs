@@ -13,6 +13,7 @@ use url::{Host, Url};
 
 /// A thousand locations with every variable that we request are a tenth of this.
 pub const BODY_BYTES: usize = 8 << 20;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A client for these addresses.
@@ -67,6 +68,13 @@ pub enum TransportError {
     TooLarge,
 }
 
+impl TransportError {
+    /// Whether the request cannot have reached the service: no address, no connection, no TLS.
+    pub fn never_arrived(&self) -> bool {
+        matches!(self, Self::Network(error) if error.is_connect())
+    }
+}
+
 impl From<reqwest::Error> for TransportError {
     fn from(error: reqwest::Error) -> Self {
         Self::Network(error.without_url())
@@ -87,6 +95,10 @@ pub async fn receive(mut response: Response) -> Result<RawResponse, TransportErr
             return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
+    }
+    // JSON has no mark at its start, but some servers write one.
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(RawResponse { status, retry_after, body })
 }

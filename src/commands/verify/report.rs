@@ -146,14 +146,7 @@ impl VerifyReport {
 
 pub fn describe(report: &VerifyReport) -> String {
     let mut lines: Vec<String> = report.repaired.iter().flat_map(describe_repair).collect();
-    lines.push(format!(
-        "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        plural(report.batches, "batch"),
-        plural(report.tasks, "row"),
-        report.unsent,
-        report.in_stream,
-        report.in_ledger
-    ));
+    lines.push(describe_outboxes(report));
     if report.foreign > 0 {
         lines.push(format!(
             "{} entries in the stream come from other producers; they are processed, but no job accounts for them",
@@ -236,6 +229,28 @@ pub fn describe(report: &VerifyReport) -> String {
     }
     lines.push(if report.balanced { "everything balances" } else { "NOT balanced" }.to_owned());
     lines.join("\n")
+}
+
+/// Batches whose rows are all finished are the usual state after a drain, and need no numbers.
+fn describe_outboxes(report: &VerifyReport) -> String {
+    if report.in_ledger == report.tasks && report.missing == 0 {
+        return match report.tasks {
+            0 => "nothing is on its way: the outboxes are empty".to_owned(),
+            tasks => format!(
+                "nothing is on its way: {} of {} are all in the ledger; the next run of the producer clears them from the outbox",
+                plural(tasks, "row"),
+                plural(report.batches, "batch"),
+            ),
+        };
+    }
+    format!(
+        "{} on the way: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
+        plural(report.batches, "batch"),
+        plural(report.tasks, "row"),
+        report.unsent,
+        report.in_stream,
+        report.in_ledger
+    )
 }
 
 fn describe_repair(done: &Repaired) -> Vec<String> {

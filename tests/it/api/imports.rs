@@ -204,3 +204,14 @@ async fn hosts_with_one_store_share_the_idempotency_keys() {
     let spooled = std::fs::read_dir(other.settings.data_file("spool")).expect("a folder").count();
     assert_eq!(spooled, 0, "the first host has the file");
 }
+
+#[tokio::test]
+async fn a_sync_takes_force_and_refuses_everything_else() {
+    let api = Api::start().await;
+    for body in [json!({"forse": true}), json!({"force": "yes"}), json!([true]), json!("x")] {
+        let reply = api.http.post("/api/sync/", &body).await;
+        is_problem(&reply, 422, "unprocessable");
+    }
+    assert_eq!(api.get("/bulk/jobs").await.json()["items"], json!([]), "nothing was started");
+    assert_eq!(api.http.post("/api/sync/", &json!({"force": true})).await.status, 202);
+}

@@ -161,11 +161,11 @@ async fn a_file_that_is_no_list_of_cities_fails_its_job_and_stops_nothing() {
 #[tokio::test]
 async fn a_running_sync_answers_with_its_job_and_a_finished_one_makes_room() {
     let mut host = Host::new();
-    let first = host.imports.sync().await.expect("started");
-    assert_eq!(host.imports.sync().await.expect("known").job_id, first.job_id);
+    let first = host.imports.sync(false).await.expect("started");
+    assert_eq!(host.imports.sync(false).await.expect("known").job_id, first.job_id);
     host.work();
     host.until_in_stream(700).await;
-    let again = host.imports.sync().await.expect("known");
+    let again = host.imports.sync(false).await.expect("known");
     assert_eq!((again.job_id, again.is_new), (first.job_id, false), "its tasks are not done");
     let topic = Topic::new(&host.settings.stream, &host.settings.group);
     for lane in Lane::BOTH {
@@ -175,7 +175,7 @@ async fn a_running_sync_answers_with_its_job_and_a_finished_one_makes_room() {
     }
     // What was sent is noted with the next transaction, half a second later at the most.
     until(PATIENCE, "the next sync is a new job", async || {
-        host.imports.sync().await.expect("started").job_id != first.job_id
+        host.imports.sync(false).await.expect("started").job_id != first.job_id
     })
     .await;
     host.stop().await;
