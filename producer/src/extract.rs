@@ -25,6 +25,8 @@ use crate::source::{ParsedRow, Source, SourceContext, SourceCursor, SourceError,
 
 /// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
+/// Rejects that a dry run shows.
+const FIRST_REJECTS: usize = 5;
 
 /// A job and how far its source is read.
 pub struct Extraction {
@@ -36,6 +38,7 @@ pub struct Extraction {
     seen: SeenKeys,
     progress: Arc<RunProgress>,
     rejects: Option<RejectFile>,
+    first_rejects: Vec<Reject>,
 }
 
 /// What one step did.
@@ -74,10 +77,10 @@ impl Extraction {
         let context = SourceContext { settings, db: outbox.db(), store, shutdown };
         let source = match Source::open(&job.spec, job.cursor.clone(), context).await {
             Ok(source) => source,
-            Err(SourceError::Unusable { reason }) => {
+            Err(SourceError::Unusable { code, reason }) => {
                 let sealed = (SealOutcome::Failed, Some(reason.as_str()));
                 seal(outbox, &mut job, BatchDraft::default(), sealed).await?;
-                return Err(SourceError::Unusable { reason });
+                return Err(SourceError::Unusable { code, reason });
             }
             Err(error) => return Err(error),
         };
@@ -90,11 +93,17 @@ impl Extraction {
             draft: BatchDraft::default(),
             progress: Arc::clone(progress),
             rejects,
+            first_rejects: Vec::new(),
         })
     }
 
     pub fn job(&self) -> &OutboxJob {
         &self.job
+    }
+
+    /// Some of the rows that this process rejected, the first ones.
+    pub fn first_rejects(&self) -> &[Reject] {
+        &self.first_rejects
     }
 
     /// Steps to the end of the source, or until `shutdown`.
@@ -117,7 +126,7 @@ impl Extraction {
             let rows = match self.source.read(room as usize).await {
                 _ if room == 0 => Vec::new(),
                 Ok(rows) => rows,
-                Err(SourceError::Unusable { reason }) => return self.seal_failed(reason).await,
+                Err(SourceError::Unusable { reason, .. }) => return self.seal_failed(reason).await,
                 Err(error) => return Err(error),
             };
             if rows.is_empty() {
@@ -179,6 +188,9 @@ impl Extraction {
     }
 
     fn record_reject(&mut self, reject: &Reject) -> Result<(), SourceError> {
+        if self.first_rejects.len() < FIRST_REJECTS {
+            self.first_rejects.push(reject.clone());
+        }
         match &mut self.rejects {
             Some(rejects) => rejects.add(reject),
             None => Ok(()),

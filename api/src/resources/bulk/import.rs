@@ -15,6 +15,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use bytes::Bytes;
 use isobar_model::ids::JobId;
+use isobar_producer::source::RefusalKind;
 use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
 use isobar_store::NewJob;
@@ -93,8 +94,8 @@ struct ImportBody {
          headers(("Location" = String, description = "the job"))),
         (status = 400, description = "malformed body or Idempotency-Key"),
         (status = 408, description = "request body timed out"),
-        (status = 415, description = "unsupported content type"),
-        (status = 422, description = "no usable file, or `idempotency_key_reused`"),
+        (status = 415, description = "unsupported content type, or a file that is not a table"),
+        (status = 422, description = "no usable file or header, or `idempotency_key_reused`"),
     ),
 )]
 pub async fn import(State(app): State<SharedState>, request: Request) -> Result<Response, Problem> {
@@ -331,6 +332,15 @@ impl From<ImportError> for Problem {
             ImportError::KeyReused => {
                 let detail = "this Idempotency-Key was used with another file";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            ImportError::Refused(refusal) => {
+                let (status, code) = match refusal.kind {
+                    RefusalKind::NotATable => {
+                        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+                    }
+                    RefusalKind::NoHeader => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable"),
+                };
+                Self::new(status, code, refusal.detail)
             }
             ImportError::Store(error) => error.into(),
             error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
