@@ -100,7 +100,7 @@ fn magnitude(text: &str) -> Option<f64> {
     let is_whole = degrees.is_whole && (minutes.is_whole || seconds.value == 0.0);
     let fits = minutes.value < 60.0 && seconds.value < 60.0;
     (rest.is_empty() && is_whole && fits)
-        .then(|| degrees.value + minutes.value / 60.0 + seconds.value / 3600.0)
+        .then(|| (degrees.value * 3600.0 + minutes.value * 60.0 + seconds.value) / 3600.0)
 }
 
 #[derive(Clone, Copy)]
