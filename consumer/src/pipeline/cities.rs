@@ -89,20 +89,22 @@ impl Cities {
         let now = Utc::now();
         let current =
             |id: CityId| known.get(&id).is_some_and(|times| is_current(policy, *times, now));
-        let unplaced: Vec<CityId> =
-            tasks.iter().filter(|task| task.coordinates.is_none()).filter_map(|t| t.city_id).collect();
+        let unplaced: Vec<CityId> = tasks
+            .iter()
+            .filter(|task| task.coordinates.is_none())
+            .filter_map(|t| t.city_id)
+            .collect();
         let owners = self.numbers.stored(&unplaced).await?;
         // Without coordinates, a city of another name may be another city: it is resolved first.
         let is_other_name = |task: &CityTask| {
             let owner = task.city_id.filter(|_| task.coordinates.is_none());
             let owner = owner.and_then(|id| owners.get(&id));
-            owner.zip(task.city.as_deref()).is_some_and(|(owner, name)| {
-                fold_name(&owner.name) != fold_name(name)
-            })
+            owner
+                .zip(task.city.as_deref())
+                .is_some_and(|(owner, name)| fold_name(&owner.name) != fold_name(name))
         };
-        let is_current = |task: &&CityTask| {
-            skippable(task).is_some_and(current) && !is_other_name(task)
-        };
+        let is_current =
+            |task: &&CityTask| skippable(task).is_some_and(current) && !is_other_name(task);
         Ok(tasks.iter().map(is_current).collect())
     }
 

@@ -65,7 +65,8 @@ impl CityNumbers {
 
     /// Gives each task whose number is another city's a number of its own.
     pub async fn separate(&self, tasks: Vec<&mut CityTask>) -> Result<(), StoreError> {
-        let ids: Vec<CityId> = tasks.iter().filter_map(|task| given(task)).map(|(id, _)| id).collect();
+        let ids: Vec<CityId> =
+            tasks.iter().filter_map(|task| given(task)).map(|(id, _)| id).collect();
         let stored = self.stored(&ids).await?;
         let now = Instant::now();
         let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,8 +87,7 @@ impl CityNumbers {
             };
             if is_other {
                 let country = task.country_code.as_deref();
-                task.city_id =
-                    Some(derived_city_id(&owner.name, country, Some(owner.coordinates)));
+                task.city_id = Some(derived_city_id(&owner.name, country, Some(owner.coordinates)));
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! through `isobar produce --csv`; both must come to the end that the table says, row by row. There
 //! are no workers: the rows are read from the stream.
 
+mod identity;
+mod rejects;
 mod table;
 
 use std::collections::BTreeMap;
