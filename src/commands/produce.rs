@@ -62,7 +62,7 @@ pub struct Args {
     /// How long to wait for room in the stream (then exit 75)
     #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
-    /// Show rows, tasks, quota cost and duration; write nothing
+    /// Show rows, tasks, first rejects, quota cost and duration; write nothing but --rejects
     #[arg(long)]
     dry_run: bool,
     /// Pipeline to produce for

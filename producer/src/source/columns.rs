@@ -10,7 +10,7 @@ use csv_core::{Reader, ReaderBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::formula::unescape_formula;
-use super::header::{self, Column};
+use super::header::{self, KnownColumn};
 use super::numbers::trim;
 use super::row::RawRow;
 use super::text_reader::ByteOrder;
@@ -33,12 +33,12 @@ pub struct Columns {
     longitude: Option<usize>,
     /// Further columns of the same meanings, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    more: Vec<(Column, usize)>,
+    more: Vec<(KnownColumn, usize)>,
     /// The number of columns; a record with a filled field beyond is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
     /// A quote is a character like any other.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unquoted: bool,
     /// Each line is one quoted cell. This delimiter separates it from blank cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,12 +46,8 @@ pub struct Columns {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utf16: Option<ByteOrder>,
     /// Lines end with CR alone, as on old Macs.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cr_lines: bool,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl Columns {
@@ -60,27 +56,27 @@ impl Columns {
         Self { delimiter: NO_DELIMITER, name: Some(0), ..Self::default() }
     }
 
-    /// The columns of a header; blank cells at its end are no columns.
+    /// The columns of a header; blank cells at its end do not count.
     pub fn of_header(header: &[String], delimiter: u8) -> Self {
-        let mut known: Vec<(Column, u8, usize)> = header
+        let mut known: Vec<(KnownColumn, u8, usize)> = header
             .iter()
             .enumerate()
             .filter_map(|(at, name)| header::column(name).map(|(column, rank)| (column, rank, at)))
             .collect();
         let has = |wanted| known.iter().any(|(column, ..)| *column == wanted);
-        let is_projected = has(Column::X) && has(Column::Y);
-        let use_xy = is_projected && !has(Column::Latitude) && !has(Column::Longitude);
+        let is_projected = has(KnownColumn::X) && has(KnownColumn::Y);
+        let use_xy = is_projected && !has(KnownColumn::Latitude) && !has(KnownColumn::Longitude);
         for (column, ..) in &mut known {
             *column = match *column {
-                Column::Y if use_xy => Column::Latitude,
-                Column::X if use_xy => Column::Longitude,
-                Column::X | Column::Y => Column::Other,
-                Column::Id
-                | Column::Name
-                | Column::Country
-                | Column::Latitude
-                | Column::Longitude
-                | Column::Other => *column,
+                KnownColumn::Y if use_xy => KnownColumn::Latitude,
+                KnownColumn::X if use_xy => KnownColumn::Longitude,
+                KnownColumn::X | KnownColumn::Y => KnownColumn::Other,
+                KnownColumn::Id
+                | KnownColumn::Name
+                | KnownColumn::Country
+                | KnownColumn::Latitude
+                | KnownColumn::Longitude
+                | KnownColumn::Other => *column,
             };
         }
         known.sort_by_key(|(_, rank, at)| (*rank, *at));
@@ -97,12 +93,12 @@ impl Columns {
     pub fn geonames_dump() -> Self {
         let mut columns = Self { delimiter: b'\t', unquoted: true, ..Self::default() };
         for (column, at) in [
-            (Column::Id, 0),
-            (Column::Name, 1),
-            (Column::Name, 2),
-            (Column::Latitude, 4),
-            (Column::Longitude, 5),
-            (Column::Country, 8),
+            (KnownColumn::Id, 0),
+            (KnownColumn::Name, 1),
+            (KnownColumn::Name, 2),
+            (KnownColumn::Latitude, 4),
+            (KnownColumn::Longitude, 5),
+            (KnownColumn::Country, 8),
         ] {
             columns.add(column, at);
         }
@@ -110,14 +106,14 @@ impl Columns {
         columns
     }
 
-    fn add(&mut self, column: Column, at: usize) {
+    fn add(&mut self, column: KnownColumn, at: usize) {
         let first = match column {
-            Column::Id => &mut self.city_id,
-            Column::Name => &mut self.name,
-            Column::Country => &mut self.country,
-            Column::Latitude => &mut self.latitude,
-            Column::Longitude => &mut self.longitude,
-            Column::X | Column::Y | Column::Other => return,
+            KnownColumn::Id => &mut self.city_id,
+            KnownColumn::Name => &mut self.name,
+            KnownColumn::Country => &mut self.country,
+            KnownColumn::Latitude => &mut self.latitude,
+            KnownColumn::Longitude => &mut self.longitude,
+            KnownColumn::X | KnownColumn::Y | KnownColumn::Other => return,
         };
         if first.is_none() {
             *first = Some(at);
@@ -168,18 +164,18 @@ impl Columns {
                 continue;
             };
             let first = match column {
-                Column::Name => &mut raw.name,
-                Column::Id => &mut raw.city_id,
-                Column::Country => &mut raw.country,
-                Column::Latitude => &mut raw.latitude,
-                Column::Longitude => &mut raw.longitude,
-                Column::X | Column::Y | Column::Other => continue,
+                KnownColumn::Name => &mut raw.name,
+                KnownColumn::Id => &mut raw.city_id,
+                KnownColumn::Country => &mut raw.country,
+                KnownColumn::Latitude => &mut raw.latitude,
+                KnownColumn::Longitude => &mut raw.longitude,
+                KnownColumn::X | KnownColumn::Y | KnownColumn::Other => continue,
             };
             let is_filled = first.as_deref().is_some_and(|text| !trim(text).is_empty());
             let text = Cow::Borrowed(unescape_formula(text));
             if !is_filled {
                 *first = Some(text);
-            } else if *column != Column::Name {
+            } else if *column != KnownColumn::Name {
                 raw.more.push((*column, text));
             }
         }
@@ -192,7 +188,7 @@ impl Columns {
 
     /// The field that shows which city a rejected record meant.
     pub fn shown_name(&self, field: impl Fn(usize) -> Option<String>) -> Option<String> {
-        let more = self.more.iter().filter(|(column, _)| *column == Column::Name);
+        let more = self.more.iter().filter(|(column, _)| *column == KnownColumn::Name);
         let positions = self.name.into_iter().chain(more.map(|(_, at)| *at));
         positions.filter_map(field).find(|name| !trim(name).is_empty())
     }

@@ -89,7 +89,7 @@ impl CsvSource {
             let row = match record {
                 Record::Fields(fields) => match decide(&fields.raw()) {
                     ParsedRow::Reject(error) => {
-                        let record = Some(fields.record(error.value.as_deref()));
+                        let record = Some(Box::new(fields.record(error.value.as_deref())));
                         ParsedRow::Reject(RowError { record, ..error })
                     }
                     row => row,

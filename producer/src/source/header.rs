@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The meaning of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Column {
+pub enum KnownColumn {
     Id,
     Name,
     Country,
@@ -23,42 +23,42 @@ pub enum Column {
 }
 
 /// Meaning and rank: of several names or countries, the lowest rank comes first.
-const KNOWN: [(&str, Column, u8); 31] = [
-    ("city", Column::Name, 0),
-    ("cityname", Column::Name, 1),
-    ("name", Column::Name, 2),
-    ("town", Column::Name, 3),
-    ("place", Column::Name, 4),
-    ("cityascii", Column::Name, 5),
-    ("asciiname", Column::Name, 6),
-    ("iso2", Column::Country, 0),
-    ("countrycode", Column::Country, 1),
-    ("country", Column::Country, 2),
-    ("iso3", Column::Country, 3),
-    ("latitude", Column::Latitude, 0),
-    ("lat", Column::Latitude, 0),
-    ("latitudedeg", Column::Latitude, 0),
-    ("longitude", Column::Longitude, 0),
-    ("lon", Column::Longitude, 0),
-    ("lng", Column::Longitude, 0),
-    ("long", Column::Longitude, 0),
-    ("longitudedeg", Column::Longitude, 0),
-    ("y", Column::Y, 0),
-    ("x", Column::X, 0),
-    ("id", Column::Id, 0),
-    ("cityid", Column::Id, 0),
-    ("geonameid", Column::Id, 0),
-    ("admin1", Column::Other, 0),
-    ("admin1code", Column::Other, 0),
-    ("admin1name", Column::Other, 0),
-    ("adminname", Column::Other, 0),
-    ("population", Column::Other, 0),
-    ("timezone", Column::Other, 0),
-    ("elevation", Column::Other, 0),
+const KNOWN: [(&str, KnownColumn, u8); 31] = [
+    ("city", KnownColumn::Name, 0),
+    ("cityname", KnownColumn::Name, 1),
+    ("name", KnownColumn::Name, 2),
+    ("town", KnownColumn::Name, 3),
+    ("place", KnownColumn::Name, 4),
+    ("cityascii", KnownColumn::Name, 5),
+    ("asciiname", KnownColumn::Name, 6),
+    ("iso2", KnownColumn::Country, 0),
+    ("countrycode", KnownColumn::Country, 1),
+    ("country", KnownColumn::Country, 2),
+    ("iso3", KnownColumn::Country, 3),
+    ("latitude", KnownColumn::Latitude, 0),
+    ("lat", KnownColumn::Latitude, 0),
+    ("latitudedeg", KnownColumn::Latitude, 0),
+    ("longitude", KnownColumn::Longitude, 0),
+    ("lon", KnownColumn::Longitude, 0),
+    ("lng", KnownColumn::Longitude, 0),
+    ("long", KnownColumn::Longitude, 0),
+    ("longitudedeg", KnownColumn::Longitude, 0),
+    ("y", KnownColumn::Y, 0),
+    ("x", KnownColumn::X, 0),
+    ("id", KnownColumn::Id, 0),
+    ("cityid", KnownColumn::Id, 0),
+    ("geonameid", KnownColumn::Id, 0),
+    ("admin1", KnownColumn::Other, 0),
+    ("admin1code", KnownColumn::Other, 0),
+    ("admin1name", KnownColumn::Other, 0),
+    ("adminname", KnownColumn::Other, 0),
+    ("population", KnownColumn::Other, 0),
+    ("timezone", KnownColumn::Other, 0),
+    ("elevation", KnownColumn::Other, 0),
 ];
 
 /// The meaning and the rank of a column; `None` if its header is unknown.
-pub fn column(header: &str) -> Option<(Column, u8)> {
+pub fn column(header: &str) -> Option<(KnownColumn, u8)> {
     let name = normal(header);
     KNOWN.iter().find(|(known, ..)| *known == name).map(|(_, column, rank)| (*column, *rank))
 }
@@ -86,18 +86,18 @@ mod tests {
     #[test]
     fn spellings_of_a_header_are_one_column() {
         for (header, expected) in [
-            ("City", Column::Name),
-            ("\u{feff}city", Column::Name),
-            ("CITY NAME", Column::Name),
-            ("city\u{a0}name", Column::Name),
-            ("Latitude (°)", Column::Latitude),
-            ("latitude\n(deg)", Column::Latitude),
-            ("LAT [°N]", Column::Latitude),
-            ("Long", Column::Longitude),
-            ("longitude\r\nin degrees", Column::Longitude),
-            ("geoname-id", Column::Id),
-            ("Country Code", Column::Country),
-            ("#city", Column::Name),
+            ("City", KnownColumn::Name),
+            ("\u{feff}city", KnownColumn::Name),
+            ("CITY NAME", KnownColumn::Name),
+            ("city\u{a0}name", KnownColumn::Name),
+            ("Latitude (°)", KnownColumn::Latitude),
+            ("latitude\n(deg)", KnownColumn::Latitude),
+            ("LAT [°N]", KnownColumn::Latitude),
+            ("Long", KnownColumn::Longitude),
+            ("longitude\r\nin degrees", KnownColumn::Longitude),
+            ("geoname-id", KnownColumn::Id),
+            ("Country Code", KnownColumn::Country),
+            ("#city", KnownColumn::Name),
         ] {
             assert_eq!(column(header).map(|(column, _)| column), Some(expected), "{header:?}");
         }

@@ -24,6 +24,7 @@ mod numbers;
 mod page;
 mod paged_api;
 mod reader;
+mod record_fields;
 mod records;
 mod refusal;
 mod republication;

@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::columns::{Columns, MAX_COLUMNS};
 use super::numbers::trim;
-use super::row::{RawRow, RowError, too_long};
+use super::record_fields::{MAX_KEPT_BYTES, RecordFields, kept};
+use super::row::{RowError, too_long};
 use super::shown::quoted;
 use super::text_reader::TextReader;
 
@@ -24,8 +25,6 @@ use super::text_reader::TextReader;
 const MAX_RECORD_BYTES: u64 = 1 << 20;
 /// Room for the fields of one record; a longer record has a field that is too long.
 const OUTPUT_BYTES: usize = 64 << 10;
-/// A longer record is not kept with its reject.
-const MAX_KEPT_BYTES: usize = 8 << 10;
 
 /// A file, positioned between two records.
 #[derive(Debug)]
@@ -52,55 +51,6 @@ pub enum Record<'a> {
     Blank,
     Bad(RowError),
     End,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecordFields<'a> {
-    text: &'a str,
-    ends: &'a [usize],
-    columns: &'a Columns,
-    line: Option<u64>,
-}
-
-impl<'a> RecordFields<'a> {
-    pub fn get(&self, column: usize) -> Option<&'a str> {
-        let end = *self.ends.get(column)?;
-        let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text.get(start..end)
-    }
-
-    /// The known fields.
-    pub fn raw(&self) -> RawRow<'a> {
-        self.columns.raw(|column| self.get(column))
-    }
-
-    /// All fields, to be kept with a reject.
-    pub fn record(&self, value: Option<&str>) -> Box<SourceRecord> {
-        kept(self.text.as_bytes(), self.ends, self.columns, self.line, value)
-    }
-}
-
-fn kept(
-    bytes: &[u8],
-    ends: &[usize],
-    columns: &Columns,
-    line: Option<u64>,
-    value: Option<&str>,
-) -> Box<SourceRecord> {
-    let mut start = 0;
-    let mut field = |end: &usize| {
-        let field = bytes.get(start..*end).unwrap_or_default();
-        start = *end;
-        String::from_utf8_lossy(field).into_owned()
-    };
-    let is_short = bytes.len() <= MAX_KEPT_BYTES;
-    Box::new(SourceRecord {
-        line: line.map(|before| before + 1),
-        value: value.map(str::to_owned),
-        fields: ends.iter().filter(|_| is_short).map(&mut field).collect(),
-        known: columns.positions(),
-        width: columns.width,
-    })
 }
 
 /// The parsed bytes of one record: lengths in `output` and `ends`.
@@ -169,7 +119,7 @@ impl CsvRecords {
                 );
                 let error = RowError::new("unclosed_quote", reason);
                 let record = self.broken_line(&line);
-                return Ok(Record::Bad(RowError { record: Some(record), ..error }));
+                return Ok(Record::Bad(RowError { record: Some(Box::new(record)), ..error }));
             }
             RecordEnd::Record | RecordEnd::File => {}
         }
@@ -336,17 +286,21 @@ impl CsvRecords {
             broken.map(Cow::into_owned)
         });
         let record = kept(bytes, ends, &self.columns, self.line, value.as_deref());
-        Record::Bad(RowError { record: Some(record), value, ..error.with_name(name.as_deref()) })
+        Record::Bad(RowError {
+            record: Some(Box::new(record)),
+            value,
+            ..error.with_name(name.as_deref())
+        })
     }
 
     /// A line that is not a record: it is kept behind the last column, where no column has it.
-    fn broken_line(&self, line: &[u8]) -> Box<SourceRecord> {
+    fn broken_line(&self, line: &[u8]) -> SourceRecord {
         let width = self.columns.width.unwrap_or(1);
         let mut fields = vec![String::new(); width];
         fields.push(String::from_utf8_lossy(line).into_owned());
         let known = self.columns.positions();
         let line = self.line.map(|before| before + 1);
-        Box::new(SourceRecord { line, value: None, fields, known, width: Some(width) })
+        SourceRecord { line, value: None, fields, known, width: Some(width) }
     }
 
     /// Skips the line at the position of the file and returns its beginning.
@@ -384,7 +338,7 @@ impl CsvRecords {
     clippy::naive_bytecount,
     reason = "the compiler vectorises this loop; a crate is not needed"
 )]
-fn occurrences(bytes: &[u8], wanted: u8) -> usize {
+pub fn occurrences(bytes: &[u8], wanted: u8) -> usize {
     bytes.iter().filter(|byte| **byte == wanted).count()
 }
 

@@ -100,9 +100,9 @@ const MAGIC: [(&[u8], &str); 29] = [
     (b"\0\0\xfe\xff", "text in UTF-32"),
 ];
 
-/// Refuses files that are no text.
+/// Refuses files that do not hold text.
 pub fn check_bytes(head: &[u8]) -> Result<(), Refusal> {
-    // "ORC" and the like may start a name; formats have bytes that are no text soon after.
+    // "ORC" may start a name; formats have bytes that no text has soon after.
     let is_binary = head.iter().take(4096).any(|byte| matches!(byte, 0..=8 | 14..=26 | 28..=31));
     for (magic, what) in MAGIC {
         let is_text = magic.len() < 5 && magic.iter().all(u8::is_ascii_alphanumeric);

@@ -16,14 +16,14 @@ use isobar_model::pipeline::Enrichment;
 use isobar_model::task::{MAX_FIELD_BYTES, SourceRecord, UserWork};
 use isobar_model::user::User;
 
-use super::header::Column;
+use super::header::KnownColumn;
 use super::numbers::{Axis, coordinate, trim, whole};
 use super::republished_task::RepublishedTask;
 use super::shown::{quoted, shorten};
 
 /// The length to which a reject shows the name in its row.
 const SHOWN_CHARS: usize = 120;
-/// The sign that stands for characters that an earlier program lost.
+/// The sign in place of a character that an earlier program lost.
 const LOST: char = char::REPLACEMENT_CHARACTER;
 
 /// A row with its number: from 1, over all pages, without the header.
@@ -43,7 +43,7 @@ pub struct RawRow<'a> {
     pub latitude: Option<Cow<'a, str>>,
     pub longitude: Option<Cow<'a, str>>,
     /// Further filled fields of the same meanings.
-    pub more: Vec<(Column, Cow<'a, str>)>,
+    pub more: Vec<(KnownColumn, Cow<'a, str>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -188,14 +188,14 @@ fn city(raw: &RawRow<'_>) -> Result<SourceCity, RowError> {
         name => name.map(str::to_owned),
     };
     let id = non_empty(raw.city_id.as_ref()).map(city_id).transpose()?;
-    for other in raw.others(Column::Id) {
+    for other in raw.others(KnownColumn::Id) {
         if Some(city_id(other)?) != id {
             let reason = "two columns give different numbers of the city";
             return Err(RowError::showing("bad_city_id", reason, other));
         }
     }
-    let latitude = raw.coordinate(Column::Latitude)?;
-    let longitude = raw.coordinate(Column::Longitude)?;
+    let latitude = raw.coordinate(KnownColumn::Latitude)?;
+    let longitude = raw.coordinate(KnownColumn::Longitude)?;
     let coordinates = match (latitude, longitude) {
         // Both are in range.
         (Some(latitude), Some(longitude)) => Coordinates::new(latitude, longitude).ok(),
@@ -253,14 +253,14 @@ fn city_id(text: &str) -> Result<CityId, RowError> {
 
 impl RawRow<'_> {
     /// Further filled fields of one meaning.
-    fn others(&self, wanted: Column) -> impl Iterator<Item = &str> {
+    fn others(&self, wanted: KnownColumn) -> impl Iterator<Item = &str> {
         let others = self.more.iter().filter(move |(column, _)| *column == wanted);
         others.map(|(_, text)| trim(text))
     }
 
     /// A coordinate. If several columns have it, they must agree.
-    fn coordinate(&self, column: Column) -> Result<Option<f64>, RowError> {
-        let (text, axis, code, range, differ) = if column == Column::Latitude {
+    fn coordinate(&self, column: KnownColumn) -> Result<Option<f64>, RowError> {
+        let (text, axis, code, range, differ) = if column == KnownColumn::Latitude {
             let range = "latitude must be a number from -90 to 90";
             let differ = "two columns give different latitudes";
             (&self.latitude, Axis::Latitude, "bad_latitude", range, differ)
@@ -286,7 +286,7 @@ impl RawRow<'_> {
     fn country(&self) -> Result<Option<String>, RowError> {
         let Some(text) = non_empty(self.country.as_ref()) else { return Ok(None) };
         let mut found: Option<Cow<'static, str>> = None;
-        for text in std::iter::once(text).chain(self.others(Column::Country)) {
+        for text in std::iter::once(text).chain(self.others(KnownColumn::Country)) {
             let Some(code) = country::country_code(text) else { continue };
             if found.as_ref().is_some_and(|found| *found != code) {
                 let reason = format!(

@@ -2,7 +2,7 @@
 //!
 //! It is decided once, from the first 64 KiB, for uploads, imports by path and the command alike. The
 //! header is the first of the first ten lines that has a column of names and another known one, so
-//! titles and comments above it are no rows. Without such a line, a file of one column is a list of
+//! titles and comments above it are not rows. Without such a line, a file of one column is a list of
 //! names.
 //! Guarantees: a file that cannot be understood is a [`Refusal`], never a list of its lines.
 
@@ -12,8 +12,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::columns::{Columns, GEONAMES_COLUMNS, MAX_COLUMNS, NO_DELIMITER};
-use super::header::{Column, column};
+use super::header::{KnownColumn, column};
 use super::numbers::{Axis, coordinate, trim, whole};
+use super::records::occurrences;
 use super::refusal::{Refusal, check_bytes, check_text};
 use super::text_reader::{ByteOrder, utf16_bytes};
 
@@ -94,7 +95,7 @@ fn shape(raw: &[u8], at_end: bool) -> Result<Shape, Refusal> {
     let cr_lines = !head.text.contains(&b'\n') && head.text.contains(&b'\r');
     let mut columns = found.columns;
     (columns.utf16, columns.cr_lines) = (utf16, cr_lines);
-    let line_ends = before.iter().filter(|byte| **byte == columns.line_end()).count();
+    let line_ends = occurrences(before, columns.line_end());
     let bytes = if utf16.is_some() { utf16_bytes(before) } else { before.len() };
     Ok(Shape {
         columns,
@@ -120,7 +121,7 @@ struct Head<'a> {
 }
 
 /// Columns, and the offset of the first record of data in the text.
-struct Found {
+struct FoundHeader {
     columns: Columns,
     start: usize,
     header: Vec<String>,
@@ -128,12 +129,12 @@ struct Found {
 
 /// A line that is not blank, by its offset in the text.
 #[derive(Clone, Copy)]
-struct Line<'a> {
+struct TextLine<'a> {
     start: usize,
     text: &'a [u8],
 }
 
-impl Line<'_> {
+impl TextLine<'_> {
     fn is_comment(&self) -> bool {
         let text = self.text.trim_ascii_start();
         [&b"#"[..], b"//", b"--", b"%"].iter().any(|mark| text.starts_with(mark))
@@ -141,7 +142,7 @@ impl Line<'_> {
 }
 
 impl Head<'_> {
-    fn find(&self) -> Result<Found, Refusal> {
+    fn find(&self) -> Result<FoundHeader, Refusal> {
         let mut lines = self.lines();
         let Some(first) = lines.first().copied() else {
             return Err(if self.at_end {
@@ -170,11 +171,15 @@ impl Head<'_> {
             .collect();
         if is_geonames_dump(first.text) {
             let header = GEONAMES_HEADER.map(str::to_owned).to_vec();
-            return Ok(Found { columns: Columns::geonames_dump(), start: first.start, header });
+            return Ok(FoundHeader {
+                columns: Columns::geonames_dump(),
+                start: first.start,
+                header,
+            });
         }
         // A comment is a header only if nothing else is.
-        let (comments, plain): (Vec<Line<'_>>, Vec<Line<'_>>) =
-            lines.iter().copied().partition(Line::is_comment);
+        let (comments, plain): (Vec<TextLine<'_>>, Vec<TextLine<'_>>) =
+            lines.iter().copied().partition(TextLine::is_comment);
         for line in plain.iter().chain(&comments) {
             if let Some(found) = self.header_at(*line, &delimiters, named) {
                 return Ok(found);
@@ -188,7 +193,7 @@ impl Head<'_> {
     }
 
     /// The lines of the text that are not blank.
-    fn lines(&self) -> Vec<Line<'_>> {
+    fn lines(&self) -> Vec<TextLine<'_>> {
         let mut lines = Vec::new();
         let mut start = 0;
         for text in self.text.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -196,7 +201,7 @@ impl Head<'_> {
                 .chars()
                 .all(|c| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '"' | '\u{feff}'));
             if !is_blank {
-                lines.push(Line { start, text: text.trim_ascii_end() });
+                lines.push(TextLine { start, text: text.trim_ascii_end() });
             }
             start += text.len();
             if lines.len() > SEARCHED_LINES {
@@ -207,7 +212,12 @@ impl Head<'_> {
     }
 
     /// A header with a column of names or numbers and another known one, at that line.
-    fn header_at(&self, line: Line<'_>, delimiters: &[u8], named: Option<u8>) -> Option<Found> {
+    fn header_at(
+        &self,
+        line: TextLine<'_>,
+        delimiters: &[u8],
+        named: Option<u8>,
+    ) -> Option<FoundHeader> {
         let candidates = delimiters.iter().filter_map(|&delimiter| {
             let (header, end) = self.record(line.start, delimiter)?;
             let known = known(&header);
@@ -229,13 +239,13 @@ impl Head<'_> {
             if key(&other) > key(&best) { other } else { best }
         });
         if let Some((.., end, header, columns)) = best {
-            return Some(Found { columns, start: end, header });
+            return Some(FoundHeader { columns, start: end, header });
         }
         self.quoted_header_at(line, delimiters)
     }
 
     /// A header that is one quoted cell, as are the lines after it.
-    fn quoted_header_at(&self, line: Line<'_>, delimiters: &[u8]) -> Option<Found> {
+    fn quoted_header_at(&self, line: TextLine<'_>, delimiters: &[u8]) -> Option<FoundHeader> {
         if !line.text.trim_ascii_start().starts_with(b"\"") {
             return None;
         }
@@ -251,7 +261,7 @@ impl Head<'_> {
                 let mut columns = Columns::of_header(&header, delimiter);
                 if known(&header) >= 2 && columns.names_cities() {
                     columns.wrapped = Some(outer);
-                    return Some(Found { columns, start: end, header });
+                    return Some(FoundHeader { columns, start: end, header });
                 }
             }
         }
@@ -261,10 +271,10 @@ impl Head<'_> {
     /// A file without a line of two known columns: one known column, or a list of names.
     fn one_known_column(
         &self,
-        first: Line<'_>,
-        lines: &[Line<'_>],
+        first: TextLine<'_>,
+        lines: &[TextLine<'_>],
         delimiters: &[u8],
-    ) -> Result<Found, Refusal> {
+    ) -> Result<FoundHeader, Refusal> {
         if let Some(sign) = lines.iter().find_map(|line| unsupported_delimiter(line.text)) {
             let missing = format!(
                 "the columns are separated by {sign}; a comma, a semicolon, a tab or | is needed"
@@ -297,7 +307,7 @@ impl Head<'_> {
                     || fields(line.text, delimiter).len() <= cells.len().max(width)
             });
             if columns.names_cities() && fits {
-                return Ok(Found { columns, start: end, header: cells });
+                return Ok(FoundHeader { columns, start: end, header: cells });
             }
             return Err(Refusal::no_header(NO_NAME, &cells));
         }
@@ -307,13 +317,17 @@ impl Head<'_> {
             if columns.names_cities() {
                 // Names may hold commas.
                 columns.width = None;
-                return Ok(Found { columns, start: end, header });
+                return Ok(FoundHeader { columns, start: end, header });
             }
         }
         if let Some(below) = table_below(first, lines) {
             return Err(Refusal::no_header(NO_NAME, &below));
         }
-        Ok(Found { columns: Columns::names(), start: first.start, header: vec!["city".to_owned()] })
+        Ok(FoundHeader {
+            columns: Columns::names(),
+            start: first.start,
+            header: vec!["city".to_owned()],
+        })
     }
 
     /// The record at that offset and its end; `None` if the text ends within it.
@@ -368,8 +382,7 @@ fn separator(line: &[u8]) -> Option<u8> {
     let value = line[3..].trim_ascii_start().strip_prefix(b"=")?;
     match value {
         // The end of the line was trimmed, and the tab with it.
-        [] => Some(b'\t'),
-        b"\\t" => Some(b'\t'),
+        [] | b"\\t" => Some(b'\t'),
         [one, rest @ ..] => {
             let is_sign = one.is_ascii_punctuation() || one.is_ascii_whitespace();
             let is_alone = rest.iter().all(|byte| byte == one || DELIMITERS.contains(byte));
@@ -380,7 +393,7 @@ fn separator(line: &[u8]) -> Option<u8> {
 
 /// Whether the share of NUL bytes is that of UTF-16 or of data, not of a text with a fault.
 fn is_binary(text: &[u8]) -> bool {
-    16 * text.iter().filter(|byte| **byte == 0).count() > text.len()
+    16 * occurrences(text, 0) > text.len()
 }
 
 /// 19 columns with a number, coordinates and a country where GeoNames has them.
@@ -400,7 +413,7 @@ fn is_geonames_dump(line: &[u8]) -> bool {
 fn unsupported_delimiter(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let kinds = |parts: &mut dyn Iterator<Item = &str>| {
-        let mut kinds: Vec<Column> = parts.filter_map(|part| Some(column(part)?.0)).collect();
+        let mut kinds: Vec<KnownColumn> = parts.filter_map(|part| Some(column(part)?.0)).collect();
         kinds.dedup();
         kinds.len()
     };
@@ -424,8 +437,8 @@ fn unsupported_delimiter(line: &[u8]) -> Option<String> {
 }
 
 /// The cells of the second line if the lines below the first one are a table.
-fn table_below(first: Line<'_>, lines: &[Line<'_>]) -> Option<Vec<String>> {
-    let below: Vec<&Line<'_>> = lines.iter().filter(|line| line.start > first.start).collect();
+fn table_below(first: TextLine<'_>, lines: &[TextLine<'_>]) -> Option<Vec<String>> {
+    let below: Vec<&TextLine<'_>> = lines.iter().filter(|line| line.start > first.start).collect();
     for (line, delimiter) in below.iter().flat_map(|line| DELIMITERS.map(|one| (line, one))) {
         let cells = fields(line.text, delimiter);
         if cells.len() > 1 && Columns::of_header(&cells, delimiter).names_cities() {

@@ -12,7 +12,7 @@ fn refused(text: &[u8]) -> Refusal {
     shape(text, true).expect_err(&String::from_utf8_lossy(text))
 }
 
-/// The rest of the file after what is no row.
+/// The rest of the file, from its first row on.
 fn rows(text: &str) -> &str {
     &text[found(text.as_bytes()).start as usize..]
 }

@@ -40,7 +40,7 @@ impl Home {
             .env("ISOBAR_GEOCODING_URL", self.sim.url())
             .args(args);
         match &self.url {
-            Some(url) => isobar.env("DATABASE_URL", url.clone()),
+            Some(url) => isobar.env("DATABASE_URL", url.clone()).env("ISOBAR_BROKER", "embedded"),
             None => isobar,
         }
     }
