@@ -13,6 +13,7 @@ use isobar_model::task::{
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{FrozenBatch, JobKey};
+use crate::source::shown::escaped;
 use crate::source::{RowError, RowSubject, SourceCity, SourceCursor};
 
 /// The open and the seal of a job.
@@ -213,8 +214,10 @@ pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
         task_id: job_id.reject(row),
         row,
         code: error.code.to_owned(),
-        reason: error.reason,
-        city: error.city,
+        // Names may hold control characters, which no store and no terminal must get.
+        reason: escaped(&error.reason),
+        city: error.city.map(|city| escaped(&city)),
+        record: error.record,
     }
 }
 

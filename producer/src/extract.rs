@@ -28,6 +28,8 @@ use crate::source::{ParsedRow, Source, SourceContext, SourceCursor, SourceError,
 
 /// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
+/// Rejects that a dry run shows.
+const FIRST_REJECTS: usize = 5;
 
 /// A job and how far its source is read.
 pub struct Extraction {
@@ -39,6 +41,7 @@ pub struct Extraction {
     seen: SeenKeys,
     progress: Arc<RunProgress>,
     rejects: Option<RejectFile>,
+    first_rejects: Vec<Reject>,
 }
 
 /// What one step did.
@@ -93,11 +96,17 @@ impl Extraction {
             draft: BatchDraft::default(),
             progress: Arc::clone(progress),
             rejects,
+            first_rejects: Vec::new(),
         })
     }
 
     pub fn job(&self) -> &OutboxJob {
         &self.job
+    }
+
+    /// Some of the rows that this process rejected, the first ones.
+    pub fn first_rejects(&self) -> &[Reject] {
+        &self.first_rejects
     }
 
     /// Steps to the end of the source, or until `shutdown`.
@@ -184,6 +193,9 @@ impl Extraction {
     }
 
     fn record_reject(&mut self, reject: &Reject) -> Result<(), SourceError> {
+        if self.first_rejects.len() < FIRST_REJECTS {
+            self.first_rejects.push(reject.clone());
+        }
         match &mut self.rejects {
             Some(rejects) => rejects.add(reject),
             None => Ok(()),

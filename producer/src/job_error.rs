@@ -13,7 +13,7 @@ use crate::source::SourceError;
 pub fn job_error(job: &OutboxJob, error: &SourceError) -> JobError {
     let upload = job.spec.path().filter(|_| job.kind == JobKind::Import);
     let code = match error {
-        SourceError::Unusable { .. } => "unusable_source",
+        SourceError::Unusable { code, .. } => code,
         SourceError::Changed { .. } => "file_changed",
         SourceError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             "file_missing"

@@ -254,7 +254,7 @@ async fn extract_slot(
 ) -> Result<(), Failure> {
     let rejects = match &order.rejects {
         Some(path) => {
-            let mut rejects = RejectFile::create(path)?;
+            let mut rejects = RejectFile::create(path, &job.spec).await?;
             rejects.add_frozen(outbox, job.key).await?;
             Some(rejects)
         }

@@ -8,6 +8,7 @@ mod air_quality;
 mod api;
 mod backup;
 mod broker;
+mod cases;
 mod chaos;
 mod dashboard;
 mod deploy;

@@ -9,6 +9,7 @@
 pub mod air_quality;
 pub mod cities;
 pub mod definition;
+mod identity;
 mod newest;
 pub mod users;
 pub mod weather;

@@ -43,13 +43,16 @@ impl Imports {
         Ok(IncomingUpload { writer: Some(writer) })
     }
 
-    /// Makes the file durable and adds its job.
+    /// Makes the file durable and adds its job. A file that cannot be read is refused.
     pub async fn accept(
         &self,
         arriving: IncomingUpload,
         import: NewImport,
     ) -> Result<AcceptedJob, ImportError> {
         let writer = arriving.writer.expect("an arriving file is written by one caller");
+        // Before the key is claimed: a corrected file may have the same one.
+        let (writer, shape) = blocking(move || writer.shape().map(|shape| (writer, shape))).await?;
+        shape?;
         let slot = match &import.idempotency_key {
             Some(key) => format!("key:{key}"),
             None => Uuid::now_v7().to_string(),

@@ -54,6 +54,7 @@ fn raw(fields: &Map<String, Value>) -> RawRow<'_> {
         country: first(&["country_code", "country"]),
         latitude: first(&["latitude_deg", "latitude", "lat"]),
         longitude: first(&["longitude_deg", "longitude", "lon", "lng"]),
+        more: Vec::new(),
     }
 }
 

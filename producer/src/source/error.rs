@@ -44,14 +44,19 @@ pub enum SourceError {
     Taken,
     /// The source can never be read to its end: the job is sealed as failed.
     #[error("{reason}")]
-    Unusable { reason: String },
+    Unusable { code: &'static str, reason: String },
     #[error(transparent)]
     Outbox(#[from] SqliteError),
 }
 
 impl SourceError {
+    /// Without a code of its own.
     pub fn reject_counts(reason: impl Into<String>) -> Self {
-        Self::Unusable { reason: reason.into() }
+        Self::unusable("unusable_source", reason)
+    }
+
+    pub fn unusable(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Unusable { code, reason: reason.into() }
     }
 
     pub(super) fn unreadable(path: &Path, source: std::io::Error) -> Self {

@@ -143,19 +143,28 @@ async fn who_does_not_hold_the_lock_accepts_all_the_same_and_takes_over() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_list_of_cities_fails_its_job_and_stops_nothing() {
+async fn a_file_without_rows_fails_its_job_and_stops_nothing() {
     let mut host = Host::new();
     host.work();
-    let bad = host.upload("foo,bar\n1,2\n", None).await.expect("accepted");
+    let bad = host.upload("city,lat,lon\n,,\n", None).await.expect("accepted");
     host.upload("city\nParis\n", None).await.expect("accepted");
     host.until_in_stream(1).await;
     let outbox = Outbox::open(&host.settings.imports_path()).expect("opens");
     until(PATIENCE, "the bad one is sealed", async || {
         let job = outbox.summary(bad.job_id).await.expect("reads").expect("known");
-        job.error.is_some_and(|error| error.contains("foo, bar"))
+        job.error.is_some_and(|error| error.contains("no rows"))
     })
     .await;
     host.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_file_leaves_its_key_for_the_corrected_one() {
+    let host = Host::new();
+    let refused = host.upload("foo,bar\n1,2\n", Some("k")).await.expect_err("refused");
+    assert!(refused.to_string().ends_with("the first line has: foo, bar"), "{refused}");
+    assert_eq!(host.spooled(), 0);
+    host.upload("city,bar\nParis,2\n", Some("k")).await.expect("accepted");
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ async fn a_file_without_a_usable_row_fails_and_its_job_is_sealed_as_failed() {
         ("", "is empty"),
         ("city,country\n", "no rows"),
         ("city,country\n ,FR\n", "no usable row"),
-        ("foo,bar\n1,2\n", "no column is called city"),
+        ("foo,bar\n1,2\n", "the first line has: foo, bar"),
     ] {
         field.file(text);
         let failed = field.produce(&format!("slot {says_what}")).run().await.expect_code(1);

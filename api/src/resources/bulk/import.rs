@@ -17,6 +17,7 @@ use bytes::Bytes;
 use isobar_admin::schemas;
 use isobar_model::ids::JobId;
 use isobar_producer::disk;
+use isobar_producer::source::RefusalKind;
 use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
 use isobar_store::{JobStatus, NewJob};
@@ -99,8 +100,8 @@ struct ImportBody {
          headers(("Location" = String, description = "the job"))),
         (status = 400, description = "malformed body or Idempotency-Key"),
         (status = 408, description = "request body timed out"),
-        (status = 415, description = "unsupported content type"),
-        (status = 422, description = "no usable file, or `idempotency_key_reused`"),
+        (status = 415, description = "unsupported content type, or a file that is not a table"),
+        (status = 422, description = "no usable file or header, or `idempotency_key_reused`"),
     ),
 )]
 pub async fn import(State(app): State<SharedState>, request: Request) -> Result<Response, Problem> {
@@ -350,6 +351,15 @@ impl From<ImportError> for Problem {
             ImportError::OtherOptions => {
                 let detail = "this Idempotency-Key was used with the same file and other options (force); send the same options, or another key";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            ImportError::Refused(refusal) => {
+                let (status, code) = match refusal.kind {
+                    RefusalKind::NotATable => {
+                        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+                    }
+                    RefusalKind::NoHeader => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable"),
+                };
+                Self::new(status, code, refusal.detail)
             }
             ImportError::Store(error) => error.into(),
             error if disk::is_full(&error) => Self::disk_full(error),

@@ -1,4 +1,4 @@
-//! ControlMessage messages, which travel beside the tasks: a job's open, its rejects and its seal.
+//! Control messages, which travel beside the tasks: a job's open, its rejects and its seal.
 //!
 //! Guarantees: they may arrive in any order, and each more than once. A kind that this version does
 //! not know is `None`, so the entry can wait for a newer worker.
@@ -27,6 +27,37 @@ pub struct Reject {
     pub reason: String,
     /// The city's name in the row, where it can be shown.
     pub city: Option<String>,
+    /// Absent in messages of older producers, and for sources that are not files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<SourceRecord>>,
+}
+
+/// A rejected row as its file has it, to be corrected and imported again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// The line in which it begins, from 1; `None` in a job that an older version began.
+    pub line: Option<u64>,
+    /// The text for which it was rejected.
+    pub value: Option<String>,
+    /// All fields. None if the record is too long to be kept.
+    pub fields: Vec<String>,
+    /// The fields that a task has, with their positions.
+    pub known: Vec<(String, usize)>,
+    /// The number of columns of the header; fields beyond belong to no column.
+    pub width: Option<usize>,
+}
+
+impl SourceRecord {
+    /// A field by the name that it has in a task.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (_, at) = self.known.iter().find(|(known, _)| known == name)?;
+        self.fields.get(*at).map(String::as_str)
+    }
+
+    /// The fields that no column of the header has.
+    pub fn surplus(&self) -> &[String] {
+        self.width.and_then(|width| self.fields.get(width..)).unwrap_or_default()
+    }
 }
 
 impl ControlMessage {

@@ -14,7 +14,7 @@ mod job;
 mod user;
 
 pub use city::CityTask;
-pub use control::{ControlMessage, Reject};
+pub use control::{ControlMessage, Reject, SourceRecord};
 pub use fields::{DecodeError, Fields, MAX_FIELD_BYTES};
 pub use header::TaskHeader;
 pub use job::{JobError, JobKind, JobOpen, JobSeal, SealOutcome};
