@@ -62,7 +62,8 @@ struct Inner {
     store: Store,
     upstream: WeatherClient,
     front: Cache<Arc<PreparedAnswer>>,
-    unknown: Cache<()>,
+    /// Names that are not known, and the city whose name begins so.
+    unknown: Cache<Option<String>>,
     fetches: SingleFlight<(Arc<SnapshotRow>, Origin)>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -124,8 +125,8 @@ impl Inner {
         if let Some(prepared) = self.in_front(&query).await {
             return Ok((prepared, Origin::Hit));
         }
-        if self.unknown.get(&query.key).await.is_some() {
-            return Err(unknown_city(&query));
+        if let Some(nearest) = self.unknown.get(&query.key).await {
+            return Err(unknown_city(&query, nearest.as_deref()));
         }
         if let Some(cached) = self.in_broker(&query).await {
             let prepared = Arc::new(PreparedAnswer::new(cached));
@@ -177,14 +178,15 @@ impl Inner {
             return Ok(found);
         }
         let answer = self.upstream.geocode(&query.name, country, Priority::Interactive).await;
-        let cities = match answer {
-            Answer::Ok(cities) => cities,
+        let named = match answer {
+            Answer::Ok(named) => named,
             failed => return Err(failure(&failed)),
         };
-        let candidates = cities.len();
-        let Some(city) = cities.into_iter().next() else {
-            self.unknown.insert(query.key.clone(), ()).await;
-            return Err(unknown_city(query));
+        let candidates = named.cities.len();
+        let Some(city) = named.cities.into_iter().next() else {
+            let problem = unknown_city(query, named.nearest.as_deref());
+            self.unknown.insert(query.key.clone(), named.nearest).await;
+            return Err(problem);
         };
         let kept = self.store.save_city(&query.folded, country, &city).await;
         log_transition(&self.store_down, "the store", &kept);
@@ -264,11 +266,14 @@ pub fn bad_response(error: &DatedAhead) -> Answer<()> {
     Answer::Retry { code: "bad_response", reason: error.to_string() }
 }
 
-fn unknown_city(query: &CityQuery) -> Problem {
-    let detail = match &query.country_code {
+fn unknown_city(query: &CityQuery, nearest: Option<&str>) -> Problem {
+    let mut detail = match &query.country_code {
         Some(code) => format!("no city named {:?} is known in {code}", query.name),
         None => format!("no city named {:?} is known", query.name),
     };
+    if let Some(nearest) = nearest {
+        detail.push_str(&format!("; do you mean {nearest}?"));
+    }
     Problem::new(StatusCode::NOT_FOUND, "city_not_found", detail)
 }
 

@@ -21,7 +21,7 @@ use isobar_model::ids::CityId;
 use isobar_model::task::CityTask;
 use isobar_settings::Settings;
 use isobar_store::{Store, StoreError};
-use isobar_upstream::cities::{CityFinder, DatedAhead, is_near};
+use isobar_upstream::cities::{CityFinder, CityLookup, DatedAhead, is_near};
 use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient};
 
 use super::definition::{BatchKey, TaskOutcome, TaskSubject};
@@ -131,8 +131,10 @@ impl Cities {
         }
         while let Some((at, resolved)) = lookups.next().await {
             match resolved {
-                Ok(Answer::Ok(Some(city))) => cities.push((at, city)),
-                Ok(Answer::Ok(None)) => outcomes[at] = Some(not_found(tasks[at])),
+                Ok(Answer::Ok(CityLookup::Found(city))) => cities.push((at, city)),
+                Ok(Answer::Ok(CityLookup::Unknown { nearest })) => {
+                    outcomes[at] = Some(not_found(tasks[at], nearest));
+                }
                 Ok(failure) => outcomes[at] = Some(after_geocoder(failure)),
                 Err(error) if error.is_transient() => {
                     let error = isobar_telemetry::error_chain(&error);
@@ -208,22 +210,24 @@ impl Cities {
     }
 
     /// The city of a task without coordinates, under the number of the task if it has one.
-    async fn resolve(&self, task: &CityTask) -> Result<Answer<Option<City>>, StoreError> {
+    async fn resolve(&self, task: &CityTask) -> Result<Answer<CityLookup>, StoreError> {
         let listed = task.city_id.and_then(|id| gazetteer::builtin().by_id(id)).filter(|listed| {
             // The same number may mean another city in the source than in the list.
             task.city.as_deref().is_none_or(|name| fold_name(name) == fold_name(&listed.name))
         });
         Ok(match (listed, &task.city, task.city_id) {
-            (Some(city), ..) => Answer::Ok(Some(city.clone())),
+            (Some(city), ..) => Answer::Ok(CityLookup::Found(city.clone())),
             (None, Some(name), _) => {
                 let country = task.country_code.as_deref();
                 match self.finder.find(name, country, Priority::Batch).await? {
-                    Answer::Ok(city) => Answer::Ok(city.map(|city| with_task_id(city, task))),
-                    failure => failure,
+                    Answer::Ok(CityLookup::Found(city)) => {
+                        Answer::Ok(CityLookup::Found(with_task_id(city, task)))
+                    }
+                    unknown_or_failure => unknown_or_failure,
                 }
             }
-            (None, None, Some(id)) => Answer::Ok(self.finder.by_id(id).await?),
-            (None, None, None) => Answer::Ok(None),
+            (None, None, Some(id)) => Answer::Ok(self.finder.by_id(id).await?.into()),
+            (None, None, None) => Answer::Ok(None.into()),
         })
     }
 }
@@ -274,18 +278,21 @@ fn taken<R>(owner: &Owner, city: &City) -> TaskOutcome<R> {
     TaskOutcome::Failed { code: "id_taken", reason }
 }
 
-fn not_found<R>(task: &CityTask) -> TaskOutcome<R> {
-    let reason = match (&task.city, &task.country_code, task.city_id) {
+fn not_found<R>(task: &CityTask, nearest: Option<String>) -> TaskOutcome<R> {
+    let mut reason = match (&task.city, &task.country_code, task.city_id) {
         (Some(name), Some(country), _) => format!("no city called {name:?} is known in {country}"),
         (Some(name), None, _) => format!("no city called {name:?} is known"),
         (None, _, Some(id)) => format!("no city of number {id} is known"),
         (None, _, None) => "the task names no city".to_owned(),
     };
+    if let Some(nearest) = nearest {
+        reason.push_str(&format!("; do you mean {nearest}?"));
+    }
     TaskOutcome::Failed { code: "city_not_found", reason }
 }
 
 /// The outcome of a task whose city could not be resolved.
-fn after_geocoder<R>(failure: Answer<Option<City>>) -> TaskOutcome<R> {
+fn after_geocoder<R>(failure: Answer<CityLookup>) -> TaskOutcome<R> {
     match failure {
         Answer::Ok(_) => unreachable!("a success is not a failure"),
         Answer::Retry { code, reason } => TaskOutcome::Retry { code, reason },

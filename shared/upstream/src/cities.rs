@@ -21,6 +21,22 @@ use crate::weather_client::WeatherClient;
 /// The centres that two sources give for one city differ by less than this, in degrees.
 const SAME_CITY_DEG: f64 = 0.5;
 
+/// What is known of a name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CityLookup {
+    Found(City),
+    /// The geocoder knows a city whose name begins so.
+    Unknown {
+        nearest: Option<String>,
+    },
+}
+
+impl From<Option<City>> for CityLookup {
+    fn from(city: Option<City>) -> Self {
+        city.map_or(Self::Unknown { nearest: None }, Self::Found)
+    }
+}
+
 /// Finds cities by name and number. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CityFinder {
@@ -33,31 +49,31 @@ impl CityFinder {
         Self { upstream, store }
     }
 
-    /// The city of this name: the most populous of the first source that knows it, `None` if
-    /// no source does.
+    /// The city of this name: the most populous of the first source that knows it.
     pub async fn find(
         &self,
         name: &str,
         country_code: Option<&str>,
         priority: Priority,
-    ) -> Result<Answer<Option<City>>, StoreError> {
+    ) -> Result<Answer<CityLookup>, StoreError> {
         if let Some((city, _)) = gazetteer::builtin().by_name(name, country_code) {
-            return Ok(Answer::Ok(Some(city.clone())));
+            return Ok(Answer::Ok(CityLookup::Found(city.clone())));
         }
         let folded = fold_name(name);
         let stored = self.store.find_cities(&folded, country_code).await?;
         if let Some(city) = stored.iter().find_map(city_from_row) {
-            return Ok(Answer::Ok(Some(city)));
+            return Ok(Answer::Ok(CityLookup::Found(city)));
         }
         let answer = self.upstream.geocode(name, country_code, priority).await;
-        let city = match answer.into_result() {
-            Ok(cities) => cities.into_iter().next(),
+        let named = match answer.into_result() {
+            Ok(named) => named,
             Err(failure) => return Ok(failure),
         };
-        if let Some(city) = &city {
-            self.store.save_city(&folded, country_code, city).await?;
-        }
-        Ok(Answer::Ok(city))
+        let Some(city) = named.cities.into_iter().next() else {
+            return Ok(Answer::Ok(CityLookup::Unknown { nearest: named.nearest }));
+        };
+        self.store.save_city(&folded, country_code, &city).await?;
+        Ok(Answer::Ok(CityLookup::Found(city)))
     }
 
     /// The city of this number, if the built-in list or the store knows where it is.

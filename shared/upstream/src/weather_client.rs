@@ -8,18 +8,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{Broker, Flags};
-use isobar_model::city::{City, Coordinates};
+use isobar_model::city::Coordinates;
 use isobar_settings::Settings;
 use isobar_settings::values::WeatherProvider;
 
 use crate::air_quality::AirQuality;
 use crate::answer::{Answer, Priority, WaitReason};
 use crate::client::Client;
+use crate::geocoding::{self, Named};
 use crate::host::UpstreamState;
 use crate::observation::Observation;
 use crate::quota::QuotaState;
 use crate::weather_service::WeatherService;
-use crate::{air_quality, forecast, geocoding, openweather};
+use crate::{air_quality, forecast, openweather};
 
 /// A client of the configured provider. Cheap to clone; clones share breakers and connections.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl WeatherClient {
         name: &str,
         country_code: Option<&str>,
         priority: Priority,
-    ) -> Answer<Vec<City>> {
+    ) -> Answer<Named> {
         geocoding::search(&self.client, name, country_code, priority).await
     }
 

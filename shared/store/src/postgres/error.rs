@@ -81,10 +81,9 @@ fn class_of(sqlstate: &str) -> PgErrorClass {
         "40001" | "40P01" => PgErrorClass::Conflict,
         // Read-only (a standby, a failover), the time limits of this client, a lock timeout.
         "25006" | "25P03" | "57014" | "55P03" => PgErrorClass::Unavailable,
-        // The database does not exist, or the role may not do this.
-        "3D000" | "42501" => PgErrorClass::Refused,
-        // A pooler that gives each statement another session, or refuses our options.
-        "42P05" | "26000" | "08P01" => PgErrorClass::Refused,
+        // The database does not exist, or the role may not do this. A pooler gives each statement
+        // another session, or refuses our options.
+        "3D000" | "42501" | "42P05" | "26000" | "08P01" => PgErrorClass::Refused,
         _ if sqlstate.starts_with("57P") => PgErrorClass::Unavailable,
         _ => match sqlstate.get(..2) {
             // Connection, resources (disk, memory, connections), the server's own I/O.
