@@ -267,14 +267,12 @@ pub fn bad_response(error: &DatedAhead) -> Answer<()> {
 }
 
 fn unknown_city(query: &CityQuery, nearest: Option<&str>) -> Problem {
-    let mut detail = match &query.country_code {
+    let detail = match &query.country_code {
         Some(code) => format!("no city named {:?} is known in {code}", query.name),
         None => format!("no city named {:?} is known", query.name),
     };
-    if let Some(nearest) = nearest {
-        detail.push_str(&format!("; do you mean {nearest}?"));
-    }
-    Problem::new(StatusCode::NOT_FOUND, "city_not_found", detail)
+    let hint = nearest.map(|nearest| format!("; do you mean {nearest}?")).unwrap_or_default();
+    Problem::new(StatusCode::NOT_FOUND, "city_not_found", detail + &hint)
 }
 
 /// The problem for the caller. The reasons go only to the log, because they name hosts and plans.

@@ -279,16 +279,14 @@ fn taken<R>(owner: &Owner, city: &City) -> TaskOutcome<R> {
 }
 
 fn not_found<R>(task: &CityTask, nearest: Option<String>) -> TaskOutcome<R> {
-    let mut reason = match (&task.city, &task.country_code, task.city_id) {
+    let reason = match (&task.city, &task.country_code, task.city_id) {
         (Some(name), Some(country), _) => format!("no city called {name:?} is known in {country}"),
         (Some(name), None, _) => format!("no city called {name:?} is known"),
         (None, _, Some(id)) => format!("no city of number {id} is known"),
         (None, _, None) => "the task names no city".to_owned(),
     };
-    if let Some(nearest) = nearest {
-        reason.push_str(&format!("; do you mean {nearest}?"));
-    }
-    TaskOutcome::Failed { code: "city_not_found", reason }
+    let hint = nearest.map(|nearest| format!("; do you mean {nearest}?")).unwrap_or_default();
+    TaskOutcome::Failed { code: "city_not_found", reason: reason + &hint }
 }
 
 /// The outcome of a task whose city could not be resolved.
