@@ -233,3 +233,105 @@ async fn ack<P: Pipeline>(
     // The entries are delivered again after the claim idle, found in the ledger, and acknowledged.
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use isobar_broker::Entry;
+    use isobar_model::ids::CityId;
+    use isobar_model::pipeline::PipelineName;
+    use isobar_model::task::{ControlMessage, Fields, JobKind, JobOpen, JobSeal, SealOutcome};
+    use isobar_store::{LedgerRow, Records};
+
+    use super::*;
+    use crate::pipeline::numbers::{NumberTask, Numbers};
+    use crate::settle::{DecodedEntry, FailureReason};
+
+    fn job() -> JobId {
+        JobId::derive("test", "slot")
+    }
+
+    fn entry(lane: Lane) -> Entry {
+        Entry {
+            lane,
+            id: EntryId { ms: 1, seq: 0 },
+            fields: Fields::default(),
+            deliveries: 1,
+            attempts: 0,
+            crashes: 0,
+        }
+    }
+
+    fn decoded(number: usize, try_number: u32) -> DecodedEntry<NumberTask> {
+        let mut task = NumberTask::from(number);
+        task.head.try_number = try_number;
+        DecodedEntry { entry: entry(Lane::Tasks), task }
+    }
+
+    fn succeeded(number: usize, try_number: u32) -> SettledEntry<usize> {
+        SettledEntry::succeeded::<Numbers>(&decoded(number, try_number), number)
+    }
+
+    fn failed(number: usize, try_number: u32) -> SettledEntry<usize> {
+        let why = FailureReason::new("location_rejected", "bad");
+        SettledEntry::failed(&Numbers::default(), &decoded(number, try_number), &why, "e")
+    }
+
+    /// The cities whose records a commit stores.
+    fn stored(commit: &Commit) -> Vec<CityId> {
+        match &commit.records {
+            Records::AirQuality(rows) => rows.iter().map(|row| row.city_id).collect(),
+            other => panic!("not the records of this pipeline: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_highest_try_of_a_task_is_committed() {
+        for tries in [[1, 2, 2], [2, 1, 2], [2, 2, 1]] {
+            let settle = |at: u32| if at == 2 { succeeded(7, at) } else { failed(7, at) };
+            let commit = assemble(&Numbers::default(), &tries.map(settle));
+            let row = |row: &LedgerRow| row.try_number;
+            assert_eq!(commit.ledger.iter().map(row).collect::<Vec<_>>(), [2], "{tries:?}");
+            assert_eq!(stored(&commit), [CityId(7)], "{tries:?}");
+            assert!(commit.dead.is_empty() && commit.failed_cities.is_empty(), "{tries:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_contains_every_outcome() {
+        let seal = JobSeal {
+            job_id: job(),
+            rows: 2,
+            rejected: 0,
+            duplicates: 0,
+            outcome: SealOutcome::Complete,
+        };
+        let open = JobOpen {
+            job_id: job(),
+            job_kind: JobKind::Produce,
+            pipeline: PipelineName::Weather,
+            source: "cities.csv".to_owned(),
+            slot: "slot".to_owned(),
+            created_at: DateTime::UNIX_EPOCH,
+        };
+        let control = |message| SettledEntry::control(&entry(Lane::Control), message);
+        let mut without_job = decoded(3, 1);
+        without_job.task.head.job_id = None;
+        let commit = assemble(
+            &Numbers::default(),
+            &[
+                control(ControlMessage::Open(open.clone())),
+                succeeded(1, 1),
+                failed(2, 1),
+                SettledEntry::succeeded::<Numbers>(&without_job, 3),
+                control(ControlMessage::Seal(seal.clone())),
+            ],
+        );
+        assert_eq!((commit.opens.as_slice(), commit.seals.as_slice()), (&[open][..], &[seal][..]));
+        assert_eq!(stored(&commit), [CityId(1), CityId(3)]);
+        let cities: Vec<_> = commit.ledger.iter().map(|row| row.city_id).collect();
+        assert_eq!(cities, [Some(CityId(1)), Some(CityId(2))], "a row needs a job");
+        assert_eq!(commit.failed_cities[0].city_id, CityId(2));
+        assert_eq!((commit.failed_cities.len(), commit.dead.len()), (1, 1));
+    }
+}

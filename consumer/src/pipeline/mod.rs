@@ -10,6 +10,8 @@ pub mod air_quality;
 pub mod cities;
 pub mod definition;
 mod newest;
+#[cfg(test)]
+pub mod numbers;
 pub mod users;
 pub mod weather;
 
