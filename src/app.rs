@@ -52,13 +52,23 @@ impl App {
 
     /// Reads them from another environment, into which the caller has put the command's flags.
     pub fn settings_from(&self, environment: &Environment) -> anyhow::Result<Arc<Settings>> {
+        let warnings = environment.warnings();
+        let settings = self.load(environment).inspect_err(|_| print_warnings(&warnings))?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(settings)
+    }
+
+    /// The same without warnings, for a trial: its worker has already shown them.
+    pub fn load(&self, environment: &Environment) -> anyhow::Result<Arc<Settings>> {
         let settings = Settings::load(environment)?;
         if let Some(spec) = environment.get(isobar_failpoint::VARIABLE) {
             isobar_failpoint::arm(spec).map_err(ExitError::config)?;
         }
         let directives = match (self.global.quiet, self.global.verbose) {
             (true, _) => "warn".to_owned(),
-            (_, 0) => settings.log.clone(),
+            (_, 0) => settings.log.0.clone(),
             (_, 1) => "debug".to_owned(),
             _ => "trace".to_owned(),
         };
@@ -116,5 +126,16 @@ impl App {
         }
         std::io::stdout().lock().write_all(line.as_bytes())?;
         Ok(())
+    }
+}
+
+/// For commands without settings: reports variables that no command knows.
+pub fn warn_about_names() {
+    print_warnings(&Environment::from_process().warnings());
+}
+
+fn print_warnings(warnings: &[String]) {
+    for warning in warnings {
+        progress::print_status(&format!("warning: {warning}"));
     }
 }

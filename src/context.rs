@@ -55,10 +55,12 @@ impl Context {
         Self::open(settings).await
     }
 
-    /// For roles that run for long: fails if Redis is a server that cannot take tasks. Exit code 78
+    /// For roles that run for long: fails if Redis is a server that cannot take tasks, or refuses us
+    /// the keys that a role needs. Exit code 78
     /// if a person must change `REDIS_URL`. A replica may become the primary in a failover, so that
     /// is 75: the supervisor starts the role again.
     pub async fn check_broker(&self) -> anyhow::Result<()> {
+        self.broker.check_rights().await?;
         refuse_wrong_server(&self.broker)
             .await?
             .map_or(Ok(()), |message| Err(ExitError { exit: Exit::TryAgain, message }.into()))

@@ -11,6 +11,7 @@ use isobar_broker::BrokerError;
 use isobar_settings::ConfigError;
 use isobar_sqlite::SqliteError;
 use isobar_sqlite::backup::BackupError;
+use isobar_sqlite::disk;
 use isobar_store::StoreError;
 
 /// How a command ended.
@@ -72,6 +73,10 @@ fn classify(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(stop) = cause.downcast_ref::<ExitError>() {
             return stop.exit;
+        }
+        // Whatever wraps it: nothing is lost, and it works again once there is room.
+        if disk::is_full(cause) {
+            return Exit::TryAgain;
         }
         if cause.is::<ConfigError>() {
             return Exit::BadConfig;

@@ -1,6 +1,6 @@
 //! A long list on stdout, written while it is read.
 //!
-//! Guarantees: with `--json` it is one document, `{"items":[…]}`; otherwise one line for each item.
+//! Guarantees: with `--json` it is one document, `{"items":[…],…}`; otherwise one line for each item.
 //! Only one item is in memory, so the length of a list is not limited.
 
 use std::io::{self, BufWriter, Stdout, Write};
@@ -38,9 +38,19 @@ impl ListOutput {
         Ok(())
     }
 
-    pub fn end(mut self) -> io::Result<()> {
+    /// Ends the list with one more field of the document, or with a line.
+    pub fn end(
+        mut self,
+        name: &str,
+        value: &impl Serialize,
+        line: Option<String>,
+    ) -> io::Result<()> {
         if self.as_json {
-            self.out.write_all(b"]}\n")?;
+            write!(self.out, "],\"{name}\":")?;
+            serde_json::to_writer(&mut self.out, value)?;
+            self.out.write_all(b"}\n")?;
+        } else if let Some(line) = line {
+            writeln!(self.out, "{line}")?;
         }
         self.out.flush()
     }

@@ -1,7 +1,7 @@
 //! The gate around every route: what happens to a request before and after its handler.
 //!
-//! Before: request id → slot of the connection → rate limit → Host, Origin, key → limit on concurrent
-//! requests → time limit. After: panics caught → problems rendered → headers → one log event. It is
+//! Before: request id → slot of the connection → rate limit → Host, Origin, key → names of parameters
+//! → limit on concurrent requests → time limit. After: panics caught → problems rendered → headers → one log event. It is
 //! one middleware, so that the order can be read here and a cached answer costs little.
 //!
 //! Guarantees: every answer has `X-Request-Id`, every error is a problem, and a panic is a 500 without
@@ -21,6 +21,7 @@ use crate::http::access::RequestFacts;
 use crate::http::connection::ConnectionAddrs;
 use crate::http::connection_slots::ProbesOnly;
 use crate::http::drain_body::drain_on_drop;
+use crate::http::known_params::KnownParams;
 use crate::http::problem::Problem;
 use crate::http::request_log::{REQUEST_ID_HEADER, RequestEvent, request_id};
 use crate::http::security_headers::add_security_headers;
@@ -44,6 +45,7 @@ pub struct RequestGate {
     pub public: bool,
     pub costs_quota: bool,
     pub time_limit: TimeLimit,
+    pub params: KnownParams,
 }
 
 pub async fn gate(State(gate): State<RequestGate>, request: Request, next: Next) -> Response {
@@ -93,7 +95,9 @@ fn admit(gate: &RequestGate, request: &Request) -> Result<(), Problem> {
         addrs: addrs.copied(),
         public: gate.public,
         costs_quota: gate.costs_quota,
-    })
+    })?;
+    // After the key: who has none learns nothing of a route.
+    gate.params.check(request.method(), request.uri().query())
 }
 
 /// Runs the handler within its time limit.

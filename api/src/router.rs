@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::dashboard;
 use crate::gate::{RequestGate, gate};
+use crate::http::known_params::KnownParams;
 use crate::http::problem::Problem;
 use crate::openapi::resource::{Resource, TimeLimit, long, probe, quick};
 use crate::resources::{
@@ -29,9 +30,9 @@ const BODY_LIMIT_BYTES: usize = 64 * 1024;
 
 pub fn table() -> Vec<Resource> {
     vec![
-        quick("/", routes!(dashboard::home::show)).public(),
+        quick("/", routes!(dashboard::home::show)).public().any_query(),
         long("/live", routes!(dashboard::live::live)),
-        quick("/assets/{file}", routes!(dashboard::assets::file)).public(),
+        quick("/assets/{file}", routes!(dashboard::assets::file)).public().any_query(),
         quick("/weather", routes!(weather::weather)).public().costs_quota(),
         quick("/air-quality", routes!(air_quality::show)).costs_quota(),
         quick("/history", routes!(history::list, history::clear)),
@@ -71,11 +72,11 @@ pub fn table() -> Vec<Resource> {
         probe("/healthz", routes!(health::healthz)).public(),
         probe("/readyz", routes!(health::readyz)).public(),
         probe("/metrics", routes!(metrics::show)),
-        quick("/login", routes!(login::form, login::sign_in)).public(),
-        quick("/logout", routes!(login::sign_out)).public(),
+        quick("/login", routes!(login::form, login::sign_in)).public().any_query(),
+        quick("/logout", routes!(login::sign_out)).public().any_query(),
         quick("/openapi.json", routes!(docs::document)).public(),
-        quick("/docs", routes!(docs::docs)).public(),
-        quick("/docs/{file}", routes!(docs::file)).public(),
+        quick("/docs", routes!(docs::docs)).public().any_query(),
+        quick("/docs/{file}", routes!(docs::file)).public().any_query(),
     ]
 }
 
@@ -84,9 +85,12 @@ pub fn router(app: &SharedState) -> Router {
     for resource in table() {
         let plain = resource.path.trim_end_matches('/');
         let route = if plain.is_empty() { "/" } else { plain };
-        let Resource { public, costs_quota, time_limit, .. } = resource;
-        let gated = RequestGate { app: app.clone(), route, public, costs_quota, time_limit };
-        let (_, _, methods) = resource.handlers;
+        let Resource { public, costs_quota, time_limit, any_query, handlers, .. } = resource;
+        let (_, paths, methods) = handlers;
+        let params =
+            if any_query { KnownParams::default() } else { KnownParams::documented(&paths) };
+        let app = app.clone();
+        let gated = RequestGate { app, route, public, costs_quota, time_limit, params };
         let methods = methods.fallback(method_not_allowed).layer(from_fn_with_state(gated, gate));
         if !plain.is_empty() {
             router = router.route(plain, methods.clone());
@@ -99,6 +103,7 @@ pub fn router(app: &SharedState) -> Router {
         public: false,
         costs_quota: false,
         time_limit: TimeLimit::Quick,
+        params: KnownParams::default(),
     };
     router
         .fallback_service(

@@ -236,16 +236,25 @@ async fn ack<P: Pipeline>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use chrono::DateTime;
-    use isobar_broker::Entry;
+    use isobar_broker::{Broker, Entry};
     use isobar_model::ids::CityId;
     use isobar_model::pipeline::PipelineName;
     use isobar_model::task::{ControlMessage, Fields, JobKind, JobOpen, JobSeal, SealOutcome};
-    use isobar_store::{LedgerRow, Records};
+    use isobar_settings::{Environment, Settings};
+    use isobar_store::{LedgerRow, Records, RowStatus, Store};
+    use tokio::sync::Semaphore;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::gate::ReadGate;
+    use crate::job_status::JobStatusCache;
+    use crate::leases::Leases;
     use crate::pipeline::numbers::{NumberTask, Numbers};
     use crate::settle::{DecodedEntry, FailureReason};
+    use crate::trial::TrialCommand;
 
     fn job() -> JobId {
         JobId::derive("test", "slot")
@@ -305,6 +314,7 @@ mod tests {
             rejected: 0,
             duplicates: 0,
             outcome: SealOutcome::Complete,
+            error: None,
         };
         let open = JobOpen {
             job_id: job(),
@@ -333,5 +343,101 @@ mod tests {
         assert_eq!(cities, [Some(CityId(1)), Some(CityId(2))], "a row needs a job");
         assert_eq!(commit.failed_cities[0].city_id, CityId(2));
         assert_eq!((commit.failed_cities.len(), commit.dead.len()), (1, 1));
+    }
+
+    /// A worker with a store of its own, which ends with it.
+    struct TestWorker {
+        _folder: tempfile::TempDir,
+        ctx: Context<Numbers>,
+    }
+
+    impl TestWorker {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().display().to_string();
+            let environment = Environment::empty().with("ISOBAR_DATA_DIR", path);
+            let settings = Arc::new(Settings::load(&environment).expect("settings"));
+            let ctx = Context {
+                pipeline: Numbers::default(),
+                broker: Broker::open(&settings).expect("a broker"),
+                store: Store::open(&settings).await.expect("a store"),
+                name: "worker".to_owned(),
+                trial: TrialCommand::default(),
+                store_name: "store".to_owned(),
+                leases: Leases::new(settings.commit_window()),
+                gate: ReadGate::default(),
+                tally: Arc::default(),
+                statuses: JobStatusCache::default(),
+                slots: Semaphore::new(1),
+                capacity: 100,
+                stop: CancellationToken::new(),
+                epoch: Mutex::default(),
+                flags: Mutex::default(),
+                settings,
+            };
+            Self { _folder: folder, ctx }
+        }
+
+        /// Commits entries that the worker holds, and returns which it acknowledges.
+        async fn commit(&self, entries: Vec<SettledEntry<usize>>) -> Vec<u64> {
+            let (acks, mut acked) = mpsc::channel(entries.len());
+            commit(&self.ctx, entries, &acks).await.expect("the store answers");
+            drop(acks);
+            let mut ids = Vec::new();
+            while let Some(entries) = acked.recv().await {
+                ids.extend(entries.into_iter().map(|(_, id)| id.ms));
+            }
+            ids.sort_unstable();
+            ids
+        }
+
+        /// The numbers and ends of the stored tasks.
+        async fn ledger(&self) -> Vec<(i64, RowStatus)> {
+            let job_id = NumberTask::from(0).head.job_id.expect("a job");
+            let rows = self.ctx.store.ledger(job_id, None, None, 100).await.expect("reads");
+            let mut rows: Vec<(i64, RowStatus)> =
+                rows.iter().map(|row| (row.city_id.expect("a city").0, row.status)).collect();
+            rows.sort_by_key(|(city, _)| *city);
+            rows
+        }
+    }
+
+    /// The entry of a number has it as its id.
+    fn numbered(number: usize) -> SettledEntry<usize> {
+        SettledEntry { id: EntryId { ms: number as u64, seq: 0 }, ..succeeded(number, 1) }
+    }
+
+    #[tokio::test]
+    async fn a_refused_row_leaves_its_neighbours() {
+        let worker = TestWorker::start().await;
+        let mut entries: Vec<_> = (1..=5).map(numbered).collect();
+        if let Some(row) = &mut entries[2].ledger {
+            row.city = Some("no store accepts a NUL\0".to_owned());
+        }
+        for entry in &entries {
+            worker.ctx.leases.hold(entry.lane, entry.id, Instant::now());
+        }
+        assert_eq!(worker.commit(entries).await, [1, 2, 3, 4, 5]);
+        let ends = [1, 2, 3, 4, 5].map(|city| {
+            let status = if city == 3 { RowStatus::Failed } else { RowStatus::Success };
+            (city, status)
+        });
+        assert_eq!(worker.ledger().await, ends);
+    }
+
+    #[tokio::test]
+    async fn a_result_is_dropped_with_its_lease() {
+        let worker = TestWorker::start().await;
+        let leases = &worker.ctx.leases;
+        let entries: Vec<_> = (1..=2).map(numbered).collect();
+        for entry in &entries {
+            leases.hold(entry.lane, entry.id, Instant::now());
+        }
+        let [kept, lost] = [entries[0].id, entries[1].id];
+        leases.renewed(Lane::Tasks, &[], &[lost], Instant::now());
+        assert_eq!(worker.commit(entries).await, [1]);
+        assert_eq!(worker.ledger().await, [(1, RowStatus::Success)]);
+        assert!(!leases.holds(Lane::Tasks, lost));
+        assert!(leases.holds(Lane::Tasks, kept), "until it is acknowledged");
     }
 }

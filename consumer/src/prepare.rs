@@ -76,6 +76,7 @@ pub async fn prepare<P: Pipeline>(
             prepared.settled.push(SettledEntry::quarantined(&entry, &error.into(), stream));
         }
     }
+    pipeline.identify(tasks.iter_mut().map(|task| &mut task.task).collect()).await?;
     let jobs: Vec<JobId> = tasks.iter().filter_map(|task| P::head(&task.task).job_id).collect();
     let statuses = statuses.of(store, jobs).await?;
     let current = {

@@ -11,7 +11,9 @@ use chrono::{DateTime, Utc};
 use isobar_broker::{Entry, EntryId, Lane};
 use isobar_model::ids::TaskId;
 use isobar_model::pipeline::PipelineName;
-use isobar_model::task::{ControlMessage, DecodeError, JobOpen, JobSeal, Reject, TaskHeader};
+use isobar_model::task::{
+    ControlMessage, DecodeError, JobOpen, JobSeal, Reject, SourceRecord, TaskHeader,
+};
 use isobar_store::{CityFailure, DeadLetter, LedgerRow, RowStatus};
 
 use crate::pipeline::{Pipeline, TaskSubject};
@@ -252,11 +254,28 @@ fn reject_row(reject: &Reject, entry: EntryId, now: DateTime<Utc>) -> LedgerRow 
         error_code: Some(reject.code.clone()),
         last_error: Some(reject.reason.clone()),
         attempts: 0,
-        input: None,
+        input: reject.record.as_deref().map(rejected_input),
         finished_at: now,
         rejected: true,
         last_refreshed_at: None,
     }
+}
+
+/// The fields of a rejected row as JSON, under the names that a task has, for the export of failed
+/// rows. It is not a task: a retry leaves it out.
+fn rejected_input(record: &SourceRecord) -> String {
+    let names = ["city_id", "city", "country_code", "latitude_deg", "longitude_deg"];
+    let known = names.into_iter().filter_map(|name| Some((name, record.field(name)?.to_owned())));
+    let surplus = (!record.surplus().is_empty())
+        .then(|| serde_json::to_string(record.surplus()).expect("text is JSON"));
+    let others = [
+        ("line", record.line.map(|line| line.to_string())),
+        ("value", record.value.clone()),
+        ("surplus", surplus),
+    ];
+    let others = others.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let fields: std::collections::BTreeMap<_, _> = known.chain(others).collect();
+    serde_json::to_string(&fields).expect("text is JSON")
 }
 
 fn dead_letter(
@@ -319,4 +338,5 @@ fn appended_at(id: EntryId) -> Option<DateTime<Utc>> {
 }
 
 #[cfg(test)]
+#[path = "settle_tests.rs"]
 mod tests;

@@ -7,10 +7,13 @@
 use chrono::{DateTime, Utc};
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::Enrichment;
-use isobar_model::task::{CityTask, ControlMessage, Reject, TaskHeader, UserTask, UserWork};
+use isobar_model::task::{
+    CityTask, ControlMessage, JobSeal, Reject, TaskHeader, UserTask, UserWork,
+};
 use sha2::{Digest, Sha256};
 
 use crate::outbox::{FrozenBatch, JobKey};
+use crate::source::shown::escaped;
 use crate::source::{RowError, RowSubject, SourceCity, SourceCursor};
 
 /// The open and the seal of a job.
@@ -22,10 +25,18 @@ pub struct BatchDraft {
     tasks: Lines,
     open: Lines,
     control: Lines,
+    seal: SealLines,
     ids: Vec<TaskId>,
     rows: u64,
     rejected: u64,
     duplicates: u64,
+}
+
+/// The seal as it is sent, and as it is hashed.
+#[derive(Debug, Default)]
+struct SealLines {
+    sent: Lines,
+    hashed: Lines,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +115,14 @@ impl BatchDraft {
         self.control.push(pairs(&message.to_wire()));
     }
 
+    /// The seal of the job. The hash leaves out the reason of a failure, which may name a path of this
+    /// host: the same list has the same hash everywhere.
+    pub fn seal(&mut self, seal: JobSeal) {
+        let hashed = ControlMessage::Seal(JobSeal { error: None, ..seal.clone() });
+        self.seal.hashed.push(pairs(&hashed.to_wire()));
+        self.seal.sent.push(pairs(&ControlMessage::Seal(seal).to_wire()));
+    }
+
     /// Takes the content as one batch that never changes again, and leaves an empty draft.
     pub fn freeze(
         &mut self,
@@ -116,7 +135,9 @@ impl BatchDraft {
         hash.update(&position.previous_hash);
         hash.update(&draft.tasks.text);
         hash.update(&draft.control.text);
-        let payload = [draft.tasks.text, draft.open.text, draft.control.text].concat();
+        hash.update(&draft.seal.hashed.text);
+        let payload =
+            [draft.tasks.text, draft.open.text, draft.control.text, draft.seal.sent.text].concat();
         FrozenBatch {
             job: position.job,
             seq: position.seq,
@@ -124,7 +145,7 @@ impl BatchDraft {
             previous_hash: position.previous_hash,
             payload,
             n_tasks: draft.tasks.count,
-            n_control: draft.open.count + draft.control.count,
+            n_control: draft.open.count + draft.control.count + draft.seal.sent.count,
             ids: draft.ids,
             cursor: cursor
                 .map(|cursor| serde_json::to_string(&cursor).expect("a cursor is plain data")),
@@ -193,8 +214,10 @@ pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
         task_id: job_id.reject(row),
         row,
         code: error.code.to_owned(),
-        reason: error.reason,
-        city: error.city,
+        // Names may hold control characters, which no store and no terminal must get.
+        reason: escaped(&error.reason),
+        city: error.city.map(|city| escaped(&city)),
+        record: error.record,
     }
 }
 
@@ -202,7 +225,7 @@ pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
 mod tests {
     use chrono::TimeDelta;
     use isobar_model::pipeline::PipelineName;
-    use isobar_model::task::{Fields, JobKind, JobOpen, JobSeal, SealOutcome};
+    use isobar_model::task::{Fields, JobError, JobKind, JobOpen, JobSeal, SealOutcome};
 
     use super::*;
 
@@ -225,14 +248,9 @@ mod tests {
         })
     }
 
-    fn seal(rows: u64) -> ControlMessage {
-        ControlMessage::Seal(JobSeal {
-            job_id: JobId::derive("test", "slot"),
-            rows,
-            rejected: 0,
-            duplicates: 0,
-            outcome: SealOutcome::Complete,
-        })
+    fn seal(rows: u64, outcome: SealOutcome, error: Option<JobError>) -> JobSeal {
+        let job_id = JobId::derive("test", "slot");
+        JobSeal { job_id, rows, rejected: 0, duplicates: 0, outcome, error }
     }
 
     fn draft(names: &[&str]) -> BatchDraft {
@@ -261,6 +279,18 @@ mod tests {
         let later = draft(&["A", "B"]).freeze(position(2, &one.hash), None, None);
         assert_ne!(later.hash, one.hash);
         assert_eq!(later.previous_hash, one.hash);
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_does_not_change_the_hash() {
+        let sealed = |error: Option<JobError>| {
+            let mut draft = draft(&["A"]);
+            draft.seal(seal(1, SealOutcome::Failed, error));
+            draft.freeze(position(1, ""), None, None)
+        };
+        let (one, other) = (sealed(None), sealed(Some(JobError::new("file_missing", "/a/b.csv"))));
+        assert_eq!((one.hash, one.n_control), (other.hash, 1));
+        assert!(other.payload.contains("/a/b.csv"), "{}", other.payload);
     }
 
     #[test]
@@ -333,7 +363,7 @@ mod tests {
     fn the_hash_leaves_out_only_the_open() {
         let freeze = |second, rows| {
             let mut batch = draft(&["A"]);
-            batch.control(&seal(rows));
+            batch.seal(seal(rows, SealOutcome::Complete, None));
             batch.open(&open(DateTime::UNIX_EPOCH + TimeDelta::seconds(second)));
             batch.freeze(position(1, ""), None, None)
         };

@@ -7,7 +7,7 @@
 //! extracting the job ends at its next commit. Of two processes that seal the job, one succeeds.
 
 use isobar_model::ids::JobId;
-use isobar_model::task::SealOutcome;
+use isobar_model::task::{JobError, SealOutcome};
 
 use crate::batch::BatchDraft;
 use crate::extract::seal;
@@ -37,8 +37,8 @@ pub async fn cancel(outbox: &Outbox, id: JobId, who: &str) -> Result<Cancelled, 
         if job.state != OutboxJobState::Extracting {
             return Ok(Cancelled::Whole);
         }
-        let reason = format!("it was cancelled by {who}");
-        let sealed = (SealOutcome::Cancelled, Some(reason.as_str()));
+        let reason = JobError::new("cancelled", &format!("it was cancelled by {who}"));
+        let sealed = (SealOutcome::Cancelled, Some(reason));
         match seal(outbox, &mut job, BatchDraft::default(), sealed).await {
             Ok(()) => {
                 tracing::info!(job_id = %id, by = who, rows = job.rows, "the job was cancelled");

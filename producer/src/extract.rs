@@ -12,12 +12,15 @@
 use std::sync::Arc;
 
 use isobar_model::ids::TaskId;
-use isobar_model::task::{ControlMessage, JobOpen, JobSeal, Reject, SealOutcome, TaskHeader};
+use isobar_model::task::{
+    ControlMessage, JobError, JobOpen, JobSeal, Reject, SealOutcome, TaskHeader,
+};
 use isobar_settings::Settings;
 use isobar_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{self, BatchDraft, BatchSize, ChainPosition};
+use crate::job_error::job_error;
 use crate::outbox::{Outbox, OutboxJob, OutboxJobState, SeenKeys};
 use crate::progress::{RunProgress, add, set};
 use crate::rejects::RejectFile;
@@ -25,6 +28,8 @@ use crate::source::{ParsedRow, Source, SourceContext, SourceCursor, SourceError,
 
 /// Rows of one batch, even if nearly all are duplicates: a kill costs as much to read again.
 const MAX_ROWS_PER_BATCH: u64 = 100_000;
+/// Rejects that a dry run shows.
+const FIRST_REJECTS: usize = 5;
 
 /// A job and how far its source is read.
 pub struct Extraction {
@@ -36,6 +41,7 @@ pub struct Extraction {
     seen: SeenKeys,
     progress: Arc<RunProgress>,
     rejects: Option<RejectFile>,
+    first_rejects: Vec<Reject>,
 }
 
 /// What one step did.
@@ -74,10 +80,10 @@ impl Extraction {
         let context = SourceContext { settings, db: outbox.db(), store, shutdown };
         let source = match Source::open(&job.spec, job.cursor.clone(), context).await {
             Ok(source) => source,
-            Err(SourceError::Unusable { reason }) => {
-                let sealed = (SealOutcome::Failed, Some(reason.as_str()));
+            Err(error @ SourceError::Unusable { .. }) => {
+                let sealed = (SealOutcome::Failed, Some(job_error(&job, &error)));
                 seal(outbox, &mut job, BatchDraft::default(), sealed).await?;
-                return Err(SourceError::Unusable { reason });
+                return Err(error);
             }
             Err(error) => return Err(error),
         };
@@ -90,11 +96,17 @@ impl Extraction {
             draft: BatchDraft::default(),
             progress: Arc::clone(progress),
             rejects,
+            first_rejects: Vec::new(),
         })
     }
 
     pub fn job(&self) -> &OutboxJob {
         &self.job
+    }
+
+    /// Some of the rows that this process rejected, the first ones.
+    pub fn first_rejects(&self) -> &[Reject] {
+        &self.first_rejects
     }
 
     /// Steps to the end of the source, or until `shutdown`.
@@ -117,7 +129,9 @@ impl Extraction {
             let rows = match self.source.read(room as usize).await {
                 _ if room == 0 => Vec::new(),
                 Ok(rows) => rows,
-                Err(SourceError::Unusable { reason }) => return self.seal_failed(reason).await,
+                Err(error @ SourceError::Unusable { .. }) => {
+                    return self.seal_failed(job_error(&self.job, &error)).await;
+                }
                 Err(error) => return Err(error),
             };
             if rows.is_empty() {
@@ -179,6 +193,9 @@ impl Extraction {
     }
 
     fn record_reject(&mut self, reject: &Reject) -> Result<(), SourceError> {
+        if self.first_rejects.len() < FIRST_REJECTS {
+            self.first_rejects.push(reject.clone());
+        }
         match &mut self.rejects {
             Some(rejects) => rejects.add(reject),
             None => Ok(()),
@@ -196,11 +213,15 @@ impl Extraction {
             rows == self.job.rejected + rejected && self.job.duplicates + duplicates == 0;
         let limit_is_zero = self.job.spec.limit == Some(0);
         if nothing_usable && self.job.spec.path().is_some() && !limit_is_zero {
-            let reason = match rows {
-                0 => format!("{} has a header but no rows", self.job.source),
-                rows => format!("{} has no usable row: all {rows} were rejected", self.job.source),
+            let source = &self.job.source;
+            let error = match rows {
+                0 => JobError::new("no_rows", &format!("{source} has a header but no rows")),
+                rows => JobError::new(
+                    "no_usable_row",
+                    &format!("{source} has no usable row: all {rows} were rejected"),
+                ),
             };
-            return self.seal_failed(reason).await;
+            return self.seal_failed(error).await;
         }
         let draft = std::mem::take(&mut self.draft);
         seal(&self.outbox, &mut self.job, draft, (SealOutcome::Complete, None)).await?;
@@ -220,10 +241,9 @@ impl Extraction {
         Ok(ExtractStep::Sealed)
     }
 
-    async fn seal_failed(&mut self, reason: String) -> Result<ExtractStep, SourceError> {
+    async fn seal_failed(&mut self, error: JobError) -> Result<ExtractStep, SourceError> {
         let draft = std::mem::take(&mut self.draft);
-        seal(&self.outbox, &mut self.job, draft, (SealOutcome::Failed, Some(&reason))).await?;
-        self.job.error = Some(reason);
+        seal(&self.outbox, &mut self.job, draft, (SealOutcome::Failed, Some(error))).await?;
         Ok(ExtractStep::SealedAsFailed)
     }
 
@@ -244,26 +264,30 @@ pub(crate) async fn seal(
     outbox: &Outbox,
     job: &mut OutboxJob,
     mut draft: BatchDraft,
-    (outcome, reason): (SealOutcome, Option<&str>),
+    (outcome, error): (SealOutcome, Option<JobError>),
 ) -> Result<(), SourceError> {
     if job.spec.is_republication() {
         return Ok(outbox.end_republication(job.key).await?);
     }
     let (rejected, duplicates) = draft.reject_counts();
-    let seal = ControlMessage::Seal(JobSeal {
+    let reason = error.as_ref().map(|error| error.detail.clone());
+    let seal = JobSeal {
         job_id: job.job_id,
         rows: job.rows + draft.rows(),
         rejected: job.rejected + rejected,
         duplicates: job.duplicates + duplicates,
         outcome,
-    });
+        // The job of a cancellation has not failed.
+        error: error.filter(|_| outcome == SealOutcome::Failed),
+    };
     if job.last_seq == 0 {
         draft.open(&open(job));
     }
-    draft.control(&seal);
-    let sealed = Some((outcome.as_str(), reason.map(str::to_owned)));
+    draft.seal(seal);
+    let sealed = Some((outcome.as_str(), reason.clone()));
     isobar_failpoint::hit("producer.seal.before");
     commit(outbox, job, &mut draft, (None, sealed)).await?;
+    job.error = reason;
     isobar_failpoint::hit("producer.seal.after");
     Ok(outbox.drop_seen().await?)
 }

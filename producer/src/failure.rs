@@ -3,7 +3,7 @@
 //! Guarantees: each error of source, outbox and relay has one remedy, decided here. The binary
 //! turns it into an exit code, the scheduler into the outcome of a tick.
 
-use isobar_sqlite::SqliteError;
+use isobar_sqlite::{SqliteError, disk};
 use isobar_store::StoreError;
 use isobar_telemetry::error_chain;
 
@@ -50,6 +50,12 @@ impl From<SourceError> for Failure {
             SourceError::Away { .. } | SourceError::BreakerOpen { .. } | SourceError::Stopped => {
                 Remedy::TryAgain
             }
+            error @ (SourceError::Unreadable { .. } | SourceError::Unwritable { .. })
+                if disk::is_full(error) =>
+            {
+                Remedy::TryAgain
+            }
+            SourceError::Refused { .. } => Remedy::Configure,
             SourceError::Changed { .. }
             | SourceError::Unreadable { .. }
             | SourceError::Unwritable { .. }
@@ -94,6 +100,7 @@ impl From<LockError> for Failure {
     fn from(error: LockError) -> Self {
         let remedy = match &error {
             LockError::Held { .. } => Remedy::TryAgain,
+            error if disk::is_full(error) => Remedy::TryAgain,
             LockError::Io { .. } => Remedy::Configure,
         };
         Self::new(remedy, error_chain(&error))
@@ -102,7 +109,12 @@ impl From<LockError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(Remedy::Configure, error_chain(&error))
+        let remedy = match &error {
+            error if disk::is_full(error) => Remedy::TryAgain,
+            OpenError::Db(error) => of_sqlite(error),
+            OpenError::Folder { .. } => Remedy::Configure,
+        };
+        Self::new(remedy, error_chain(&error))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod dry_run;
 mod extract;
 mod failure;
 pub mod imports;
+mod job_error;
 pub mod last_run;
 pub mod outbox;
 mod pauses;
@@ -31,6 +32,8 @@ pub use cancel::{Cancelled, cancel};
 pub use failure::{Failure, Remedy};
 pub use imports::{AcceptedJob, ImportError, Imports, IncomingUpload, NewImport, PublishedBy};
 pub use report::RunReport;
+// For the API, which has no other use of the crate.
+pub use isobar_sqlite::disk;
 
 /// The metrics of this crate.
 pub const METRICS: &[&[isobar_telemetry::metric::Metric]] = &[relay::METRICS, scheduler::METRICS];

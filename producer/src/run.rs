@@ -28,7 +28,7 @@ use crate::last_run;
 use crate::outbox::{NewOutboxJob, Outbox, OutboxJob, OutboxJobState, OutboxLock};
 use crate::progress::RunProgress;
 use crate::rejects::RejectFile;
-use crate::relay::{Relay, RelayEnd, RetryLimits, Target, drive};
+use crate::relay::{InLedger, Relay, RelayEnd, RetryLimits, Target, drive};
 use crate::report::RunReport;
 use crate::slot;
 use crate::source::{JobSpec, SourceError};
@@ -116,7 +116,7 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
             let outbox = Outbox::open(&path)?;
             let _lock = OutboxLock::take(&path)?;
             outbox.drop_seen().await?;
-            send(pipeline, &outbox, tools, max_wait).await?;
+            send(relay(pipeline, tools, &outbox), &outbox, tools, max_wait).await?;
         }
     }
     Ok(tools.progress.snapshot().published)
@@ -124,24 +124,38 @@ pub async fn flush(tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
 
 /// Relays the content of this outbox to each stream; the caller holds its lock.
 pub async fn send_all(outbox: &Outbox, tools: &Tools, max_wait: Duration) -> Result<u64, Failure> {
-    for pipeline in PipelineName::streams() {
-        if !outbox.open_jobs(pipeline).await?.is_empty() {
-            send(pipeline, outbox, tools, max_wait).await?;
-        }
-    }
+    send_missing(outbox, &Arc::default(), tools, max_wait).await?;
     Ok(tools.progress.snapshot().published)
 }
 
+/// The same; of batches that are in the ledger only open and seal are sent.
+pub async fn send_missing(
+    outbox: &Outbox,
+    in_ledger: &Arc<InLedger>,
+    tools: &Tools,
+    max_wait: Duration,
+) -> Result<(), Failure> {
+    for pipeline in PipelineName::streams() {
+        if !outbox.open_jobs(pipeline).await?.is_empty() {
+            let mut relay = relay(pipeline, tools, outbox);
+            relay.keep_back(Arc::clone(in_ledger));
+            send(relay, outbox, tools, max_wait).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn send(
-    pipeline: PipelineName,
+    relay: Relay,
     outbox: &Outbox,
     tools: &Tools,
     max_wait: Duration,
 ) -> Result<(), Failure> {
     let ended = CancellationToken::new();
     ended.cancel();
-    let (relay, limits) = (relay(pipeline, tools, outbox), retry_limits(tools, max_wait));
-    let relayed = relay_all(relay, limits, ended, tools.shutdown.clone()).await;
+    let limits = retry_limits(tools, max_wait);
+    // Boxed: a relay is too large to be part of every caller.
+    let relayed = Box::pin(relay_all(relay, limits, ended, tools.shutdown.clone())).await;
     check_relay_end(&relayed, outbox, tools).await
 }
 
@@ -240,7 +254,7 @@ async fn extract_slot(
 ) -> Result<(), Failure> {
     let rejects = match &order.rejects {
         Some(path) => {
-            let mut rejects = RejectFile::create(path)?;
+            let mut rejects = RejectFile::create(path, &job.spec).await?;
             rejects.add_frozen(outbox, job.key).await?;
             Some(rejects)
         }
@@ -287,7 +301,9 @@ async fn extract(
         shutdown: &tools.shutdown,
         rejects,
     };
-    let mut extraction = Extraction::open(job, context).await?;
+    let known = job.clone();
+    let opened = Extraction::open(job, context).await;
+    let mut extraction = opened.map_err(|error| source_failure(error, &known))?;
     match extraction.run(&tools.shutdown).await {
         Ok(ExtractStep::SealedAsFailed) => {
             let why = extraction.job().error.clone().unwrap_or_default();
@@ -295,7 +311,7 @@ async fn extract(
         }
         Ok(_) => Ok(()),
         Err(SourceError::Taken) => Err(job_ended_elsewhere(extraction.job(), outbox).await?),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(source_failure(error, extraction.job())),
     }
 }
 
@@ -328,17 +344,26 @@ async fn unsealed(outbox: &Outbox, spec: &JobSpec) -> Result<Vec<OutboxJob>, Fai
             same.push(job);
         } else if job.rows > 0 && is_changed(&job.spec, spec) {
             let path = spec.path().expect("compared just now").to_owned();
-            let failure = Failure::from(SourceError::Changed { path });
-            let message = format!(
-                "{} ({} rows of job {} are extracted)",
-                failure.message,
-                grouped(job.rows),
-                job.job_id
-            );
-            return Err(Failure::new(failure.remedy, message));
+            return Err(source_failure(SourceError::Changed { path }, &job));
         }
     }
     Ok(same)
+}
+
+/// The failure of a source. If its file is not the one of which the job has read a part, it says how to
+/// end the job.
+fn source_failure(error: SourceError, job: &OutboxJob) -> Failure {
+    if !matches!(error, SourceError::Changed { .. }) {
+        return error.into();
+    }
+    let failure = Failure::from(error);
+    let message = format!(
+        "{} ({} rows of job {id} are extracted; to keep these and drop the others, run `isobar jobs cancel {id}`)",
+        failure.message,
+        grouped(job.rows),
+        id = job.job_id
+    );
+    Failure::new(failure.remedy, message)
 }
 
 /// Whether both name the same file with different content.

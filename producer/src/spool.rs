@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::source::csv::FileContent;
-use crate::source::{JobSpec, SourceSpec};
+use crate::source::shape::{Shape, detect};
+use crate::source::{JobSpec, Refusal, SourceSpec};
 
 /// A `.part` file without a write for this time has lost its writer.
 const ABANDONED_AFTER: Duration = Duration::from_hours(6);
@@ -151,6 +152,11 @@ impl SpoolWriter {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The shape of the file that was written, or why it cannot be read.
+    pub fn shape(&self) -> io::Result<Result<Shape, Refusal>> {
+        detect(&mut File::open(&self.part)?)
     }
 
     /// The upload with its job id, which its pipeline, content and slot determine.

@@ -1,6 +1,8 @@
-//! `isobar breaker reset`: closes the circuit breakers of the weather service in every process.
+//! `isobar breaker reset`: closes the circuit breakers of the weather service in every process, and
+//! those of the sources on this host.
 
 use isobar_broker::Flag;
+use isobar_producer::source::reset_sources;
 use serde_json::json;
 
 use crate::app::App;
@@ -16,7 +18,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Reset the circuit breakers of the weather service and its geocoder
+    /// Reset the circuit breakers of the weather service, its geocoder and the sources
     #[command(before_help = "Example: isobar breaker reset")]
     Reset,
 }
@@ -28,11 +30,19 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     for host in &hosts {
         operator.desk().set(&Flag::BreakerReset((*host).to_owned())).await?;
     }
-    app.print(&json!({ "reset": hosts }), || {
-        format!(
+    let sources = reset_sources(&operator.context.settings).await?;
+    app.print(&json!({ "reset": hosts, "sources": sources }), || {
+        let weather = format!(
             "every process closes its circuit breaker of {} within a second",
             hosts.join(" and ")
-        )
+        );
+        match &sources[..] {
+            [] => weather,
+            sources => format!(
+                "{weather}\nthe producers of this host request {} again",
+                sources.join(" and ")
+            ),
+        }
     })?;
     Ok(Exit::Done)
 }

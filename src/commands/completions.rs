@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::cli::Cli;
 use crate::exit::Exit;
 
@@ -19,6 +19,7 @@ pub struct Args {
 
 #[expect(clippy::unused_async, reason = "commands share one shape")]
 pub async fn run(args: Args, _: &App) -> anyhow::Result<Exit> {
+    warn_about_names();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut visible(&Cli::command()), "isobar", &mut script);
     std::io::stdout().lock().write_all(&script)?;

@@ -4,7 +4,6 @@
 //! group. With `--listen` it serves `/livez` and `/metrics`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +14,7 @@ use isobar_consumer::{RunSummary, RunUntil, StopReason, WorkerCounters, WorkerEr
 use isobar_model::duration::{format_duration, parse_duration};
 use isobar_model::pipeline::PipelineName;
 use isobar_settings::Environment;
+use isobar_settings::values::ListenAddress;
 use isobar_telemetry::host_name;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ pub struct Args {
     pipeline: PipelineChoice,
     /// Serve /livez and /metrics on this address
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 /// The pipelines to work for.
@@ -88,7 +88,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings_from(&environment)?;
     app.stop_on_signals()?;
     if let Some(address) = args.listen {
-        health_server::check(address, &settings)?;
+        health_server::check(address.0, &settings)?;
     }
     let began = std::time::Instant::now();
     let context = Context::open(settings).await?;
@@ -104,7 +104,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         Ok(())
     });
     if let Some(address) = args.listen {
-        let listener = health_server::bind(address).await?;
+        let listener = health_server::bind(address.0).await?;
         background.spawn(health_server::serve(
             listener,
             context.metrics.clone(),

@@ -1,8 +1,10 @@
-//! `isobar doctor`: checks configuration, servers and upstreams, and prints the settings.
+//! `isobar doctor`: checks configuration, outboxes, servers and upstreams, and prints the settings.
 //!
 //! Guarantees: each finding says in a sentence what is wrong and what to do. The command changes
 //! nothing except a test file in the data dir. It requests the weather of one location, which
 //! counts against the quota: only an answer shows that address, network, certificates and key work.
+
+mod outboxes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use isobar_broker::{Broker, RedisInfo, Topic, store_conflict};
 use isobar_model::city::Coordinates;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::schedule::Schedule;
+use isobar_producer::source::open_sources;
 use isobar_settings::values::ByteSize;
-use isobar_settings::{SETTINGS, Settings};
-use isobar_sqlite::private;
-use isobar_store::Store;
+use isobar_settings::{Environment, SETTINGS, Settings};
+use isobar_sqlite::{disk, private};
+use isobar_store::{Store, StoreError};
 use isobar_telemetry::error_chain;
 use isobar_upstream::{Answer, Priority, WeatherClient};
 use serde::Serialize;
@@ -24,6 +27,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::app::App;
+use crate::commands::outbox::source_line;
 use crate::context::require_installation;
 use crate::exit::Exit;
 
@@ -58,10 +62,13 @@ enum CheckStatus {
 pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let mut findings = vec![listen(&settings)];
+    let names = Environment::from_process().warnings();
+    findings.extend(names.into_iter().map(|detail| warning("settings", detail)));
     let installation = require_installation(&settings);
     match &installation {
         Ok(()) => {
             findings.push(data_dir(&settings.data_dir.0));
+            findings.extend(outboxes::check(&settings).await);
             findings.extend(broker(&settings).await);
             findings.extend(store(&settings).await);
             findings.extend(streams_of_the_store(&settings).await);
@@ -70,6 +77,7 @@ pub async fn run(_: Args, app: &App) -> anyhow::Result<Exit> {
         Err(error) => findings.push(broken("installation", error.to_string())),
     }
     findings.extend(others(&settings).await);
+    findings.extend(open_breakers(&settings).await);
     findings.extend(schedules(&settings));
     let document = json!({
         "settings": settings.effective().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
@@ -108,6 +116,8 @@ fn data_dir(path: &Path) -> Finding {
     let probe = path.join(".doctor");
     let written = private::create_folder(path).and_then(|()| std::fs::write(&probe, b"ok"));
     match written.and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) if disk::has_no_room(path) => broken("data dir", no_room(path)),
+        Err(error) if disk::is_full(&error) => broken("data dir", no_room(path)),
         Ok(()) => ok("data dir", format!("{} can be written", path.display())),
         Err(error) => broken(
             "data dir",
@@ -117,6 +127,13 @@ fn data_dir(path: &Path) -> Finding {
             ),
         ),
     }
+}
+
+fn no_room(path: &Path) -> String {
+    format!(
+        "the disk of {} is full; nothing is lost; make room, then the processes continue",
+        path.display()
+    )
 }
 
 fn listen(settings: &Settings) -> Finding {
@@ -149,6 +166,9 @@ async fn broker(settings: &Settings) -> Vec<Finding> {
     if let Err(error) = broker.ping().await {
         let fix = "start it, or check REDIS_URL, its password and the network";
         return vec![broken("broker", format!("{}; {fix}", error_chain(&error)))];
+    }
+    if let Err(error) = broker.check_rights().await {
+        return vec![broken("broker", error_chain(&error))];
     }
     let topic = Topic::weather(settings);
     let mut findings =
@@ -260,7 +280,11 @@ async fn store(settings: &Arc<Settings>) -> Vec<Finding> {
     let store = match Store::open(settings).await {
         Ok(store) => store,
         Err(error) => {
-            let detail = format!("{}; check DATABASE_URL", error_chain(&error));
+            let mut detail = error_chain(&error);
+            // A refusal says itself what to correct.
+            if !matches!(error, StoreError::Refused { .. }) {
+                detail.push_str("; check DATABASE_URL");
+            }
             return vec![broken("store", detail)];
         }
     };
@@ -348,6 +372,18 @@ async fn others(settings: &Settings) -> Vec<Finding> {
         findings.push(broken(check, format!("{host}:{port} {error}; {fix}")));
     }
     findings
+}
+
+/// Sources that producers of this host do not ask for some time.
+async fn open_breakers(settings: &Settings) -> Vec<Finding> {
+    match open_sources(settings).await {
+        Ok(open) => {
+            open.iter().map(|source| warning("source breaker", source_line(source))).collect()
+        }
+        Err(error) => {
+            vec![warning("source breaker", format!("not known: {}", error_chain(&error)))]
+        }
+    }
 }
 
 fn ok(check: &'static str, detail: String) -> Finding {

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use isobar_settings::values::ListenAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 
 /// A process that takes longer is not healthy.
@@ -19,7 +20,7 @@ const ANSWER_BYTES: u64 = 4 * 1024;
 pub struct Args {
     /// Address of the process [default: ISOBAR_LISTEN]
     #[arg(long, value_name = "ADDR")]
-    address: Option<SocketAddr>,
+    address: Option<ListenAddress>,
     /// Path to request: /livez, /readyz or /healthz
     #[arg(long, default_value = "/livez")]
     path: String,
@@ -27,8 +28,11 @@ pub struct Args {
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     let address = match args.address {
-        Some(address) => address,
-        None => app.settings()?.listen,
+        Some(address) => {
+            warn_about_names();
+            address.0
+        }
+        None => app.settings()?.listen.0,
     };
     let address = reachable(address);
     let request = tokio::time::timeout(PATIENCE, get_status(address, &args.path));

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 
 #[derive(Debug, clap::Args)]
@@ -11,6 +11,7 @@ pub struct Args {}
 
 #[expect(clippy::unused_async, reason = "commands share one shape")]
 pub async fn run(_: Args, _: &App) -> anyhow::Result<Exit> {
+    warn_about_names();
     std::io::stdout().lock().write_all(isobar_api::openapi().as_bytes())?;
     Ok(Exit::Done)
 }

@@ -3,6 +3,7 @@
 //! `status` changes nothing and works while a producer runs. `flush` relays unsent batches without
 //! extracting more: run it after an outage.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use isobar_broker::Broker;
@@ -11,6 +12,7 @@ use isobar_model::human::grouped;
 use isobar_model::pipeline::PipelineName;
 use isobar_producer::outbox::{JobSummary, Outbox, OutboxJobState};
 use isobar_producer::run::flush;
+use isobar_producer::source::{OpenSource, open_sources};
 use isobar_settings::Settings;
 use serde_json::json;
 
@@ -53,8 +55,8 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
                 .await
                 .map_err(exit_error)?;
             let mut unsent = 0;
-            for job in jobs(&tools.settings).await? {
-                unsent += job.unsent_tasks;
+            for (_, jobs) in jobs(&tools.settings).await? {
+                unsent += sum(&jobs, |job| job.unsent_tasks);
             }
             app.print(&json!({ "published": published, "unsent": unsent }), || {
                 let rest = match unsent {
@@ -71,13 +73,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
 }
 
-/// The newest jobs of each outbox.
-async fn jobs(settings: &Settings) -> anyhow::Result<Vec<JobSummary>> {
+/// The newest jobs of each outbox that exists, with its path.
+async fn jobs(settings: &Settings) -> anyhow::Result<Vec<(PathBuf, Vec<JobSummary>)>> {
     let mut jobs = Vec::new();
     for pipeline in PipelineName::streams() {
         let path = settings.outbox_of(pipeline);
         if path.exists() {
-            jobs.extend(Outbox::open(&path)?.summaries(SHOWN).await?);
+            let summaries = Outbox::open(&path)?.summaries(SHOWN).await?;
+            jobs.push((path, summaries));
         }
     }
     Ok(jobs)
@@ -85,29 +88,58 @@ async fn jobs(settings: &Settings) -> anyhow::Result<Vec<JobSummary>> {
 
 async fn status(settings: &Settings, app: &App) -> anyhow::Result<Exit> {
     require_installation(settings)?;
-    let path = settings.outbox_path();
-    let jobs = jobs(settings).await?;
-    let sum = |number: fn(&JobSummary) -> u64| jobs.iter().map(number).sum::<u64>();
+    let outboxes = jobs(settings).await?;
+    let open = open_sources(settings).await?;
+    let jobs: Vec<&JobSummary> = outboxes.iter().flat_map(|(_, jobs)| jobs).collect();
     let oldest = jobs.iter().filter(|job| job.unsent_batches > 0).map(|job| job.age_seconds).max();
     let document = json!({
-        "outbox": path,
-        "unsent_tasks": sum(|job| job.unsent_tasks),
-        "unsent_batches": sum(|job| job.unsent_batches),
-        "unconfirmed_batches": sum(|job| job.unconfirmed_batches),
+        "outbox": settings.outbox_path(),
+        "unsent_tasks": sum(jobs.iter().copied(), |job| job.unsent_tasks),
+        "unsent_batches": sum(jobs.iter().copied(), |job| job.unsent_batches),
+        "unconfirmed_batches": sum(jobs.iter().copied(), |job| job.unconfirmed_batches),
         "oldest_unsent_seconds": oldest,
         "jobs": jobs,
+        "outboxes": outboxes.iter().map(|(path, jobs)| json!({
+            "outbox": path,
+            "unsent_tasks": sum(jobs, |job| job.unsent_tasks),
+            "unconfirmed_batches": sum(jobs, |job| job.unconfirmed_batches),
+            "jobs": jobs,
+        })).collect::<Vec<_>>(),
+        "open_sources": open,
     });
     app.print(&document, || {
-        let mut lines = vec![format!(
-            "{}: {} tasks unsent, {} batches not confirmed",
-            path.display(),
-            grouped(sum(|job| job.unsent_tasks)),
-            grouped(sum(|job| job.unconfirmed_batches)),
-        )];
-        lines.extend(jobs.iter().map(line));
+        let mut lines = Vec::new();
+        for (path, jobs) in &outboxes {
+            lines.push(format!(
+                "{}: {} tasks unsent, {} batches not confirmed",
+                path.display(),
+                grouped(sum(jobs, |job| job.unsent_tasks)),
+                grouped(sum(jobs, |job| job.unconfirmed_batches)),
+            ));
+            lines.extend(jobs.iter().map(line));
+        }
+        if outboxes.is_empty() {
+            let path = settings.outbox_path();
+            lines.push(format!("{}: nothing was produced yet", path.display()));
+        }
+        lines.extend(open.iter().map(source_line));
         lines.join("\n")
     })?;
     Ok(Exit::Done)
+}
+
+fn sum<'a>(jobs: impl IntoIterator<Item = &'a JobSummary>, number: fn(&JobSummary) -> u64) -> u64 {
+    jobs.into_iter().map(number).sum()
+}
+
+/// A source whose breaker is open.
+pub fn source_line(source: &OpenSource) -> String {
+    format!(
+        "the source {} failed repeatedly; next attempt at {} ({}); `isobar breaker reset` requests it at once",
+        source.host,
+        source.until.format("%Y-%m-%d %H:%M:%S UTC"),
+        source.outbox,
+    )
 }
 
 fn line(job: &JobSummary) -> String {

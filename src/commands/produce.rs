@@ -62,7 +62,7 @@ pub struct Args {
     /// How long to wait for room in the stream (then exit 75)
     #[arg(long, default_value = "10m", value_parser = parse_duration, value_name = "DURATION")]
     max_wait: Duration,
-    /// Show rows, tasks, quota cost and duration; write nothing
+    /// Show rows, tasks, first rejects, quota cost and duration; write nothing but --rejects
     #[arg(long)]
     dry_run: bool,
     /// Pipeline to produce for
@@ -119,7 +119,25 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
         }
     };
     app.print(&report, || describe(&report))?;
-    Ok(if strict && report.rejected > 0 { Exit::SomeFailed } else { Exit::Done })
+    Ok(match after(pipeline, &report) {
+        Exit::Done if strict && report.rejected > 0 => Exit::SomeFailed,
+        exit => exit,
+    })
+}
+
+/// A city source that lists no cities is a fault that cron should report. A sync of users or an
+/// enrichment may find nothing to do.
+pub fn after(pipeline: PipelineName, report: &RunReport) -> Exit {
+    let needs_rows = pipeline.spec().rows == RowKind::Cities && report.superseded.is_none();
+    if !needs_rows || report.rows > 0 {
+        return Exit::Done;
+    }
+    tracing::error!(
+        source = report.source,
+        slot = report.slot,
+        "the source lists no cities; check ISOBAR_CITY_SOURCE_URL, and ISOBAR_PAGE_FIRST, the number of its first page"
+    );
+    Exit::Failed
 }
 
 /// Runs the default source of each pipeline, one after the other.
@@ -217,7 +235,8 @@ async fn run_dry(args: Args, settings: Arc<Settings>, app: &App) -> anyhow::Resu
     let store = store_for(args.pipeline, &settings).await?;
     let order = order(args, &settings, &std::env::temp_dir()).await?;
     let progress = Arc::default();
-    let work = dry_run(order.spec, &settings, store.as_ref(), &progress, &app.shutdown);
+    let rejects = order.rejects.as_deref();
+    let work = dry_run(order.spec, &settings, store.as_ref(), &progress, &app.shutdown, rejects);
     let planned = with_bar(work, &progress, app).await;
     if let Some(path) = order.spooled {
         isobar_producer::spool::remove_if_there(&path)?;
@@ -368,7 +387,7 @@ fn describe_plan(plan: &DryRun) -> String {
             format!("at least {} because of the quota", rounded(seconds))
         }
     };
-    format!(
+    let plan_line = format!(
         "{}: {} rows, {} tasks in {} batches, {} rejected, {} duplicates; {} units of quota, {time}; nothing was written",
         plan.source,
         grouped(plan.rows),
@@ -377,7 +396,9 @@ fn describe_plan(plan: &DryRun) -> String {
         grouped(plan.rejected),
         grouped(plan.duplicates),
         grouped(plan.quota_cost),
-    )
+    );
+    let reasons = plan.first_rejects.iter().map(|reject| format!("\n  {reject}"));
+    plan_line + &reasons.collect::<String>()
 }
 
 /// The two largest units: `3d 6m` says more than `4326m`.

@@ -2,13 +2,13 @@
 //!
 //! Does not: fire anything itself (see [`isobar_producer::scheduler`]); `--list` asks no server.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use isobar_model::duration::parse_duration;
 use isobar_model::schedule::Schedule;
 use isobar_producer::scheduler::{LEASE, runners, watch};
+use isobar_settings::values::ListenAddress;
 use isobar_telemetry::host_name;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,7 +36,7 @@ pub struct Args {
     lease: Duration,
     /// Serve /livez and /metrics on this address
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
@@ -50,14 +50,14 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     }
     app.stop_on_signals()?;
     if let Some(address) = args.listen {
-        health_server::check(address, &settings)?;
+        health_server::check(address.0, &settings)?;
     }
     let context = Context::open(settings).await?;
     context.check_broker().await?;
     let mut roles = Roles::default();
     start(&mut roles, &context, Some(args.lease));
     if let Some(address) = args.listen {
-        let listener = health_server::bind(address).await?;
+        let listener = health_server::bind(address.0).await?;
         let (recorder, upstream) = (context.metrics.clone(), context.upstream.clone());
         roles.start("the health page", |stop| {
             health_server::serve(listener, recorder, upstream, stop)

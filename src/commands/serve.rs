@@ -1,9 +1,9 @@
 //! `isobar serve`: the API, and the relay of its imports.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use isobar_producer::Imports;
+use isobar_settings::values::ListenAddress;
 use isobar_settings::{Environment, Settings};
 use tokio::net::TcpListener;
 
@@ -19,7 +19,7 @@ use crate::roles::Roles;
 pub struct Args {
     /// Address to listen on (ISOBAR_LISTEN)
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
@@ -35,7 +35,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub fn with_listen(environment: Environment, listen: Option<SocketAddr>) -> Environment {
+pub fn with_listen(environment: Environment, listen: Option<ListenAddress>) -> Environment {
     match listen {
         Some(address) => environment.with("ISOBAR_LISTEN", address.to_string()),
         None => environment,
@@ -47,7 +47,7 @@ pub async fn listen(settings: &Arc<Settings>) -> anyhow::Result<TcpListener> {
     if let Some(error) = settings.listen_error() {
         return Err(ExitError::config(error));
     }
-    bind(settings.listen).await
+    bind(settings.listen.0).await
 }
 
 /// Starts the API and the import relay; returns the imports, to which `demo` adds its own.

@@ -1,12 +1,12 @@
 //! `isobar sim`: simulates all upstreams offline, with planned faults.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use isobar_model::duration::parse_duration;
+use isobar_settings::values::ListenAddress;
 use isobar_sim::{Options, Quota};
 
-use crate::app::App;
+use crate::app::{App, warn_about_names};
 use crate::exit::Exit;
 use crate::health_server::bind;
 use crate::progress;
@@ -17,7 +17,7 @@ use crate::progress;
 )]
 pub struct Args {
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDR")]
-    listen: SocketAddr,
+    listen: ListenAddress,
     /// Cities that the city service lists; those above 34,006 are invented
     #[arg(long, default_value_t = 34_006, value_name = "N")]
     cities: usize,
@@ -39,8 +39,9 @@ enum SimQuota {
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
+    warn_about_names();
     app.stop_on_signals()?;
-    let listener = bind(args.listen).await?;
+    let listener = bind(args.listen.0).await?;
     let address = listener.local_addr()?;
     if !app.global.quiet {
         progress::print_status(&format!(

@@ -47,7 +47,7 @@ pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
     // Only Linux has this file, and a process may always raise its own.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     stop_with_worker(app.shutdown.clone());
-    let settings = app.settings_from(&Environment::from_process_without(&[]))?;
+    let settings = app.load(&Environment::from_process_without(&[]))?;
     app.stop_on_signals()?;
     let context = Context::open(settings).await?;
     let lane = if args.control { Lane::Control } else { Lane::Tasks };

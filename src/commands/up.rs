@@ -3,21 +3,22 @@
 //! It uses `REDIS_URL` and `DATABASE_URL`; with neither set it needs nothing installed. `--sim`
 //! adds the simulator as the upstream. `--once` is for cron: produce, drain and exit.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_consumer::{RunUntil, StopReason, TrialCommand};
-use isobar_model::pipeline::PipelineName;
-use isobar_producer::run::{RunOrder, run as produce};
-use isobar_settings::Environment;
+use isobar_model::pipeline::{PIPELINES, PipelineName, PipelineSpec};
+use isobar_producer::RunReport;
+use isobar_producer::run::{RunOrder, Tools, run as produce};
+use isobar_settings::values::ListenAddress;
+use isobar_settings::{Environment, Settings};
 use isobar_sim::Options;
 use isobar_telemetry::host_name;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::commands::produce::{exit_error, tools, with_bar};
+use crate::commands::produce::{after, exit_error, tools, with_bar};
 use crate::commands::{schedule, serve};
 use crate::context::Context;
 use crate::exit::{Exit, ExitError};
@@ -38,7 +39,7 @@ pub struct Args {
     once: bool,
     /// Address to listen on (ISOBAR_LISTEN)
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
 }
 
 pub async fn run(args: Args, app: &App) -> anyhow::Result<Exit> {
@@ -111,7 +112,7 @@ pub fn start_worker(roles: &mut Roles, context: &Context, trial: TrialCommand) {
 
 async fn once(
     app: &App,
-    settings: Arc<isobar_settings::Settings>,
+    settings: Arc<Settings>,
     trial: &TrialCommand,
     simulator: Option<TcpListener>,
 ) -> anyhow::Result<Exit> {
@@ -131,15 +132,54 @@ async fn once(
     exit
 }
 
+/// The pipelines that the settings configure, in their order: users before their addresses.
+fn configured(settings: &Settings) -> Vec<PipelineName> {
+    let schedules = settings.schedules();
+    let is_set = |spec: &&PipelineSpec| {
+        let has_schedule = schedules.iter().any(|schedule| schedule.name == spec.schedule);
+        spec.name == PipelineName::Weather || has_schedule
+    };
+    PIPELINES.iter().filter(is_set).map(|spec| spec.name).collect()
+}
+
 async fn produce_and_drain(
     app: &App,
-    settings: Arc<isobar_settings::Settings>,
+    settings: Arc<Settings>,
     trial: &TrialCommand,
 ) -> anyhow::Result<Exit> {
     let context = Context::open(Arc::clone(&settings)).await?;
     context.check_broker().await?;
-    let order = RunOrder::configured(&settings, ONCE_MAX_WAIT);
-    let tools = tools(settings, context.broker.clone(), app);
+    let (mut reports, mut exit) = (Vec::new(), Exit::Done);
+    for pipeline in configured(&settings) {
+        let (report, end) = Box::pin(run_one(app, &context, pipeline, trial)).await?;
+        reports.push(report);
+        exit = match (exit, end) {
+            (Exit::Done, end) | (_, end @ Exit::TryAgain) => end,
+            (exit, _) => exit,
+        };
+        // What this run left would be counted for the next one, and later runs may need it.
+        if end == Exit::TryAgain || app.shutdown.is_cancelled() {
+            break;
+        }
+    }
+    match &reports[..] {
+        [one] => app.print(one, String::new)?,
+        several => app.print(&several, String::new)?,
+    }
+    Ok(exit)
+}
+
+/// Produces for one pipeline and works until the streams are empty, so that the next pipeline finds
+/// the results in the store.
+async fn run_one(
+    app: &App,
+    context: &Context,
+    pipeline: PipelineName,
+    trial: &TrialCommand,
+) -> anyhow::Result<(RunReport, Exit)> {
+    let order = RunOrder::of(pipeline, &context.settings, ONCE_MAX_WAIT);
+    let store = Some(context.store.clone());
+    let tools = Tools { store, ..tools(context.settings.clone(), context.broker.clone(), app) };
     // At the same time: a source larger than the high-water mark would else wait for a drain that
     // never starts.
     let producing = CancellationToken::new();
@@ -158,21 +198,21 @@ async fn produce_and_drain(
         .run(RunUntil::Drained { max_wait: ONCE_MAX_WAIT })
         .await?;
     progress::print_status(&format!(
-        "{} rows from {}: {} succeeded, {} failed, {} skipped",
+        "{pipeline}: {} rows from {}: {} succeeded, {} failed, {} skipped",
         report.rows,
         report.source,
         begun.succeeded + rest.succeeded,
         begun.failed + rest.failed,
         begun.skipped + rest.skipped + report.duplicates,
     ));
-    app.print(&report, String::new)?;
-    match rest.left {
-        Some(StopReason::Config(why)) => Err(ExitError::config(why)),
+    let exit = match rest.left {
+        Some(StopReason::Config(why)) => return Err(ExitError::config(why)),
         Some(StopReason::Later(why)) => {
             tracing::warn!("not drained: {why}; nothing is lost; run again later");
-            Ok(Exit::TryAgain)
+            Exit::TryAgain
         }
-        None if begun.failed + rest.failed > 0 => Ok(Exit::SomeFailed),
-        None => Ok(Exit::Done),
-    }
+        None if begun.failed + rest.failed > 0 => Exit::SomeFailed,
+        None => after(pipeline, &report),
+    };
+    Ok((report, exit))
 }

@@ -101,7 +101,7 @@ pub fn commits(count: usize, size: usize, job: JobId, at: DateTime<Utc>) -> Vec<
         created_at: at,
     };
     let (rows, outcome) = (count as u64, SealOutcome::Complete);
-    let seal = JobSeal { job_id: job, rows, rejected: 0, duplicates: 0, outcome };
+    let seal = JobSeal { job_id: job, rows, rejected: 0, duplicates: 0, outcome, error: None };
     commits.first_mut().expect("at least one city").opens.push(open);
     commits.last_mut().expect("at least one city").seals.push(seal);
     commits

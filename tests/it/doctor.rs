@@ -168,3 +168,37 @@ async fn what_does_not_fit_together_is_found_before_anything_starts() {
     assert!(found.iter().any(|(check, _, detail)| check == "data dir"
         && detail.contains("set ISOBAR_DATA_DIR or its owner")));
 }
+
+#[tokio::test]
+async fn what_stands_still_or_is_broken_in_an_outbox_is_found() {
+    let stage = Stage::set(&[]).await;
+    let doctor = stage.isobar(["doctor"]);
+    stage.isobar(["produce", "--limit", "10"]).run().await.expect_code(0);
+    let said = doctor.run().await.expect_code(0).stdout;
+    let lines = |name: &str| said.lines().filter(|line| line.contains(&format!("/{name}"))).count();
+    for name in ["outbox.db", "outbox-air.db", "outbox-users.db", "imports.db"] {
+        assert_eq!(lines(&format!("{name} ")), 1, "{name}: {said}");
+    }
+
+    let path = stage.dir.path().join("outbox.db");
+    let outbox = rusqlite::Connection::open(&path).expect("opens");
+    let unsent = "UPDATE batches SET receipt = NULL; UPDATE jobs SET created_at_ms = created_at_ms - 7200000";
+    outbox.execute_batch(unsent).expect("updates");
+    only(doctor.clone(), 0, ["outbox", "warning", "10 tasks not sent, the oldest for 2 h"]).await;
+    stage.isobar(["outbox", "flush"]).run().await.expect_code(0);
+    assert_eq!(findings(doctor.clone(), 0).await, []);
+
+    let bad = stage.isobar(["produce", "--csv", "-"]).input("foo,bar\n1,2\n");
+    bad.run().await.expect_code(1);
+    only(doctor.clone(), 0, ["outbox", "warning", "1 job in the last day failed"]).await;
+    let outdated = "UPDATE jobs SET created_at_ms = created_at_ms - 90000000";
+    outbox.execute_batch(outdated).expect("updates");
+    assert_eq!(findings(doctor.clone(), 0).await, []);
+    drop(outbox);
+
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", path.display()));
+    }
+    std::fs::write(&path, "garbage ".repeat(1_000)).expect("writes");
+    only(doctor, 1, ["outbox", "broken", "file is not a database"]).await;
+}

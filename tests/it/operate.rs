@@ -5,6 +5,7 @@
 
 mod adopt;
 mod cancel;
+mod failed;
 mod pause;
 
 use reqwest::Method;
@@ -132,10 +133,13 @@ impl Site {
 
     /// Imports so many cities; the job's id.
     async fn import(&self, cities: usize) -> String {
+        self.import_text(&format!("{cities}.csv"), &csv(cities)).await
+    }
+
+    async fn import_text(&self, name: &str, csv: &str) -> String {
         let boundary = "b0undary";
-        let csv = csv(cities);
         let body = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{cities}.csv\"\r\n\r\n{csv}\r\n--{boundary}--\r\n"
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{csv}\r\n--{boundary}--\r\n"
         );
         let request = self
             .http

@@ -237,7 +237,8 @@ async fn rows_are_tasks_rejects_or_duplicates_and_nothing_else() {
     assert_eq!(field.control().await["reject"], 2_400);
     let listed = std::fs::read_to_string(rejects).expect("a list");
     assert_eq!(listed.lines().count(), 2_401);
-    assert_eq!(listed.lines().nth(1), Some("2,blank_name,the name is blank,"));
+    assert_eq!(listed.lines().next(), Some("row,code,reason,line,value,city_id,city"));
+    assert_eq!(listed.lines().nth(1), Some("2,blank_name,the name is blank,3,,1, "));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! database, with a database of its own. The promises are in `commits` (results, ledger, counters),
 //! `dead` (dead letters), `operations` (who did what, cancelling), `people` (users,
 //! addresses, cards), `reads` (pages, names, history),
-//! `ticks` (schedules), `durability` (commits of PostgreSQL) and `schema` (migrations, and every statement prepared); `model` commits
+//! `nulls` (values that the upstream does not know), `ticks` (schedules), `durability` (commits of PostgreSQL) and `schema` (migrations, and every statement prepared); `model` commits
 //! whatever comes to its mind.
 
 mod commits;
@@ -13,6 +13,7 @@ mod durability;
 mod fixtures;
 mod import_keys;
 mod model;
+mod nulls;
 mod operations;
 mod people;
 mod reads;

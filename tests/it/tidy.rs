@@ -16,19 +16,30 @@ const MAX_LINES: usize = 500;
 const MAX_TRAITS: usize = 7;
 
 /// Crate folder, and the crates of ours that it may name as a dependency: lowest layer first.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     ("shared/model", &[]),
     ("shared/telemetry", &[]),
     ("shared/failpoint", &[]),
     ("shared/sqlite", &[]),
-    ("shared/settings", &["model"]),
-    ("shared/broker", &["model", "sqlite", "settings"]),
-    ("shared/store", &["model", "sqlite", "settings"]),
-    ("shared/upstream", &["model", "telemetry", "settings", "broker", "store"]),
+    ("shared/tls", &[]),
+    ("shared/settings", &["model", "tls"]),
+    ("shared/broker", &["model", "tls", "sqlite", "settings"]),
+    ("shared/store", &["model", "tls", "sqlite", "settings"]),
+    ("shared/upstream", &["model", "telemetry", "tls", "settings", "broker", "store"]),
     ("shared/admin", &["model", "failpoint", "settings", "broker", "store", "upstream"]),
     (
         "producer",
-        &["model", "telemetry", "failpoint", "sqlite", "settings", "broker", "store", "upstream"],
+        &[
+            "model",
+            "telemetry",
+            "failpoint",
+            "tls",
+            "sqlite",
+            "settings",
+            "broker",
+            "store",
+            "upstream",
+        ],
     ),
     ("consumer", &["model", "telemetry", "failpoint", "settings", "broker", "store", "upstream"]),
     (
@@ -52,6 +63,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "model",
             "telemetry",
             "failpoint",
+            "tls",
             "sqlite",
             "settings",
             "broker",

@@ -1,5 +1,7 @@
 //! `isobar verify` names rows that only one of outbox, stream and store has lost.
 
+mod repair;
+
 use std::path::Path;
 
 use serde_json::json;

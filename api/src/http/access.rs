@@ -18,6 +18,7 @@ use std::time::Instant;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use chrono::Utc;
 use isobar_settings::Settings;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -25,7 +26,7 @@ use subtle::ConstantTimeEq;
 use crate::http::connection::ConnectionAddrs;
 use crate::http::key_guesses::KeyGuesses;
 use crate::http::problem::Problem;
-use crate::http::sessions::Sessions;
+use crate::http::sessions::{ENDED_FILE, Sessions};
 
 const KEY_HEADER: &str = "x-api-key";
 const FETCH_SITE_HEADER: &str = "sec-fetch-site";
@@ -39,7 +40,8 @@ pub struct Access {
     allowed_hosts: Vec<String>,
     listen: IpAddr,
     guesses: KeyGuesses,
-    pub sessions: Sessions,
+    /// Of a server with a key.
+    pub sessions: Option<Sessions>,
 }
 
 /// The facts of a request that the rules read.
@@ -67,7 +69,10 @@ impl Access {
             allowed_hosts,
             listen: listen.ip(),
             guesses: KeyGuesses::default(),
-            sessions: Sessions::default(),
+            sessions: settings
+                .api_key
+                .as_ref()
+                .map(|key| Sessions::new(key.expose(), settings.data_file(ENDED_FILE))),
         }
     }
 
@@ -100,7 +105,7 @@ impl Access {
         headers: &HeaderMap,
         addrs: Option<ConnectionAddrs>,
     ) -> Result<bool, Problem> {
-        if self.key.is_none() || self.sessions.holds(headers, Instant::now()) {
+        if self.key.is_none() || self.is_signed_in(headers) {
             return Ok(true);
         }
         for candidate in keys(headers) {
@@ -115,12 +120,16 @@ impl Access {
     pub fn remains_authorised(&self, headers: &HeaderMap) -> bool {
         self.key.is_none_or(|key| {
             keys(headers).any(|candidate| digest(candidate).ct_eq(&key).into())
-                || self.sessions.holds(headers, Instant::now())
+                || self.is_signed_in(headers)
         })
     }
 
     pub fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    fn is_signed_in(&self, headers: &HeaderMap) -> bool {
+        self.sessions.as_ref().is_some_and(|sessions| sessions.holds(headers, Utc::now()))
     }
 
     /// Always true if no key is set. An error if the client must wait before its key is compared.

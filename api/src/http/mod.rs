@@ -16,6 +16,7 @@ pub mod cursor;
 pub mod drain_body;
 pub mod etag;
 pub mod key_guesses;
+pub mod known_params;
 pub mod limits;
 pub mod open_files;
 pub mod paging;

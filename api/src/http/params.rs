@@ -1,7 +1,7 @@
 //! Query parameters and path parts, read so that every refusal is a problem.
 //!
-//! An empty value counts as absent, an unknown name is ignored, and the first of a repeated name
-//! counts.
+//! An empty value counts as absent, and the first of a repeated name counts. The gate has refused
+//! unknown names (see [`super::known_params`]).
 //! Does not: answer. Axum's own extractors would send their errors as plain text.
 
 use std::convert::Infallible;

@@ -11,12 +11,15 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use isobar_broker::BrokerError;
+use isobar_producer::disk;
 use isobar_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// How long a caller should wait for a store or broker that does not answer.
 const DEPENDENCY_PAUSE: Duration = Duration::from_secs(5);
+/// The same for a disk, which a person must clear.
+const DISK_PAUSE: Duration = Duration::from_mins(1);
 
 /// An error, for the caller and for the log.
 #[derive(Clone, Debug)]
@@ -125,6 +128,13 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).with_cause(cause)
     }
 
+    /// The disk of the server has no room: 503.
+    pub fn disk_full(cause: impl Into<anyhow::Error>) -> Self {
+        let detail =
+            "the disk of the server is full; nothing was changed, try again when it has room";
+        Self::unavailable("disk_full", detail, DISK_PAUSE).with_cause(cause)
+    }
+
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<anyhow::Error>) -> Self {
         self.cause = Some(Arc::new(cause.into()));
@@ -185,7 +195,9 @@ impl From<StoreError> for Problem {
 /// An error that concurrent callers share.
 impl From<Arc<StoreError>> for Problem {
     fn from(error: Arc<StoreError>) -> Self {
-        if error.is_transient() {
+        if disk::is_full(&*error) {
+            Self::disk_full(error)
+        } else if error.is_transient() {
             let detail = "store unavailable; nothing was changed, try again";
             Self::unavailable("store_unavailable", detail, DEPENDENCY_PAUSE).with_cause(error)
         } else {
@@ -196,7 +208,9 @@ impl From<Arc<StoreError>> for Problem {
 
 impl From<BrokerError> for Problem {
     fn from(error: BrokerError) -> Self {
-        if error.is_transient() {
+        if disk::is_full(&error) {
+            Self::disk_full(error)
+        } else if error.is_transient() {
             let detail = "broker unavailable; nothing was changed, try again";
             Self::unavailable("broker_unavailable", detail, DEPENDENCY_PAUSE).with_cause(error)
         } else {

@@ -1,7 +1,7 @@
 //! Answers that follow from a route's row and from the gate, so that no handler lists them.
 //!
 //! Every operation may be refused (403) or fail (500). An operation that needs the key has 401 and
-//! 429; all but probes have 429 and 503. A query or header may be invalid (400), a `{part}` of the path may
+//! 429; all but probes have 429 and 503. A parameter or header may be invalid or unknown (400), a `{part}` of the path may
 //! name nothing (404), a body may be too large (413).
 //!
 //! Guarantees: an answer that a handler lists itself stays as it is. An error without a body of its
@@ -70,7 +70,7 @@ pub fn complete(operation: &mut Operation, row: &Resource) {
     let has_input = locations.iter().any(|location| *location != ParameterIn::Path);
     let has_id = locations.contains(&ParameterIn::Path);
     let applies = [
-        (has_input, BAD_REQUEST),
+        (has_input || !row.any_query, BAD_REQUEST),
         (!row.public, UNAUTHORIZED),
         (true, FORBIDDEN),
         (has_id, NOT_FOUND),

@@ -18,6 +18,8 @@ pub struct Resource {
     /// Reading it may spend the upstream's quota.
     pub costs_quota: bool,
     pub time_limit: TimeLimit,
+    /// A page or a file of one: links to it may have parameters that only its scripts read.
+    pub any_query: bool,
     /// The handlers by method, with their part of the document.
     pub handlers: UtoipaMethodRouter<SharedState>,
 }
@@ -38,13 +40,24 @@ impl Resource {
         Self { public: true, ..self }
     }
 
+    pub fn any_query(self) -> Self {
+        Self { any_query: true, ..self }
+    }
+
     pub fn costs_quota(self) -> Self {
         Self { costs_quota: true, ..self }
     }
 }
 
 pub fn quick(path: &'static str, handlers: UtoipaMethodRouter<SharedState>) -> Resource {
-    Resource { path, public: false, costs_quota: false, time_limit: TimeLimit::Quick, handlers }
+    Resource {
+        path,
+        public: false,
+        costs_quota: false,
+        time_limit: TimeLimit::Quick,
+        any_query: false,
+        handlers,
+    }
 }
 
 pub fn long(path: &'static str, handlers: UtoipaMethodRouter<SharedState>) -> Resource {

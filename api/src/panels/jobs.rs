@@ -63,6 +63,8 @@ struct EndedJob {
     any_failed: bool,
     /// Failed rows that were tasks and can be retried.
     retryable: Option<String>,
+    /// Why it failed.
+    error: Option<String>,
     took: Option<HumanDuration>,
     at: TimeTag,
 }
@@ -148,6 +150,7 @@ impl EndedJob {
             failed: Count(job.failed),
             any_failed: job.failed > 0,
             retryable: retryable(job).map(|n| plural(n, "failed row")),
+            error: job.error.as_ref().map(|error| error.detail.clone()),
             took: job
                 .started_at
                 .map(|started| HumanDuration((ended_at - started).num_seconds().max(0) as u64)),

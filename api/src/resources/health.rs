@@ -1,6 +1,6 @@
 //! `/livez`, `/healthz`, `/readyz`: probes for supervisors, monitors and load balancers.
 //!
-//! Alive: the process answers. Healthy: store and broker answer; a failing weather service is only
+//! Alive: the process answers. Healthy: store and broker answer, and the disk has room; a failing weather service is only
 //! `degraded`, because stored weather can still be served. Ready: store and broker have answered once
 //! and the server is not draining; an open breaker never makes it unready.
 //! Does not: show details of components, because these routes are public.
@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use isobar_producer::disk;
 use isobar_upstream::{UpstreamState, WeatherService};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -41,6 +42,9 @@ pub struct Components {
     pub store: &'static str,
     pub broker: &'static str,
     pub upstream: &'static str,
+    /// Only when the data folder has no room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<&'static str>,
 }
 
 /// Liveness
@@ -49,13 +53,13 @@ pub async fn livez() -> Json<Alive> {
     Json(Alive { status: "ok" })
 }
 
-/// Health of store, broker and upstream
+/// Health of store, broker, disk and upstream
 #[utoipa::path(
     get,
     path = "/healthz",
     responses(
         (status = 200, body = Health, description = "`ok`, or `degraded` if only the upstream fails"),
-        (status = 503, body = Health, description = "`fail`: store or broker down"),
+        (status = 503, body = Health, description = "`fail`: store or broker down, or the disk full"),
     ),
 )]
 pub async fn healthz(State(app): State<SharedState>) -> Response {
@@ -67,6 +71,7 @@ pub async fn healthz(State(app): State<SharedState>) -> Response {
     let components = Components {
         store: up_or_down(matches!(store, Ok(Ok(())))),
         broker: up_or_down(matches!(broker, Ok(Ok(())))),
+        disk: disk::has_no_room(&app.settings.data_dir.0).then_some("down"),
         upstream: if upstream.is_ok_and(|state| is_usable(&state)) { "ok" } else { "degraded" },
     };
     let (code, status) = overall(&components);
@@ -109,7 +114,7 @@ fn up_or_down(up: bool) -> &'static str {
 }
 
 fn overall(components: &Components) -> (StatusCode, &'static str) {
-    if components.store == "down" || components.broker == "down" {
+    if [components.store, components.broker].contains(&"down") || components.disk.is_some() {
         (StatusCode::SERVICE_UNAVAILABLE, "fail")
     } else if components.upstream == "ok" {
         (StatusCode::OK, "ok")
@@ -123,12 +128,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_store_and_broker_make_the_server_fail() {
-        let status = |store, broker, upstream| overall(&Components { store, broker, upstream });
+    fn only_store_broker_and_disk_make_the_server_fail() {
+        let status =
+            |store, broker, upstream| overall(&Components { store, broker, upstream, disk: None });
         assert_eq!(status("ok", "ok", "ok"), (StatusCode::OK, "ok"));
         assert_eq!(status("ok", "ok", "degraded"), (StatusCode::OK, "degraded"));
         for (store, broker) in [("down", "ok"), ("ok", "down")] {
             assert_eq!(status(store, broker, "ok").0, StatusCode::SERVICE_UNAVAILABLE);
         }
+        let full = Components { store: "ok", broker: "ok", upstream: "ok", disk: Some("down") };
+        assert_eq!(overall(&full), (StatusCode::SERVICE_UNAVAILABLE, "fail"));
     }
 }

@@ -5,8 +5,6 @@
 //! to the dashboard.
 //! Next: `http/sessions.rs`, `http/key_guesses.rs`.
 
-use std::time::Instant;
-
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -14,6 +12,7 @@ use axum::http::header::{ACCEPT, HeaderMap, LOCATION, ORIGIN, RETRY_AFTER, SET_C
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
+use chrono::Utc;
 use isobar_model::human::plural;
 use utoipa::ToSchema;
 
@@ -108,8 +107,8 @@ pub async fn sign_in(
         };
     }
     let mut response = go_to(next);
-    if app.access.has_key() {
-        let secret = app.access.sessions.open(Instant::now());
+    if let Some(sessions) = &app.access.sessions {
+        let secret = sessions.open(Utc::now());
         response.headers_mut().insert(SET_COOKIE, cookie(&secret, LIFETIME.as_secs(), &headers));
     }
     response
@@ -125,7 +124,9 @@ pub async fn sign_in(
     ))),
 )]
 pub async fn sign_out(State(app): State<SharedState>, headers: HeaderMap) -> Response {
-    app.access.sessions.close(&headers);
+    if let Some(sessions) = &app.access.sessions {
+        sessions.close(&headers, Utc::now());
+    }
     let mut response = go_to("/login");
     response.headers_mut().insert(SET_COOKIE, cookie("", 0, &headers));
     response
@@ -186,7 +187,7 @@ fn cookie(secret: &str, seconds: u64, headers: &HeaderMap) -> HeaderValue {
     let secure = if tls { "; Secure" } else { "" };
     format!("{NAME}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
         .parse()
-        .expect("hexadecimal digits and words are a header value")
+        .expect("digits and words are a header value")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use isobar_admin::actions::ActionError;
 use isobar_broker::Flag;
+use isobar_producer::source::reset_sources;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -61,7 +62,8 @@ pub async fn resume(
 
 /// Reset the circuit breaker of the weather service
 ///
-/// In this process at once, in all workers within a second.
+/// In this process at once, in all workers within a second. So are the breakers of the city and user
+/// sources on this host.
 #[utoipa::path(
     post,
     path = "/stream/breaker/reset",
@@ -78,6 +80,10 @@ pub async fn reset_breaker(
         reset_at = app.operator(&actor).set(&Flag::BreakerReset(host.clone())).await?.at;
     }
     app.upstream.apply_flags(&app.broker.flags(&app.topic).await?);
+    if let Err(error) = reset_sources(&app.settings).await {
+        let error = isobar_telemetry::error_chain(&error);
+        tracing::warn!(error, "the circuit breakers of the sources could not be reset");
+    }
     Ok(Json(BreakerReset { host: hosts.into_iter().next().unwrap_or_default(), reset_at }))
 }
 

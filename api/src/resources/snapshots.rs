@@ -18,6 +18,7 @@ use futures::{StreamExt, stream};
 use isobar_model::ids::CityId;
 use isobar_store::{SnapshotRow, Store};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
@@ -50,7 +51,9 @@ pub struct SnapshotItem {
 pub struct SnapshotWithPayload {
     #[serde(flatten)]
     pub snapshot: SnapshotItem,
-    pub raw_payload: Option<String>,
+    /// The provider's own JSON of this location.
+    #[schema(value_type = Option<Object>)]
+    pub raw_payload: Option<Value>,
 }
 
 /// Stored snapshots
@@ -94,7 +97,10 @@ pub async fn show(
 ) -> Result<Json<SnapshotWithPayload>, Problem> {
     let row = app.store.weather(CityId(id)).await?;
     let mut row = row.ok_or_else(|| Problem::not_found("no snapshot of this city is stored"))?;
+    // Text that is not JSON can only come from another program.
     let raw_payload = row.raw_payload.take();
+    let raw_payload =
+        raw_payload.map(|text| serde_json::from_str(&text).unwrap_or(Value::String(text)));
     Ok(Json(SnapshotWithPayload { snapshot: row.into(), raw_payload }))
 }
 

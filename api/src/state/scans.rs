@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_store::{CityRow, DeadLetterGroup, FailureGroup, TableCounts};
+use isobar_store::{CityRow, DeadLetterGroup, FailureGroup, JobRow, TableCounts};
 
 use super::map_body::MapBody;
 use crate::cache::Cache;
@@ -38,6 +38,7 @@ pub struct Scans {
     pub groups: Scan<Vec<DeadLetterGroup>>,
     pub refreshed: Scan<Vec<CityRow>>,
     pub failures: Scan<Vec<FailureGroup>>,
+    pub failed_sources: Scan<Vec<JobRow>>,
     pub map: Scan<Arc<MapBody>>,
 }
 
@@ -48,6 +49,7 @@ impl Default for Scans {
             groups: Scan::new(GROUPS_TTL),
             refreshed: Scan::new(SUMMARY_TTL),
             failures: Scan::new(SUMMARY_TTL),
+            failed_sources: Scan::new(SUMMARY_TTL),
             map: Scan::new(MAP_TTL),
         }
     }

@@ -59,6 +59,10 @@ impl Pipeline for AirQualityPipeline {
         self.cities.batch_key(task)
     }
 
+    async fn identify(&self, tasks: Vec<&mut CityTask>) -> Result<(), StoreError> {
+        self.cities.separate(tasks).await
+    }
+
     async fn already_current(&self, tasks: &[&CityTask]) -> Result<Vec<bool>, StoreError> {
         let stored = async |ids: Vec<_>| self.store.air_quality_freshness(&ids).await;
         self.cities.already_current(tasks, stored).await

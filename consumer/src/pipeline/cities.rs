@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
-use isobar_model::city::{City, Coordinates, derived_city_id};
+use isobar_model::city::{City, Coordinates, derived_city_id, fold_name};
 use isobar_model::freshness::{FreshFor, ValueTimes, is_current};
 use isobar_model::gazetteer;
 use isobar_model::ids::CityId;
@@ -25,6 +25,7 @@ use isobar_upstream::cities::{CityFinder, DatedAhead, is_near};
 use isobar_upstream::{Answer, Priority, WaitReason, WeatherClient};
 
 use super::definition::{BatchKey, TaskOutcome, TaskSubject};
+use super::identity::{CityNumbers, Owner, distance_km};
 use crate::fetch::ALIKE_FROM;
 
 /// Tasks without coordinates that share a batch: each may need a request to the geocoder, and the
@@ -38,6 +39,7 @@ const STORE_PAUSE: TimeDelta = TimeDelta::seconds(1);
 #[derive(Clone, Debug)]
 pub struct Cities {
     finder: CityFinder,
+    numbers: CityNumbers,
     settings: Arc<Settings>,
 }
 
@@ -52,7 +54,13 @@ pub fn subject(task: &CityTask) -> TaskSubject {
 
 impl Cities {
     pub fn new(settings: Arc<Settings>, upstream: WeatherClient, store: Store) -> Self {
-        Self { finder: CityFinder::new(upstream, store), settings }
+        let numbers = CityNumbers::new(store.clone());
+        Self { finder: CityFinder::new(upstream, store), numbers, settings }
+    }
+
+    /// Gives each task whose number is another city's a number of its own.
+    pub async fn separate(&self, tasks: Vec<&mut CityTask>) -> Result<(), StoreError> {
+        self.numbers.separate(tasks).await
     }
 
     pub fn batch_key(&self, task: &CityTask) -> BatchKey {
@@ -81,7 +89,23 @@ impl Cities {
         let now = Utc::now();
         let current =
             |id: CityId| known.get(&id).is_some_and(|times| is_current(policy, *times, now));
-        Ok(tasks.iter().map(|task| skippable(task).is_some_and(current)).collect())
+        let unplaced: Vec<CityId> = tasks
+            .iter()
+            .filter(|task| task.coordinates.is_none())
+            .filter_map(|t| t.city_id)
+            .collect();
+        let owners = self.numbers.stored(&unplaced).await?;
+        // Without coordinates, a city of another name may be another city: it is resolved first.
+        let is_other_name = |task: &CityTask| {
+            let owner = task.city_id.filter(|_| task.coordinates.is_none());
+            let owner = owner.and_then(|id| owners.get(&id));
+            owner
+                .zip(task.city.as_deref())
+                .is_some_and(|(owner, name)| fold_name(&owner.name) != fold_name(name))
+        };
+        let is_current =
+            |task: &&CityTask| skippable(task).is_some_and(current) && !is_other_name(task);
+        Ok(tasks.iter().map(is_current).collect())
     }
 
     /// Resolves the cities of `tasks`, then requests all of them at once. `request` gives one
@@ -124,6 +148,11 @@ impl Cities {
                 }
             }
         }
+        if let Err(error) = self.refuse_taken(tasks, &mut cities, &mut outcomes).await {
+            let error = isobar_telemetry::error_chain(&error);
+            tracing::warn!(error, "cannot compare cities with the stored ones; trying again");
+            return Answer::Wait { until: Utc::now() + STORE_PAUSE, why: WaitReason::Store };
+        }
         if !cities.is_empty() {
             let locations = cities.iter().map(|(_, city)| city.coordinates).collect();
             // If one location is refused the worker repeats this in halves. The store has kept
@@ -158,9 +187,32 @@ impl Cities {
         Answer::Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect())
     }
 
+    /// Fails the tasks that were resolved to another city than the one that has their number.
+    async fn refuse_taken<R>(
+        &self,
+        tasks: &[&CityTask],
+        cities: &mut Vec<(usize, City)>,
+        outcomes: &mut [Option<TaskOutcome<R>>],
+    ) -> Result<(), StoreError> {
+        let is_resolved = |at: usize| tasks[at].coordinates.is_none() && tasks[at].city.is_some();
+        let resolved = cities.iter().filter(|(at, city)| is_resolved(*at) && city.id.0 > 0);
+        let ids: Vec<CityId> = resolved.map(|(_, city)| city.id).collect();
+        let owners = self.numbers.stored(&ids).await?;
+        cities.retain(|(at, city)| {
+            let owner = owners.get(&city.id).filter(|_| is_resolved(*at));
+            let other = owner.filter(|owner| owner.is_other(&city.name, city.coordinates));
+            outcomes[*at] = other.map(|owner| taken(owner, city));
+            other.is_none()
+        });
+        Ok(())
+    }
+
     /// The city of a task without coordinates, under the number of the task if it has one.
     async fn resolve(&self, task: &CityTask) -> Result<Answer<Option<City>>, StoreError> {
-        let listed = task.city_id.and_then(|id| gazetteer::builtin().by_id(id));
+        let listed = task.city_id.and_then(|id| gazetteer::builtin().by_id(id)).filter(|listed| {
+            // The same number may mean another city in the source than in the list.
+            task.city.as_deref().is_none_or(|name| fold_name(name) == fold_name(&listed.name))
+        });
         Ok(match (listed, &task.city, task.city_id) {
             (Some(city), ..) => Answer::Ok(Some(city.clone())),
             (None, Some(name), _) => {
@@ -207,6 +259,19 @@ fn city_of(task: &CityTask) -> Option<City> {
 
 fn with_task_id(city: City, task: &CityTask) -> City {
     City { id: task.city_id.unwrap_or(city.id), ..city }
+}
+
+fn taken<R>(owner: &Owner, city: &City) -> TaskOutcome<R> {
+    let reason = format!(
+        "city_id {} is already the city {:?} at {}, {}, which is {:.0} km from {:?}; give this city another number, or none",
+        city.id,
+        owner.name,
+        owner.coordinates.latitude(),
+        owner.coordinates.longitude(),
+        distance_km(owner.coordinates, city.coordinates),
+        city.name,
+    );
+    TaskOutcome::Failed { code: "id_taken", reason }
 }
 
 fn not_found<R>(task: &CityTask) -> TaskOutcome<R> {

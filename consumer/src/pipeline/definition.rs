@@ -69,6 +69,14 @@ pub trait Pipeline: Clone + Send + Sync + 'static {
 
     fn batch_key(&self, task: &Self::Task) -> BatchKey;
 
+    /// Corrects what the tasks are about by what is stored, before anything else uses it.
+    fn identify<'a>(
+        &'a self,
+        _tasks: Vec<&'a mut Self::Task>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'a {
+        std::future::ready(Ok(()))
+    }
+
     /// For each task, whether the stored result is still current, so that no request is needed.
     fn already_current(
         &self,

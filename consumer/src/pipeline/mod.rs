@@ -9,6 +9,7 @@
 pub mod air_quality;
 pub mod cities;
 pub mod definition;
+mod identity;
 mod newest;
 #[cfg(test)]
 pub mod numbers;

@@ -60,6 +60,10 @@ impl Pipeline for WeatherPipeline {
         self.cities.batch_key(task)
     }
 
+    async fn identify(&self, tasks: Vec<&mut CityTask>) -> Result<(), StoreError> {
+        self.cities.separate(tasks).await
+    }
+
     async fn already_current(&self, tasks: &[&CityTask]) -> Result<Vec<bool>, StoreError> {
         self.cities.already_current(tasks, async |ids| self.store.freshness(&ids).await).await
     }

@@ -19,14 +19,14 @@ const PAGE: u32 = 200;
 
 impl Imports {
     /// Starts a sync, or finds the one that is running.
-    pub async fn sync(&self) -> Result<AcceptedJob, ImportError> {
+    pub async fn sync(&self, force: bool) -> Result<AcceptedJob, ImportError> {
         let _one = self.inner.sync.lock().await;
         if let Some(job) = self.inner.outbox.newest_sync().await?
             && self.is_running(&job).await?
         {
             return Ok(AcceptedJob::new(job, false));
         }
-        let spec = JobSpec::of(PipelineName::default(), &self.inner.settings, None, false);
+        let spec = JobSpec::of(PipelineName::default(), &self.inner.settings, None, force);
         let slot = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let new = NewOutboxJob {
             job_id: JobId::derive(&spec.identity(), &slot),

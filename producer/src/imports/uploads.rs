@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::JobKind;
 use isobar_store::ImportKey;
@@ -42,13 +43,16 @@ impl Imports {
         Ok(IncomingUpload { writer: Some(writer) })
     }
 
-    /// Makes the file durable and adds its job.
+    /// Makes the file durable and adds its job. A file that cannot be read is refused.
     pub async fn accept(
         &self,
         arriving: IncomingUpload,
         import: NewImport,
     ) -> Result<AcceptedJob, ImportError> {
         let writer = arriving.writer.expect("an arriving file is written by one caller");
+        // Before the key is claimed: a corrected file may have the same one.
+        let (writer, shape) = blocking(move || writer.shape().map(|shape| (writer, shape))).await?;
+        shape?;
         let slot = match &import.idempotency_key {
             Some(key) => format!("key:{key}"),
             None => Uuid::now_v7().to_string(),
@@ -59,20 +63,21 @@ impl Imports {
             Some(_) => Some(self.inner.keyed.lock().await),
             None => None,
         };
-        if let Some(key) = import.idempotency_key {
+        if let Some(key) = import.idempotency_key.clone() {
             // Keys that an earlier version accepted are only here.
             if let Some(job) = self.inner.outbox.job_of_slot(slot.clone()).await? {
                 return if job.job_id == upload.job_id {
                     Ok(AcceptedJob::new(job, false))
                 } else {
-                    Err(ImportError::KeyReused)
+                    Err(reused(&writer, &import, &slot, job.job_id))
                 };
             }
             let (job_id, claimed_at) = (upload.job_id, upload.created_at);
-            let claim = ImportKey { key, job_id, name: import.name, claimed_at };
+            let name = import.name.clone();
+            let claim = ImportKey { key, job_id, name, claimed_at };
             let claimed = self.inner.store.claim_import_key(&claim).await?;
             if claimed.job_id != job_id {
-                return Err(ImportError::KeyReused);
+                return Err(reused(&writer, &import, &slot, claimed.job_id));
             }
             // Hosts that accept the same file at the same moment freeze the same bytes (I2).
             upload = writer.upload(import.pipeline, &claimed.name, &slot, import.force);
@@ -128,6 +133,13 @@ impl IncomingUpload {
         self.writer = Some(blocking(move || write(&mut writer).map(|()| writer)).await?);
         Ok(())
     }
+}
+
+/// Why a key that `first` has used is refused: another file, or the same file with other options.
+fn reused(writer: &SpoolWriter, import: &NewImport, slot: &str, first: JobId) -> ImportError {
+    let is_first =
+        |force| writer.upload(import.pipeline, &import.name, slot, force).job_id == first;
+    if is_first(!import.force) { ImportError::OtherOptions } else { ImportError::KeyReused }
 }
 
 async fn blocking<T, F>(work: F) -> Result<T, ImportError>

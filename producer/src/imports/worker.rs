@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::handle::Imports;
 use crate::batch::BatchDraft;
 use crate::extract::{Context, ExtractStep, Extraction, seal};
+use crate::job_error::job_error;
 use crate::outbox::{LockError, OutboxJob, OutboxJobState, OutboxLock};
 use crate::pauses::pauses;
 use crate::progress::RunProgress;
@@ -191,14 +192,15 @@ impl Imports {
     async fn extract(self, job: OutboxJob, shutdown: CancellationToken) -> (OutboxJob, ExtractEnd) {
         let ended = match self.extract_to_end(job.clone(), &shutdown).await {
             Err(SourceError::Stopped) => ExtractEnd::Stopped,
-            Ok(()) | Err(SourceError::Taken | SourceError::Unusable { .. }) => ExtractEnd::Sealed,
-            Err(error) if is_lost(&error) => {
-                let reason = error_chain(&error);
-                match self.seal_failed(job.job_id, &reason).await {
-                    Ok(()) => ExtractEnd::Sealed,
-                    Err(error) => ExtractEnd::Later(error),
-                }
+            Ok(()) | Err(SourceError::Taken) => ExtractEnd::Sealed,
+            Err(error @ SourceError::Unusable { .. }) => {
+                warn_failed(&job, &job_error(&job, &error).detail);
+                ExtractEnd::Sealed
             }
+            Err(error) if is_lost(&error) => match self.seal_failed(job.job_id, &error).await {
+                Ok(()) => ExtractEnd::Sealed,
+                Err(error) => ExtractEnd::Later(error),
+            },
             Err(error) => ExtractEnd::Later(error),
         };
         if job.kind == JobKind::Import && matches!(ended, ExtractEnd::Sealed) {
@@ -228,7 +230,7 @@ impl Imports {
         if job.spec.is_republication() {
             tracing::info!(id = %job.job_id, batches = job.last_seq, "republished");
         } else if step == ExtractStep::SealedAsFailed {
-            tracing::warn!(job_id = %job.job_id, source = job.source, error = job.error, "sealed as failed");
+            warn_failed(job, job.error.as_deref().unwrap_or_default());
         } else {
             tracing::info!(job_id = %job.job_id, source = job.source, rows = job.rows, tasks = job.tasks, rejected = job.rejected, duplicates = job.duplicates, "extracted");
         }
@@ -236,10 +238,11 @@ impl Imports {
     }
 
     /// Ends a job whose file is lost.
-    async fn seal_failed(&self, job_id: JobId, reason: &str) -> Result<(), SourceError> {
+    async fn seal_failed(&self, job_id: JobId, why: &SourceError) -> Result<(), SourceError> {
         if let Some(mut job) = self.inner.outbox.job(job_id).await? {
-            let sealed = (SealOutcome::Failed, Some(reason));
+            let sealed = (SealOutcome::Failed, Some(job_error(&job, why)));
             seal(&self.inner.outbox, &mut job, BatchDraft::default(), sealed).await?;
+            warn_failed(&job, job.error.as_deref().unwrap_or_default());
         }
         Ok(())
     }
@@ -295,6 +298,10 @@ fn startable(
     let may_start = |job: &OutboxJob| !is_busy(job) && is_due(job);
     let oldest = republications.into_iter().take(1).filter(may_start);
     oldest.chain(others.into_iter().filter(may_start).take(free)).collect()
+}
+
+fn warn_failed(job: &OutboxJob, reason: &str) {
+    tracing::warn!(job_id = %job.job_id, source = job.source, reason, "the job failed");
 }
 
 /// A spooled file that is missing or has changed will not return.

@@ -78,6 +78,11 @@ fn task(line: &str) -> Option<BatchTask> {
     Some(BatchTask { job_id, task_id, try_number })
 }
 
+/// Whether a line of a control message is a reject.
+pub fn is_reject(line: &str) -> bool {
+    reject(line).is_some()
+}
+
 /// The reject in a line of a control message.
 pub fn reject(line: &str) -> Option<Reject> {
     match ControlMessage::from_fields(&fields(line)?).ok()?? {

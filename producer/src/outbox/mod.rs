@@ -19,6 +19,7 @@ mod seen_keys;
 mod sent_marks;
 mod summary;
 
+pub(crate) use batch_ids::is_reject;
 pub use batch_ids::{BatchIds, BatchTask};
 pub use batches::{FrozenBatch, StoredBatch};
 pub use columns::JobKey;

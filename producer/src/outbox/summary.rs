@@ -2,6 +2,8 @@
 //!
 //! Next: `isobar outbox status` and the dashboard, which show it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;
 use isobar_sqlite::SqliteError;
@@ -95,6 +97,18 @@ impl Outbox {
         self.read(|db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE state = 'conflicted' ORDER BY key"))?
                 .query_map([], summary)?
+                .collect()
+        })
+        .await
+    }
+
+    /// The jobs that were made within `age` and whose source failed, newest first.
+    pub async fn failed_jobs(&self, age: Duration) -> Result<Vec<JobSummary>, SqliteError> {
+        let since_ms = Utc::now().timestamp_millis() - age.as_millis() as i64;
+        self.read(move |db| {
+            let which = "outcome = 'failed' AND created_at_ms >= ?1";
+            db.prepare_cached(&format!("{COLUMNS} WHERE {which} ORDER BY key DESC"))?
+                .query_map([since_ms], summary)?
                 .collect()
         })
         .await

@@ -22,8 +22,8 @@ pub struct JobLane {
     pub tried: u64,
     /// The highest batch that was counted as published; batches sent again are not counted again.
     pub counted: u64,
-    /// Whether a watermark below the floor was already dropped.
-    pub forgotten: bool,
+    /// The floor below which a watermark was already dropped; 0 if none was.
+    pub forgotten_below: u64,
     /// Its batches are not sent.
     pub paused: bool,
     /// The rows of the whole list, once it is extracted.
@@ -45,7 +45,7 @@ impl JobLane {
             next: job.first_unsent.max(job.confirmed_seq + 1),
             tried: 0,
             counted: 0,
-            forgotten: false,
+            forgotten_below: 0,
             paused: false,
             total: job.sealed.then_some(job.rows),
             is_republication: job.is_republication,
@@ -92,7 +92,7 @@ mod tests {
             next: 1,
             tried: 0,
             counted: 0,
-            forgotten: false,
+            forgotten_below: 0,
             paused: false,
             total: None,
             is_republication: false,

@@ -48,7 +48,7 @@ pub fn decide(publisher: &Publisher, own: &OwnList) -> SlotDecision {
         // The relay of the publisher would heal the stream, if it were at work.
         Some(_) if is_same && own.is_damaged && is_silent => SlotDecision::TakeOver,
         Some(_) if is_same => SlotDecision::Same,
-        // The stream lost what it knew of this job, and the other outbox began it anew.
+        // The stream lost what it knew of this job, and the other outbox began it again.
         Some(_) if own.was_publisher => SlotDecision::Conflict(format!(
             "{host} has published another list for this slot, after the stream had lost what it knew of the list here ({own_rows} rows, part of them published)"
         )),

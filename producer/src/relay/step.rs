@@ -19,6 +19,7 @@ use isobar_sqlite::SqliteError;
 use isobar_telemetry::metric::Metric;
 use metrics::counter;
 
+use super::in_ledger::InLedger;
 use super::lanes::{JobLane, next_job, next_other_job};
 use super::slots::{OwnList, SlotDecision, decide};
 use crate::cancel::cancel;
@@ -67,6 +68,7 @@ pub struct Relay {
     published: HashMap<JobId, u64>,
     conflicts: Vec<JobId>,
     outbox_id: Option<String>,
+    in_ledger: Arc<InLedger>,
 }
 
 /// The stream to which a relay appends. It sends only the jobs of that stream.
@@ -133,7 +135,13 @@ impl Relay {
             published: HashMap::new(),
             conflicts: Vec::new(),
             outbox_id: None,
+            in_ledger: Arc::default(),
         }
+    }
+
+    /// Sends only open and seal of these batches.
+    pub fn keep_back(&mut self, in_ledger: Arc<InLedger>) {
+        self.in_ledger = in_ledger;
     }
 
     /// The name of the stream.
@@ -209,7 +217,8 @@ impl Relay {
         key: JobKey,
         batch: &StoredBatch,
     ) -> Result<AppendOutcome, RelayError> {
-        let (tasks, control) = batch.lines();
+        let in_ledger = Arc::clone(&self.in_ledger);
+        let (tasks, control) = in_ledger.lines(key, batch);
         let high_water = self.high_water;
         let outbox = self.outbox_id().await?;
         let lane = self.lane(key);
@@ -367,7 +376,7 @@ impl Relay {
             lane.next = expected;
             return Ok(RelayStep::Moved);
         }
-        if lane.forgotten {
+        if lane.forgotten_below > 0 {
             let why = format!(
                 "the stream asks for batch {expected}, but the outbox starts at {floor}: another outbox has sent this job"
             );
@@ -375,7 +384,7 @@ impl Relay {
         }
         // The stream lost its last second, and with it the watermark of this job. All batches
         // below the floor are committed (I3), so the job continues at the floor.
-        lane.forgotten = true;
+        lane.forgotten_below = floor;
         lane.next = floor;
         tracing::warn!(%job_id, expected, floor, "the stream forgot confirmed batches; continuing after them");
         self.broker.drop_watermark(&self.topic, job_id).await?;
@@ -394,6 +403,10 @@ impl Relay {
         }
         lane.counted = batch.seq;
         let job_id = lane.job_id;
+        if self.in_ledger.contains(key, batch.seq) {
+            self.in_ledger.count(batch);
+            return;
+        }
         *self.published.entry(job_id).or_default() += batch.n_tasks;
         add(&self.progress.published, batch.n_tasks);
         counter!(PUBLISHED.name).increment(batch.n_tasks);

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 use super::page::SourcePage;
 use super::row::{ParsedRow, RawRow, RowError, decide};
 
+/// Above this, two whole numbers may have one double.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 pub fn parse(body: &[u8]) -> Result<SourcePage, String> {
     let document: Value = serde_json::from_slice(body)
         .map_err(|error| format!("the answer is not valid JSON: {error}"))?;
@@ -51,6 +54,7 @@ fn raw(fields: &Map<String, Value>) -> RawRow<'_> {
         country: first(&["country_code", "country"]),
         latitude: first(&["latitude_deg", "latitude", "lat"]),
         longitude: first(&["longitude_deg", "longitude", "lon", "lng"]),
+        more: Vec::new(),
     }
 }
 
@@ -59,6 +63,13 @@ fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(Cow::Borrowed(text)),
+        // 2988507.0 and 2.988507E6 are the number 2988507.
+        Value::Number(number) => Some(Cow::Owned(match number.as_f64() {
+            Some(whole) if number.is_f64() && whole.fract() == 0.0 && whole.abs() < MAX_EXACT => {
+                format!("{whole:.0}")
+            }
+            _ => number.to_string(),
+        })),
         other => Some(Cow::Owned(other.to_string())),
     }
 }
@@ -86,6 +97,7 @@ mod tests {
             r#"{"city_id":7,"name":"X","country_code":"FR","latitude_deg":1.5,"longitude_deg":2}"#,
             r#"{"id":"7","city":"X","country":"fr","lat":"1.5","lon":"2"}"#,
             r#"{"id":7,"city_name":"X","latitude":1.5,"lng":2,"extra":[]}"#,
+            r#"{"city_id":7.0,"name":"\u0058","latitude_deg":15E-1,"longitude_deg":2.0}"#,
             r#"{"city_id":7,"name":null,"latitude_deg":1.5,"longitude_deg":2}"#,
         ] {
             assert_eq!(ids(&format!("[{city}]")), ["7"], "{city}");

@@ -8,18 +8,14 @@
 //! Memory is bounded by one record ([`CsvRecords`]) and the rows requested.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::columns::Columns;
 use super::cursor::CsvCursor;
 use super::error::SourceError;
 use super::records::{CsvRecords, Record, hash_prefix, hex};
-use super::row::{ParsedRow, SourceRow, decide};
-
-/// The longest header line.
-const MAX_HEADER_BYTES: u64 = 64 << 10;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use super::row::{ParsedRow, RowError, SourceRow, decide};
+use super::shape::detect;
 
 #[derive(Debug)]
 pub struct CsvSource {
@@ -61,7 +57,8 @@ impl CsvSource {
                     .map_err(unreadable)?
                     .filter(|hash| hex(hash.clone()) == cursor.running_hash)
                     .ok_or_else(|| SourceError::changed(path))?;
-                let records = CsvRecords::at(file, cursor.columns.clone(), cursor.offset, prefix)
+                let columns = cursor.columns.clone();
+                let records = CsvRecords::at(file, columns, cursor.offset, prefix, cursor.lines)
                     .map_err(unreadable)?;
                 (records, cursor.row)
             }
@@ -71,35 +68,32 @@ impl CsvSource {
 
     fn begin(mut file: File, path: &Path) -> Result<CsvRecords, SourceError> {
         let unreadable = |source| SourceError::unreadable(path, source);
-        let (start, line) = first_line(&mut file).map_err(unreadable)?;
-        if line.is_empty() {
-            return Err(SourceError::reject_counts(format!("{} is empty", path.display())));
-        }
-        let columns = Columns::detect(&line).map_err(|reason| {
-            SourceError::reject_counts(format!("{}: {reason}", path.display()))
-        })?;
-        let prefix = hash_prefix(&mut file, start)
+        let shape = detect(&mut file)
+            .map_err(unreadable)?
+            .map_err(|refusal| SourceError::unusable(refusal.kind.code(), refusal.detail))?;
+        let prefix = hash_prefix(&mut file, shape.start)
             .map_err(unreadable)?
             .ok_or_else(|| SourceError::changed(path))?;
-        let has_header = columns.has_header;
-        let mut records = CsvRecords::at(file, columns, start, prefix).map_err(unreadable)?;
-        if has_header {
-            records.next().map_err(unreadable)?;
-        }
-        Ok(records)
+        let lines = Some(shape.line - 1);
+        CsvRecords::at(file, shape.columns, shape.start, prefix, lines).map_err(unreadable)
     }
 
     /// Up to `limit` rows; none at the end. Blocks.
     pub fn read(&mut self, limit: usize) -> Result<Vec<SourceRow>, SourceError> {
         let mut rows = Vec::with_capacity(limit);
         while rows.len() < limit {
-            let columns = self.records.columns().clone();
             let record = self
                 .records
                 .next()
                 .map_err(|source| SourceError::unreadable(&self.path, source))?;
             let row = match record {
-                Record::Fields(fields) => decide(&columns.raw(|column| fields.get(column))),
+                Record::Fields(fields) => match decide(&fields.raw()) {
+                    ParsedRow::Reject(error) => {
+                        let record = Some(Box::new(fields.record(error.value.as_deref())));
+                        ParsedRow::Reject(RowError { record, ..error })
+                    }
+                    row => row,
+                },
                 Record::Bad(error) => ParsedRow::Reject(error),
                 Record::Blank => continue,
                 Record::End => {
@@ -120,6 +114,7 @@ impl CsvSource {
             running_hash: hex(hash),
             row: self.row,
             columns: self.records.columns().clone(),
+            lines: self.records.lines(),
         }
     }
 
@@ -130,36 +125,6 @@ impl CsvSource {
     fn check_whole(&self) -> Result<(), SourceError> {
         let (_, hash) = self.records.position();
         if hex(hash) == self.content_hash { Ok(()) } else { Err(SourceError::changed(&self.path)) }
-    }
-}
-
-/// The offset of the first line that is not blank, and its bytes without the line end.
-fn first_line(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::new(file.by_ref());
-    let mut start = 0;
-    if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
-        reader.consume(BYTE_ORDER_MARK.len());
-        start += BYTE_ORDER_MARK.len() as u64;
-    }
-    loop {
-        let mut line = Vec::new();
-        let read = reader.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok((start, Vec::new()));
-        }
-        if line.iter().all(u8::is_ascii_whitespace) {
-            start += read as u64;
-            continue;
-        }
-        while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-            line.pop();
-        }
-        // Files of old Macs end their lines with CR alone.
-        if let Some(end) = line.iter().position(|byte| *byte == b'\r') {
-            line.truncate(end);
-        }
-        return Ok((start, line));
     }
 }
 

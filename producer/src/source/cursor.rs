@@ -54,6 +54,9 @@ pub struct CsvCursor {
     pub(super) running_hash: String,
     pub(super) row: u64,
     pub(super) columns: Columns,
+    /// Line ends before the offset. Absent in cursors of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lines: Option<u64>,
 }
 
 /// A place among the users of the store, by id.
@@ -90,6 +93,7 @@ mod tests {
         let stored = [
             r#"{"api":{"page":3,"taken":7,"fingerprint":"ab","repeats":0,"row":307,"pages":4,"last":false}}"#,
             r#"{"csv":{"offset":9,"running_hash":"ab","row":1,"columns":{"delimiter":44,"has_header":true,"city_id":null,"name":0,"country":null,"latitude":null,"longitude":null}}}"#,
+            r#"{"csv":{"offset":18,"running_hash":"ab","row":1,"columns":{"delimiter":9,"has_header":true,"city_id":null,"name":0,"country":null,"latitude":1,"longitude":2,"more":[["name",3]],"width":4,"utf16":"little"},"lines":2}}"#,
             r#"{"gazetteer":500}"#,
             r#"{"lacking":{"after":7,"row":3}}"#,
             r#"{"after":{"letter":12},"letters":[12,14]}"#,

@@ -13,6 +13,9 @@ pub enum SourceError {
     /// The job waits; the next run continues it.
     #[error("{source_name} is not available: {detail}")]
     Away { source_name: String, detail: String },
+    /// A person must correct the configuration; the next run continues the job.
+    #[error("{source_name}: {detail}")]
+    Refused { source_name: String, detail: String },
     #[error("{source_name} failed repeatedly; next attempt at {}", until.format("%H:%M:%S UTC"))]
     BreakerOpen { source_name: String, until: DateTime<Utc> },
     #[error("stopped")]
@@ -41,14 +44,19 @@ pub enum SourceError {
     Taken,
     /// The source can never be read to its end: the job is sealed as failed.
     #[error("{reason}")]
-    Unusable { reason: String },
+    Unusable { code: &'static str, reason: String },
     #[error(transparent)]
     Outbox(#[from] SqliteError),
 }
 
 impl SourceError {
+    /// Without a code of its own.
     pub fn reject_counts(reason: impl Into<String>) -> Self {
-        Self::Unusable { reason: reason.into() }
+        Self::unusable("unusable_source", reason)
+    }
+
+    pub fn unusable(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Unusable { code, reason: reason.into() }
     }
 
     pub(super) fn unreadable(path: &Path, source: std::io::Error) -> Self {

@@ -16,6 +16,16 @@ pub struct FailureLog {
     pub host: String,
 }
 
+/// The hosts with a failure.
+pub async fn hosts(db: &Db) -> Result<Vec<String>, SqliteError> {
+    db.read(|db| {
+        db.prepare_cached("SELECT DISTINCT host FROM source_failures ORDER BY host")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    })
+    .await
+}
+
 impl FailureLog {
     /// In ascending order, ms since 1970.
     pub async fn failures(&self) -> Result<Vec<u64>, SqliteError> {

@@ -77,7 +77,7 @@ pub struct PagedApiConfig {
 
 impl PagedApi {
     pub fn open(config: PagedApiConfig, cursor: ApiCursor) -> Result<Self, SourceError> {
-        isobar_upstream::install_tls();
+        isobar_tls::install();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(config.limits.timeout)
@@ -120,6 +120,9 @@ impl PagedApi {
         }
         let page = self.fetch().await?;
         let count = page.rows.len();
+        if count == 0 && self.is_first_page() {
+            tracing::warn!(url = %masked(&self.config.base), page = self.cursor.page, "{}", self.empty());
+        }
         let requested = self.requested();
         self.count = count;
         let same = self.cursor.fingerprint.as_ref() == Some(&page.fingerprint);
@@ -189,7 +192,10 @@ impl PagedApi {
                     self.config.breaker.record_success().await?;
                     return Ok(page);
                 }
-                Err(reason) => reason,
+                Err(AttemptError::Refused(detail)) => {
+                    return Err(SourceError::Refused { source_name: self.name(), detail });
+                }
+                Err(AttemptError::Failed(reason)) => reason,
             };
             self.config.breaker.record_failure().await?;
             let Some(pause) = pauses.next() else {
@@ -206,6 +212,22 @@ impl PagedApi {
                 () = tokio::time::sleep(pause) => {}
                 () = self.config.shutdown.cancelled() => return Err(SourceError::Stopped),
             }
+        }
+    }
+
+    /// Whether no page before this one held a row.
+    fn is_first_page(&self) -> bool {
+        self.cursor.row == 0
+    }
+
+    /// What to do about a source without rows.
+    fn empty(&self) -> &'static str {
+        match self.config.listing {
+            Listing::Cities { .. } => {
+                "the city source lists no cities; check ISOBAR_CITY_SOURCE_URL, and set \
+                 ISOBAR_PAGE_FIRST to the number of its first page (0 or 1)"
+            }
+            Listing::Users { .. } => "the user source lists no users; check ISOBAR_USERS_URL",
         }
     }
 
@@ -261,31 +283,58 @@ impl PagedApi {
         }
     }
 
-    async fn attempt(&self) -> Result<SourcePage, String> {
+    async fn attempt(&self) -> Result<SourcePage, AttemptError> {
         let url = self.url();
         // Errors of reqwest contain the URL, whose query may hold a key.
         let failed = |error: reqwest::Error| isobar_telemetry::error_chain(&error.without_url());
-        let mut response = self.request(url).send().await.map_err(failed)?;
+        let mut response = match self.request(url).send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return match isobar_tls::refusal(&error) {
+                    Some(detail) => Err(AttemptError::Refused(detail)),
+                    None => Err(failed(error).into()),
+                };
+            }
+        };
         let status = response.status();
         if status.is_redirection() {
-            return Err(format!(
-                "it answers with a redirect ({status}); set the final URL instead"
-            ));
+            let said = "it answers with a redirect";
+            return Err(format!("{said} ({status}); set the final URL instead").into());
         }
         if !status.is_success() {
-            return Err(format!("it answers {status}"));
+            let is_cities = matches!(self.config.listing, Listing::Cities { .. });
+            let advice = if is_cities && self.is_first_page() && status.is_client_error() {
+                "; check ISOBAR_CITY_SOURCE_URL, and ISOBAR_PAGE_FIRST, the number of its first page"
+            } else {
+                ""
+            };
+            return Err(format!("it answers {status}{advice}").into());
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > MAX_PAGE_BYTES {
-                return Err(format!("the page is larger than {MAX_PAGE_BYTES} bytes"));
+                return Err(format!("the page is larger than {MAX_PAGE_BYTES} bytes").into());
             }
             body.extend_from_slice(&chunk);
         }
-        match self.config.listing {
+        let page = match self.config.listing {
             Listing::Cities { .. } => city_page::parse(&body),
             Listing::Users { .. } => user_page::parse(&body),
-        }
+        };
+        Ok(page?)
+    }
+}
+
+/// Why a page did not come.
+enum AttemptError {
+    Failed(String),
+    /// A certificate is refused: another attempt does not help.
+    Refused(String),
+}
+
+impl From<String> for AttemptError {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
     }
 }
 

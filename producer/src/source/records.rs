@@ -6,32 +6,40 @@
 //! check that the bytes before it are the same.
 //! Does not: decide what a record means (see [`row`](super::row)).
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use csv_core::{ReadRecordResult, Reader};
-use isobar_model::task::MAX_FIELD_BYTES;
+use isobar_model::task::{MAX_FIELD_BYTES, SourceRecord};
 use sha2::{Digest, Sha256};
 
 use super::columns::{Columns, MAX_COLUMNS};
+use super::numbers::trim;
+use super::record_fields::{MAX_KEPT_BYTES, RecordFields, kept};
 use super::row::{RowError, too_long};
+use super::shown::quoted;
+use super::text_reader::TextReader;
 
 /// A quoted field that is still open after this many bytes counts as a quote that never closes.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
 /// Room for the fields of one record; a longer record has a field that is too long.
 const OUTPUT_BYTES: usize = 64 << 10;
-const READ_BYTES: usize = 64 << 10;
 
 /// A file, positioned between two records.
 #[derive(Debug)]
 pub struct CsvRecords {
-    file: BufReader<File>,
+    file: TextReader,
     parser: Reader,
     columns: Columns,
-    offset: u64,
-    hash: Sha256,
+    /// Line ends before the next record; `None` in a job that an older version began.
+    lines: Option<u64>,
+    /// Line ends before the record that was read last.
+    line: Option<u64>,
     output: Vec<u8>,
     ends: Vec<usize>,
+    /// For lines that are one quoted cell: their parsed content, swapped with the above.
+    inner: Option<(Vec<u8>, Vec<usize>)>,
 }
 
 /// One record, or why there is none.
@@ -39,24 +47,10 @@ pub struct CsvRecords {
 pub enum Record<'a> {
     /// Fields by column, blank ones included.
     Fields(RecordFields<'a>),
-    /// A line of white space, which is not a row.
+    /// A record of blank fields, which is not a row.
     Blank,
     Bad(RowError),
     End,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RecordFields<'a> {
-    text: &'a str,
-    ends: &'a [usize],
-}
-
-impl<'a> RecordFields<'a> {
-    pub fn get(&self, column: usize) -> Option<&'a str> {
-        let end = *self.ends.get(column)?;
-        let start = column.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text.get(start..end)
-    }
 }
 
 /// The parsed bytes of one record: lengths in `output` and `ends`.
@@ -74,17 +68,24 @@ enum RecordEnd {
 }
 
 impl CsvRecords {
-    /// Starts at `offset`, the start of a record; `hash` is of all bytes before it.
-    pub fn at(mut file: File, columns: Columns, offset: u64, hash: Sha256) -> io::Result<Self> {
-        file.seek(SeekFrom::Start(offset))?;
+    /// Starts at `offset`, the start of a record; `hash` is of all bytes before it, and `lines` the
+    /// number of lines.
+    pub fn at(
+        file: File,
+        columns: Columns,
+        offset: u64,
+        hash: Sha256,
+        lines: Option<u64>,
+    ) -> io::Result<Self> {
         Ok(Self {
-            file: BufReader::with_capacity(READ_BYTES, file),
+            file: TextReader::at(file, columns.utf16, offset, hash)?,
             parser: columns.parser(),
-            columns,
-            offset,
-            hash,
+            lines,
+            line: lines,
             output: vec![0; OUTPUT_BYTES],
             ends: vec![0; MAX_COLUMNS],
+            inner: columns.wrapped.map(|_| (vec![0; OUTPUT_BYTES], vec![0; MAX_COLUMNS])),
+            columns,
         })
     }
 
@@ -94,32 +95,71 @@ impl CsvRecords {
 
     /// The offset of the next record, and the hash of all bytes before it.
     pub fn position(&self) -> (u64, Sha256) {
-        (self.offset, self.hash.clone())
+        (self.file.offset(), self.file.hash().clone())
+    }
+
+    /// Line ends before the next record.
+    pub fn lines(&self) -> Option<u64> {
+        self.lines
     }
 
     pub fn next(&mut self) -> io::Result<Record<'_>> {
-        let start = (self.offset, self.hash.clone());
-        let raw = self.take()?;
+        let start = self.position();
+        let lines = self.lines;
+        let mut raw = self.take()?;
         match raw.end {
             RecordEnd::File if raw.count == 0 => return Ok(Record::End),
             RecordEnd::NeverCloses => {
-                (self.offset, self.hash) = start;
-                self.skip_line()?;
-                return Ok(Record::Bad(RowError::new(
-                    "unclosed_quote",
-                    "a quote opens in this line and never closes",
-                )));
+                self.file.seek(start.0, start.1)?;
+                self.lines = lines;
+                let line = self.skip_line()?;
+                let reason = format!(
+                    "a quote opens in this line and never closes; it is {}",
+                    quoted(&String::from_utf8_lossy(&line))
+                );
+                let error = RowError::new("unclosed_quote", reason);
+                let record = self.broken_line(&line);
+                return Ok(Record::Bad(RowError { record: Some(Box::new(record)), ..error }));
             }
             RecordEnd::Record | RecordEnd::File => {}
+        }
+        if self.inner.is_some() {
+            self.unwrap_line(&mut raw);
         }
         Ok(self.check(&raw))
     }
 
+    /// Parses the content of a line that is one quoted cell.
+    fn unwrap_line(&mut self, raw: &mut RawRecord) {
+        let Some((output, ends)) = &mut self.inner else { return };
+        let (Some(&first), false) = (self.ends.first(), raw.overflow || raw.count == 0) else {
+            return;
+        };
+        let text = &self.output[..raw.written];
+        if !text[first..].trim_ascii().is_empty() {
+            // More than one cell: the record stays as it is, and its fields are too few or too many.
+            return;
+        }
+        let mut parser = self.columns.inner_parser();
+        let (result, _, mut written, mut count) = parser.read_record(&text[..first], output, ends);
+        if result == ReadRecordResult::InputEmpty {
+            let (_, _, more, ended) =
+                parser.read_record(&[], &mut output[written..], &mut ends[count..]);
+            (written, count) = (written + more, count + ended);
+        }
+        (raw.written, raw.count) = (written, count);
+        std::mem::swap(&mut self.output, output);
+        std::mem::swap(&mut self.ends, ends);
+    }
+
     /// Parses one record. Fields that do not fit are dropped, and `overflow` is set.
     fn take(&mut self) -> io::Result<RawRecord> {
-        let start = self.offset;
+        let start = self.file.offset();
+        let line_end = self.columns.line_end();
         let (mut written, mut count, mut overflow) = (0, 0, false);
         let (mut quotes, mut lines, mut last) = (0_usize, 0_usize, b'\n');
+        // Line ends before the record do not belong to it.
+        let mut before = Some(0_usize);
         loop {
             let input = self.file.fill_buf()?;
             let at_end = input.is_empty();
@@ -130,11 +170,16 @@ impl CsvRecords {
             );
             let raw = &input[..read];
             quotes += occurrences(raw, b'"');
-            lines += occurrences(raw, b'\n');
+            let ended_lines = occurrences(raw, line_end);
+            if let Some(before_so_far) = before {
+                let blank = raw.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+                let ends = before_so_far + occurrences(&raw[..blank], line_end);
+                self.line = self.lines.map(|lines| lines + ends as u64);
+                before = (blank == raw.len()).then_some(ends);
+            }
+            lines += ended_lines;
             last = raw.last().copied().unwrap_or(last);
-            self.hash.update(raw);
             self.file.consume(read);
-            self.offset += read as u64;
             written += more;
             count += ended;
             let end = match result {
@@ -162,9 +207,10 @@ impl CsvRecords {
                 ReadRecordResult::InputEmpty => None,
             };
             if let Some(end) = end {
+                self.lines = self.lines.map(|before| before + lines as u64);
                 return Ok(RawRecord { written, count, overflow, end });
             }
-            if self.offset - start > MAX_RECORD_BYTES {
+            if self.file.offset() - start > MAX_RECORD_BYTES {
                 return Ok(RawRecord { written, count, overflow, end: RecordEnd::NeverCloses });
             }
         }
@@ -177,56 +223,112 @@ impl CsvRecords {
 
     fn check(&self, raw: &RawRecord) -> Record<'_> {
         if raw.overflow {
-            return Record::Bad(too_long("the row or a field of it"));
+            return self.bad(&[], &[], too_long("the row or a field of it"));
         }
         let ends = &self.ends[..raw.count];
         let bytes = &self.output[..raw.written];
         let mut start = 0;
         let mut whole = true;
         for &end in ends {
-            if end - start > MAX_FIELD_BYTES {
-                return Record::Bad(too_long("a field"));
+            // The dump of GeoNames has long fields that no task needs.
+            if end - start > MAX_FIELD_BYTES && !self.columns.unquoted {
+                return self.bad(bytes, ends, too_long("a field"));
             }
             // Each field on its own: two broken halves must not form a whole letter.
             whole &= str::from_utf8(&bytes[start..end]).is_ok();
             start = end;
         }
         let Some(text) = str::from_utf8(bytes).ok().filter(|_| whole) else {
-            let city = String::from_utf8_lossy(bytes.get(..200).unwrap_or(bytes)).into_owned();
-            return Record::Bad(
-                RowError::new("invalid_utf8", "the row is not valid UTF-8").with_name(Some(&city)),
-            );
+            let reason = "the row is not valid UTF-8: save the file as UTF-8";
+            return self.bad(bytes, ends, RowError::new("invalid_utf8", reason));
         };
         if text.contains('\0') {
-            return Record::Bad(RowError::new("nul_byte", "the row contains a NUL byte"));
+            return self.bad(bytes, ends, RowError::new("nul_byte", "the row contains a NUL byte"));
         }
-        if ends.len() == 1 && text.trim().is_empty() {
+        if trim(text).is_empty() {
             return Record::Blank;
         }
-        Record::Fields(RecordFields { text, ends })
+        if let Some(width) = self.columns.width.filter(|width| ends.len() > *width) {
+            let surplus = width.checked_sub(1).map_or(0, |last| ends[last]);
+            if !trim(&text[surplus..]).is_empty() {
+                return self.bad(bytes, ends, self.ragged(text, ends, width));
+            }
+        }
+        let (columns, line) = (&self.columns, self.line);
+        Record::Fields(RecordFields { text, ends, columns, line })
     }
 
-    /// Skips the line at `self.offset`.
-    fn skip_line(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.offset))?;
+    fn ragged(&self, text: &str, ends: &[usize], width: usize) -> RowError {
+        let field = |at: usize| &text[at.checked_sub(1).map_or(0, |before| ends[before])..ends[at]];
+        let filled = (width..ends.len()).rfind(|at| !trim(field(*at)).is_empty());
+        let fields = filled.map_or(ends.len(), |last| last + 1);
+        let cause = match self.columns.delimiter {
+            b',' => "a decimal comma, or a comma in a name, needs quotes".to_owned(),
+            b'\t' => "a tab in a field needs quotes".to_owned(),
+            other => format!("a {} in a field needs quotes", char::from(other)),
+        };
+        let reason = format!("{fields} fields, the header has {width}; {cause}");
+        let value: Vec<&str> = (0..fields).map(field).collect();
+        let delimiter = char::from(self.columns.delimiter).to_string();
+        RowError { value: Some(value.join(&delimiter)), ..RowError::new("ragged_row", reason) }
+    }
+
+    /// A record that cannot be read, with its name and its fields.
+    fn bad(&self, bytes: &[u8], ends: &[usize], error: RowError) -> Record<'static> {
+        let field = |at: usize| {
+            let start = at.checked_sub(1).map_or(0, |before| ends[before]);
+            Some(String::from_utf8_lossy(bytes.get(start..*ends.get(at)?)?))
+        };
+        let name = self.columns.shown_name(|at| field(at).map(Cow::into_owned));
+        let is_broken = |field: &Cow<'_, str>| field.contains([char::REPLACEMENT_CHARACTER, '\0']);
+        let value = error.value.clone().or_else(|| {
+            let broken = (0..ends.len()).filter_map(field).find(is_broken);
+            broken.map(Cow::into_owned)
+        });
+        let record = kept(bytes, ends, &self.columns, self.line, value.as_deref());
+        Record::Bad(RowError {
+            record: Some(Box::new(record)),
+            value,
+            ..error.with_name(name.as_deref())
+        })
+    }
+
+    /// A line that is not a record: it is kept behind the last column, where no column has it.
+    fn broken_line(&self, line: &[u8]) -> SourceRecord {
+        let width = self.columns.width.unwrap_or(1);
+        let mut fields = vec![String::new(); width];
+        fields.push(String::from_utf8_lossy(line).into_owned());
+        let known = self.columns.positions();
+        let line = self.line.map(|before| before + 1);
+        SourceRecord { line, value: None, fields, known, width: Some(width) }
+    }
+
+    /// Skips the line at the position of the file and returns its beginning.
+    fn skip_line(&mut self) -> io::Result<Vec<u8>> {
         self.parser = self.columns.parser();
+        let line_end = self.columns.line_end();
         // Line ends before the record do not belong to it.
         let mut inside = false;
+        let mut line = Vec::new();
         loop {
             let input = self.file.fill_buf()?;
             if input.is_empty() {
-                return Ok(());
+                return Ok(line);
             }
             let end = input.iter().position(|byte| {
                 inside |= !matches!(byte, b'\n' | b'\r');
-                inside && *byte == b'\n'
+                inside && *byte == line_end
             });
             let read = end.map_or(input.len(), |at| at + 1);
-            self.hash.update(&input[..read]);
+            let ends = occurrences(&input[..read], line_end);
+            let room = MAX_KEPT_BYTES - line.len();
+            line.extend_from_slice(&input[..read.min(room)]);
             self.file.consume(read);
-            self.offset += read as u64;
+            self.lines = self.lines.map(|before| before + ends as u64);
             if end.is_some() {
-                return Ok(());
+                let length = line.trim_ascii().len();
+                let start = line.len() - line.trim_ascii_start().len();
+                return Ok(line[start..start + length].to_vec());
             }
         }
     }
@@ -236,7 +338,7 @@ impl CsvRecords {
     clippy::naive_bytecount,
     reason = "the compiler vectorises this loop; a crate is not needed"
 )]
-fn occurrences(bytes: &[u8], wanted: u8) -> usize {
+pub fn occurrences(bytes: &[u8], wanted: u8) -> usize {
     bytes.iter().filter(|byte| **byte == wanted).count()
 }
 
@@ -258,11 +360,15 @@ mod tests {
 
     use super::*;
 
+    fn columns() -> Columns {
+        let header = ["city", "lat", "lon"].map(str::to_owned);
+        Columns::of_header(&header, b',')
+    }
+
     fn records(content: &[u8]) -> CsvRecords {
         let mut file = tempfile::tempfile().expect("a file");
         file.write_all(content).expect("writes");
-        let columns = Columns::detect(b"city,lat,lon").expect("a header");
-        CsvRecords::at(file, columns, 0, Sha256::new()).expect("opens")
+        CsvRecords::at(file, columns(), 0, Sha256::new(), Some(0)).expect("opens")
     }
 
     fn all(content: &[u8]) -> Vec<String> {
@@ -344,8 +450,7 @@ mod tests {
             file.write_all(content).expect("writes");
             let prefix = hash_prefix(&mut file, offset).expect("reads").expect("there");
             assert_eq!(hex(prefix.clone()), hex(hash), "after {stop}");
-            let mut rest =
-                CsvRecords::at(file, first.columns.clone(), offset, prefix).expect("opens");
+            let mut rest = CsvRecords::at(file, columns(), offset, prefix, None).expect("opens");
             let mut left = whole.len() - stop;
             while rest.next().expect("reads") != Record::End {
                 left -= 1;

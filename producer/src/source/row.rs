@@ -9,16 +9,22 @@
 use std::borrow::Cow;
 
 use isobar_model::city::{City, Coordinates, derived_city_id, derived_city_key, fold_name};
+use isobar_model::country;
 use isobar_model::gazetteer::builtin;
 use isobar_model::ids::{CityId, UserId};
 use isobar_model::pipeline::Enrichment;
-use isobar_model::task::{MAX_FIELD_BYTES, UserWork};
+use isobar_model::task::{MAX_FIELD_BYTES, SourceRecord, UserWork};
 use isobar_model::user::User;
 
+use super::header::KnownColumn;
+use super::numbers::{Axis, coordinate, trim, whole};
 use super::republished_task::RepublishedTask;
+use super::shown::{quoted, shorten};
 
 /// The length to which a reject shows the name in its row.
 const SHOWN_CHARS: usize = 120;
+/// The sign in place of a character that an earlier program lost.
+const LOST: char = char::REPLACEMENT_CHARACTER;
 
 /// A row with its number: from 1, over all pages, without the header.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +42,8 @@ pub struct RawRow<'a> {
     pub country: Option<Cow<'a, str>>,
     pub latitude: Option<Cow<'a, str>>,
     pub longitude: Option<Cow<'a, str>>,
+    /// Further filled fields of the same meanings.
+    pub more: Vec<(KnownColumn, Cow<'a, str>)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,17 +77,27 @@ pub struct RowError {
     pub code: &'static str,
     pub reason: String,
     pub city: Option<String>,
+    /// The text that cannot be used.
+    pub value: Option<String>,
+    /// The row as its file has it.
+    pub record: Option<Box<SourceRecord>>,
 }
 
 impl RowError {
     pub fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), city: None }
+        Self { code, reason: reason.into(), city: None, value: None, record: None }
+    }
+
+    /// The sentence ends with the text that cannot be used.
+    pub fn showing(code: &'static str, reason: &str, value: &str) -> Self {
+        let reason = format!("{reason}; it is {}", quoted(value));
+        Self { value: Some(value.to_owned()), ..Self::new(code, reason) }
     }
 
     #[must_use]
     pub fn with_name(mut self, city: Option<&str>) -> Self {
         self.city = city
-            .map(|name| name.trim().chars().take(SHOWN_CHARS).collect())
+            .map(|name| shorten(trim(name), SHOWN_CHARS - 1))
             .filter(|name: &String| !name.is_empty());
         self
     }
@@ -154,17 +172,49 @@ fn city(raw: &RawRow<'_>) -> Result<SourceCity, RowError> {
             return Err(too_long(field));
         }
         if text.contains('\0') {
-            return Err(RowError::new("nul_byte", format!("{field} contains a NUL byte")));
+            let reason = format!("{field} contains a NUL byte");
+            return Err(RowError {
+                value: Some(text.to_string()),
+                ..RowError::new("nul_byte", reason)
+            });
         }
     }
-    let name = match raw.name.as_deref().map(str::trim) {
+    let name = match raw.name.as_deref().map(trim) {
         Some("") => return Err(RowError::new("blank_name", "the name is blank")),
+        Some(name) if name.contains(LOST) => {
+            let reason = "the name has lost characters: save the file as UTF-8 from its source";
+            return Err(RowError::showing("invalid_utf8", reason, name));
+        }
         name => name.map(str::to_owned),
     };
     let id = non_empty(raw.city_id.as_ref()).map(city_id).transpose()?;
-    let country_code = non_empty(raw.country.as_ref()).map(country_code).transpose()?;
-    let coordinates =
-        coordinates(non_empty(raw.latitude.as_ref()), non_empty(raw.longitude.as_ref()))?;
+    for other in raw.others(KnownColumn::Id) {
+        if Some(city_id(other)?) != id {
+            let reason = "two columns give different numbers of the city";
+            return Err(RowError::showing("bad_city_id", reason, other));
+        }
+    }
+    let latitude = raw.coordinate(KnownColumn::Latitude)?;
+    let longitude = raw.coordinate(KnownColumn::Longitude)?;
+    let coordinates = match (latitude, longitude) {
+        // Both are in range.
+        (Some(latitude), Some(longitude)) => Coordinates::new(latitude, longitude).ok(),
+        (None, None) => None,
+        (Some(_), None) => {
+            let reason = "there is a latitude but no longitude";
+            return Err(RowError::new("missing_coordinate", reason));
+        }
+        (None, Some(_)) => {
+            let reason = "there is a longitude but no latitude";
+            return Err(RowError::new("missing_coordinate", reason));
+        }
+    };
+    let country_code = match raw.country() {
+        Ok(code) => code,
+        // The position says where the city is.
+        Err(_) if coordinates.is_some() => None,
+        Err(error) => return Err(error),
+    };
     let city = SourceCity { id, name, country_code, coordinates };
     match (&city.name, city.id, city.coordinates) {
         (Some(_), _, _) | (None, Some(_), Some(_)) => Ok(city),
@@ -186,57 +236,74 @@ pub fn too_long(field: &str) -> RowError {
 }
 
 fn non_empty<'a>(field: Option<&'a Cow<'_, str>>) -> Option<&'a str> {
-    field.map(|text| &**text).map(str::trim).filter(|text| !text.is_empty())
+    field.map(|text| trim(text)).filter(|text| !text.is_empty())
 }
 
 fn city_id(text: &str) -> Result<CityId, RowError> {
     // Negative ids are derived here, for cities without an id in their source.
-    match text.parse::<i64>() {
-        Ok(id) if id > 0 => Ok(CityId(id)),
-        _ => Err(RowError::new(
+    match whole(text) {
+        Some(id) if id > 0 => Ok(CityId(id)),
+        _ => Err(RowError::showing(
             "bad_city_id",
-            "city_id must be a whole number from 1 to 9223372036854775807",
+            "city_id must be a whole number from 1 to 9223372036854775807, with all its digits",
+            text,
         )),
     }
 }
 
-fn country_code(text: &str) -> Result<String, RowError> {
-    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        Ok(text.to_ascii_uppercase())
-    } else {
-        Err(RowError::new(
-            "bad_country_code",
-            "the country must be its code of two letters, for example FR",
-        ))
+impl RawRow<'_> {
+    /// Further filled fields of one meaning.
+    fn others(&self, wanted: KnownColumn) -> impl Iterator<Item = &str> {
+        let others = self.more.iter().filter(move |(column, _)| *column == wanted);
+        others.map(|(_, text)| trim(text))
     }
-}
 
-fn coordinates(
-    latitude: Option<&str>,
-    longitude: Option<&str>,
-) -> Result<Option<Coordinates>, RowError> {
-    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
-    // A bad half is reported before a missing one: it is what the owner of the file must correct.
-    if let Some(text) = latitude
-        && let Err(error) = Coordinates::new(number(text), 0.0)
-    {
-        return Err(RowError::new("bad_latitude", error.to_string()));
-    }
-    if let Some(text) = longitude
-        && let Err(error) = Coordinates::new(0.0, number(text))
-    {
-        return Err(RowError::new("bad_longitude", error.to_string()));
-    }
-    match (latitude, longitude) {
-        (Some(latitude), Some(longitude)) => {
-            Ok(Coordinates::new(number(latitude), number(longitude)).ok())
+    /// A coordinate. If several columns have it, they must agree.
+    fn coordinate(&self, column: KnownColumn) -> Result<Option<f64>, RowError> {
+        let (text, axis, code, range, differ) = if column == KnownColumn::Latitude {
+            let range = "latitude must be a number from -90 to 90";
+            let differ = "two columns give different latitudes";
+            (&self.latitude, Axis::Latitude, "bad_latitude", range, differ)
+        } else {
+            let range = "longitude must be a number from -180 to 180";
+            let differ = "two columns give different longitudes";
+            (&self.longitude, Axis::Longitude, "bad_longitude", range, differ)
+        };
+        let read =
+            |text: &str| coordinate(text, axis).ok_or_else(|| RowError::showing(code, range, text));
+        let Some(text) = non_empty(text.as_ref()) else { return Ok(None) };
+        let value = read(text)?;
+        for other in self.others(column) {
+            if (read(other)? - value).abs() > f64::EPSILON * 256.0 {
+                let both = format!("{text} and {other}");
+                return Err(RowError::showing(code, differ, &both));
+            }
         }
-        (None, None) => Ok(None),
-        (Some(_), None) => {
-            Err(RowError::new("missing_coordinate", "there is a latitude but no longitude"))
+        Ok(Some(value))
+    }
+
+    /// The country of the first column that names one. If several do, they must agree.
+    fn country(&self) -> Result<Option<String>, RowError> {
+        let Some(text) = non_empty(self.country.as_ref()) else { return Ok(None) };
+        let mut found: Option<Cow<'static, str>> = None;
+        for text in std::iter::once(text).chain(self.others(KnownColumn::Country)) {
+            let Some(code) = country::country_code(text) else { continue };
+            if found.as_ref().is_some_and(|found| *found != code) {
+                let reason = format!(
+                    "two columns name different countries, one of them {}",
+                    found.unwrap_or_default()
+                );
+                return Err(RowError::showing("bad_country_code", &reason, text));
+            }
+            found = Some(code);
         }
-        (None, Some(_)) => {
-            Err(RowError::new("missing_coordinate", "there is a longitude but no latitude"))
+        match found {
+            Some(code) => Ok(Some(code.into_owned())),
+            None => Err(RowError::showing(
+                "bad_country_code",
+                "the country must be a code of two or three letters or an English name, for example FR, FRA or France",
+                text,
+            )),
         }
     }
 }
@@ -283,6 +350,7 @@ mod tests {
             country: field(country),
             latitude: field(at[0]),
             longitude: field(at[1]),
+            more: Vec::new(),
         }
     }
 
@@ -315,8 +383,12 @@ mod tests {
             (raw("26A5", Some("x"), "", here), "bad_city_id"),
             (raw("-4", Some("x"), "", here), "bad_city_id"),
             (raw("99999999999999999999", Some("x"), "", here), "bad_city_id"),
-            (raw("1", Some("x"), "C4", here), "bad_country_code"),
-            (raw("1", Some("x"), "France", here), "bad_country_code"),
+            (raw("1", Some("x"), "Atlantis", here), "task"),
+            (raw("1", Some("x"), "C4", ["", ""]), "bad_country_code"),
+            (raw("1", Some("x"), "Atlantis", ["", ""]), "bad_country_code"),
+            (raw("1", Some("x"), "France", ["", ""]), "task"),
+            (raw("1,042", Some("x"), "", here), "bad_city_id"),
+            (raw("1", Some("Z\u{fffd}rich"), "", here), "invalid_utf8"),
             (raw("1", Some("a\0b"), "", here), "nul_byte"),
             (raw("1", Some(&long), "", here), "field_too_long"),
         ] {

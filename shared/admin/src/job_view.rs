@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Utc};
 use isobar_model::ids::JobId;
-use isobar_model::task::JobKind;
+use isobar_model::task::{JobError, JobKind};
 use isobar_store::{JobRow, JobStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,6 +41,23 @@ pub struct JobView {
     pub eta_seconds: Option<u64>,
     /// What the job waits for, if it waits.
     pub paused_reason: Option<String>,
+    /// Why the job failed; `null` for every other one.
+    pub error: Option<JobErrorView>,
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct JobErrorView {
+    /// Stable, for example `unusable_source`.
+    pub code: String,
+    /// One sentence for people.
+    pub detail: String,
+}
+
+impl From<JobError> for JobErrorView {
+    fn from(error: JobError) -> Self {
+        Self { code: error.code, detail: error.detail }
+    }
 }
 
 impl JobView {
@@ -55,6 +72,7 @@ impl JobView {
                 .and_then(|left| progress.eta(left, rate_per_s, now)),
             rate_per_s: rate_per_s.map(|rate| (rate * 10.0).round() / 10.0),
             paused_reason: progress.paused.filter(|_| running),
+            error: row.error().map(Into::into),
             job_id: row.id,
             kind: row.kind,
             source: row.source,
@@ -111,6 +129,8 @@ mod tests {
             created_at: start,
             started_at: Some(start),
             finished_at: None,
+            error_code: None,
+            error_detail: None,
         }
     }
 

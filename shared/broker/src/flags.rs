@@ -101,8 +101,9 @@ impl Flags {
         self.get(&Flag::WorkersPaused)
     }
 
+    /// Who paused the job. A cancelled job is not paused: its rows must reach a worker to end.
     pub fn job(&self, job: JobId) -> Option<&SetBy> {
-        self.get(&Flag::JobPaused(job))
+        self.get(&Flag::JobPaused(job)).filter(|_| self.cancelled(job).is_none())
     }
 
     pub fn cancelled(&self, job: JobId) -> Option<&SetBy> {

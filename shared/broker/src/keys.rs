@@ -32,6 +32,8 @@ pub fn derived(stream: &str, suffix: &str) -> String {
     format!("{{{stream}}}:{suffix}")
 }
 
+/// All keys that belong to no stream.
+pub const BESIDE_STREAMS: &str = "isobar:*";
 pub const CACHE_PREFIX: &str = "isobar:cache:";
 pub const HEARTBEAT_PREFIX: &str = "isobar:heartbeat:";
 

@@ -78,7 +78,7 @@ impl Broker {
     /// before its Redis. An embedded file is opened at once; its folder is created if needed.
     pub fn open(settings: &Settings) -> Result<Self> {
         if let Some(url) = settings.redis_url.as_ref().filter(|_| !settings.embedded_broker()) {
-            return redis::RedisBroker::at(&url.0).map(Self::Redis);
+            return redis::RedisBroker::open(url, settings).map(Self::Redis);
         }
         embedded::EmbeddedBroker::open(&settings.data_file(EMBEDDED_FILE)).map(Self::Embedded)
     }
@@ -164,6 +164,14 @@ impl Broker {
         match self {
             Self::Redis(redis) => redis.role().await,
             Self::Embedded(_) => None,
+        }
+    }
+
+    /// Fails if the login at Redis may not use every kind of key.
+    pub async fn check_rights(&self) -> Result<()> {
+        match self {
+            Self::Redis(redis) => redis.check_rights().await,
+            Self::Embedded(_) => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::derived::REQUEST_TRIES;
-use crate::table::Settings;
+use crate::table::{SETTINGS, Settings};
 use crate::values::{BrokerKind, DatabaseUrl, WeatherProvider};
 
 /// More arguments than this make one script block Redis for other clients.
@@ -21,6 +21,17 @@ impl Settings {
                 self.claim_idle,
                 self.max_attempt_time().as_secs_f32(),
             ));
+        }
+        for (name, file) in
+            [("ISOBAR_CA_FILE", &self.ca_file), ("REDIS_CLIENT_CERT", &self.redis_client_cert)]
+        {
+            let certificates = file.as_ref().map(|file| isobar_tls::read_certificates(&file.0));
+            if let Some(Err(error)) = certificates {
+                errors.push(format!("{name}: {error:#}"));
+            }
+        }
+        if self.redis_client_cert.is_some() != self.redis_client_key.is_some() {
+            errors.push("REDIS_CLIENT_CERT and REDIS_CLIENT_KEY must be set together".to_owned());
         }
         if self.outbox_keep.0 > MAX_OUTBOX_KEEP {
             errors.push(format!(
@@ -46,11 +57,16 @@ impl Settings {
             ("ISOBAR_CONCURRENCY", self.concurrency() as u64, None),
             ("ISOBAR_ENRICH_BATCH_SIZE", u64::from(self.enrich_batch_size), None),
         ] {
+            let default = SETTINGS.iter().find(|known| known.name == name);
+            let example = match default.map(|setting| setting.default) {
+                None | Some("") => String::new(),
+                Some(default) => format!(", for example {default}"),
+            };
             match max {
                 Some(max) if !(1..=max).contains(&value) => {
-                    errors.push(format!("{name} ({value}) must be from 1 to {max}"));
+                    errors.push(format!("{name} ({value}) must be from 1 to {max}{example}"));
                 }
-                None if value == 0 => errors.push(format!("{name} must be at least 1")),
+                None if value == 0 => errors.push(format!("{name} must be at least 1{example}")),
                 _ => {}
             }
         }
@@ -94,7 +110,7 @@ impl Settings {
 
     /// The check of a listening role: off loopback the API needs a key.
     pub fn listen_error(&self) -> Option<String> {
-        (!self.listen.ip().is_loopback() && self.api_key.is_none()).then(|| {
+        (!self.listen.0.ip().is_loopback() && self.api_key.is_none()).then(|| {
             format!("ISOBAR_LISTEN ({}) is not loopback and ISOBAR_API_KEY is unset: every client could start imports", self.listen)
         })
     }

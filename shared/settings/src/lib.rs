@@ -8,12 +8,14 @@
 
 mod checks;
 mod derived;
+mod dotenv;
 mod environment;
 mod load;
 mod outboxes;
 mod rate_limit;
 mod schedules;
 mod table;
+mod unknown;
 pub mod values;
 
 pub use derived::{

@@ -3,16 +3,15 @@
 //! Guarantees: reading, `isobar doctor`, the settings table of the documents and `.env.example`
 //! follow from this table or are compared with it in a test. A new setting is one row here.
 
-use std::net::SocketAddr;
-
 use isobar_model::freshness::FreshFor;
 use isobar_model::schedule::{Expression, Misfire, Overlap, TimeZone};
 
 use crate::environment::Environment;
 use crate::rate_limit::RateSpec;
 use crate::values::{
-    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, HttpUrl, LogFormat, NameList, PathSetting,
-    PositiveDuration, QuotaSpec, RedisUrl, Secret, WeatherProvider,
+    BreakerSpec, BrokerKind, ByteSize, DatabaseUrl, HostNames, HttpUrl, ListenAddress,
+    LogDirectives, LogFormat, PathSetting, PositiveDuration, QuotaSpec, RedisUrl, Secret,
+    WeatherProvider,
 };
 
 /// One row of the table, as `doctor` and the documents show it.
@@ -94,17 +93,20 @@ settings! {
         max_deliveries: u32 = "ISOBAR_MAX_DELIVERIES", "5", "crashes of a task, tried alone in a child process, before it becomes a dead letter";
         fresh_for: FreshFor = "ISOBAR_FRESH_FOR", "auto", "how long a snapshot counts as current: auto = until the upstream has newer data, 0 = never, or a duration";
         cache_ttl: PositiveDuration = "ISOBAR_CACHE_TTL", "15m", "how long the API caches an answer at most: not beyond observation time + interval, but at least 60 s";
-        listen: SocketAddr = "ISOBAR_LISTEN", "127.0.0.1:8000", "address and port of the API";
+        listen: ListenAddress = "ISOBAR_LISTEN", "127.0.0.1:8000", "address and port of the API";
         max_upload: ByteSize = "ISOBAR_MAX_UPLOAD", "256 MiB", "largest import file";
         db_connections: u32 = "ISOBAR_DB_CONNECTIONS", "8", "PostgreSQL connections per process";
         timezone: TimeZone = "ISOBAR_TIMEZONE", "UTC", "IANA time zone of the schedules";
         misfire: Misfire = "ISOBAR_MISFIRE", "once", "ticks missed while no scheduler was running: once (one run makes up for all of them) or skip";
         overlap: Overlap = "ISOBAR_OVERLAP", "skip", "ticks that fall due during the run before them: skip, or queue (up to 10 wait)";
-        log: String = "ISOBAR_LOG", "info", "log level, or filter directives per module";
+        log: LogDirectives = "ISOBAR_LOG", "info", "log level, or filter directives per module";
     }
     optional {
         redis_url: RedisUrl = "REDIS_URL", "redis://, rediss:// or unix://; unset = embedded broker in the data folder";
         database_url: DatabaseUrl = "DATABASE_URL", "postgres://… or sqlite://path; unset = SQLite in the data folder";
+        ca_file: PathSetting = "ISOBAR_CA_FILE", "PEM file of authorities to trust beside the system's, for Redis, PostgreSQL and HTTPS";
+        redis_client_cert: PathSetting = "REDIS_CLIENT_CERT", "PEM file with the certificate that Redis asks for";
+        redis_client_key: PathSetting = "REDIS_CLIENT_KEY", "PEM file with its key";
         broker: BrokerKind = "ISOBAR_BROKER", "redis or embedded; required (embedded) for PostgreSQL without Redis";
         outbox: PathSetting = "ISOBAR_OUTBOX", "the producer's outbox file; unset = outbox.db in the data folder";
         stream_high_water: u64 = "ISOBAR_STREAM_HIGH_WATER", "most unfinished entries before the producer waits; unset = 100000, or one hour of quota if that is less";
@@ -122,7 +124,7 @@ settings! {
         openweather_api_key: Secret = "ISOBAR_OPENWEATHER_API_KEY", "key of OpenWeather; or …_FILE with a path";
         quota: QuotaSpec = "ISOBAR_QUOTA", "requests per window, for example 600/m,5000/h,10000/d, or none; unset = the free tier for public hosts, else none";
         concurrency: usize = "ISOBAR_CONCURRENCY", "concurrent requests per worker; unset = 1 on the free tier, else 8";
-        allowed_hosts: NameList = "ISOBAR_ALLOWED_HOSTS", "further host names of the API, comma-separated";
+        allowed_hosts: HostNames = "ISOBAR_ALLOWED_HOSTS", "further host names of the API, comma-separated";
         api_key: Secret = "ISOBAR_API_KEY", "key of the API; or …_FILE with a path; required unless ISOBAR_LISTEN is loopback";
         rate_limit: RateSpec = "ISOBAR_RATE_LIMIT", "requests per client: for example 600/m, 20/s or none; unset = none on loopback, else 6000/m";
         import_dir: PathSetting = "ISOBAR_IMPORT_DIR", "the only folder from which imports by path may read; unset = no such imports";

@@ -12,6 +12,7 @@
 //! Does not: retry, or contain SQL.
 
 pub mod backup;
+pub mod disk;
 pub mod private;
 
 use std::path::{Path, PathBuf};

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::commit::{Commit, CommitReport};
+use crate::counter_delta::CounterDelta;
 use crate::job::JobStatus;
 use crate::ledger::RowStatus;
+use crate::nul::strip_nul;
 use crate::value::clamp_i64;
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
@@ -41,6 +43,9 @@ pub(crate) struct Account {
     pub duplicates: i64,
     /// Rows that came after the job had ended; part of no other counter.
     pub late: i64,
+    /// Why the source failed, if it did.
+    pub error_code: Option<String>,
+    pub error_detail: Option<String>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -64,6 +69,8 @@ impl Account {
             rejected: 0,
             duplicates: 0,
             late: 0,
+            error_code: None,
+            error_detail: None,
             started_at: None,
             finished_at: None,
         }
@@ -99,6 +106,10 @@ impl Account {
             next.total = Some(clamp_i64(seal.rows));
             next.duplicates = clamp_i64(seal.duplicates);
             next.skipped += next.duplicates;
+            if let Some(error) = &seal.error {
+                next.error_code = Some(error.code.clone());
+                next.error_detail = Some(strip_nul(&error.detail).into_owned());
+            }
         }
         // A final state stays: a retry moves the counters of an ended job, not its state.
         if !self.has_ended() {
@@ -164,29 +175,6 @@ impl Account {
             compare("processed", processed, total, "total is");
         }
         (!differences.is_empty()).then(|| differences.join("; "))
-    }
-}
-
-/// What ledger rows add to the counters of a job; a retry subtracts the row's old status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CounterDelta {
-    pub succeeded: i64,
-    pub failed: i64,
-    pub skipped: i64,
-    /// Part of `failed`.
-    pub rejected: i64,
-}
-
-impl CounterDelta {
-    pub fn add(&mut self, status: RowStatus, rejected: bool, rows: i64) {
-        match status {
-            RowStatus::Success => self.succeeded += rows,
-            RowStatus::Failed => self.failed += rows,
-            RowStatus::Skipped => self.skipped += rows,
-        }
-        if rejected {
-            self.rejected += rows;
-        }
     }
 }
 
@@ -301,7 +289,8 @@ sql! {
     /// PostgreSQL locks the rows; in SQLite the transaction has the write lock.
     LOCK = r"
 SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed,
-    succeeded, failed, skipped, rejected, duplicates, late_rows, started_at, finished_at
+    succeeded, failed, skipped, rejected, duplicates, late_rows, error_code, error_detail,
+    started_at, finished_at
 FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id FOR UPDATE
 " => "SELECT * FROM jobs WHERE job_id = ANY($1::uuid[]) ORDER BY job_id";
     ADD(Account) = r"
@@ -315,7 +304,8 @@ UPDATE jobs SET known = given.known, kind = given.kind, source = given.source,
     total = given.total, processed = given.processed, succeeded = given.succeeded,
     failed = given.failed, skipped = given.skipped, rejected = given.rejected,
     duplicates = given.duplicates, started_at = given.started_at,
-    finished_at = given.finished_at, pipeline = given.pipeline, late_rows = given.late_rows
+    finished_at = given.finished_at, pipeline = given.pipeline, late_rows = given.late_rows,
+    error_code = given.error_code, error_detail = given.error_detail
 FROM given WHERE jobs.job_id = given.job_id
 ";
 }
@@ -337,14 +327,17 @@ given! { Account as account {
     rejected: bigint = account.rejected,
     duplicates: bigint = account.duplicates,
     late_rows: bigint = account.late,
+    error_code: text = &account.error_code,
+    error_detail: text = &account.error_detail,
     started_at: timestamptz = account.started_at,
     finished_at: timestamptz = account.finished_at,
 } }
 
 row! { Account {
     id: "job_id", known, kind, pipeline, source, created_at, status, sealed, total, succeeded,
-    failed, skipped, rejected, duplicates, late: "late_rows", started_at, finished_at,
+    failed, skipped, rejected, duplicates, late: "late_rows", error_code, error_detail, started_at, finished_at,
 } }
 
 #[cfg(test)]
+#[path = "account_tests.rs"]
 mod tests;

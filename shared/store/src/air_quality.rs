@@ -32,6 +32,7 @@ pub struct AirQualityRow {
 }
 
 sql! {
+    /// A value that the upstream does not know keeps the stored one.
     UPSERT(AirQualityRow) = r"
 INSERT INTO air_quality AS stored (
     city_id, pm10, pm2_5, carbon_monoxide, nitrogen_dioxide, ozone, european_aqi, us_aqi,
@@ -40,9 +41,13 @@ SELECT city_id, pm10, pm2_5, carbon_monoxide, nitrogen_dioxide, ozone, european_
     observed_at, fresh_until, synced_at
 FROM given WHERE true
 ON CONFLICT (city_id) DO UPDATE SET
-    pm10 = excluded.pm10, pm2_5 = excluded.pm2_5, carbon_monoxide = excluded.carbon_monoxide,
-    nitrogen_dioxide = excluded.nitrogen_dioxide, ozone = excluded.ozone,
-    european_aqi = excluded.european_aqi, us_aqi = excluded.us_aqi,
+    pm10 = coalesce(excluded.pm10, stored.pm10),
+    pm2_5 = coalesce(excluded.pm2_5, stored.pm2_5),
+    carbon_monoxide = coalesce(excluded.carbon_monoxide, stored.carbon_monoxide),
+    nitrogen_dioxide = coalesce(excluded.nitrogen_dioxide, stored.nitrogen_dioxide),
+    ozone = coalesce(excluded.ozone, stored.ozone),
+    european_aqi = coalesce(excluded.european_aqi, stored.european_aqi),
+    us_aqi = coalesce(excluded.us_aqi, stored.us_aqi),
     observed_at = excluded.observed_at, fresh_until = excluded.fresh_until,
     synced_at = excluded.synced_at
 WHERE excluded.observed_at >= stored.observed_at

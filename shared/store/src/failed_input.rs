@@ -27,7 +27,7 @@ SELECT failed.task_id, failed.try, failed."row", failed.input, "#,
             $letters,
             r#" AS letters
 FROM job_tasks AS failed
-WHERE job_id = $1 AND status = 'failed' AND input IS NOT NULL
+WHERE job_id = $1 AND status = 'failed' AND input IS NOT NULL AND NOT rejected
     AND (coalesce("row", 9223372036854775807), task_id) > ($2, $3)
 ORDER BY coalesce("row", 9223372036854775807), task_id
 LIMIT $4
@@ -47,7 +47,7 @@ sql! {
         ORDER BY id))");
     COUNT = r"
 SELECT count(*) AS count FROM job_tasks
-WHERE job_id = $1 AND status = 'failed' AND input IS NOT NULL
+WHERE job_id = $1 AND status = 'failed' AND input IS NOT NULL AND NOT rejected
 ";
 }
 

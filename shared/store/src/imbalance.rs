@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use chrono::Utc;
 use serde::Serialize;
 
-use crate::account::{Account, CounterDelta};
+use crate::account::Account;
+use crate::counter_delta::CounterDelta;
 use crate::error::Result;
 use crate::row::{FromRow, Row};
 use crate::store::Store;
@@ -26,7 +27,8 @@ sql! {
     /// Each job with what its ledger holds.
     COUNTS = r"
 SELECT job_id, known, kind, pipeline, source, created_at, status, sealed, total, processed,
-    succeeded, failed, skipped, rejected, duplicates, late_rows, started_at, finished_at,
+    succeeded, failed, skipped, rejected, duplicates, late_rows, error_code, error_detail,
+    started_at, finished_at,
     ledger_succeeded, ledger_failed, ledger_skipped, ledger_rejected
 FROM jobs, LATERAL (
     SELECT count(*) FILTER (WHERE job_tasks.status = 'success') AS ledger_succeeded,
@@ -82,11 +84,6 @@ impl FromRow for LedgerCount {
         Ok(Self { job_id: row.get("job_id")?, counted: CounterDelta::from_row(row)? })
     }
 }
-
-row! { CounterDelta {
-    succeeded: "ledger_succeeded", failed: "ledger_failed", skipped: "ledger_skipped",
-    rejected: "ledger_rejected",
-} }
 
 impl FromRow for Option<Imbalance> {
     fn from_row<R: Row>(row: &R) -> std::result::Result<Self, R::Error> {

@@ -16,7 +16,7 @@ use crate::store::Store;
 use isobar_model::ids::JobId;
 use isobar_model::pipeline::PipelineName;
 use isobar_model::string_enum;
-use isobar_model::task::JobKind;
+use isobar_model::task::{JobError, JobKind};
 
 string_enum! {
     serde JobStatus {
@@ -71,6 +71,16 @@ pub struct JobRow {
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub error_code: Option<String>,
+    pub error_detail: Option<String>,
+}
+
+impl JobRow {
+    /// Why its source failed, if it did.
+    pub fn error(&self) -> Option<JobError> {
+        let code = self.error_code.clone()?;
+        Some(JobError { code, detail: self.error_detail.clone().unwrap_or_default() })
+    }
 }
 
 macro_rules! select {
@@ -78,7 +88,7 @@ macro_rules! select {
         concat!(
             r"
 SELECT job_id, kind, pipeline, source, status, total, processed, succeeded, failed, skipped,
-    rejected, duplicates, created_at, started_at, finished_at
+    rejected, duplicates, created_at, started_at, finished_at, error_code, error_detail
 FROM jobs",
             $rest
         )
@@ -90,6 +100,9 @@ sql! {
     NEWEST = select!(" ORDER BY created_at DESC, job_id DESC LIMIT $1");
     OLDER = select!(r"
 WHERE (created_at, job_id) < ($2, $3) ORDER BY created_at DESC, job_id DESC LIMIT $1
+");
+    FAILED_SOURCES = select!(r"
+WHERE status = 'failed' AND error_code IS NOT NULL ORDER BY created_at DESC, job_id DESC LIMIT $1
 ");
     STATUSES = "SELECT job_id, status FROM jobs WHERE job_id = ANY($1::uuid[])";
     CREATE = r"
@@ -120,7 +133,7 @@ column! {
 
 row! { JobRow {
     id: "job_id", kind, pipeline, source, status, total, processed, succeeded, failed, skipped,
-    rejected, duplicates, created_at, started_at, finished_at,
+    rejected, duplicates, created_at, started_at, finished_at, error_code, error_detail,
 } }
 
 impl FromRow for (JobId, JobStatus) {
@@ -180,6 +193,11 @@ impl Store {
             Some((created_at, id)) => self.all(&OLDER, args![limit, created_at, id]).await,
             None => self.all(&NEWEST, args![limit]).await,
         }
+    }
+
+    /// The jobs whose source failed, newest first.
+    pub async fn failed_sources(&self, limit: u32) -> Result<Vec<JobRow>> {
+        self.all(&FAILED_SOURCES, args![limit]).await
     }
 
     /// The states of `jobs`; unknown jobs are absent.

@@ -21,6 +21,7 @@ mod account;
 mod air_quality;
 mod city;
 mod commit;
+mod counter_delta;
 mod dead_letter;
 mod error;
 mod failed_input;

@@ -40,7 +40,7 @@ impl Store {
     pub async fn open(settings: &Settings) -> Result<Self> {
         match settings.database() {
             DatabaseUrl::Postgres(url) => {
-                PostgresStore::open(&url, settings.db_connections).await.map(Self::Postgres)
+                PostgresStore::open_with(&url, settings).await.map(Self::Postgres)
             }
             DatabaseUrl::Sqlite(path) => SqliteStore::open(&path).map(Self::Sqlite),
         }

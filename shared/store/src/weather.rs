@@ -65,7 +65,7 @@ pub struct SnapshotRow {
 
 sql! {
     /// The committer's speed depends on this statement. An empty key marks an unknown name; such a
-    /// city has its number as a name.
+    /// city has its number as a name. A value that the upstream does not know keeps the stored one.
     UPSERT(WeatherSnapshot) = r#"
 INSERT INTO cities AS stored (
     id, name, name_key, country_code, admin1_code, latitude, longitude, population,
@@ -87,11 +87,11 @@ ON CONFLICT (id) DO UPDATE SET
     last_refreshed_at = excluded.last_refreshed_at,
     last_status = 'success',
     last_error = NULL,
-    temperature = excluded.temperature,
-    windspeed = excluded.windspeed,
-    winddirection = excluded.winddirection,
-    weathercode = excluded.weathercode,
-    humidity = excluded.humidity,
+    temperature = coalesce(excluded.temperature, stored.temperature),
+    windspeed = coalesce(excluded.windspeed, stored.windspeed),
+    winddirection = coalesce(excluded.winddirection, stored.winddirection),
+    weathercode = coalesce(excluded.weathercode, stored.weathercode),
+    humidity = coalesce(excluded.humidity, stored.humidity),
     "time" = excluded."time",
     observed_at = excluded.observed_at,
     fresh_until = excluded.fresh_until,

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: another unit is an invalid response, never a wrong number.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use isobar_model::city::Coordinates;
 use serde::Deserialize;
@@ -10,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
+use crate::json::whole_or_none;
 use crate::open_meteo::{self, Location, ObservationTime, Product, require_units};
 use crate::weather_service::WeatherService;
 
@@ -45,7 +48,9 @@ pub async fn current(
 
 #[derive(Deserialize)]
 struct Current<'a> {
-    time: &'a str,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(default, deserialize_with = "whole_or_none")]
     interval: Option<i64>,
     pm10: Option<f64>,
     pm2_5: Option<f64>,
@@ -57,23 +62,21 @@ struct Current<'a> {
 }
 
 #[derive(Deserialize)]
-struct Units<'a> {
-    #[serde(borrow)]
-    pm10: Option<&'a str>,
-    #[serde(borrow)]
-    ozone: Option<&'a str>,
+struct Units {
+    pm10: Option<String>,
+    ozone: Option<String>,
 }
 
 fn check_units(units: &RawValue) -> Result<(), InvalidResponse> {
     let units: Units =
         serde_json::from_str(units.get()).map_err(|error| InvalidResponse::json(&error))?;
-    require_units(&[(units.pm10, "μg/m³"), (units.ozone, "μg/m³")])
+    require_units(&[(units.pm10.as_deref(), "μg/m³"), (units.ozone.as_deref(), "μg/m³")])
 }
 
 fn air_quality(location: &Location) -> Result<AirQuality, InvalidResponse> {
     let current: Current = serde_json::from_str(location.values()?.get())
         .map_err(|error| InvalidResponse::json(&error))?;
-    let time = ObservationTime::parse(current.time, current.interval)?;
+    let time = ObservationTime::parse(&current.time, current.interval)?;
     let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
     Ok(AirQuality {
         pm10: current.pm10,

@@ -19,7 +19,8 @@ use reqwest::RequestBuilder;
 use crate::answer::{Answer, Priority, WaitReason};
 use crate::classify::{ErrorClass, classify};
 use crate::host::Host;
-use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, install_tls, receive};
+use crate::http::{BODY_BYTES, InvalidResponse, TransportError, http_client, receive};
+use crate::secrets::hide;
 use crate::weather_service::WeatherService;
 
 /// Characters of a provider's reason that are kept.
@@ -59,7 +60,7 @@ enum AttemptOutcome<T> {
 
 impl Client {
     pub fn new(settings: Arc<Settings>, broker: Broker) -> anyhow::Result<Self> {
-        install_tls();
+        isobar_tls::install();
         let http =
             http_client(&settings, &WeatherService::ALL.map(|service| service.url(&settings)))?;
         let hosts = WeatherService::ALL.map(|service| service.host(&settings));
@@ -145,9 +146,20 @@ impl Client {
         };
         let response = match response {
             Ok(response) => response,
+            Err(TransportError::Network(error)) if isobar_tls::refusal(&error).is_some() => {
+                // No request reached the service.
+                drop(host.finish(broker, admission, 0).await);
+                let refused = isobar_tls::refusal(&error).unwrap_or_default();
+                host.mark_misconfigured(&refused);
+                tracing::error!(host = host.name, "{refused}");
+                let reason = format!("{}: {refused}", host.name);
+                return AttemptOutcome::Over(Answer::Misconfigured { reason });
+            }
             Err(error) => {
-                // The provider's count is unknown: an error counts one.
-                host.finish(broker, admission, 1).await.failed();
+                // What never reached the provider costs nothing. Else its count is unknown: an
+                // error counts one.
+                let used = u64::from(!error.never_arrived());
+                host.finish(broker, admission, used).await.failed();
                 return after_transport_error(error);
             }
         };
@@ -160,12 +172,14 @@ impl Client {
                     return AttemptOutcome::Over(Answer::Ok(value));
                 }
                 Err(InvalidResponse::Units(reason)) => {
+                    let reason = hide(&reason, &self.settings);
                     host.finish(broker, admission, weight).await.succeeded();
                     host.mark_misconfigured(&reason);
                     return AttemptOutcome::Over(Answer::Misconfigured { reason });
                 }
                 Err(InvalidResponse::Broken(error)) => {
                     // Open-Meteo has reported an exhausted quota with status 200, too.
+                    let error = hide(&error, &self.settings);
                     let reason = reason_of(&response.body);
                     let ErrorClass::Exhausted(until) = classify(200, &reason, None, now) else {
                         host.finish(broker, admission, 1).await.failed();
@@ -179,7 +193,7 @@ impl Client {
             }
         }
         let status = response.status;
-        let reason = reason_of(&response.body);
+        let reason = hide(&reason_of(&response.body), &self.settings);
         let error = if reason.is_empty() {
             format!("status {status}")
         } else {

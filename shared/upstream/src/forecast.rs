@@ -2,6 +2,8 @@
 //!
 //! Both the `current=` shape and the deprecated `current_weather` shape are read.
 
+use std::borrow::Cow;
+
 use isobar_model::city::Coordinates;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -9,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
+use crate::json::whole_or_none;
 use crate::observation::Observation;
 use crate::open_meteo::{self, Location, ObservationTime, Product, require_units};
 use crate::weather_service::WeatherService;
@@ -31,7 +34,9 @@ pub async fn weather(
 
 #[derive(Deserialize)]
 struct Current<'a> {
-    time: &'a str,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(default, deserialize_with = "whole_or_none")]
     interval: Option<i64>,
     #[serde(alias = "temperature")]
     temperature_2m: Option<f64>,
@@ -45,17 +50,20 @@ struct Current<'a> {
 }
 
 #[derive(Deserialize)]
-struct Units<'a> {
-    #[serde(alias = "temperature", borrow)]
-    temperature_2m: Option<&'a str>,
-    #[serde(alias = "windspeed", borrow)]
-    wind_speed_10m: Option<&'a str>,
+struct Units {
+    #[serde(alias = "temperature")]
+    temperature_2m: Option<String>,
+    #[serde(alias = "windspeed")]
+    wind_speed_10m: Option<String>,
 }
 
 fn check_units(units: &RawValue) -> Result<(), InvalidResponse> {
     let units: Units =
         serde_json::from_str(units.get()).map_err(|error| InvalidResponse::json(&error))?;
-    require_units(&[(units.temperature_2m, "°C"), (units.wind_speed_10m, "km/h")])
+    require_units(&[
+        (units.temperature_2m.as_deref(), "°C"),
+        (units.wind_speed_10m.as_deref(), "km/h"),
+    ])
 }
 
 fn observation(location: &Location) -> Result<Observation, InvalidResponse> {
@@ -63,7 +71,7 @@ fn observation(location: &Location) -> Result<Observation, InvalidResponse> {
     let current: Current =
         serde_json::from_str(values.get()).map_err(|error| InvalidResponse::json(&error))?;
     let ObservationTime { observed_at, fresh_until } =
-        ObservationTime::parse(current.time, current.interval)?;
+        ObservationTime::parse(&current.time, current.interval)?;
     let whole = |value: Option<f64>| value.map(|value| value.round() as i32);
     Ok(Observation {
         temperature: current.temperature_2m,
@@ -71,7 +79,7 @@ fn observation(location: &Location) -> Result<Observation, InvalidResponse> {
         winddirection: whole(current.wind_direction_10m),
         weathercode: whole(current.weather_code),
         humidity: whole(current.relative_humidity_2m),
-        time: current.time.to_owned(),
+        time: current.time.into_owned(),
         observed_at,
         fresh_until,
         raw_payload: location.raw_payload(values),
@@ -109,6 +117,28 @@ mod tests {
         assert_eq!(two[0], one[0]);
         assert_eq!((two[1].weathercode, two[1].windspeed), (Some(45), Some(0.4)));
         assert_eq!((two[1].winddirection, two[1].humidity), (Some(270), None));
+    }
+
+    #[test]
+    fn the_spelling_of_json_does_not_matter() {
+        let plain = read(CURRENT.as_bytes(), 1).expect("reads");
+        for (from, to) in [
+            ("km/h", r"km\/h"),
+            ("\"°C\"", r#""\u00b0C""#),
+            ("2024-12-01T12:30", r"2024\u002d12-01T12:30"),
+            ("\"time\":\"2024", r#""tim\u0065":"2024"#),
+            (":2.1,", ":21E-1,"),
+            (":900,", ":9.0e+2,"),
+            (":77,", ":77.0,"),
+            (",", "\r\n\t,\n"),
+        ] {
+            let body = CURRENT.replace(from, to);
+            assert_ne!(body, CURRENT, "{from}");
+            let mut read = read(body.as_bytes(), 1).expect(to);
+            assert!(serde_json::from_str::<serde_json::Value>(&read[0].raw_payload).is_ok());
+            read[0].raw_payload.clone_from(&plain[0].raw_payload);
+            assert_eq!(read, plain, "{to}");
+        }
     }
 
     #[test]

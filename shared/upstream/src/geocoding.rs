@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
+use crate::json::{whole, whole_or_none};
 use crate::weather_service::WeatherService;
 
 const CANDIDATES: &str = "10";
@@ -51,11 +52,13 @@ struct GeocodeResponse {
 
 #[derive(Deserialize)]
 struct Match {
+    #[serde(deserialize_with = "whole")]
     id: i64,
     name: String,
     latitude: f64,
     longitude: f64,
     country_code: Option<String>,
+    #[serde(default, deserialize_with = "whole_or_none")]
     population: Option<i64>,
 }
 

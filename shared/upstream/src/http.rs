@@ -7,19 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use isobar_settings::Settings;
-use reqwest::Response;
 use reqwest::header::RETRY_AFTER;
+use reqwest::{Certificate, Response};
 use url::{Host, Url};
 
 /// A thousand locations with every variable that we request are a tenth of this.
 pub const BODY_BYTES: usize = 8 << 20;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// Installs the TLS provider of the process; a repeated call changes nothing.
-pub fn install_tls() {
-    // An error means that one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
 
 /// A client for these addresses.
 pub fn http_client(settings: &Settings, urls: &[&Url]) -> anyhow::Result<reqwest::Client> {
@@ -27,6 +22,9 @@ pub fn http_client(settings: &Settings, urls: &[&Url]) -> anyhow::Result<reqwest
     if urls.iter().all(|url| url.scheme() == "http") {
         // Plain HTTP also works on a machine without certificates.
         builder = builder.tls_certs_only([]);
+    } else if let Some(file) = &settings.ca_file {
+        let pem = isobar_tls::read_certificates(&file.0)?;
+        builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&pem)?);
     }
     if urls.iter().all(|url| is_loopback(url)) {
         // A server on this host is never behind a proxy.
@@ -70,6 +68,13 @@ pub enum TransportError {
     TooLarge,
 }
 
+impl TransportError {
+    /// Whether the request cannot have reached the service: no address, no connection, no TLS.
+    pub fn never_arrived(&self) -> bool {
+        matches!(self, Self::Network(error) if error.is_connect())
+    }
+}
+
 impl From<reqwest::Error> for TransportError {
     fn from(error: reqwest::Error) -> Self {
         Self::Network(error.without_url())
@@ -90,6 +95,10 @@ pub async fn receive(mut response: Response) -> Result<RawResponse, TransportErr
             return Err(TransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
+    }
+    // JSON has no mark at its start, but some servers write one.
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(RawResponse { status, retry_after, body })
 }

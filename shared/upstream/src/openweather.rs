@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::answer::{Answer, Priority};
 use crate::client::Client;
 use crate::http::InvalidResponse;
+use crate::json::whole;
 use crate::observation::Observation;
 use crate::weather_service::WeatherService;
 use crate::wmo;
@@ -49,11 +50,13 @@ struct Current {
     main: Main,
     #[serde(default)]
     wind: Wind,
+    #[serde(deserialize_with = "whole")]
     dt: i64,
 }
 
 #[derive(Deserialize)]
 struct Condition {
+    #[serde(deserialize_with = "whole")]
     id: i64,
 }
 

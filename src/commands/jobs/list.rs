@@ -62,5 +62,9 @@ pub fn line(job: &JobView) -> String {
         line.push_str("  waiting: ");
         line.push_str(reason);
     }
+    if let Some(error) = &job.error {
+        line.push_str("  failed: ");
+        line.push_str(&error.detail);
+    }
     line
 }

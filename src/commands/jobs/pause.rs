@@ -16,6 +16,9 @@ pub async fn pause(id: JobId, app: &App) -> anyhow::Result<Exit> {
     if job.status.is_final() {
         bail!("job {id} has already ended: {}", job.status.as_str());
     }
+    if job.status.skips_tasks() {
+        bail!("job {id} is being cancelled; its remaining tasks are skipped");
+    }
     let paused = operator.desk().set(&Flag::JobPaused(id)).await?;
     app.print(&json!({ "job_id": id, "paused": true, "by": paused.by, "at": paused.at }), || {
         format!("job {id} is paused by {paused}; resume it with `isobar jobs resume {id}`")

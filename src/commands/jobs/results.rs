@@ -3,6 +3,7 @@
 //! Guarantees: one page is in memory at a time, so a job of a million rows is written while it is
 //! read. `--json` is one document.
 
+use isobar_admin::job_view::JobErrorView;
 use isobar_admin::row_view::RowView;
 use isobar_model::ids::JobId;
 use isobar_store::{LedgerCursor, RowStatus};
@@ -25,7 +26,7 @@ pub struct Args {
 pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
     let id: JobId = args.one.id;
     let context = Context::open_existing(app.settings()?).await?;
-    context.store.job(id).await?.ok_or_else(|| unknown(id))?;
+    let job = context.store.job(id).await?.ok_or_else(|| unknown(id))?;
     let mut items = ListOutput::begin(app)?;
     let mut after = None;
     loop {
@@ -37,7 +38,9 @@ pub async fn run(args: &Args, app: &App) -> anyhow::Result<Exit> {
             items.put(&item, || line(&item))?;
         }
     }
-    items.end()?;
+    let error = job.error().map(JobErrorView::from);
+    let line = error.as_ref().map(|error| format!("the job failed: {}", error.detail));
+    items.end("error", &error, line)?;
     Ok(Exit::Done)
 }
 

@@ -50,6 +50,9 @@ fn describe(job: &JobView) -> String {
     if let Some(reason) = &job.paused_reason {
         lines.push(format!("waiting    {reason}"));
     }
+    if let Some(error) = &job.error {
+        lines.push(format!("error      {} ({})", error.detail, error.code));
+    }
     if job.failed > 0 {
         lines.push(format!("`isobar jobs results {} --status failed` shows why", job.job_id));
     }

@@ -49,7 +49,7 @@ pub async fn run(id: JobId, app: &App) -> anyhow::Result<Exit> {
 
 /// The state of the job at one moment.
 enum JobSighting {
-    Job(JobView),
+    Job(Box<JobView>),
     /// It cannot be read now, with the reason.
     Unavailable(String),
 }
@@ -64,7 +64,7 @@ async fn poll(context: &Context, id: JobId) -> anyhow::Result<JobSighting> {
     if let Some(row) = row
         && let Some(job) = states(context, vec![row]).await.pop()
     {
-        return Ok(JobSighting::Job(job));
+        return Ok(JobSighting::Job(Box::new(job)));
     }
     for path in context.settings.outboxes() {
         if path.exists() && Outbox::open(&path)?.job(id).await?.is_some() {

@@ -25,11 +25,13 @@ use isobar_model::human::plural;
 use isobar_model::ids::{JobId, TaskId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::TaskHeader;
-use isobar_producer::outbox::{BatchIds, BatchTask, JobSummary, Outbox, OutboxJobState};
+use isobar_producer::outbox::{BatchIds, BatchTask, JobKey, JobSummary, Outbox, OutboxJobState};
 use isobar_store::{JobRow, JobStatus, Store, StoreError};
 
 use self::repair::repair;
-use self::report::{Abandoned, Conflict, Disagreement, JobRows, VerifyReport, describe};
+use self::report::{
+    Abandoned, Conflict, Disagreement, FailedJob, JobRows, NAMED, VerifyReport, describe,
+};
 use crate::app::App;
 use crate::context::Context;
 use crate::exit::{Exit, ExitError};
@@ -112,9 +114,24 @@ async fn survey(context: &Context, outboxes: &[PathBuf]) -> anyhow::Result<Verif
     report.imbalances = context.store.imbalances().await?;
     let late = context.store.late_rows().await?.into_iter();
     report.late = late.map(|(job_id, rows)| JobRows { job_id, rows }).collect();
+    report.failed_jobs = failed_jobs(&context.store).await?;
     report.dead_letters = context.store.totals().await?.dead_letters;
     report.balanced = report.is_balanced();
     Ok(report)
+}
+
+/// Jobs whose source failed.
+async fn failed_jobs(store: &Store) -> Result<Vec<FailedJob>, StoreError> {
+    let failed = |job: JobRow| {
+        job.error().map(|error| FailedJob {
+            job_id: job.id,
+            source: job.source,
+            rows: job.total.unwrap_or_default(),
+            code: error.code,
+            detail: error.detail,
+        })
+    };
+    Ok(store.failed_sources(NAMED as u32).await?.into_iter().filter_map(failed).collect())
 }
 
 /// Account 2: what an outbox calls complete is in the store, with the same total. A batch that is not
@@ -256,16 +273,16 @@ async fn check(
     accounted: &mut Accounted,
 ) -> anyhow::Result<InStream> {
     // Outbox first: batches that are sent later are not part of this check.
-    let mut batches: Vec<BatchIds> = Vec::new();
+    let mut batches: Vec<(JobKey, BatchIds)> = Vec::new();
     let mut after = (0, 0);
     loop {
         let page = outbox.batch_ids(after, BATCHES).await?;
         let Some((last, _)) = page.last() else { break };
         after = *last;
-        batches.extend(page.into_iter().map(|(_, batch)| batch));
+        batches.extend(page.into_iter().map(|((job, _), batch)| (job, batch)));
     }
     let in_stream = stream(context, report).await?;
-    for batch in batches {
+    for (key, batch) in batches {
         report.batches += 1;
         report.tasks += batch.tasks.len() as u64;
         if !batch.sent {
@@ -290,6 +307,10 @@ async fn check(
             let missing = ledger(&context.store, job_id, &tasks).await?;
             report.in_ledger += (tasks.len() - missing.len()) as u64;
             *accounted.entry(job_id).or_default() += missing.len() as u64;
+            if !missing.is_empty() {
+                let half_done = report.half_done.entry((path.to_owned(), key)).or_default();
+                half_done.push(batch.seq);
+            }
             report.add_missing(path, job_id, missing);
         }
     }

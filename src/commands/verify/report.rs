@@ -11,8 +11,8 @@ use isobar_producer::outbox::JobKey;
 use isobar_store::Imbalance;
 use serde::Serialize;
 
-/// Tasks that are listed; the others are only counted.
-const NAMED: usize = 20;
+/// Tasks, and failed jobs, that are listed; the others are only counted.
+pub const NAMED: usize = 20;
 
 const SEND_AGAIN: &str = "`isobar verify --repair` sends its rows again";
 const FETCH_AGAIN: &str = "`isobar produce --force` fetches its rows again under a new job";
@@ -45,19 +45,26 @@ pub struct VerifyReport {
     /// Rows that came after their job had ended: their results are stored, the job is as it was.
     pub late: Vec<JobRows>,
     pub dead_letters: u64,
+    /// The newest jobs whose source failed: rows that were not read belong to no other account.
+    pub failed_jobs: Vec<FailedJob>,
     /// What `--repair` did before this was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repaired: Option<Repaired>,
     /// The lowest confirmed batch of a job whose rows the store lacks, by outbox.
     #[serde(skip)]
     pub kept: BTreeMap<(PathBuf, JobKey), u64>,
+    /// The batches of a job that are sent and not confirmed, and of which rows are missing.
+    #[serde(skip)]
+    pub half_done: BTreeMap<(PathBuf, JobKey), Vec<u64>>,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub struct Repaired {
     /// Tasks that were sent again.
     pub published: u64,
-    /// Jobs whose confirmed batches are sent again.
+    /// Tasks of unsent or lost batches that were not sent, because the ledger has all of them.
+    pub kept_back: u64,
+    /// Jobs whose batches are sent again: the store lacks rows of them.
     pub again: Vec<JobId>,
     /// Cancelled jobs that ended without their lost rows.
     pub closed: Vec<JobId>,
@@ -67,6 +74,16 @@ pub struct Repaired {
     pub recounted: Vec<JobId>,
     /// Outboxes that another process holds: it sends their batches.
     pub held: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FailedJob {
+    pub job_id: JobId,
+    pub source: String,
+    /// Rows that were read before it failed.
+    pub rows: u64,
+    pub code: String,
+    pub detail: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,14 +146,7 @@ impl VerifyReport {
 
 pub fn describe(report: &VerifyReport) -> String {
     let mut lines: Vec<String> = report.repaired.iter().flat_map(describe_repair).collect();
-    lines.push(format!(
-        "{} not confirmed yet: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
-        plural(report.batches, "batch"),
-        plural(report.tasks, "row"),
-        report.unsent,
-        report.in_stream,
-        report.in_ledger
-    ));
+    lines.push(describe_outboxes(report));
     if report.foreign > 0 {
         lines.push(format!(
             "{} entries in the stream come from other producers; they are processed, but no job accounts for them",
@@ -146,6 +156,15 @@ pub fn describe(report: &VerifyReport) -> String {
     if report.dead_letters > 0 {
         let letters = plural(report.dead_letters, "dead letter");
         lines.push(format!("{letters}, each with its reason"));
+    }
+    for failed in &report.failed_jobs {
+        lines.push(format!(
+            "FAILED job {} ({}), {} read: {}",
+            failed.job_id,
+            failed.source,
+            plural(failed.rows, "row"),
+            failed.detail
+        ));
     }
     for late in &report.late {
         lines.push(format!(
@@ -212,10 +231,40 @@ pub fn describe(report: &VerifyReport) -> String {
     lines.join("\n")
 }
 
+/// Batches whose rows are all finished are the usual state after a drain, and need no numbers.
+fn describe_outboxes(report: &VerifyReport) -> String {
+    if report.in_ledger == report.tasks && report.missing == 0 {
+        return match report.tasks {
+            0 => "nothing is on its way: the outboxes are empty".to_owned(),
+            tasks => format!(
+                "nothing is on its way: {} of {} are all in the ledger; the next run of the producer clears them from the outbox",
+                plural(tasks, "row"),
+                plural(report.batches, "batch"),
+            ),
+        };
+    }
+    format!(
+        "{} on the way: {}, of them {} unsent (safe in the outbox), {} in the stream, {} in the ledger",
+        plural(report.batches, "batch"),
+        plural(report.tasks, "row"),
+        report.unsent,
+        report.in_stream,
+        report.in_ledger
+    )
+}
+
 fn describe_repair(done: &Repaired) -> Vec<String> {
     let mut lines = vec![format!("repair: {} sent again", plural(done.published, "task"))];
-    let again =
-        done.again.iter().map(|job| format!("repair: the rows of job {job} are sent again"));
+    if done.kept_back > 0 {
+        lines.push(format!(
+            "repair: {} not sent, because the ledger has their rows",
+            plural(done.kept_back, "task")
+        ));
+    }
+    let again = done
+        .again
+        .iter()
+        .map(|job| format!("repair: what the store lacks of job {job} is sent again"));
     lines.extend(again);
     let closed = done.closed.iter().map(|job| format!("repair: the cancelled job {job} has ended"));
     lines.extend(closed);

@@ -63,7 +63,7 @@ async fn commit_rows(api: &Api, job: JobId, rows: std::ops::RangeInclusive<u64>)
 
 async fn seal(api: &Api, job: JobId, rows: u64) {
     let outcome = SealOutcome::Complete;
-    let seal = JobSeal { job_id: job, rows, rejected: 0, duplicates: 0, outcome };
+    let seal = JobSeal { job_id: job, rows, rejected: 0, duplicates: 0, outcome, error: None };
     let commit = Commit { seals: vec![seal], ..Commit::default() };
     api.store.commit(&commit).await.expect("commits");
 }

@@ -1,5 +1,8 @@
 //! Imports and syncs: what is taken, what is refused, and that a 202 is kept whatever happens.
 
+use isobar_model::ids::JobId;
+use isobar_model::task::{JobError, JobSeal, SealOutcome};
+use isobar_store::Commit;
 use reqwest::Method;
 use serde_json::json;
 
@@ -68,6 +71,30 @@ async fn the_same_key_with_the_same_file_is_the_same_job_and_with_another_file_i
     assert_eq!(post(&api, paris, &key).await.json()["job_id"], first["job_id"]);
     let rome = multipart(&[("file", Some("a.csv"), "city\nRome\n")]);
     is_problem(&post(&api, rome, &key).await, 422, "idempotency_key_reused");
+}
+
+#[tokio::test]
+async fn a_repeated_key_answers_with_the_present_status() {
+    let api = Api::start().await;
+    let key = [("idempotency-key", "monday")];
+    let file = ("file", Some("a.csv"), "city\nParis\n");
+    let paris = multipart(&[file]);
+    let first = post(&api, paris.clone(), &key).await.json();
+    assert_eq!(first["status"], "queued");
+    let job_id: JobId = first["job_id"].as_str().expect("an id").parse().expect("an id");
+    let error = Some(JobError::new("file_missing", "the stored copy of a.csv is missing"));
+    let outcome = SealOutcome::Failed;
+    let seal = JobSeal { job_id, rows: 0, rejected: 0, duplicates: 0, outcome, error };
+    let commit = Commit { seals: vec![seal], ..Commit::default() };
+    api.store.commit(&commit).await.expect("commits");
+    let again = post(&api, paris, &key).await;
+    assert_eq!((again.status.as_u16(), &again.json()["status"]), (202, &json!("failed")));
+    assert_eq!(again.json()["job_id"], first["job_id"]);
+
+    let forced = multipart(&[file, ("force", None, "true")]);
+    let refused = post(&api, forced, &key).await;
+    is_problem(&refused, 422, "idempotency_key_reused");
+    assert!(refused.body.contains("the same file and other options (force)"), "{}", refused.body);
 }
 
 #[tokio::test]
@@ -176,4 +203,15 @@ async fn hosts_with_one_store_share_the_idempotency_keys() {
     assert_eq!(jobs["items"].as_array().expect("jobs").len(), 1);
     let spooled = std::fs::read_dir(other.settings.data_file("spool")).expect("a folder").count();
     assert_eq!(spooled, 0, "the first host has the file");
+}
+
+#[tokio::test]
+async fn a_sync_takes_force_and_refuses_everything_else() {
+    let api = Api::start().await;
+    for body in [json!({"forse": true}), json!({"force": "yes"}), json!([true]), json!("x")] {
+        let reply = api.http.post("/api/sync/", &body).await;
+        is_problem(&reply, 422, "unprocessable");
+    }
+    assert_eq!(api.get("/bulk/jobs").await.json()["items"], json!([]), "nothing was started");
+    assert_eq!(api.http.post("/api/sync/", &json!({"force": true})).await.status, 202);
 }

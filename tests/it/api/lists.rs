@@ -7,7 +7,7 @@ use isobar_model::task::{JobKind, JobOpen, JobSeal, SealOutcome};
 use isobar_store::{Commit, LedgerRow, Records, RowStatus, WeatherSnapshot};
 use serde_json::{Value, json};
 
-use super::Api;
+use super::{Api, is_problem};
 
 pub fn snapshot(id: i64) -> WeatherSnapshot {
     let at = Utc::now();
@@ -75,7 +75,7 @@ async fn one_snapshot_comes_with_its_payload() {
     for (name, value) in listed.as_object().expect("an object") {
         assert_eq!(&one[name], value, "{name}");
     }
-    assert_eq!(one["raw_payload"], "{\"current\":{}}");
+    assert_eq!(one["raw_payload"], json!({"current": {}}));
     assert_eq!(one["time"], "2026-01-16T05:00");
     assert_eq!(listed.as_object().expect("an object").len(), 10);
 }
@@ -143,6 +143,7 @@ async fn a_job_counts_its_rows_and_its_total_is_null_until_it_is_sealed() {
         rejected: 0,
         duplicates: 0,
         outcome: SealOutcome::Complete,
+        error: None,
     };
     let commit = Commit { seals: vec![seal], ..Commit::default() };
     api.store.commit(&commit).await.expect("commit");
@@ -222,4 +223,35 @@ async fn the_stream_says_what_is_waiting() {
         (&stream["backlog"], &stream["dead"], &stream["breaker"]),
         (&json!(0), &json!(0), &json!("closed"))
     );
+}
+
+#[tokio::test]
+async fn unknown_parameters_are_refused_by_name() {
+    let api = Api::start().await;
+    for (path, name) in [
+        ("/bulk/jobs?limt=5", "limt"),
+        ("/bulk/jobs/?limit=5&statuss=failed", "statuss"),
+        ("/history?Limit=5", "Limit"),
+        ("/cities/?per_page=5", "per_page"),
+        ("/weather?city=Paris&contry=FR", "contry"),
+        ("/api/weather/?offset=3", "offset"),
+        ("/users?has_adress=true", "has_adress"),
+        ("/stats?x=1", "x"),
+        ("/livez?x=1", "x"),
+    ] {
+        let reply = api.get(path).await;
+        is_problem(&reply, 400, "invalid_parameter");
+        let problem = reply.json();
+        assert_eq!(problem["errors"][0]["pointer"], format!("/{name}"), "{problem}");
+        assert!(
+            problem["detail"].as_str().expect("text").contains("unknown parameter"),
+            "{problem}"
+        );
+    }
+    // What proxies and scripts add, empty fields of forms, and what only a page's script reads.
+    for path in ["/bulk/jobs?_=17", "/bulk/jobs?_t=1&limit=5", "/bulk/jobs?cursor=&x=", "/?utm=x"] {
+        assert_eq!(api.get(path).await.status, 200, "{path}");
+    }
+    let limits = "limit=4&skip=0&offset=0";
+    assert_eq!(api.get(&format!("/users?{limits}")).await.status, 200);
 }

@@ -76,6 +76,7 @@ impl Api {
         let given = [
             ("ISOBAR_DATA_DIR", data_dir.as_str()),
             ("ISOBAR_OPEN_METEO_URL", &sim_base),
+            ("ISOBAR_OPENWEATHER_URL", &sim_base),
             ("ISOBAR_GEOCODING_URL", &sim_base),
             ("ISOBAR_AIR_QUALITY_URL", &sim_base),
         ];

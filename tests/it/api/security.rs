@@ -75,6 +75,31 @@ async fn a_browser_signs_in_with_the_key_and_its_cookie_counts_as_the_key_until_
 }
 
 #[tokio::test]
+async fn a_sign_in_is_valid_for_every_server_with_the_key() {
+    let first = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
+    let data = first.settings.data_dir.0.to_string_lossy().into_owned();
+    let shared = [("ISOBAR_API_KEY", KEY), ("ISOBAR_DATA_DIR", data.as_str())];
+    let sign_in = async || cookie(&post(&first.http, "/login", &format!("key={KEY}"), &[]).await);
+    let (session, other_session) = (sign_in().await, sign_in().await);
+    // As after a restart, or as a second server of the data folder.
+    let second = Api::with(&shared).await;
+    let known = Http::with_header(&second.base, "cookie", &session);
+    assert_eq!(known.get("/history").await.status, 200);
+    let new_key = [("ISOBAR_API_KEY", "another"), shared[1]];
+    let rekeyed = Api::with(&new_key).await;
+    let unknown = Http::with_header(&rekeyed.base, "cookie", &session);
+    is_problem(&unknown.get("/history").await, 401, "unauthorized");
+
+    assert_eq!(post(&known, "/logout", "", &[]).await.status, 303);
+    for api in [&first, &second, &Api::with(&shared).await] {
+        let signed_out = Http::with_header(&api.base, "cookie", &session);
+        is_problem(&signed_out.get("/history").await, 401, "unauthorized");
+        let other = Http::with_header(&api.base, "cookie", &other_session);
+        assert_eq!(other.get("/history").await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_can_neither_sign_in_nor_out() {
     let api = Api::with(&[("ISOBAR_API_KEY", KEY)]).await;
     for path in ["/login", "/logout"] {

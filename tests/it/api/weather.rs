@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Api, is_problem};
 use crate::harness::http::send;
+use crate::harness::port::free_port;
 use crate::harness::wait::{PATIENCE, until};
 
 const PARIS: i64 = 2_988_507;
@@ -182,4 +183,33 @@ async fn without_a_broker_the_weather_is_still_told() {
     .await;
     assert_eq!(api.get("/healthz").await.status, 503);
     is_problem(&api.get("/readyz").await, 503, "not_ready");
+}
+
+#[tokio::test]
+async fn a_connection_that_fails_costs_no_quota() {
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let api =
+        Api::with(&[("ISOBAR_QUOTA", "600/m,5000/h"), ("ISOBAR_OPEN_METEO_URL", &dead)]).await;
+    is_problem(&api.get("/weather?city=Paris").await, 502, "upstream_error");
+    let quota = api.get("/stream").await.json()["quota"].clone();
+    assert_eq!((&quota["minute"], &quota["hour"]), (&json!(0), &json!(0)), "{quota}");
+}
+
+#[tokio::test]
+async fn an_answer_that_arrived_costs_quota_and_shows_no_key() {
+    let settings = [
+        ("ISOBAR_QUOTA", "600/m"),
+        ("ISOBAR_WEATHER_PROVIDER", "openweather"),
+        ("ISOBAR_OPENWEATHER_API_KEY", "s3cret-key"),
+    ];
+    let api = Api::with(&settings).await;
+    let words =
+        r#"{"cod":"500","message":"GET /data/2.5/weather?appid=s3cret-key: s3cret-key is slow"}"#;
+    api.fault(&json!({"endpoint": "/data/2.5/weather", "status": 500, "count": 2, "body": words}))
+        .await;
+    let reply = api.get("/weather?city=Paris").await;
+    assert_eq!(reply.status, 502, "{}", reply.body);
+    assert!(!reply.body.contains("s3cret"), "{}", reply.body);
+    let quota = api.get("/stream").await.json()["quota"].clone();
+    assert_eq!(quota["minute"], 2, "{quota}");
 }

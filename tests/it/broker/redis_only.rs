@@ -55,6 +55,20 @@ async fn the_same_broker_works_again_after_a_kill_and_a_restart() {
     world.add_tasks(1).await;
 }
 
+/// As managed servers do after some minutes.
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_dialled_anew() {
+    let Server { world, redis } = server().await;
+    world.broker.ping().await.expect("answers");
+    let _: String = redis.cli(&["CONFIG", "SET", "timeout", "1"]).await;
+    until(PATIENCE, "the server has closed what is idle", async || {
+        let clients: String = redis.cli(&["CLIENT", "LIST"]).await;
+        clients.trim().lines().count() == 1
+    })
+    .await;
+    world.broker.ping().await.expect("the first call has a new connection");
+}
+
 #[tokio::test]
 async fn a_server_that_dies_under_a_waiting_reader_is_an_error_and_not_a_hang() {
     let Server { world, mut redis } = server().await;

@@ -3,15 +3,20 @@
 //! Real disks, if small ones: what they refuse is what the kernel refuses. A worker has met the
 //! trouble before it is taken away, and is never restarted. What else befalls a store is in `store`.
 
+use reqwest::Method;
+use serde_json::json;
+
 use super::arena::{Arena, Backend};
 use super::checker::{Fate, Job};
 use super::scenario::{from_file, judge};
 use super::source::Source;
 use super::store::{Site, slow_sim};
 use crate::harness::disk::Disk;
+use crate::harness::http::{Http, send};
+use crate::harness::isobar::Isobar;
 use crate::harness::postgres::Postgres;
 use crate::harness::sim::Sim;
-use crate::harness::wait::PATIENCE;
+use crate::harness::wait::{PATIENCE, until};
 
 /// Above what the files need at first, so that a test fills the rest.
 const MEBIBYTES: u32 = 24;
@@ -107,6 +112,64 @@ async fn a_backup_without_room_leaves_nothing() {
     let full = arena.isobar(["backup"]).args([target]).run().await.expect_code(75);
     assert!(full.stderr.contains("the disk has no room for the backup"), "{}", full.stderr);
     assert_eq!(std::fs::read_dir(small.path()).expect("a folder").count(), 0);
+}
+
+/// Everything on one disk: commands end with 75, the API answers 503, health says why.
+#[tokio::test]
+async fn an_installation_without_room_tries_again_later() {
+    let (disk, sim) = (Disk::of_mebibytes(16).await, Sim::start(["--cities", "1"]).await);
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = disk.path().join("data").to_string_lossy().into_owned();
+    let isobar = |args: &[&str]| {
+        Isobar::new(dir.path())
+            .env("ISOBAR_DATA_DIR", &data)
+            .env("ISOBAR_OPEN_METEO_URL", sim.url())
+            .env("ISOBAR_GEOCODING_URL", sim.url())
+            .args(args.iter().copied())
+    };
+    let listen = ["serve", "--listen", "127.0.0.1:0"];
+    let serve = isobar(&listen).spawn();
+    let said = serve.wait_for_line(|line| line.starts_with("listening on http://"), PATIENCE).await;
+    let http = Http::new(said.trim_start_matches("listening on "));
+    let file = dir.path().join("cities.csv");
+    std::fs::write(&file, "city\nParis\nBerlin\n").expect("writes");
+    let file = file.to_string_lossy().into_owned();
+    let produce = ["produce", "--csv", &file, "--max-wait", "1s"];
+    let upload = async || {
+        let body = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\ncity\nRome\n\r\n--b--\r\n";
+        let request = http.request(Method::POST, "/bulk/import");
+        let request = request.header("content-type", "multipart/form-data; boundary=b").body(body);
+        send(request).await.expect("an answer")
+    };
+    disk.fill();
+    // The first one makes the outbox; a server that finds no files makes all of them.
+    let other = disk.path().join("other").to_string_lossy().into_owned();
+    for (args, folder) in
+        [(&produce[..], &data), (&["verify"], &data), (&["status"], &data), (&listen, &other)]
+    {
+        let full = isobar(args).env("ISOBAR_DATA_DIR", folder).run().await;
+        assert_eq!(full.code, 75, "{args:?}: {}{}", full.stdout, full.stderr);
+    }
+    let refused = upload().await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (503, &json!("disk_full")));
+    assert!(refused.body.contains("the disk of the server is full"), "{}", refused.body);
+    let health = http.get("/healthz").await;
+    assert_eq!((health.status.as_u16(), &health.json()["status"]), (503, &json!("fail")));
+    assert_eq!(health.json()["components"]["disk"], "down");
+    let doctor = isobar(&["doctor"]).run().await;
+    assert!(doctor.stdout.contains("is full; nothing is lost"), "{}", doctor.stdout);
+    disk.empty();
+    assert_eq!(upload().await.status, 202);
+    assert_eq!(http.get("/healthz").await.status, 200);
+    isobar(&produce).run().await.expect_code(0);
+    let done = async || {
+        isobar(&["consume", "--drain"]).run().await.expect_code(0);
+        let jobs = http.get("/bulk/jobs").await.json();
+        let jobs = jobs["items"].as_array().expect("jobs").clone();
+        jobs.len() == 2 && jobs.iter().all(|job| job["status"] == "done")
+    };
+    until(PATIENCE, "both jobs are done", done).await;
+    isobar(&["verify"]).run().await.expect_code(0);
 }
 
 impl Site {

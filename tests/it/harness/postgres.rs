@@ -40,8 +40,12 @@ pub struct Database {
 impl Postgres {
     /// A fresh database in the cluster of this test process, which is started by the first caller.
     pub async fn database() -> Database {
+        Self::shared().await.fresh_database().await
+    }
+
+    async fn shared() -> &'static Self {
         static SHARED: OnceCell<Postgres> = OnceCell::const_new();
-        SHARED.get_or_init(Self::private).await.fresh_database().await
+        SHARED.get_or_init(Self::private).await
     }
 
     /// A cluster of one's own (1.5 s), for tests that kill or stop the server.
@@ -56,6 +60,27 @@ impl Postgres {
             }
         }
         panic!("PostgreSQL does not start\n{}", tail(&log(folder.path())));
+    }
+
+    /// A database in another encoding than UTF8.
+    pub async fn database_in(encoding: &str) -> Database {
+        let server = Self::shared().await;
+        let how = format!("ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+        server.create_database(&how).await
+    }
+
+    /// A fresh database, and its URL for a role that may create nothing there.
+    pub async fn database_for_guests() -> Database {
+        let server = Self::shared().await;
+        let database = server.create_database("").await;
+        let name = database.url.rsplit_once('/').expect("a database").1;
+        server.execute(&format!("CREATE ROLE guest_of_{name} LOGIN")).await;
+        let mut connection =
+            PgConnection::connect(&database.url).await.expect("connect to our PostgreSQL");
+        let revoke = "REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+        sqlx::raw_sql(revoke).execute(&mut connection).await.expect("revokes");
+        let url = format!("postgres://guest_of_{name}@127.0.0.1:{}/{name}", server.port);
+        Database { url }
     }
 
     pub async fn fresh_database(&self) -> Database {

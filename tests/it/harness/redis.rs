@@ -135,6 +135,22 @@ impl OtherRedis {
         node
     }
 
+    /// A server with a TLS port, whose certificate and whose clients' authority are in `certificates`.
+    pub async fn with_tls(certificates: &Path, asks_clients: bool) -> (Self, u16) {
+        let file = |name: &str| certificates.join(name).to_string_lossy().into_owned();
+        let port = free_port();
+        let arguments = [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", file("server.pem")),
+            ("--tls-key-file", file("server.key")),
+            ("--tls-ca-cert-file", file("ca.pem")),
+            ("--tls-auth-clients", if asks_clients { "yes" } else { "no" }.to_owned()),
+        ];
+        let words: Vec<&str> =
+            arguments.iter().flat_map(|(name, value)| [*name, value.as_str()]).collect();
+        (Self::start(&words, None).await, port)
+    }
+
     /// A sentinel that watches `primary` under the name `mymaster`.
     pub async fn sentinel_of(primary: &Redis) -> Self {
         let watches = format!("sentinel monitor mymaster 127.0.0.1 {} 1\n", primary.port);

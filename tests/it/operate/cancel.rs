@@ -11,6 +11,7 @@ on_both!(
     an_import_is_cancelled_before_it_began,
     a_cancel_that_was_killed_on_the_way_is_asked_for_again,
     a_killed_run_whose_file_has_changed_is_dropped,
+    a_paused_job_ends_when_it_is_cancelled,
 );
 
 async fn a_cancelled_import_ends_with_a_line_for_each_row(site: Site) {
@@ -95,4 +96,25 @@ async fn a_killed_run_whose_file_has_changed_is_dropped(site: Site) {
     let unknown = site.isobar(&["jobs", "cancel", nobody]).run().await;
     assert_eq!(unknown.code, 1);
     assert!(unknown.stderr.contains("does not exist"), "{}", unknown.stderr);
+}
+
+/// Its batches are still in the outbox, and the pause holds them back.
+async fn a_paused_job_ends_when_it_is_cancelled(site: Site) {
+    let id = site.import(150_000).await;
+    assert_eq!(site.post(&format!("/bulk/jobs/{id}/pause")).await.status, 200);
+    site.job_that(&id, "the job is paused", |job| {
+        job["paused_reason"].as_str().is_some_and(|why| why.starts_with("job paused by"))
+    })
+    .await;
+    assert_eq!(site.post(&format!("/bulk/jobs/{id}/cancel")).await.status, 202);
+    let refused = site.post(&format!("/bulk/jobs/{id}/pause")).await;
+    if site.job(&id).await["status"] == "cancelling" {
+        assert_eq!(refused.json()["code"], "job_cancelled", "{}", refused.body);
+    }
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let pause = site.isobar(&["jobs", "pause", &id]).run().await.expect_code(1);
+    assert!(pause.stderr.contains("cancel"), "{}", pause.stderr);
+    let ended = site.job_is(&id, "cancelled").await;
+    assert_eq!(ended["processed"], ended["total"], "{ended}");
+    site.is_balanced().await;
 }

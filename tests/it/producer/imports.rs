@@ -143,29 +143,38 @@ async fn who_does_not_hold_the_lock_accepts_all_the_same_and_takes_over() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_list_of_cities_fails_its_job_and_stops_nothing() {
+async fn a_file_without_rows_fails_its_job_and_stops_nothing() {
     let mut host = Host::new();
     host.work();
-    let bad = host.upload("foo,bar\n1,2\n", None).await.expect("accepted");
+    let bad = host.upload("city,lat,lon\n,,\n", None).await.expect("accepted");
     host.upload("city\nParis\n", None).await.expect("accepted");
     host.until_in_stream(1).await;
     let outbox = Outbox::open(&host.settings.imports_path()).expect("opens");
     until(PATIENCE, "the bad one is sealed", async || {
         let job = outbox.summary(bad.job_id).await.expect("reads").expect("known");
-        job.error.is_some_and(|error| error.contains("foo, bar"))
+        job.error.is_some_and(|error| error.contains("no rows"))
     })
     .await;
     host.stop().await;
 }
 
 #[tokio::test]
+async fn a_refused_file_leaves_its_key_for_the_corrected_one() {
+    let host = Host::new();
+    let refused = host.upload("foo,bar\n1,2\n", Some("k")).await.expect_err("refused");
+    assert!(refused.to_string().ends_with("the first line has: foo, bar"), "{refused}");
+    assert_eq!(host.spooled(), 0);
+    host.upload("city,bar\nParis,2\n", Some("k")).await.expect("accepted");
+}
+
+#[tokio::test]
 async fn a_running_sync_answers_with_its_job_and_a_finished_one_makes_room() {
     let mut host = Host::new();
-    let first = host.imports.sync().await.expect("started");
-    assert_eq!(host.imports.sync().await.expect("known").job_id, first.job_id);
+    let first = host.imports.sync(false).await.expect("started");
+    assert_eq!(host.imports.sync(false).await.expect("known").job_id, first.job_id);
     host.work();
     host.until_in_stream(700).await;
-    let again = host.imports.sync().await.expect("known");
+    let again = host.imports.sync(false).await.expect("known");
     assert_eq!((again.job_id, again.is_new), (first.job_id, false), "its tasks are not done");
     let topic = Topic::new(&host.settings.stream, &host.settings.group);
     for lane in Lane::BOTH {
@@ -175,7 +184,7 @@ async fn a_running_sync_answers_with_its_job_and_a_finished_one_makes_room() {
     }
     // What was sent is noted with the next transaction, half a second later at the most.
     until(PATIENCE, "the next sync is a new job", async || {
-        host.imports.sync().await.expect("started").job_id != first.job_id
+        host.imports.sync(false).await.expect("started").job_id != first.job_id
     })
     .await;
     host.stop().await;

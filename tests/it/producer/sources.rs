@@ -119,7 +119,7 @@ async fn a_file_without_a_usable_row_fails_and_its_job_is_sealed_as_failed() {
         ("", "is empty"),
         ("city,country\n", "no rows"),
         ("city,country\n ,FR\n", "no usable row"),
-        ("foo,bar\n1,2\n", "no column is called city"),
+        ("foo,bar\n1,2\n", "the first line has: foo, bar"),
     ] {
         field.file(text);
         let failed = field.produce(&format!("slot {says_what}")).run().await.expect_code(1);
@@ -154,4 +154,87 @@ async fn a_dry_run_counts_and_writes_nothing() {
         .collect();
     assert_eq!((before, names), (0, vec!["cities.csv".to_owned()]));
     assert_eq!(field.redis.cli::<u64>(&["DBSIZE"]).await, 0);
+}
+
+#[tokio::test]
+async fn a_city_source_that_lists_nothing_fails_the_run() {
+    let field = Field::new().await;
+    let sim = Sim::start(["--cities", "250"]).await;
+    let run = |slot: &str| {
+        field
+            .isobar()
+            .env("ISOBAR_CITY_SOURCE_URL", sim.url())
+            .env("ISOBAR_SOURCE_ATTEMPTS", "1")
+            .args(["produce", "--json", "--slot", slot])
+    };
+    for body in [r#"{"cities":[],"page":0,"limit":100,"total_count":250}"#, "[]"] {
+        let empty = json!({"endpoint": "/cities/", "status": 200, "count": 1, "body": body});
+        sim.fault(&empty).await;
+        for _ in ["first", "repeated"] {
+            let failed = run(body).run().await.expect_code(1);
+            says(&failed, &["lists no cities", "ISOBAR_PAGE_FIRST"]);
+            assert_eq!(numbers(&failed.json(), ["rows", "tasks"]), [0, 0]);
+        }
+    }
+    // Such a service may also refuse the page 0.
+    sim.fault(&json!({"endpoint": "/cities/", "status": 404, "count": 1})).await;
+    says(&run("404").run().await.expect_code(75), &["404", "ISOBAR_PAGE_FIRST"]);
+    assert_eq!(numbers(&run("404").run().await.expect_code(0).json(), ["rows"]), [250]);
+}
+
+#[tokio::test]
+async fn an_open_source_breaker_is_reported_and_can_be_reset() {
+    let field = Field::new().await;
+    let sim = Sim::start(["--cities", "250"]).await;
+    let isobar = |args: &[&str]| {
+        field
+            .isobar()
+            .env("ISOBAR_CITY_SOURCE_URL", sim.url())
+            .env("ISOBAR_OPEN_METEO_URL", sim.url())
+            .env("ISOBAR_GEOCODING_URL", sim.url())
+            .env("ISOBAR_SOURCE_ATTEMPTS", "1")
+            .env("ISOBAR_SOURCE_BREAKER", "2/600s/600s")
+            .args(args.iter().copied())
+    };
+    sim.fault(&json!({"endpoint": "/cities/", "status": 503, "count": 2})).await;
+    isobar(&["produce"]).run().await.expect_code(75);
+    isobar(&["produce"]).run().await.expect_code(75);
+    says(&isobar(&["produce"]).run().await.expect_code(75), &["failed repeatedly"]);
+    let status = isobar(&["outbox", "status"]).run().await.expect_code(0);
+    assert!(status.stdout.contains("the source 127.0.0.1 failed repeatedly"), "{status:?}");
+    let status = isobar(&["outbox", "status", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(status["open_sources"][0]["host"], "127.0.0.1", "{status}");
+    let doctor = isobar(&["doctor"]).run().await;
+    let words = "WARNING source breaker: the source 127.0.0.1 failed repeatedly; next attempt at ";
+    assert!(doctor.stdout.contains(words) && doctor.stdout.contains("breaker reset"), "{doctor:?}");
+
+    let reset = isobar(&["breaker", "reset", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(reset["sources"], json!(["127.0.0.1"]), "{reset}");
+    let doctor = isobar(&["doctor"]).run().await;
+    assert!(!doctor.stdout.contains("source breaker"), "{doctor:?}");
+    let report = isobar(&["produce", "--json"]).run().await.expect_code(0).json();
+    assert_eq!(numbers(&report, ["rows"]), [250]);
+}
+
+#[tokio::test]
+async fn each_outbox_is_shown_under_its_own_name() {
+    let field = Field::new().await;
+    let sim = Sim::start(["--cities", "250"]).await;
+    let run = |args: &[&str]| {
+        let run = field.isobar().env("ISOBAR_CITY_SOURCE_URL", sim.url());
+        run.env("ISOBAR_USERS_URL", format!("{}/jsonplaceholder/users", sim.url()))
+            .args(args.iter().copied())
+    };
+    run(&["produce"]).run().await.expect_code(0);
+    run(&["produce", "--pipeline", "users"]).run().await.expect_code(0);
+    let status = run(&["outbox", "status", "--json"]).run().await.expect_code(0).json();
+    let each = status["outboxes"].as_array().expect("outboxes");
+    let name = |at: usize| each[at]["outbox"].as_str().expect("a path").to_owned();
+    assert!(name(0).ends_with("outbox.db") && name(1).ends_with("outbox-users.db"), "{status}");
+    assert_eq!(
+        (each[0]["jobs"][0]["tasks"].as_u64(), each[1]["jobs"][0]["tasks"].as_u64()),
+        (Some(250), Some(10))
+    );
+    let shown = run(&["outbox", "status"]).run().await.expect_code(0).stdout;
+    assert!(shown.find("outbox.db:") < shown.find("outbox-users.db:"), "{shown}");
 }

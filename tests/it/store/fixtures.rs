@@ -89,7 +89,7 @@ pub fn open(job: JobId) -> JobOpen {
 }
 
 pub fn seal(job: JobId, rows: u64, rejected: u64, duplicates: u64) -> JobSeal {
-    JobSeal { job_id: job, rows, rejected, duplicates, outcome: SealOutcome::Complete }
+    JobSeal { job_id: job, rows, rejected, duplicates, outcome: SealOutcome::Complete, error: None }
 }
 
 pub fn dead(source: &str) -> DeadLetter {

@@ -44,6 +44,7 @@ use on_both;
 
 on_both!(
     three_runs_of_every_producer_leave_one_of_each,
+    one_run_of_up_serves_every_configured_pipeline,
     pages_are_read_to_their_end_and_enrichment_takes_so_many_at_a_time,
     a_provider_that_is_away_holds_up_nobody_else_and_is_gone_on_with_by_itself,
     a_bad_find_is_a_failed_row_with_its_reason_and_can_be_tried_again,
@@ -108,6 +109,31 @@ impl Home {
         let TableCounts { users, addresses, cards, .. } = self.store.totals().await.expect("reads");
         [users, addresses, cards]
     }
+}
+
+async fn one_run_of_up_serves_every_configured_pipeline(home: Home) {
+    let once = || {
+        home.isobar(["up", "--once", "--json"])
+            .env("ISOBAR_GAZETTEER_LIMIT", "20")
+            .env("ISOBAR_AIR_QUALITY_CRON", "@daily")
+    };
+    let ran = once().run().await.expect_code(0);
+    let reports = ran.json();
+    let tasks: Vec<_> =
+        reports.as_array().expect("reports").iter().map(|run| &run["tasks"]).collect();
+    assert_eq!(tasks, [20, 20, 10, 10, 10], "{reports}");
+    assert_eq!(home.found().await, [10, 10, 10]);
+    for pipeline in [
+        "weather: 20 rows",
+        "air: 20 rows",
+        "users: 10 rows",
+        "addresses: 10 rows",
+        "cards: 10 rows",
+    ] {
+        assert!(ran.stderr.contains(pipeline), "{pipeline}: {ran:?}");
+    }
+    let verified = home.isobar(["verify"]).run().await.expect_code(0).stdout;
+    assert!(verified.starts_with("nothing is on its way: "), "{verified}");
 }
 
 async fn three_runs_of_every_producer_leave_one_of_each(home: Home) {

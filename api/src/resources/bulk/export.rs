@@ -1,7 +1,9 @@
 //! The results of a job as CSV: all of its rows, in a form that can be imported again.
 //!
 //! Guarantees: rows are read in pages while they are sent, so memory does not depend on their number.
-//! Country and coordinates come from the stored city, or from the task's input. An id that Isobar
+//! Country and coordinates come from the stored city, or from the input of the task or rejected row.
+//! A rejected row has its fields as its file had them; fields beyond the header stay behind the last
+//! column, so the file is refused there again until they are corrected. An id that Isobar
 //! derived is left out, because name and position give it again. Text that a spreadsheet would take
 //! for a formula is escaped. If the store becomes unavailable, the connection is cut.
 
@@ -25,7 +27,7 @@ use crate::state::AppState;
 
 /// Rows read at a time.
 const PAGE: u32 = 1_000;
-const HEADER: [&str; 11] = [
+const HEADER: [&str; 13] = [
     "row",
     "city",
     "city_id",
@@ -37,6 +39,8 @@ const HEADER: [&str; 11] = [
     "last_error",
     "attempts",
     "last_refreshed_at",
+    "line",
+    "value",
 ];
 
 /// The position of an export.
@@ -93,34 +97,35 @@ async fn next_piece(mut cursor: ExportCursor) -> Result<(Bytes, Option<ExportCur
 }
 
 fn piece(rows: &[LedgerRow], cities: &HashMap<CityId, CityRow>, header: bool) -> Bytes {
-    let mut file = csv::Writer::from_writer(Vec::with_capacity(rows.len() * 96));
+    let buffer = Vec::with_capacity(rows.len() * 96);
+    // Rejected rows may have more fields than the header.
+    let mut file = csv::WriterBuilder::new().flexible(true).from_writer(buffer);
     if header {
         file.write_record(HEADER).expect("writing to memory never fails");
     }
     for row in rows {
         let city = row.city_id.and_then(|id| cities.get(&id));
-        file.write_record(record(row, city)).expect("every record has the header's columns");
+        file.write_record(record(row, city)).expect("writing to memory never fails");
     }
     file.into_inner().expect("writing to memory never fails").into()
 }
 
-fn record(row: &LedgerRow, city: Option<&CityRow>) -> [String; 11] {
+fn record(row: &LedgerRow, city: Option<&CityRow>) -> Vec<String> {
     let input: HashMap<String, String> =
         row.input.as_deref().and_then(|input| serde_json::from_str(input).ok()).unwrap_or_default();
     let input = |name: &str| input.get(name).cloned();
+    let rejected = |name: &str| input(name).filter(|_| row.rejected);
     let at = city.and_then(|city| city.coordinates);
     let text = |text: Option<String>| neutralised(&text.unwrap_or_default()).into_owned();
-    [
+    let name = rejected("city").or_else(|| row.city.clone());
+    let id = row.city_id.filter(|id| id.0 > 0).map(|id| id.to_string());
+    let mut record = vec![
         row.row.map(|row| row.to_string()).unwrap_or_default(),
-        text(row.city.clone().or_else(|| city.map(|city| city.name.clone()))),
-        row.city_id.filter(|id| id.0 > 0).map(|id| id.to_string()).unwrap_or_default(),
+        text(name.or_else(|| city.map(|city| city.name.clone()))),
+        text(id.or_else(|| rejected("city_id"))),
         text(city.and_then(|city| city.country_code.clone()).or_else(|| input("country_code"))),
-        at.map(|at| at.latitude().to_string())
-            .or_else(|| input("latitude_deg"))
-            .unwrap_or_default(),
-        at.map(|at| at.longitude().to_string())
-            .or_else(|| input("longitude_deg"))
-            .unwrap_or_default(),
+        text(at.map(|at| at.latitude().to_string()).or_else(|| input("latitude_deg"))),
+        text(at.map(|at| at.longitude().to_string()).or_else(|| input("longitude_deg"))),
         row.status.as_str().to_owned(),
         text(row.error_code.clone()),
         text(row.last_error.clone()),
@@ -128,5 +133,11 @@ fn record(row: &LedgerRow, city: Option<&CityRow>) -> [String; 11] {
         row.last_refreshed_at
             .map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
             .unwrap_or_default(),
-    ]
+        text(rejected("line")),
+        text(rejected("value")),
+    ];
+    let surplus: Vec<String> =
+        rejected("surplus").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    record.extend(surplus.into_iter().map(|field| text(Some(field))));
+    record
 }

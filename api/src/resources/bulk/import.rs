@@ -14,10 +14,13 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use bytes::Bytes;
+use isobar_admin::schemas;
 use isobar_model::ids::JobId;
+use isobar_producer::disk;
+use isobar_producer::source::RefusalKind;
 use isobar_producer::{ImportError, IncomingUpload, NewImport};
 use isobar_settings::values::ByteSize;
-use isobar_store::NewJob;
+use isobar_store::{JobStatus, NewJob};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -38,6 +41,8 @@ const MULTIPART_SLACK_BYTES: u64 = 64 * 1024;
 const MULTIPART_AROUND: ByteSize = ByteSize(256 * 1024);
 /// The limit of a flag's value, and of a body that names a path.
 const SMALL_BYTES: usize = 16 * 1024;
+/// `Retry-After` while another process keeps the outbox locked.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
 const MAX_KEY_BYTES: usize = 200;
 const MAX_NAME_CHARS: usize = 200;
 
@@ -45,7 +50,9 @@ const MAX_NAME_CHARS: usize = 200;
 pub struct ImportAccepted {
     #[schema(value_type = uuid::Uuid)]
     pub job_id: JobId,
-    pub status: &'static str,
+    /// `queued`; the present status of a job that an earlier request with the key has made.
+    #[schema(value_type = schemas::JobStatus)]
+    pub status: JobStatus,
 }
 
 /// The JSON or form body that names a file in `ISOBAR_IMPORT_DIR`.
@@ -93,8 +100,8 @@ struct ImportBody {
          headers(("Location" = String, description = "the job"))),
         (status = 400, description = "malformed body or Idempotency-Key"),
         (status = 408, description = "request body timed out"),
-        (status = 415, description = "unsupported content type"),
-        (status = 422, description = "no usable file, or `idempotency_key_reused`"),
+        (status = 415, description = "unsupported content type, or a file that is not a table"),
+        (status = 422, description = "no usable file or header, or `idempotency_key_reused`"),
     ),
 )]
 pub async fn import(State(app): State<SharedState>, request: Request) -> Result<Response, Problem> {
@@ -115,14 +122,23 @@ pub async fn import(State(app): State<SharedState>, request: Request) -> Result<
         idempotency_key,
         ..NewImport::default()
     };
-    let job = NewJob::from(app.imports.accept(received.spool, import).await?);
+    let accepted_job = app.imports.accept(received.spool, import).await?;
+    let is_new = accepted_job.is_new;
+    let job = NewJob::from(accepted_job);
     isobar_failpoint::hit("api.import.accepted");
     // The file is already safe. If this fails, the relay stores the job later.
     if let Err(error) = app.store.create_job(&job).await {
         let error = isobar_telemetry::error_chain(&error);
         tracing::warn!(error, job_id = %job.id, "import accepted; its job is stored later");
     }
-    Ok(accepted(job.id, ImportAccepted { job_id: job.id, status: "queued" }))
+    let status = if is_new { JobStatus::Queued } else { status_of(&app, job.id).await };
+    Ok(accepted(job.id, ImportAccepted { job_id: job.id, status }))
+}
+
+/// A job that no worker has seen yet, or whose store does not answer, is queued.
+async fn status_of(app: &SharedState, id: JobId) -> JobStatus {
+    let job = app.store.job(id).await.ok().flatten();
+    job.map_or(JobStatus::Queued, |job| job.status)
 }
 
 async fn from_multipart(app: &SharedState, request: Request) -> Result<ImportBody, Problem> {
@@ -332,7 +348,26 @@ impl From<ImportError> for Problem {
                 let detail = "this Idempotency-Key was used with another file";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
+            ImportError::OtherOptions => {
+                let detail = "this Idempotency-Key was used with the same file and other options (force); send the same options, or another key";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            ImportError::Refused(refusal) => {
+                let (status, code) = match refusal.kind {
+                    RefusalKind::NotATable => {
+                        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+                    }
+                    RefusalKind::NoHeader => (StatusCode::UNPROCESSABLE_ENTITY, "unprocessable"),
+                };
+                Self::new(status, code, refusal.detail)
+            }
             ImportError::Store(error) => error.into(),
+            error if disk::is_full(&error) => Self::disk_full(error),
+            ImportError::Outbox(error) if error.is_transient() => {
+                let detail =
+                    "the outbox of imports is not available; nothing was changed, try again";
+                Self::unavailable("store_unavailable", detail, BUSY_PAUSE).with_cause(error)
+            }
             error @ (ImportError::Spool(_) | ImportError::Open(_) | ImportError::Outbox(_)) => {
                 Self::internal(error)
             }

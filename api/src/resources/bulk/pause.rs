@@ -5,6 +5,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use isobar_broker::Flag;
 use isobar_model::ids::JobId;
 use serde::Serialize;
@@ -32,7 +33,7 @@ pub struct JobPause {
     params(("id" = uuid::Uuid, Path, description = "job id")),
     responses(
         (status = 200, body = JobPause, description = "paused"),
-        (status = 409, description = "`job_finished`: the job has ended"),
+        (status = 409, description = "`job_finished`: the job has ended; `job_cancelled`: it is being cancelled"),
     ),
 )]
 pub async fn pause(
@@ -43,6 +44,10 @@ pub async fn pause(
     let job = app.store.job(job_id).await?.ok_or_else(unknown)?;
     if job.status.is_final() {
         return Err(finished(job.status));
+    }
+    if job.status.skips_tasks() {
+        let detail = "the job is being cancelled: its remaining tasks are skipped";
+        return Err(Problem::new(StatusCode::CONFLICT, "job_cancelled", detail));
     }
     app.operator(&actor).set(&Flag::JobPaused(job_id)).await?;
     Ok(Json(JobPause { job_id, paused: true }))

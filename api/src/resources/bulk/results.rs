@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
+use isobar_admin::job_view::JobErrorView;
 use isobar_admin::row_view::RowView;
 use isobar_admin::schemas;
 use isobar_model::ids::JobId;
@@ -38,6 +39,8 @@ enum Format {
 pub struct ResultPage {
     pub items: Vec<RowView>,
     pub next_cursor: Option<String>,
+    /// Why the job failed: its source could not be read, or not to its end.
+    pub error: Option<JobErrorView>,
 }
 
 /// Results of a job, in the order of its rows
@@ -68,9 +71,7 @@ pub async fn list(
         Some(_) => return Err(Problem::parameter("format", "must be csv or json")),
         None => wants_csv(&headers),
     };
-    if app.store.job(id).await?.is_none() {
-        return Err(unknown());
-    }
+    let job = app.store.job(id).await?.ok_or_else(unknown)?;
     if csv {
         return export(&app, id, status).await;
     }
@@ -78,7 +79,8 @@ pub async fn list(
     let (rows, next_cursor) =
         cursor::page(rows, limit, |row| LedgerCursor { row: row.row, task_id: row.task_id });
     let items = rows.into_iter().map(RowView::from).collect();
-    Ok(Json(ResultPage { items, next_cursor }).into_response())
+    let error = job.error().map(Into::into);
+    Ok(Json(ResultPage { items, next_cursor, error }).into_response())
 }
 
 fn wants_csv(headers: &HeaderMap) -> bool {

@@ -1,12 +1,13 @@
-//! `GET /bulk/summary`: recent refreshes, failures by code, totals.
+//! `GET /bulk/summary`: recent refreshes, failures by code, failed jobs, totals.
 //!
 //! Guarantees: each part reads a whole table, so all callers within a few seconds share one scan.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use isobar_model::ids::CityId;
-use isobar_store::{CityRow, FailureGroup, TableCounts};
+use isobar_admin::job_view::JobErrorView;
+use isobar_model::ids::{CityId, JobId};
+use isobar_store::{CityRow, FailureGroup, JobRow, TableCounts};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,6 +23,8 @@ pub struct Summary {
     pub recently_refreshed: Vec<RefreshedCity>,
     /// The ledger's failures by code, most frequent first.
     pub failures: Vec<FailureItem>,
+    /// Jobs whose source failed, newest first.
+    pub failed_jobs: Vec<FailedJobItem>,
     pub totals: TotalsItem,
 }
 
@@ -44,6 +47,14 @@ pub struct FailureItem {
     pub sample: String,
 }
 
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FailedJobItem {
+    #[schema(value_type = uuid::Uuid)]
+    pub job_id: JobId,
+    pub source: String,
+    pub error: Option<JobErrorView>,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TotalsItem {
     pub cities: u64,
@@ -54,7 +65,7 @@ pub struct TotalsItem {
     pub searches: u64,
 }
 
-/// Recent refreshes, failures by code, totals
+/// Recent refreshes, failures by code, failed jobs, totals
 #[utoipa::path(
     get,
     path = "/bulk/summary",
@@ -67,14 +78,16 @@ pub async fn show(
 ) -> Result<Json<Summary>, Problem> {
     let top = params.number("top", 1..=MAX_TOP)?.unwrap_or(DEFAULT_TOP) as usize;
     let scans = &app.scans;
-    let (refreshed, failures, totals) = tokio::try_join!(
+    let (refreshed, failures, failed_jobs, totals) = tokio::try_join!(
         scans.refreshed.get_or_load(app.store.recently_refreshed(MAX_TOP)),
         scans.failures.get_or_load(app.store.failures(MAX_TOP)),
+        scans.failed_sources.get_or_load(app.store.failed_sources(MAX_TOP)),
         app.totals(),
     )?;
     Ok(Json(Summary {
         recently_refreshed: refreshed.into_iter().take(top).map(Into::into).collect(),
         failures: failures.into_iter().take(top).map(Into::into).collect(),
+        failed_jobs: failed_jobs.into_iter().take(top).map(Into::into).collect(),
         totals: totals.into(),
     }))
 }
@@ -88,6 +101,12 @@ impl From<CityRow> for RefreshedCity {
             temperature: row.weather.and_then(|weather| weather.temperature),
             last_refreshed_at: row.last_refreshed_at,
         }
+    }
+}
+
+impl From<JobRow> for FailedJobItem {
+    fn from(row: JobRow) -> Self {
+        Self { error: row.error().map(Into::into), job_id: row.id, source: row.source }
     }
 }
 

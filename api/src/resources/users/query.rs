@@ -26,6 +26,9 @@ pub struct UserPaging {
     /// number of users before the page (0)
     #[param(maximum = 9_223_372_036_854_775_807_u64)]
     offset: Option<u64>,
+    /// another name of `offset`, as DummyJSON spells it
+    #[param(maximum = 9_223_372_036_854_775_807_u64)]
+    skip: Option<u64>,
     /// filter by whether the user has an address
     has_address: Option<bool>,
     /// filter by whether the user has a card
@@ -55,7 +58,9 @@ impl UserQuery {
             return Err(Problem::parameter("q", "must not contain a NUL byte"));
         }
         let limit = params.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
-        let offset = params.number("offset", 0..=MAX_OFFSET)?.unwrap_or(0);
+        // Isobar as a client sends both: it does not know which service it asks.
+        let skip = params.number("skip", 0..=MAX_OFFSET)?;
+        let offset = params.number("offset", 0..=MAX_OFFSET)?.or(skip).unwrap_or(0);
         Ok(Self { filter, limit, offset })
     }
 }

@@ -87,8 +87,10 @@ impl QuotaWindows {
     /// The use of each window, and when a full window or the provider's block ends.
     pub fn used(&self, limits: &QuotaLimits, now_ms: i64) -> ([u64; 3], Option<i64>) {
         let mut used = [0; 3];
-        let is_blocked = self.blocked_until_ms > now_ms && !self.is_from_the_future(now_ms);
-        let mut until = is_blocked.then_some(self.blocked_until_ms);
+        if self.is_from_the_future(now_ms) {
+            return (used, None);
+        }
+        let mut until = Some(self.blocked_until_ms).filter(|until| *until > now_ms);
         for ((window, count), used) in Window::ALL.into_iter().zip(self.counts).zip(&mut used) {
             *used = count.at(index(window, now_ms));
             if limits.of(window).is_some_and(|limit| *used >= limit) {

@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{Cmd, Pipeline, Value};
+use isobar_settings::Settings;
+use isobar_settings::values::{PathSetting, RedisUrl};
+use redis::{ClientTlsConfig, Cmd, Pipeline, TlsCertificates, Value};
 
 use super::connection::{Connection, Server};
 use super::error::CallError;
@@ -39,15 +41,23 @@ type Readers = HashMap<(String, String), Arc<Connection>>;
 impl RedisBroker {
     /// Reads the URL without connecting. Fails only for a URL that a person must correct.
     pub fn at(url: &str) -> Result<Self> {
-        let server = Server::parse(url)?;
-        Ok(Self {
+        Server::parse(url, None).map(Self::of)
+    }
+
+    /// The same with the certificates of the settings.
+    pub fn open(url: &RedisUrl, settings: &Settings) -> Result<Self> {
+        Server::parse(&url.0, certificates(settings)?).map(Self::of)
+    }
+
+    fn of(server: Server) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 main: Connection::new(server.clone()),
                 renewals: Connection::new(server.clone()),
                 readers: Mutex::default(),
                 server,
             }),
-        })
+        }
     }
 
     pub fn location(&self) -> String {
@@ -128,4 +138,26 @@ impl RedisBroker {
     fn readers(&self) -> MutexGuard<'_, Readers> {
         self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The certificates that the settings name; `None` leaves it to the system's.
+fn certificates(settings: &Settings) -> Result<Option<TlsCertificates>> {
+    let read = |name: &str, path: &Option<PathSetting>| {
+        let read = path.as_ref().map(|path| std::fs::read(&path.0)).transpose();
+        read.map_err(|error| BrokerError::Refused {
+            location: name.to_owned(),
+            detail: error.to_string(),
+        })
+    };
+    let ca = read("ISOBAR_CA_FILE", &settings.ca_file)?;
+    let cert = read("REDIS_CLIENT_CERT", &settings.redis_client_cert)?;
+    let key = read("REDIS_CLIENT_KEY", &settings.redis_client_key)?;
+    let client_tls =
+        cert.zip(key).map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    if ca.is_none() && client_tls.is_none() {
+        return Ok(None);
+    }
+    // The crate trusts these alone.
+    let root_cert = ca.map(isobar_tls::with_system_roots);
+    Ok(Some(TlsCertificates { client_tls, root_cert }))
 }

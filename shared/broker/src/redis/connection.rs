@@ -8,13 +8,13 @@
 //! the `redis` crate, which redials neither after a timeout nor after `READONLY`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisConnectionInfo, RedisError, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates, Value,
 };
 use tokio::sync::Mutex;
 
@@ -25,6 +25,9 @@ use crate::error::BrokerError;
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// Longer than a full append or a page of anything takes on a busy Redis.
 pub(super) const RESPONSE_LIMIT: Duration = Duration::from_secs(5);
+/// A connection that was not used for this long is tried before a command is sent there.
+const IDLE: Duration = Duration::from_secs(1);
+const PING_LIMIT: Duration = Duration::from_secs(1);
 /// The kernel notices a dead peer after about half a minute of silence.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
@@ -44,11 +47,12 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    pub fn parse(url: &str) -> Result<Self, BrokerError> {
+    pub fn parse(url: &str, certificates: Option<TlsCertificates>) -> Result<Self, BrokerError> {
         let refused = |error: RedisError| BrokerError::Refused {
             location: "REDIS_URL".to_owned(),
             detail: error.to_string(),
         };
+        isobar_tls::install();
         let keepalive =
             TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
         let given = url.into_connection_info().map_err(refused)?;
@@ -62,8 +66,13 @@ impl Server {
         let info = given
             .set_redis_settings(plain)
             .set_tcp_settings(TcpSettings::default().set_nodelay(true).set_keepalive(keepalive));
+        let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         #[expect(clippy::disallowed_methods, reason = "the one place that connects to Redis")]
-        let client = Client::open(info).map_err(refused)?;
+        let client = match certificates.filter(|_| is_tls) {
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        };
+        let client = client.map_err(refused)?;
         Ok(Self { client, login, location })
     }
 
@@ -131,6 +140,8 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct ConnectionState {
     connection: Option<MultiplexedConnection>,
+    /// When it was asked for last.
+    used: Option<Instant>,
     /// Why the last dial failed.
     error: Option<CallError>,
 }
@@ -178,8 +189,13 @@ impl Connection {
         let dials_before = self.dials.load(Ordering::Acquire);
         let mut state = self.state.lock().await;
         let dials = self.dials.load(Ordering::Acquire);
-        if let Some(connection) = &state.connection {
-            return Ok((connection.clone(), dials));
+        if let Some(connection) = state.connection.clone() {
+            let is_idle = state.used.is_none_or(|used| used.elapsed() >= IDLE);
+            if !is_idle || is_open(connection.clone()).await {
+                state.used = Some(Instant::now());
+                return Ok((connection, dials));
+            }
+            state.connection = None;
         }
         if let Some(error) = state.error.clone().filter(|_| dials != dials_before) {
             return Err(error);
@@ -189,6 +205,7 @@ impl Connection {
         match dialled {
             Ok(connection) => {
                 state.connection = Some(connection.clone());
+                state.used = Some(Instant::now());
                 state.error = None;
                 Ok((connection, dials + 1))
             }
@@ -215,6 +232,16 @@ impl Connection {
     }
 }
 
+/// Whether the server still answers there: it may have closed an idle connection. A command must not
+/// find that out, because it is sent once.
+async fn is_open(mut connection: MultiplexedConnection) -> bool {
+    connection.set_response_timeout(PING_LIMIT);
+    match redis::cmd("PING").query_async::<()>(&mut connection).await {
+        Ok(()) => true,
+        Err(error) => CallError::from(error).class != RedisErrorClass::Disconnected,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,12 +253,12 @@ mod tests {
             ("redis://redis.internal", "redis.internal:6379"),
             ("unix:///run/redis.sock?pass=hunter2", "/run/redis.sock"),
         ] {
-            let server = Server::parse(url).expect("parses");
+            let server = Server::parse(url, None).expect("parses");
             assert_eq!(server.location(), location);
             assert!(!format!("{server:?}").contains("hunter2"));
         }
         assert!(matches!(
-            Server::parse("redis://127.0.0.1/many"),
+            Server::parse("redis://127.0.0.1/many", None),
             Err(BrokerError::Refused { .. })
         ));
     }

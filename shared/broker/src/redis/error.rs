@@ -35,7 +35,14 @@ impl From<RedisError> for CallError {
             Some([(_, first), ..]) => first.clone().into(),
             _ => error,
         };
-        Self { class: classify(&error), error }
+        let class = match classify(&error) {
+            // Waiting does not make a certificate right.
+            RedisErrorClass::Disconnected if isobar_tls::refusal(&error).is_some() => {
+                RedisErrorClass::Refused
+            }
+            class => class,
+        };
+        Self { class, error }
     }
 }
 
@@ -52,7 +59,7 @@ impl CallError {
 
     pub fn into_broker_error(self, location: &str, stream: &str) -> BrokerError {
         let location = location.to_owned();
-        let detail = self.error.to_string();
+        let detail = isobar_tls::refusal(&self.error).unwrap_or_else(|| self.error.to_string());
         // A replica answers; what is missing is the primary.
         let is_replica = matches!(self.error.code(), Some("READONLY" | "MASTERDOWN"));
         let awaited = if is_replica { "a Redis primary" } else { "Redis" };

@@ -9,9 +9,28 @@ use redis::cmd;
 
 use super::broker::RedisBroker;
 use super::connection::RESPONSE_LIMIT;
+use crate::error::{BrokerError, Result};
+use crate::keys;
 use crate::redis_role::RedisRole;
 
 impl RedisBroker {
+    /// Fails if the login may not use the keys beside the streams: quota, slots, answers and
+    /// heartbeats. Without this a worker would wait for its quota without an end.
+    pub async fn check_rights(&self) -> Result<()> {
+        let mut command = cmd("EXISTS");
+        command.arg(keys::quota("")).arg(keys::slots("")).arg(keys::heartbeat(""));
+        command.arg(keys::CACHE_PREFIX);
+        match self.query(&command, "", |_| Ok(())).await {
+            Err(BrokerError::Refused { location, detail }) if detail.contains("NoPerm") => {
+                let pattern = keys::BESIDE_STREAMS;
+                let detail = format!("{detail}; the Redis user needs the keys ~{pattern} too");
+                Err(BrokerError::Refused { location, detail })
+            }
+            // Whatever else is wrong is found by the first call that needs it.
+            _ => Ok(()),
+        }
+    }
+
     pub async fn role(&self) -> Option<RedisRole> {
         let mut connection = self.server().dial_without_database().await?;
         connection.set_response_timeout(RESPONSE_LIMIT);

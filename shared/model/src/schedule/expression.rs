@@ -4,20 +4,16 @@
 //! instants, the ticks, from any start. So hosts agree on the next tick without a message.
 //! Five fields are minute, hour, day of month, month and weekday; six begin with the second. A
 //! period (`@every 300s`) ticks at its multiples since 1970, not since some start.
-//! When clocks go forward, a skipped time of day fires at the first instant after the gap. When
-//! they go back, a repeated one fires the first time, but `*` and `*/n` fire through both hours, as
-//! in Vixie cron.
-//! Next: [`due`](super::due), which decides which tick fires.
+//! Next: `wall_clock.rs` (cron where clocks change), and [`due`](super::due), which decides which
+//! tick fires.
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
-use croner::Cron;
-use croner::errors::CronError;
-use croner::parser::{CronParser, Year};
 
+use super::wall_clock::WallClock;
 use crate::duration::{format_duration, parse_duration};
 
 /// The longest period. Anything rarer happens on a date, and cron expressions have dates.
@@ -37,7 +33,7 @@ pub struct Expression {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
-    Cron(Box<Cron>),
+    Cron(WallClock),
     /// In whole seconds.
     Every(i64),
 }
@@ -47,10 +43,7 @@ impl Expression {
     pub fn next(&self, time: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let time = time.trunc_subsecs(0);
         match &self.rule {
-            Rule::Cron(cron) => {
-                let found = cron.find_next_occurrence(&time.with_timezone(&zone), false);
-                found.ok().map(|tick| tick.to_utc())
-            }
+            Rule::Cron(clock) => clock.next(time, zone),
             Rule::Every(seconds) => {
                 let now = time.timestamp();
                 DateTime::from_timestamp(now - now.rem_euclid(*seconds) + seconds, 0)
@@ -62,10 +55,7 @@ impl Expression {
     pub fn previous(&self, time: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let time = time.trunc_subsecs(0);
         match &self.rule {
-            Rule::Cron(cron) => {
-                let found = cron.find_previous_occurrence(&time.with_timezone(&zone), true);
-                found.ok().map(|tick| tick.to_utc())
-            }
+            Rule::Cron(clock) => clock.previous(time, zone),
             Rule::Every(seconds) => {
                 let now = time.timestamp();
                 DateTime::from_timestamp(now - now.rem_euclid(*seconds), 0)
@@ -81,7 +71,7 @@ impl FromStr for Expression {
         let text = text.trim();
         let rule = match period(text) {
             Some(period) => Rule::Every(parse_period(period)?),
-            None => Rule::Cron(Box::new(cron(text)?)),
+            None => Rule::Cron(cron(text)?),
         };
         let expression = Self { text: text.to_owned(), rule };
         // No date exists in one zone only, so an expression that fires in UTC fires in every zone.
@@ -113,7 +103,7 @@ fn parse_period(period: &str) -> Result<i64, String> {
     Ok(seconds as i64)
 }
 
-fn cron(text: &str) -> Result<Cron, String> {
+fn cron(text: &str) -> Result<WallClock, String> {
     let wrong = |why: &str| Err(format!("invalid schedule {text:?}: {why}; {HELP}"));
     if text.is_empty() {
         return wrong("it is empty");
@@ -126,14 +116,10 @@ fn cron(text: &str) -> Result<Cron, String> {
     } else if !(5..=6).contains(&fields) {
         return wrong(&format!("it has {fields} fields"));
     }
-    parse(text).or_else(|error| match invalid_field(text) {
+    WallClock::parse(text).or_else(|error| match invalid_field(text) {
         Some((name, field)) => wrong(&format!("{field:?} is not a valid {name}")),
         None => wrong(&error.to_string()),
     })
-}
-
-fn parse(text: &str) -> Result<Cron, CronError> {
-    CronParser::builder().year(Year::Disallowed).build().parse(text)
 }
 
 /// The name and text of the first field that is invalid by itself.
@@ -143,7 +129,7 @@ fn invalid_field(text: &str) -> Option<(&'static str, &str)> {
     names.zip(&fields).enumerate().find_map(|(at, (name, field))| {
         let mut alone = vec!["*"; fields.len()];
         alone[at] = field;
-        parse(&alone.join(" ")).is_err().then_some((*name, *field))
+        WallClock::parse(&alone.join(" ")).is_err().then_some((*name, *field))
     })
 }
 

@@ -10,6 +10,7 @@ mod definition;
 mod due;
 mod expression;
 mod tick;
+mod wall_clock;
 
 pub use definition::{Misfire, Overlap, Schedule};
 pub use due::{Due, LastTick, TickRange, due};

@@ -1,4 +1,4 @@
-//! ControlMessage messages, which travel beside the tasks: a job's open, its rejects and its seal.
+//! Control messages, which travel beside the tasks: a job's open, its rejects and its seal.
 //!
 //! Guarantees: they may arrive in any order, and each more than once. A kind that this version does
 //! not know is `None`, so the entry can wait for a newer worker.
@@ -27,6 +27,37 @@ pub struct Reject {
     pub reason: String,
     /// The city's name in the row, where it can be shown.
     pub city: Option<String>,
+    /// Absent in messages of older producers, and for sources that are not files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<SourceRecord>>,
+}
+
+/// A rejected row as its file has it, to be corrected and imported again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// The line in which it begins, from 1; `None` in a job that an older version began.
+    pub line: Option<u64>,
+    /// The text for which it was rejected.
+    pub value: Option<String>,
+    /// All fields. None if the record is too long to be kept.
+    pub fields: Vec<String>,
+    /// The fields that a task has, with their positions.
+    pub known: Vec<(String, usize)>,
+    /// The number of columns of the header; fields beyond belong to no column.
+    pub width: Option<usize>,
+}
+
+impl SourceRecord {
+    /// A field by the name that it has in a task.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (_, at) = self.known.iter().find(|(known, _)| known == name)?;
+        self.fields.get(*at).map(String::as_str)
+    }
+
+    /// The fields that no column of the header has.
+    pub fn surplus(&self) -> &[String] {
+        self.width.and_then(|width| self.fields.get(width..)).unwrap_or_default()
+    }
 }
 
 impl ControlMessage {
@@ -67,7 +98,7 @@ impl ControlMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::SealOutcome;
+    use crate::task::{JobError, SealOutcome};
 
     fn fields(wire: &[(&str, String)]) -> Fields {
         Fields(wire.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect())
@@ -80,9 +111,21 @@ mod tests {
             rows: 10,
             rejected: 1,
             duplicates: 2,
-            outcome: SealOutcome::Complete,
+            outcome: SealOutcome::Failed,
+            error: Some(JobError::new("file_missing", "the file is missing")),
         });
         assert_eq!(ControlMessage::from_fields(&fields(&seal.to_wire())), Ok(Some(seal)));
+    }
+
+    #[test]
+    fn a_seal_of_an_earlier_version_is_read() {
+        let job_id = JobId::derive("a", "b");
+        let body = format!(
+            r#"{{"kind":"seal","job_id":"{job_id}","rows":3,"rejected":0,"duplicates":0,"outcome":"failed"}}"#
+        );
+        let read = ControlMessage::from_fields(&fields(&[("kind", "seal".into()), ("body", body)]));
+        let Ok(Some(ControlMessage::Seal(seal))) = read else { panic!("{read:?}") };
+        assert_eq!((seal.rows, seal.error), (3, None));
     }
 
     #[test]

@@ -27,6 +27,27 @@ pub struct JobSeal {
     pub rejected: u64,
     pub duplicates: u64,
     pub outcome: SealOutcome,
+    /// Why the source failed. Absent in messages of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<JobError>,
+}
+
+/// Why a job failed: a stable code, and one sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobError {
+    pub code: String,
+    pub detail: String,
+}
+
+impl JobError {
+    /// Characters of a detail that are kept: it may quote a line of a file.
+    const MAX_CHARS: usize = 1_000;
+
+    pub fn new(code: &str, detail: &str) -> Self {
+        let is_shown = |c: &char| !c.is_control() || *c == '\n';
+        let detail = detail.chars().filter(is_shown).take(Self::MAX_CHARS).collect();
+        Self { code: code.to_owned(), detail }
+    }
 }
 
 string_enum! {

@@ -14,8 +14,8 @@ mod job;
 mod user;
 
 pub use city::CityTask;
-pub use control::{ControlMessage, Reject};
+pub use control::{ControlMessage, Reject, SourceRecord};
 pub use fields::{DecodeError, Fields, MAX_FIELD_BYTES};
 pub use header::TaskHeader;
-pub use job::{JobKind, JobOpen, JobSeal, SealOutcome};
+pub use job::{JobError, JobKind, JobOpen, JobSeal, SealOutcome};
 pub use user::{UserTask, UserWork};

@@ -36,7 +36,9 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || format!("invalid size {text:?}: expected bytes, 64KiB, 256MiB or 1GiB");
+        let invalid = || {
+            format!("invalid size {text:?}: expected bytes or for example 64KiB, 256MiB or 1GiB")
+        };
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| invalid())?;
         let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! Texts: paths, lists of names, and secrets.
+//! Texts: paths, host names, and secrets.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,25 +24,28 @@ impl fmt::Display for PathSetting {
     }
 }
 
-/// NameList separated by commas.
+/// Host names separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameList(pub Vec<String>);
+pub struct HostNames(pub Vec<String>);
 
-impl FromStr for NameList {
+impl FromStr for HostNames {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self(
-            text.split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        ))
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        let is_name = |name: &String| {
+            !name.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@' | ';' | '*'))
+        };
+        if names.iter().all(is_name) {
+            return Ok(Self(names));
+        }
+        // An address may contain a password, so the message does not repeat it.
+        Err("expected host names, for example weather.example.org,localhost".to_owned())
     }
 }
 
-impl fmt::Display for NameList {
+impl fmt::Display for HostNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
     }
@@ -82,6 +85,16 @@ mod tests {
         assert_eq!(key.expose(), "hunter2");
         for shown in [key.to_string(), format!("{key:?}")] {
             assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn only_names_are_taken_for_hosts() {
+        let hosts: HostNames = "a.example, b.example:8443,,[::1]".parse().expect("names");
+        assert_eq!(hosts.to_string(), "a.example,b.example:8443,[::1]");
+        for text in ["https://a.example", "a.example b.example", "*", "a.example/isobar"] {
+            let error = text.parse::<HostNames>().expect_err(text);
+            assert!(error.contains("for example"), "{error}");
         }
     }
 }

@@ -1,26 +1,37 @@
-//! URLs of services, of Redis and of the store.
+//! URLs of services and of Redis.
 //!
-//! Guarantees: display and debug text hide passwords and queries.
+//! Guarantees: display and debug text, and errors, hide users, passwords and queries.
+//! Next: [`super::database_url`].
 
 use std::fmt;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use url::Url;
 
+use super::masked::{check_user, masked, masked_text};
+
 /// An `http` or `https` base address, without a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl(pub Url);
 
 impl FromStr for HttpUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("invalid URL {text:?}: {error}"))?;
+        // The messages do not repeat the text, which may contain a password.
+        let help = "expected http:// or https:// and a host, for example http://127.0.0.1:8090";
+        check_user(text)?;
+        let url = Url::parse(text).map_err(|error| format!("invalid URL ({error}): {help}"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(format!("{text:?} must start with http:// or https:// and name a host"));
+            return Err(help.to_owned());
         }
         Ok(Self(url))
+    }
+}
+
+impl fmt::Debug for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -40,21 +51,19 @@ impl FromStr for RedisUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         let schemes =
             ["redis://", "rediss://", "unix://", "redis+unix://", "valkey://", "valkeys://"];
-        if schemes.iter().any(|scheme| text.starts_with(scheme)) {
-            Ok(Self(text.to_owned()))
-        } else {
-            // The message does not repeat the text, which may contain a password.
-            Err("it must start with redis://, rediss:// or unix://".into())
+        let help = "expected redis://, rediss:// or unix://, for example redis://127.0.0.1:6379/0";
+        if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(help.into());
         }
+        check_user(text)?;
+        Url::parse(text).map_err(|error| format!("invalid URL ({error}): {help}"))?;
+        Ok(Self(text.to_owned()))
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Url::parse(&self.0) {
-            Ok(url) => f.write_str(&masked(&url)),
-            Err(_) => f.write_str("***"),
-        }
+        f.write_str(&masked_text(&self.0))
     }
 }
 
@@ -64,79 +73,36 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// The address of the store.
-#[derive(Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    Postgres(String),
-    Sqlite(PathBuf),
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || "it must start with postgres://, postgresql:// or sqlite://".to_owned();
-        let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
-        // Older installations name a driver: `postgresql+asyncpg://`.
-        match scheme.split('+').next().unwrap_or(scheme) {
-            "postgres" | "postgresql" => Ok(Self::Postgres(format!("postgres://{rest}"))),
-            "sqlite" if !rest.is_empty() => {
-                Ok(Self::Sqlite(PathBuf::from(rest.split('?').next().unwrap_or(rest))))
-            }
-            _ => Err(invalid()),
-        }
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::Postgres(text) => match Url::parse(text) {
-                Ok(url) => f.write_str(&masked(&url)),
-                Err(_) => f.write_str("postgres://***"),
-            },
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A URL with hidden password and query, because both may contain secrets.
-pub fn masked(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() {
-        // Fails only for a URL that cannot have a password, and this one has a password.
-        let _ = url.set_password(Some("***"));
-    }
-    if url.query().is_some() {
-        url.set_query(Some("***"));
-    }
-    url.as_str().trim_end_matches('/').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn other_schemes_are_refused() {
-        assert!("ftp://x".parse::<HttpUrl>().is_err());
-        assert!("mysql://x/y".parse::<DatabaseUrl>().is_err());
-        assert!("http://x".parse::<RedisUrl>().is_err());
+    fn other_addresses_are_refused_with_an_example() {
+        for text in [
+            "ftp://x",
+            "localhost:8090",
+            "s3cret@h",
+            "http://",
+            "http://u:s3cret@h:x",
+            "http://h/ /s3cret@x",
+        ] {
+            let error = text.parse::<HttpUrl>().expect_err(text);
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        for text in ["http://x", "cache:6379", "redis://app:s3cret@h:x", "redis://app:s3/cret@h"] {
+            let error = text.parse::<RedisUrl>().expect_err(text);
+            assert!(!error.contains("s3"), "{error}");
+        }
     }
 
     #[test]
     fn urls_hide_their_secrets() {
-        let redis: RedisUrl = "redis://user:hunter2@127.0.0.1:6379/0".parse().expect("a URL");
-        let database: DatabaseUrl =
-            "postgresql+psycopg://u:hunter2@db/x?password=hunter2".parse().expect("a URL");
-        for shown in [redis.to_string(), format!("{database:?}")] {
-            assert!(!shown.contains("hunter2"), "{shown}");
-        }
+        let redis: RedisUrl = "redis://s3cret:s3cret@127.0.0.1:6379/0".parse().expect("a URL");
+        assert_eq!(format!("{redis:?}"), "redis://***@127.0.0.1:6379/0");
+        let token: RedisUrl = "redis://s3cret@cache.example:6379".parse().expect("a URL");
+        assert_eq!(token.to_string(), "redis://***@cache.example:6379");
+        let http: HttpUrl = "https://s3cret@h/x?key=s3cret".parse().expect("a URL");
+        assert_eq!(http.to_string(), "https://***@h/x?***");
     }
 }

@@ -17,7 +17,7 @@ impl PostgresStore {
     }
 
     async fn cancel(&self, id: JobId, operation: &NewOperation) -> sqlx::Result<CancelOutcome> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         if query(&CANCEL, args![id]).execute(&mut *tx).await?.rows_affected() > 0 {
             query(&RECORD, operation.args()).execute(&mut *tx).await?;
             tx.commit().await?;

@@ -46,7 +46,7 @@ impl PostgresStore {
     /// `None` if a job ended in the meantime: the next attempt sees that.
     async fn try_once(&self, commit: &Commit) -> sqlx::Result<Option<CommitReport>> {
         let mut tally = CommitTally::from_commit(commit);
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         lock_cities(&mut tx, commit).await?;
         let mut written = 0;
         for batch in commit.records.batches() {
@@ -79,7 +79,7 @@ impl PostgresStore {
     }
 
     async fn try_recount(&self, jobs: &[JobId]) -> sqlx::Result<()> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         // Workers wait from here on, so the counts below are those of the locked accounts.
         let accounts = lock(&mut tx, jobs).await?;
         let rows = query(&imbalance::OF_JOBS, args![jobs]).fetch_all(&mut *tx).await?;

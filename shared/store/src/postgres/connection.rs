@@ -9,8 +9,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_settings::Settings;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use super::query::{batch, query, write};
 use super::{error, migrate};
@@ -33,11 +34,15 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(65);
 /// A transaction waits for its next statement only.
 const IDLE_TRANSACTION_LIMIT_MS: &str = "60000";
 
+/// Behind a pooler a session belongs to others too: what holds is set for the transaction.
+const BEGIN_POOLED: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'";
+const BEGIN_POOLED_SAFE: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL synchronous_commit = 'on'";
+
 sql! {
     PING = "SELECT 1";
     CAN_WRITE = "SELECT current_setting('transaction_read_only') = 'off'";
     /// What a session has by server, database and role, before it sets anything.
-    SYNCHRONOUS_COMMIT = "SELECT current_setting('synchronous_commit')";
+    DEFAULTS = "SELECT current_setting('synchronous_commit'), current_setting('server_encoding')";
 }
 
 /// Cheap to clone; the connections close with the last clone.
@@ -45,6 +50,7 @@ sql! {
 pub struct PostgresStore {
     pub(super) pool: PgPool,
     location: Arc<str>,
+    begin: &'static str,
     loses_commits_by_default: bool,
 }
 
@@ -52,22 +58,53 @@ impl PostgresStore {
     /// Fails at once if no server answers, instead of after the pool's limit.
     pub async fn open(url: &str, connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|error| error::classify(error, "DATABASE_URL"))?
+            .map_err(|error| error::classify(error, "DATABASE_URL"))?;
+        Self::connect(options, connections).await
+    }
+
+    /// The same, trusting the authorities of the settings too, unless the URL names its own.
+    pub async fn open_with(url: &str, settings: &Settings) -> Result<Self> {
+        let mut options = PgConnectOptions::from_str(url)
+            .map_err(|error| error::classify(error, "DATABASE_URL"))?;
+        if let Some(file) = settings.ca_file.as_ref().filter(|_| !url.contains("sslrootcert=")) {
+            options = options.ssl_root_cert(&file.0);
+        }
+        Self::connect(options, settings.db_connections).await
+    }
+
+    async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self> {
+        isobar_tls::install();
+        let options = options
             .application_name("isobar")
-            .options([
-                ("statement_timeout", STATEMENT_LIMIT_MS),
-                ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT_MS),
-                ("timezone", "UTC"),
-            ])
+            // Floats are read in binary; a pooler refuses the parameter.
+            .extra_float_digits(None)
             .disable_statement_logging();
         let location: Arc<str> = location(&options).into();
         let classify = |error| error::classify(error, &location);
 
-        let mut first =
-            timed(CONNECT_LIMIT, PgConnection::connect_with(&options)).await.map_err(classify)?;
+        let with_limits = options.clone().options([
+            ("statement_timeout", STATEMENT_LIMIT_MS),
+            ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_LIMIT_MS),
+        ]);
+        let dialled = timed(CONNECT_LIMIT, PgConnection::connect_with(&with_limits)).await;
+        let (mut first, is_pooled) = match dialled {
+            Err(error) if error::refuses_options(&error) => {
+                let first = timed(CONNECT_LIMIT, PgConnection::connect_with(&options));
+                (first.await.map_err(classify)?, true)
+            }
+            dialled => (dialled.map_err(classify)?, false),
+        };
+        let options = if is_pooled { options } else { with_limits };
+        let asked = sqlx::query_as(DEFAULTS.postgres()).fetch_one(&mut first);
+        let (default, encoding): (String, String) =
+            timed(CONNECT_LIMIT, asked).await.map_err(classify)?;
+        if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+            let source = anyhow::anyhow!(
+                "the encoding of the database is {encoding}, in which not every name can be stored; create the database with ENCODING 'UTF8'"
+            );
+            return Err(StoreError::Refused { location: location.to_string(), source });
+        }
         migrate::migrate(&mut first, &location, classify).await?;
-        let asked = sqlx::query_scalar(SYNCHRONOUS_COMMIT.postgres()).fetch_one(&mut first);
-        let default: String = timed(CONNECT_LIMIT, asked).await.map_err(classify)?;
         // With `off` a commit that was answered may be lost in a crash. Each other value stays, and
         // is set too: else a changed server file would change the sessions that are open.
         let loses_commits_by_default = default == "off";
@@ -83,9 +120,18 @@ impl PostgresStore {
                 let answer = sqlx::query_scalar(CAN_WRITE.postgres()).fetch_one(connection);
                 Box::pin(timed(PING_LIMIT, answer))
             })
-            // An option of the connection costs no round trip.
-            .connect_lazy_with(options.options([("synchronous_commit", pinned)]));
-        Ok(Self { pool, location, loses_commits_by_default })
+            // An option of the connection costs no round trip. A pooler takes none.
+            .connect_lazy_with(if is_pooled {
+                options
+            } else {
+                options.options([("synchronous_commit", pinned)])
+            });
+        let begin = match (is_pooled, loses_commits_by_default) {
+            (false, _) => "BEGIN",
+            (true, false) => BEGIN_POOLED,
+            (true, true) => BEGIN_POOLED_SAFE,
+        };
+        Ok(Self { pool, location, begin, loses_commits_by_default })
     }
 
     pub fn location(&self) -> String {
@@ -138,7 +184,7 @@ impl PostgresStore {
         statements: Vec<(&'static Sql, Vec<Value<'_>>)>,
     ) -> Result<()> {
         let work = async {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.begin().await?;
             for (sql, args) in statements {
                 query(sql, args).execute(&mut *tx).await?;
             }
@@ -158,6 +204,10 @@ impl PostgresStore {
         found
             .and_then(|rows| rows.iter().map(T::from_row).collect())
             .map_err(|error| self.failed(error))
+    }
+
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        self.pool.begin_with(self.begin).await
     }
 
     pub(super) fn failed(&self, error: sqlx::Error) -> StoreError {

@@ -7,11 +7,14 @@ use sqlx::Error;
 
 use crate::error::StoreError;
 
+const POOLER: &str = "the URL leads to a pooler in transaction mode: use PgBouncer 1.21 or newer with max_prepared_statements above 0, or its session mode";
+
 pub(super) fn classify(error: Error, location: &str) -> StoreError {
     let class = match &error {
         Error::Database(error) => {
             error.code().map_or(PgErrorClass::Unexpected, |code| class_of(&code))
         }
+        Error::Io(error) if isobar_tls::refusal(error).is_some() => PgErrorClass::Refused,
         // A connection that is cut while it opens gives an empty answer: a protocol error.
         Error::Io(_)
         | Error::Protocol(_)
@@ -23,13 +26,43 @@ pub(super) fn classify(error: Error, location: &str) -> StoreError {
         _ => PgErrorClass::Unexpected,
     };
     let location = location.to_owned();
-    let source = anyhow::Error::new(error);
+    let source = explained(error);
     match class {
         PgErrorClass::Unavailable => StoreError::Unavailable { location, source },
         PgErrorClass::Conflict => StoreError::Conflict { source },
         PgErrorClass::Data => StoreError::Data { source },
         PgErrorClass::Refused => StoreError::Refused { location, source },
         PgErrorClass::Unexpected => StoreError::Unexpected { location, source },
+    }
+}
+
+/// Whether the other side is a pooler that takes no options of a session.
+pub(super) fn refuses_options(error: &Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("08P01"))
+}
+
+/// The error, with what a person can do about it.
+fn explained(error: Error) -> anyhow::Error {
+    let advice = match &error {
+        Error::Io(error) => isobar_tls::refusal(error),
+        Error::Database(error) => match error.code().as_deref() {
+            Some("42501") => Some("the role may not do this; as the owner of the database run GRANT USAGE, CREATE ON SCHEMA public TO the role".to_owned()),
+            Some("42P05" | "26000" | "08P01") => Some(POOLER.to_owned()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let source = match &error {
+        // Without the line of the server's own source, which the error would show.
+        Error::Database(error) => match error.code() {
+            Some(code) => anyhow::anyhow!("{} (SQLSTATE {code})", error.message()),
+            None => anyhow::anyhow!("{}", error.message()),
+        },
+        _ => anyhow::Error::new(error),
+    };
+    match advice {
+        Some(advice) => source.context(advice),
+        None => source,
     }
 }
 
@@ -50,6 +83,8 @@ fn class_of(sqlstate: &str) -> PgErrorClass {
         "25006" | "25P03" | "57014" | "55P03" => PgErrorClass::Unavailable,
         // The database does not exist, or the role may not do this.
         "3D000" | "42501" => PgErrorClass::Refused,
+        // A pooler that gives each statement another session, or refuses our options.
+        "42P05" | "26000" | "08P01" => PgErrorClass::Refused,
         _ if sqlstate.starts_with("57P") => PgErrorClass::Unavailable,
         _ => match sqlstate.get(..2) {
             // Connection, resources (disk, memory, connections), the server's own I/O.
@@ -88,6 +123,8 @@ mod tests {
             ("3D000", PgErrorClass::Refused),
             ("42501", PgErrorClass::Refused),
             ("42P01", PgErrorClass::Unexpected),
+            ("42P05", PgErrorClass::Refused),
+            ("08P01", PgErrorClass::Refused),
             ("", PgErrorClass::Unexpected),
         ] {
             assert_eq!(class_of(code), expected, "{code}");

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_ended_jobs.sql"),
     include_str!("migrations/0006_identity.sql"),
     include_str!("migrations/0007_import_keys.sql"),
+    include_str!("migrations/0008_job_errors.sql"),
 ];
 
 sql! {

@@ -126,6 +126,7 @@ fn a_reject_leaves_a_rejected_row() {
         code: "blank_name".to_owned(),
         reason: "the name is blank".to_owned(),
         city: None,
+        record: None,
     };
     let entry = Entry { lane: Lane::Control, ..entry(&[]) };
     let settled = SettledEntry::<()>::control(&entry, ControlMessage::Reject(reject));
@@ -166,5 +167,25 @@ fn only_an_id_of_redis_contains_a_time() {
     for (ms, is_time) in [(7, false), (1_577_836_800_000, false), (1_577_836_800_001, true)] {
         let time = DateTime::from_timestamp_millis(ms as i64).filter(|_| is_time);
         assert_eq!(appended_at(EntryId { ms, seq: 0 }), time, "{ms}");
+    }
+}
+
+#[test]
+fn a_rejected_row_keeps_its_fields() {
+    let record = |fields: &[&str]| SourceRecord {
+        line: Some(4),
+        value: Some("x".to_owned()),
+        fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+        known: vec![("city".to_owned(), 1), ("latitude_deg".to_owned(), 0)],
+        width: Some(2),
+    };
+    for (fields, input) in [
+        (&["x", "Paris"][..], r#"{"city":"Paris","latitude_deg":"x","line":"4","value":"x"}"#),
+        (
+            &["x", "Paris", "FR"],
+            r#"{"city":"Paris","latitude_deg":"x","line":"4","surplus":"[\"FR\"]","value":"x"}"#,
+        ),
+    ] {
+        assert_eq!(rejected_input(&record(fields)), input);
     }
 }

@@ -5,6 +5,7 @@
 use std::slice;
 
 use super::*;
+use isobar_model::task::JobError;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a time")
@@ -24,7 +25,7 @@ fn rows(succeeded: i64, failed: i64, skipped: i64) -> JobChange {
 
 fn seal(rows: u64, duplicates: u64, outcome: SealOutcome) -> JobChange {
     JobChange {
-        seal: Some(JobSeal { job_id: job(), rows, rejected: 0, duplicates, outcome }),
+        seal: Some(JobSeal { job_id: job(), rows, rejected: 0, duplicates, outcome, error: None }),
         ..JobChange::default()
     }
 }
@@ -101,6 +102,17 @@ fn second_opens_and_seals_change_nothing() {
     }
     assert_eq!(end.after(&other, at(10)), end);
     assert_eq!(end.after(&seal(7, 3, SealOutcome::Failed), at(10)), end);
+}
+
+#[test]
+fn a_job_keeps_why_its_source_failed() {
+    let mut change = seal(0, 0, SealOutcome::Failed);
+    if let Some(seal) = &mut change.seal {
+        seal.error = Some(JobError { code: "file_missing".into(), detail: "a\0.csv".into() });
+    }
+    let end = Account::unknown(job(), at(1)).after(&change, at(9));
+    assert_eq!(end.error_code.as_deref(), Some("file_missing"));
+    assert_eq!(end.error_detail.as_deref(), Some("a.csv"), "no store accepts a NUL");
 }
 
 #[test]
