@@ -126,78 +126,13 @@ fn failed_alike<R>(outcomes: &[Option<TaskOutcome<R>>]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
 
-    use isobar_broker::{Entry, EntryId, Flags, Lane, Topic};
-    use isobar_model::ids::TaskId;
-    use isobar_model::pipeline::PipelineName;
-    use isobar_model::task::{DecodeError, Fields, TaskHeader};
-    use isobar_store::{Records, StoreError};
+    use isobar_broker::{Entry, EntryId, Lane};
+    use isobar_model::task::Fields;
 
     use super::*;
-    use crate::pipeline::{BatchKey, TaskSubject};
-
-    /// Tasks are numbers; those in `bad` are refused like bad locations.
-    #[derive(Clone)]
-    struct Numbers {
-        bad: Arc<Vec<usize>>,
-        at_most: usize,
-        requests: Arc<AtomicUsize>,
-    }
-
-    impl Pipeline for Numbers {
-        type Task = usize;
-        type Record = usize;
-        const NAME: PipelineName = PipelineName::Weather;
-        const SKIP_REASON: &'static str = "current";
-
-        fn topic(&self) -> &Topic {
-            unreachable!("this test reads no stream")
-        }
-        fn decode(&self, _: &Fields) -> Result<usize, DecodeError> {
-            unreachable!("this test reads no stream")
-        }
-        fn head(_: &usize) -> &TaskHeader {
-            const HEAD: &TaskHeader = &TaskHeader {
-                task_id: TaskId(uuid::Uuid::nil()),
-                job_id: None,
-                row: None,
-                batch: None,
-                try_number: 1,
-                force: false,
-            };
-            HEAD
-        }
-        fn subject(_: &usize) -> TaskSubject {
-            TaskSubject::default()
-        }
-        fn batch_key(&self, _: &usize) -> BatchKey {
-            BatchKey { kind: "number", limit: 100 }
-        }
-        async fn already_current(&self, tasks: &[&usize]) -> Result<Vec<bool>, StoreError> {
-            Ok(vec![false; tasks.len()])
-        }
-        async fn fetch(&self, tasks: &[&usize]) -> Answer<Vec<TaskOutcome<usize>>> {
-            self.requests.fetch_add(1, Ordering::Relaxed);
-            if tasks.len() > self.at_most {
-                return Answer::TooLarge { reason: "too much".into() };
-            }
-            if tasks.iter().any(|task| self.bad.contains(task)) {
-                return Answer::BadLocation { code: "location_rejected", reason: "bad".into() };
-            }
-            Answer::Ok(tasks.iter().map(|task| TaskOutcome::Record(**task)).collect())
-        }
-        fn records(&self, _: Vec<usize>) -> Records {
-            Records::default()
-        }
-        fn apply_flags(&self, _: &Flags) {}
-        async fn closed_until(&self) -> Option<(DateTime<Utc>, WaitReason)> {
-            None
-        }
-        async fn upstream_state(&self) -> serde_json::Value {
-            serde_json::Value::Null
-        }
-    }
+    use crate::pipeline::numbers::Numbers;
 
     async fn run(count: usize, bad: Vec<usize>, at_most: usize) -> (Fetched<Numbers>, usize) {
         let pipeline = Numbers { bad: Arc::new(bad), at_most, requests: Arc::default() };
@@ -211,7 +146,7 @@ mod tests {
                     attempts: 0,
                     crashes: 0,
                 },
-                task,
+                task: task.into(),
             })
             .collect();
         let fetched = fetch(&pipeline, batch).await;
@@ -225,7 +160,7 @@ mod tests {
             .settled
             .iter()
             .filter(|(_, outcome)| matches!(outcome, TaskOutcome::Failed { .. }))
-            .map(|(decoded, _)| decoded.task)
+            .map(|(decoded, _)| decoded.task.number)
             .collect();
         assert_eq!(failed, [37]);
         assert_eq!(fetched.settled.len(), 100);
@@ -249,7 +184,7 @@ mod tests {
             fetched
                 .settled
                 .iter()
-                .all(|(decoded, outcome)| *outcome == TaskOutcome::Record(decoded.task))
+                .all(|(decoded, outcome)| *outcome == TaskOutcome::Record(decoded.task.number))
         );
         assert_eq!(fetched.settled.len(), 100);
     }

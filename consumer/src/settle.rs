@@ -338,57 +338,5 @@ fn appended_at(id: EntryId) -> Option<DateTime<Utc>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use isobar_model::task::Fields;
-
-    fn entry(fields: &[(&[u8], &[u8])]) -> Entry {
-        Entry {
-            lane: Lane::Tasks,
-            id: EntryId { ms: 7, seq: 1 },
-            fields: Fields(fields.iter().map(|(k, v)| (k.to_vec(), v.to_vec())).collect()),
-            deliveries: 1,
-            attempts: 2,
-            crashes: 0,
-        }
-    }
-
-    #[test]
-    fn the_last_allowed_attempt_is_final() {
-        let run: Vec<u32> = (0..10).filter(|attempts| has_attempts_left(*attempts, 8)).collect();
-        assert_eq!(run.len(), 7, "seven attempts are repeated, the eighth is final");
-    }
-
-    #[test]
-    fn a_dead_letter_keeps_the_received_bytes() {
-        let why = FailureReason::new("undecodable", "task_id is not valid UTF-8");
-        let stream = StreamEpoch { pipeline: PipelineName::Users, epoch: "e" };
-        let settled =
-            SettledEntry::<()>::quarantined(&entry(&[(b"task_id", b"\xff")]), &why, stream);
-        let letter = settled.dead.expect("a dead letter");
-        assert_eq!(letter.payload, b"task_id=\xff\n");
-        assert_eq!(letter.source, "e/tasks/7-1");
-        assert_eq!(letter.task_id, None);
-    }
-
-    #[test]
-    fn a_ledger_row_needs_a_job() {
-        let head = TaskHeader {
-            task_id: TaskId(uuid::Uuid::nil()),
-            job_id: None,
-            row: None,
-            batch: None,
-            try_number: 1,
-            force: false,
-        };
-        let row = ledger_row(
-            &head,
-            TaskSubject::default(),
-            &entry(&[]),
-            RowStatus::Success,
-            None,
-            Utc::now(),
-        );
-        assert_eq!(row, None);
-    }
-}
+#[path = "settle_tests.rs"]
+mod tests;

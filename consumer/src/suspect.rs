@@ -143,6 +143,9 @@ fn describe(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use isobar_broker::{EntryId, Lane};
+    use isobar_model::task::Fields;
+
     use super::*;
 
     const BEGUN: &str = "\"Begun\"\n";
@@ -166,9 +169,27 @@ mod tests {
     }
 
     #[test]
+    fn an_eleventh_delivery_is_tried_alone() {
+        for (deliveries, alone) in [(3, false), (10, false), (11, true), (12, true)] {
+            let entry = Entry {
+                lane: Lane::Tasks,
+                id: EntryId { ms: 1, seq: 0 },
+                fields: Fields::default(),
+                deliveries,
+                attempts: 0,
+                crashes: 0,
+            };
+            assert_eq!(is_tried_alone(&entry), alone, "delivery {deliveries}");
+        }
+    }
+
+    #[test]
     fn only_a_death_while_at_work_is_a_crash() {
         for (status, how) in [
+            (signal(4), "signal 4 (SIGILL)"),
             (signal(6), "signal 6 (SIGABRT)"),
+            (signal(7), "signal 7 (SIGBUS)"),
+            (signal(8), "signal 8 (SIGFPE)"),
             (signal(9), "signal 9 (SIGKILL), as when memory runs out"),
             (signal(11), "signal 11 (SIGSEGV)"),
             (signal(24), "signal 24"),

@@ -223,7 +223,9 @@ pub fn reject(job_id: JobId, row: u64, error: RowError) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use isobar_model::task::{Fields, JobError, SealOutcome};
+    use chrono::TimeDelta;
+    use isobar_model::pipeline::PipelineName;
+    use isobar_model::task::{Fields, JobError, JobKind, JobOpen, JobSeal, SealOutcome};
 
     use super::*;
 
@@ -233,6 +235,22 @@ mod tests {
 
     fn position(seq: u64, previous_hash: &str) -> ChainPosition {
         ChainPosition { job: 1, seq, previous_hash: previous_hash.to_owned() }
+    }
+
+    fn open(created_at: DateTime<Utc>) -> ControlMessage {
+        ControlMessage::Open(JobOpen {
+            job_id: JobId::derive("test", "slot"),
+            job_kind: JobKind::Produce,
+            pipeline: PipelineName::Weather,
+            source: "cities.csv".to_owned(),
+            slot: "slot".to_owned(),
+            created_at,
+        })
+    }
+
+    fn seal(rows: u64, outcome: SealOutcome, error: Option<JobError>) -> JobSeal {
+        let job_id = JobId::derive("test", "slot");
+        JobSeal { job_id, rows, rejected: 0, duplicates: 0, outcome, error }
     }
 
     fn draft(names: &[&str]) -> BatchDraft {
@@ -267,9 +285,7 @@ mod tests {
     fn the_reason_of_a_failure_does_not_change_the_hash() {
         let sealed = |error: Option<JobError>| {
             let mut draft = draft(&["A"]);
-            let job_id = JobId::derive("test", "slot");
-            let outcome = SealOutcome::Failed;
-            draft.seal(JobSeal { job_id, rows: 1, rejected: 0, duplicates: 0, outcome, error });
+            draft.seal(seal(1, SealOutcome::Failed, error));
             draft.freeze(position(1, ""), None, None)
         };
         let (one, other) = (sealed(None), sealed(Some(JobError::new("file_missing", "/a/b.csv"))));
@@ -306,5 +322,58 @@ mod tests {
         assert_eq!((frozen.n_tasks, frozen.n_control), (1, 2));
         assert_eq!((frozen.rows, frozen.rejected, frozen.duplicates), (4, 2, 1));
         assert_eq!(batch.rows(), 0, "the draft is empty again");
+    }
+
+    #[test]
+    fn tasks_fill_a_batch() {
+        let size = BatchSize(4);
+        for (names, room) in
+            [(&["A", "B"][..], 2), (&["A", "B", "C"], 1), (&["A", "B", "C", "D"], 0)]
+        {
+            let batch = draft(names);
+            assert_eq!((batch.room(size), batch.is_full(size)), (room, room == 0), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_draft_counts_rows_without_tasks_apart() {
+        let mut batch = BatchDraft::default();
+        for row in [1, 2] {
+            let error = RowError::new("blank_name", "blank");
+            batch.reject(reject(JobId::derive("test", "slot"), row, error));
+        }
+        for _ in 0..3 {
+            batch.duplicate();
+        }
+        assert_eq!(batch.reject_counts(), (2, 3));
+        assert!(!batch.has_tasks());
+        assert!(draft(&["A"]).has_tasks());
+    }
+
+    #[test]
+    fn a_republished_task_counts_as_no_row() {
+        let mut batch = BatchDraft::default();
+        batch.push([("task_id", "7"), ("try", "2")].into_iter());
+        let frozen = batch.freeze(position(1, ""), None, None);
+        assert_eq!(frozen.payload, "[\"task_id\",\"7\",\"try\",\"2\"]\n");
+        assert_eq!((frozen.n_tasks, frozen.rows, frozen.ids), (1, 0, vec![]));
+    }
+
+    #[test]
+    fn the_hash_leaves_out_only_the_open() {
+        let freeze = |second, rows| {
+            let mut batch = draft(&["A"]);
+            batch.seal(seal(rows, SealOutcome::Complete, None));
+            batch.open(&open(DateTime::UNIX_EPOCH + TimeDelta::seconds(second)));
+            batch.freeze(position(1, ""), None, None)
+        };
+        let first = freeze(0, 1);
+        let lines: Vec<&str> = first.payload.lines().collect();
+        assert_eq!((lines.len(), first.n_tasks, first.n_control), (3, 1, 2));
+        assert!(lines[1].contains("\"open\"") && lines[2].contains("\"seal\""), "{lines:?}");
+        let later = freeze(5, 1);
+        assert_ne!(later.payload, first.payload);
+        assert_eq!(later.hash, first.hash);
+        assert_ne!(freeze(0, 2).hash, first.hash);
     }
 }

@@ -11,6 +11,8 @@ pub mod cities;
 pub mod definition;
 mod identity;
 mod newest;
+#[cfg(test)]
+pub mod numbers;
 pub mod users;
 pub mod weather;
 

@@ -149,3 +149,161 @@ impl Outbox {
         Ok(sends)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use isobar_model::pipeline::PipelineName;
+    use isobar_model::task::JobKind;
+
+    use super::*;
+    use crate::outbox::{FrozenBatch, NewOutboxJob, OutboxJobState, SentMark};
+    use crate::source::{JobSpec, SourceSpec};
+
+    const KEEP: Duration = Duration::from_hours(1);
+
+    /// An outbox whose file is removed with it.
+    struct TestOutbox {
+        _folder: tempfile::TempDir,
+        outbox: Outbox,
+        job: JobKey,
+    }
+
+    fn id() -> JobId {
+        JobId::derive("test", "slot")
+    }
+
+    impl TestOutbox {
+        /// With a job of `batches`, each of one line that counts as `n_tasks` tasks. They are sent
+        /// and the last one has sealed the job.
+        async fn with_batches(batches: u64, n_tasks: u64) -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let outbox = Outbox::open(&folder.path().join("outbox.db")).expect("opens");
+            let spec = JobSpec {
+                pipeline: PipelineName::Weather,
+                origin: SourceSpec::Gazetteer,
+                limit: None,
+                force: false,
+            };
+            let new = NewOutboxJob {
+                job_id: id(),
+                slot: "slot".to_owned(),
+                kind: JobKind::Produce,
+                spec,
+                created_at: Utc::now(),
+            };
+            let (job, _) = outbox.open_job(new).await.expect("opens a job");
+            let job = job.key;
+            for seq in 1..=batches {
+                let task_id = id().task(&seq.to_string());
+                let frozen = FrozenBatch {
+                    job,
+                    seq,
+                    previous_hash: (seq - 1).to_string(),
+                    hash: seq.to_string(),
+                    payload: format!("[\"task_id\",\"{task_id}\"]\n"),
+                    n_tasks,
+                    n_control: 0,
+                    ids: vec![],
+                    cursor: None,
+                    rows: n_tasks,
+                    rejected: 0,
+                    duplicates: 0,
+                    sealed: (seq == batches).then_some(("complete", None)),
+                };
+                assert!(outbox.commit(frozen).await.expect("commits"));
+                outbox.mark_sent(SentMark { job, seq });
+            }
+            Self { _folder: folder, outbox, job }
+        }
+
+        /// With a done job.
+        async fn done(batches: u64, n_tasks: u64) -> Self {
+            let this = Self::with_batches(batches, n_tasks).await;
+            this.outbox.confirm(this.job, batches).await.expect("confirms");
+            this.outbox.finish_job(this.job).await.expect("ends the job");
+            this
+        }
+
+        /// The numbers of the batches that are kept.
+        async fn kept(&self) -> Vec<u64> {
+            let mut kept = Vec::new();
+            loop {
+                let after = kept.last().copied().unwrap_or_default();
+                match self.outbox.kept_batch(self.job, after).await.expect("reads") {
+                    Some(batch) => kept.push(batch.seq),
+                    None => return kept,
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_confirmed_batch_is_kept_with_its_ids() {
+        let test = TestOutbox::with_batches(3, 1).await;
+        assert_eq!(test.outbox.kept_jobs().await.expect("reads"), []);
+        test.outbox.confirm(test.job, 2).await.expect("confirms");
+        assert_eq!(test.kept().await, [1, 2]);
+        let batch = test.outbox.kept_batch(test.job, 1).await.expect("reads").expect("a batch");
+        assert!(batch.sent);
+        assert_eq!(batch.tasks.len(), 1);
+        assert_eq!(batch.tasks[0].task_id, id().task("2"));
+        let job = test.outbox.job(id()).await.expect("reads").expect("a job");
+        assert_eq!(job.confirmed_seq, 2);
+    }
+
+    #[tokio::test]
+    async fn expired_batches_are_deleted_however_many() {
+        // One more than a transaction deletes.
+        let batches = u64::from(DELETED_AT_ONCE) + 1;
+        let test = TestOutbox::done(batches, 1).await;
+        test.outbox.delete_expired(KEEP).await.expect("deletes");
+        assert_eq!(test.kept().await.len() as u64, batches, "their time has not come");
+        test.outbox.delete_expired(Duration::ZERO).await.expect("deletes");
+        assert!(test.kept().await.is_empty());
+        assert_eq!(test.outbox.kept_jobs().await.expect("reads"), []);
+    }
+
+    #[tokio::test]
+    async fn an_unconfirmed_batch_never_expires() {
+        let test = TestOutbox::with_batches(2, 1).await;
+        test.outbox.confirm(test.job, 1).await.expect("confirms");
+        test.outbox.delete_expired(Duration::ZERO).await.expect("deletes");
+        assert_eq!(test.outbox.batch(test.job, 1).await.expect("reads"), None);
+        assert!(test.outbox.batch(test.job, 2).await.expect("reads").is_some());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_batches_beyond_the_limit_are_deleted() {
+        let test = TestOutbox::done(3, MOST_TASKS as u64 / 2).await;
+        test.outbox.delete_expired(KEEP).await.expect("deletes");
+        assert_eq!(test.kept().await, [2, 3]);
+        let kept = KeptJob {
+            key: test.job,
+            job_id: id(),
+            is_republication: false,
+            is_done: true,
+            first: 2,
+        };
+        assert_eq!(test.outbox.kept_jobs().await.expect("reads"), [kept]);
+    }
+
+    #[tokio::test]
+    async fn kept_batches_can_be_sent_again() {
+        let test = TestOutbox::done(3, 1).await;
+        assert_eq!(test.outbox.unsent_batches(None).await.expect("reads"), 0);
+        assert!(test.outbox.send_again(test.job, 2).await.expect("writes"));
+        assert_eq!(test.kept().await, [1]);
+        assert_eq!(test.outbox.unsent_batches(None).await.expect("reads"), 2);
+        let job = test.outbox.job(id()).await.expect("reads").expect("a job");
+        assert_eq!((job.state, job.confirmed_seq), (OutboxJobState::Sealed, 1));
+    }
+
+    #[tokio::test]
+    async fn a_job_with_deleted_batches_is_not_sent_again() {
+        let test = TestOutbox::done(3, MOST_TASKS as u64 / 2).await;
+        test.outbox.delete_expired(KEEP).await.expect("deletes");
+        assert!(!test.outbox.send_again(test.job, 1).await.expect("writes"));
+        let job = test.outbox.job(id()).await.expect("reads").expect("a job");
+        assert_eq!((job.state, job.confirmed_seq), (OutboxJobState::Done, 3));
+    }
+}

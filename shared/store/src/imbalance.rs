@@ -105,3 +105,24 @@ impl Store {
         dispatch!(self, backend => backend.recount(jobs).await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_without_ledger_rows_counts_nothing() {
+        let account = |slot| Account {
+            succeeded: 9,
+            ..Account::unknown(JobId::derive("test", slot), Utc::now())
+        };
+        let accounts = [account("with rows"), account("without")];
+        let counted = CounterDelta { succeeded: 2, ..CounterDelta::default() };
+        let counted = [LedgerCount { job_id: accounts[0].id, counted }];
+        let recounted: Vec<(JobId, i64)> = recount(&accounts, &counted)
+            .iter()
+            .map(|account| (account.id, account.succeeded))
+            .collect();
+        assert_eq!(recounted, [(accounts[0].id, 2), (accounts[1].id, 0)]);
+    }
+}
