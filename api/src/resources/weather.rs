@@ -61,7 +61,7 @@ pub async fn weather(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = CityQuery::read(&params)?;
-    let (prepared, origin) = app.weather.find(query).await?;
+    let (prepared, origin) = Box::pin(app.weather.find(query)).await?;
     let now = Utc::now();
     app.history.record(Arc::clone(&prepared.city), now);
     let known = is_known(headers.get(IF_NONE_MATCH), &prepared.etag);
