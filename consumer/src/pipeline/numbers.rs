@@ -2,14 +2,15 @@
 //!
 //! A task asks for a number, and its record is that number. The number is its city too.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use isobar_broker::{Flags, Topic};
 use isobar_model::ids::{CityId, JobId};
 use isobar_model::pipeline::PipelineName;
 use isobar_model::task::{DecodeError, Fields, TaskHeader};
+use isobar_settings::Settings;
 use isobar_store::{AirQualityRow, CityFailure, Records, StoreError};
 use isobar_upstream::{Answer, WaitReason};
 
@@ -56,11 +57,13 @@ impl Pipeline for Numbers {
     const SKIP_REASON: &'static str = "current";
 
     fn topic(&self) -> &Topic {
-        unreachable!("unit tests read no stream")
+        static TOPIC: LazyLock<Topic> =
+            LazyLock::new(|| Topic::of(PipelineName::Weather, &Settings::defaults()));
+        &TOPIC
     }
 
     fn decode(&self, _: &Fields) -> Result<NumberTask, DecodeError> {
-        unreachable!("unit tests read no stream")
+        unreachable!("unit tests decode no entry")
     }
 
     fn head(task: &NumberTask) -> &TaskHeader {
