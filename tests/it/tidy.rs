@@ -29,17 +29,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("shared/admin", &["model", "failpoint", "settings", "broker", "store", "upstream"]),
     (
         "producer",
-        &[
-            "model",
-            "telemetry",
-            "failpoint",
-            "tls",
-            "sqlite",
-            "settings",
-            "broker",
-            "store",
-            "upstream",
-        ],
+        &["model", "telemetry", "failpoint", "tls", "sqlite", "settings", "broker", "store"],
     ),
     ("consumer", &["model", "telemetry", "failpoint", "settings", "broker", "store", "upstream"]),
     (
