@@ -130,18 +130,22 @@ impl Outbox {
     pub async fn send_again(&self, job: JobKey, seq: u64) -> Result<bool, SqliteError> {
         let sends = self
             .write(move |tx| {
-                let here = tx.execute(
-                    "UPDATE batches SET receipt = NULL, confirmed_at_ms = NULL
-                     WHERE job = ?1 AND seq >= ?2",
-                    (job, seq as i64),
-                )?;
+                // The job first: if batches are missing, those that are here stay confirmed.
                 let updated = tx.execute(
                     "UPDATE jobs SET confirmed_seq = ?2 - 1, finished_at_ms = NULL,
                        state = CASE state WHEN 'done' THEN 'sealed' ELSE state END
                      WHERE key = ?1 AND state IN ('extracting', 'sealed', 'done')
-                       AND last_seq - ?2 + 1 = ?3",
-                    (job, seq as i64, here as i64),
+                       AND last_seq - ?2 + 1 =
+                         (SELECT count(*) FROM batches WHERE job = ?1 AND seq >= ?2)",
+                    (job, seq as i64),
                 )?;
+                if updated > 0 {
+                    tx.execute(
+                        "UPDATE batches SET receipt = NULL, confirmed_at_ms = NULL
+                         WHERE job = ?1 AND seq >= ?2",
+                        (job, seq as i64),
+                    )?;
+                }
                 Ok(updated > 0)
             })
             .await?;
@@ -305,5 +309,6 @@ mod tests {
         assert!(!test.outbox.send_again(test.job, 1).await.expect("writes"));
         let job = test.outbox.job(id()).await.expect("reads").expect("a job");
         assert_eq!((job.state, job.confirmed_seq), (OutboxJobState::Done, 3));
+        assert_eq!(test.kept().await, [2, 3], "what is here stays confirmed");
     }
 }
