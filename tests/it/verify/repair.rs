@@ -14,7 +14,7 @@ struct Field {
 
 impl Field {
     async fn new() -> Self {
-        let sim = Sim::start(["--cities=1", "--latency", "100ms"]).await;
+        let sim = Sim::start(["--cities=1", "--latency", "200ms"]).await;
         Self { dir: tempfile::tempdir().expect("a folder"), sim }
     }
 
@@ -33,11 +33,11 @@ impl Field {
         report.expect_code(0).json()["job_id"].as_str().expect("an id").to_owned()
     }
 
-    /// Kills a worker after its second request of five cities.
+    /// Kills a worker after its second acknowledgement: one of the messages beside tasks, one of cities.
     async fn consume_part(&self) {
         let consume = ["consume", "--locations-per-request", "5", "--concurrency", "1"];
         let killed =
-            self.isobar(&consume).env("ISOBAR_CRASH_AT", "consumer.ack.after:3").run().await;
+            self.isobar(&consume).env("ISOBAR_CRASH_AT", "consumer.ack.after:2").run().await;
         assert_eq!(killed.code, 134, "{}", killed.stderr);
     }
 
