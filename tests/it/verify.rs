@@ -181,13 +181,7 @@ async fn a_list_that_another_host_finished_does_not_disagree() {
     let stage = Stage::set(&["--cities", "100"]).await;
     let other = tempfile::tempdir().expect("a folder");
     let produce = ["produce", "--slot", "a"];
-    let killed = stage
-        .isobar(produce)
-        .env("ISOBAR_BATCH_SIZE", "20")
-        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
-        .run()
-        .await;
-    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    kill_half_way(stage.isobar(produce)).await;
     let continued = stage.isobar_in(other.path(), produce).env("ISOBAR_BATCH_SIZE", "20");
     continued.run().await.expect_code(0);
     stage.isobar(produce).env("ISOBAR_BATCH_SIZE", "20").run().await.expect_code(0);
@@ -195,7 +189,7 @@ async fn a_list_that_another_host_finished_does_not_disagree() {
     stage.isobar(["verify"]).run().await.expect_code(0);
 }
 
-/// The stream lost what it knew of a half-published list, and another host began the slot anew.
+/// The stream lost what it knew of a half-published list, and another host published the same slot again.
 #[tokio::test]
 async fn a_half_published_list_is_not_dropped_for_the_list_of_another_host() {
     let stage = Stage::set(&["--cities", "1"]).await;
@@ -228,13 +222,7 @@ async fn a_half_published_list_is_not_dropped_for_the_list_of_another_host() {
 async fn a_half_read_list_is_named_on_its_own_host_once_its_run_is_silent() {
     let stage = Stage::set(&["--cities", "120"]).await;
     let produce = ["produce", "--slot", "a"];
-    let killed = stage
-        .isobar(produce)
-        .env("ISOBAR_BATCH_SIZE", "20")
-        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
-        .run()
-        .await;
-    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    kill_half_way(stage.isobar(produce)).await;
     stage.drain().await.expect_code(0);
     stage.isobar(["verify"]).run().await.expect_code(0);
     stage.redis.silence_publisher().await;
@@ -264,13 +252,7 @@ async fn wrong_counters_are_taken_from_the_ledger() {
 async fn a_job_whose_outbox_is_lost_is_named_once_its_publisher_is_silent() {
     let stage = Stage::set(&["--cities", "120"]).await;
     let produce = ["produce", "--json"];
-    let killed = stage
-        .isobar(produce)
-        .env("ISOBAR_BATCH_SIZE", "20")
-        .env("ISOBAR_CRASH_AT", "producer.append.after:2")
-        .run()
-        .await;
-    assert_eq!(killed.code, 134, "{}", killed.stderr);
+    kill_half_way(stage.isobar(produce)).await;
     stage.drain().await.expect_code(0);
     let unlike = |balanced: bool, verified: &serde_json::Value| {
         assert_eq!(verified["balanced"], json!(balanced), "{verified}");
@@ -294,6 +276,13 @@ async fn an_outbox_that_is_not_there_is_a_wrong_argument() {
     stage.isobar(["migrate"]).run().await.expect_code(0);
     let refused = stage.isobar(["verify", "--outbox", "/no/such.db"]).run().await.expect_code(78);
     assert!(refused.stderr.contains("the outbox /no/such.db does not exist"), "{}", refused.stderr);
+}
+
+/// Kills a run that has published two batches of twenty.
+async fn kill_half_way(produce: Isobar) {
+    let produce = produce.env("ISOBAR_BATCH_SIZE", "20");
+    let killed = produce.env("ISOBAR_CRASH_AT", "producer.append.after:2").run().await;
+    assert_eq!(killed.code, 134, "{}", killed.stderr);
 }
 
 fn remove(file: &Path) {

@@ -24,7 +24,7 @@ async fn a_failed_import_says_why_everywhere(site: Site) {
     site.is_balanced().await;
 }
 
-/// Rows that nobody read belong to no account, so the job must say that they are missing.
+/// No account has the rows that were not read, so the job must say that they are missing.
 async fn a_truncated_upload_fails_with_its_reason(mut site: Site) {
     for mut role in site.roles.drain(..) {
         role.kill9().await;

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: no statement outlives its limit on the server, and [`PostgresStore::with_timeout`]
 //! ends a call whose connection has died. No commit is acknowledged before it is on the disk, even
-//! where `synchronous_commit` is `off` by default. An error never names user or password.
+//! where `synchronous_commit` is `off` by default. Behind a pooler that takes no options of a
+//! session, limits and durability hold in transactions alone. An error never names user or password.
 //! Next: [`super::query`], [`super::error`].
 
 use std::str::FromStr;

@@ -47,7 +47,7 @@ fn explained(error: Error) -> anyhow::Error {
         Error::Io(error) => isobar_tls::refusal(error),
         Error::Database(error) => match error.code().as_deref() {
             Some("42501") => Some("the role may not do this; as the owner of the database run GRANT USAGE, CREATE ON SCHEMA public TO the role".to_owned()),
-            Some("42P05" | "26000" | "08P01") => Some(POOLER.to_owned()),
+            Some("42P05" | "26000") => Some(POOLER.to_owned()),
             _ => None,
         },
         _ => None,
@@ -82,8 +82,8 @@ fn class_of(sqlstate: &str) -> PgErrorClass {
         // Read-only (a standby, a failover), the time limits of this client, a lock timeout.
         "25006" | "25P03" | "57014" | "55P03" => PgErrorClass::Unavailable,
         // The database does not exist, or the role may not do this. A pooler gives each statement
-        // another session, or refuses our options.
-        "3D000" | "42501" | "42P05" | "26000" | "08P01" => PgErrorClass::Refused,
+        // another session.
+        "3D000" | "42501" | "42P05" | "26000" => PgErrorClass::Refused,
         _ if sqlstate.starts_with("57P") => PgErrorClass::Unavailable,
         _ => match sqlstate.get(..2) {
             // Connection, resources (disk, memory, connections), the server's own I/O.
@@ -123,7 +123,8 @@ mod tests {
             ("42501", PgErrorClass::Refused),
             ("42P01", PgErrorClass::Unexpected),
             ("42P05", PgErrorClass::Refused),
-            ("08P01", PgErrorClass::Refused),
+            // A pooler says so of a refused option, but also of a server that restarts.
+            ("08P01", PgErrorClass::Unavailable),
             ("", PgErrorClass::Unexpected),
         ] {
             assert_eq!(class_of(code), expected, "{code}");
